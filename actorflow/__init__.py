@@ -1,0 +1,1 @@
+"""actorflow: a distributed dataflow engine built from actors."""

@@ -1,0 +1,1 @@
+"""The actor system: dispatchers, mailboxes, refs, supervision, the tree. Home of pykka."""

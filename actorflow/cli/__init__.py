@@ -1,0 +1,1 @@
+"""The `actorflow` command. Home of typer and rich."""

@@ -1,0 +1,1 @@
+"""Processes: nodes, the fork server, clients and the embedded cluster."""

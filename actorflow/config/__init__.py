@@ -1,0 +1,1 @@
+"""Every option once: its name, type, default and unit; and how values are loaded and checked."""

@@ -1,0 +1,228 @@
+"""Errors: what could not be done, to what, why, and what to do about it.
+
+Every error of actorflow derives from `ActorflowError` and carries two fields that supervision reads (never the text):
+whose fault it is (`Domain`) and whether trying again can help (`Retry`). Messages are lowercase, name their subject, and
+carry a hint where there is one.
+
+`ErrorInfo` is the same as a plain value: what travels between processes, because an exception object of user code may not.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+class Domain(enum.Enum):
+    """Who has to act on an error."""
+
+    USER = "user"
+    EXTERNAL = "external"
+    INTERNAL = "internal"
+
+
+class Retry(enum.Enum):
+    """Whether doing the same again can succeed."""
+
+    NEVER = "never"
+    BACKOFF = "backoff"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """An error as a value that can be sent, stored and shown.
+
+    Attributes:
+        kind: class name of the exception, such as `ValueError`.
+        message: its text, without the hint.
+        hint: what to do, or an empty string.
+        domain: who has to act.
+        retry: whether a retry can help.
+        traceback: the user's part of the Python traceback, formatted, or an empty string.
+        context: where it happened: operator, subtask, record, key, position.
+    """
+
+    kind: str
+    message: str
+    hint: str = ""
+    domain: Domain = Domain.INTERNAL
+    retry: Retry = Retry.BACKOFF
+    traceback: str = ""
+    context: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        text = self.message if self.kind in _OWN_KINDS else f"{self.kind}: {self.message}"
+        return f"{text} (hint: {self.hint})" if self.hint else text
+
+
+class ActorflowError(Exception):
+    """Root of all errors raised by actorflow.
+
+    Args:
+        message: what could not be done, to what, and why; lowercase, no full stop.
+        hint: what to do about it.
+    """
+
+    domain: ClassVar[Domain] = Domain.INTERNAL
+    retry: ClassVar[Retry] = Retry.NEVER
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} (hint: {self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.hint))
+
+    def info(self) -> ErrorInfo:
+        """Return this error as a value."""
+        return ErrorInfo(type(self).__name__, self.message, self.hint, self.domain, self.retry)
+
+
+def _rebuild(cls: type[ActorflowError], message: str, hint: str) -> ActorflowError:
+    error = cls.__new__(cls)
+    ActorflowError.__init__(error, message, hint=hint)
+    return error
+
+
+class PlanError(ActorflowError):
+    """A pipeline that cannot be planned or submitted as written."""
+
+    domain = Domain.USER
+
+
+class ConfigError(ActorflowError):
+    """An option that is unknown, malformed, or impossible beside another."""
+
+    domain = Domain.USER
+
+
+class SerializationError(ActorflowError):
+    """A value or function that cannot be turned into bytes, or bytes that cannot be read back."""
+
+    domain = Domain.USER
+
+
+class SourceError(ActorflowError):
+    """Input that is missing, unreadable or malformed."""
+
+    domain = Domain.EXTERNAL
+
+
+class SinkError(ActorflowError):
+    """Output that cannot be written."""
+
+    domain = Domain.EXTERNAL
+
+
+class TransportError(ActorflowError):
+    """A peer that cannot be reached, or is not allowed."""
+
+    domain = Domain.EXTERNAL
+    retry = Retry.BACKOFF
+
+
+class FrameRefused(ActorflowError):  # noqa: N818 - the event is the name: a refused frame harms nothing
+    """Bytes from the network that are not a well-formed frame for this node."""
+
+    domain = Domain.EXTERNAL
+
+
+class SlotLost(ActorflowError):  # noqa: N818 - the event is the name
+    """A slot worker process that ended while its lease was still in use."""
+
+    domain = Domain.EXTERNAL
+    retry = Retry.BACKOFF
+
+
+class NotEnoughSlots(ActorflowError):  # noqa: N818 - the condition is the name
+    """A job that asks for more slots than there are."""
+
+    domain = Domain.USER
+
+
+class MailboxOverflow(ActorflowError):  # noqa: N818 - the condition is the name
+    """More messages in a bounded mailbox than its limit: flow control was violated."""
+
+
+class AskRefused(ActorflowError):  # noqa: N818 - the event is the name
+    """An `ask` that would block the very thread that has to answer it."""
+
+
+class InvariantViolated(ActorflowError):  # noqa: N818 - the event is the name
+    """A machine's `check()` found its own state impossible: a bug in actorflow."""
+
+
+class JobFailed(ActorflowError):  # noqa: N818 - the event is the name
+    """A job that ended in failure. `error` says what failed, and where.
+
+    Args:
+        job: the job's name.
+        error: the first failure that the restart strategy did not absorb.
+    """
+
+    def __init__(self, job: str, error: ErrorInfo) -> None:
+        super().__init__(f"job '{job}' failed: {error}")
+        self.job = job
+        self.error = error
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (JobFailed, (self.job, self.error))
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.error.context:
+            parts.append("  " + "\n  ".join(f"{name}: {value}" for name, value in self.error.context.items()))
+        if self.error.traceback:
+            parts.append(self.error.traceback.rstrip())
+        return "\n".join(parts)
+
+
+class UserFunctionError(ActorflowError):
+    """A function or operator of the user raised. `error` carries operator, record, key and the user's own traceback.
+
+    Args:
+        error: the failure as a value; see `ErrorInfo`.
+    """
+
+    domain = Domain.USER
+    retry = Retry.BACKOFF
+
+    def __init__(self, error: ErrorInfo) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (UserFunctionError, (self.error,))
+
+    def info(self) -> ErrorInfo:
+        """Return the failure as a value, whole."""
+        return self.error
+
+
+class JobCancelled(ActorflowError):  # noqa: N818 - the event is the name
+    """A job that was cancelled before it finished."""
+
+    domain = Domain.USER
+
+
+_OWN_KINDS = frozenset(
+    cls.__name__ for cls in list(globals().values()) if isinstance(cls, type) and issubclass(cls, ActorflowError)
+)
+
+
+def describe(error: BaseException) -> ErrorInfo:
+    """Return any exception as an `ErrorInfo`, without a traceback.
+
+    An exception that is not actorflow's own comes from user code or a library it called: domain USER, retry BACKOFF
+    (the next attempt may see other data or a healthier world; the restart strategy bounds how often).
+    """
+    if isinstance(error, JobFailed):
+        return error.error
+    if isinstance(error, ActorflowError):
+        return error.info()
+    return ErrorInfo(type(error).__name__, str(error), domain=Domain.USER, retry=Retry.BACKOFF)

@@ -1,0 +1,158 @@
+"""What the runtime gives a chain of operators, and what it asks of it.
+
+A subtask runs one *chain*: the transforms between its input gate (or its source reader) and its outputs (or its sink writer).
+`operators.chain.compile_chain` turns the operators of a vertex into a `Chain`. The runtime calls it on one thread, once a batch:
+
+    open → (process | advance_watermark | message)* → finish (until True) → close
+
+A chain never blocks. What it cannot take now it says by `blocked`, and the runtime gives it nothing until it calls
+`SubtaskContext.wake`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from actorflow.ids import Address, SubtaskId
+from actorflow.wire.batch import Batch
+
+
+class Output(Protocol):
+    """Where a chain's records go: an exchange, or a sink's writer."""
+
+    def emit(self, batch: Batch) -> None:
+        """Take over a batch (the caller does not touch it again). Never blocks; an exhausted output is noticed between batches."""
+        ...
+
+
+class KeyRouter(Protocol):
+    """An output of several lanes that lets the compiled loop append each record to the lane of its key.
+
+    The loop reads `lanes` anew for each batch, evaluates `lanes.record_appends[lanes.lane_of[key(record)]](record)` for each
+    record (and the same with `timestamp_appends` when there are timestamps), then calls `settle()` once.
+
+    Attributes:
+        key: the user's key function.
+        lane_of: mapping from key to lane; a dict that computes and remembers missing keys.
+        record_appends: bound `append` of the open record buffer of each lane. Replaced by `settle`.
+        timestamp_appends: the same for timestamps.
+    """
+
+    key: Callable[[Any], Any]
+    lane_of: Mapping[Any, int]
+    record_appends: list[Callable[[Any], None]]
+    timestamp_appends: list[Callable[[int], None]]
+
+    def settle(self) -> None:
+        """Note what was appended, and send the buffers that are full."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPort:
+    """One output of a chain.
+
+    Attributes:
+        position: index of the operator in the chain whose output it is; -1 is the chain's own input.
+        tag: the side output, or None for the main output.
+        output: takes the batches.
+        router: the same output as a `KeyRouter`, when records go by key to several lanes.
+    """
+
+    position: int
+    tag: str | None
+    output: Output
+    router: KeyRouter | None = None
+
+
+class SubtaskContext(Protocol):
+    """The subtask, as its operators see it.
+
+    Attributes:
+        job_name: name of the pipeline.
+        subtask: vertex and index.
+        parallelism: number of subtasks of the vertex.
+        max_parallelism: number of key groups.
+        attempt: 1 for the first deployment, one more after each restart.
+        log: a logger named after the subtask.
+    """
+
+    job_name: str
+    subtask: SubtaskId
+    parallelism: int
+    max_parallelism: int
+    attempt: int
+    log: logging.Logger
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
+        ...
+
+    def wake(self) -> None:
+        """Make the runtime look again at `blocked` and `finish`. May be called from any thread."""
+        ...
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the asyncio loop of this worker (it runs on a thread of its own, started on first use)."""
+        ...
+
+    def tell(self, to: Address | str, message: object) -> None:
+        """Send a message to any actor: an address, or a path on this node."""
+        ...
+
+    def cached_file(self, name: str) -> str:
+        """Return the local path of a distributed-cache file.
+
+        Raises:
+            KeyError: if the pipeline registered no file of this name.
+        """
+        ...
+
+
+class Chain(Protocol):
+    """A compiled chain of operators. See the module's text for the order of calls."""
+
+    @property
+    def blocked(self) -> bool:
+        """True while the chain can take no batch (an async operator at capacity)."""
+        ...
+
+    def open(self) -> None:
+        """Call `on_start` of the operators, last one first, so that each finds its consumer ready."""
+        ...
+
+    def process(self, batch: Batch, port: int = 0) -> None:
+        """Take one batch through the chain and into the outputs.
+
+        Raises:
+            UserFunctionError: if a user function raised; it names operator, record and key, and chains the original.
+        """
+        ...
+
+    def advance_watermark(self, timestamp: int) -> int:
+        """Tell the operators that event time has reached `timestamp` (ms); return the watermark to forward."""
+        ...
+
+    def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
+        """Hand a message of another actor to `on_message` of the operator with this name."""
+        ...
+
+    def finish(self) -> bool:
+        """Say that no batch will follow. Returns True once nothing is in flight any more; until then it is called again after `wake`."""
+        ...
+
+    def close(self) -> None:
+        """Call `on_stop` of the operators, first one first. Called once, also after a failure."""
+        ...
+
+    def observe(self) -> Mapping[str, object]:
+        """Return facts by operator name: records in and out, keys in state, requests in flight."""
+        ...
+
+    def state(self, operator: str, key: object) -> Mapping[str, object]:
+        """Return the values of an operator's keyed states for one key, by state name."""
+        ...

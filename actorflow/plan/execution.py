@@ -1,0 +1,109 @@
+"""The execution graph: vertices (chains of operators) with a parallelism, the subtasks of each, and the channels between them.
+
+    logical graph ── chaining ──► vertices and edges ── parallelism ──► subtasks and channels
+
+A channel joins one producing subtask to one consuming subtask. Its id is its position in `channels`, the same on every node
+because the graph is a value that is computed once and sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actorflow.ids import ChannelId, SubtaskId, VertexId
+from actorflow.plan.graph import DispatcherKind, LogicalOperator, Partitioner
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """A chain of operators that run as one subtask actor, `parallelism` times.
+
+    Attributes:
+        id: the id of its first operator.
+        name: names of its operators joined by ` -> `.
+        operators: the chain, first to last; each feeds its main output to the next.
+        parallelism: number of subtasks.
+        max_parallelism: number of key groups.
+        slot_group: which slots it may share.
+        dispatcher: `pinned` if any of its operators asks for it.
+    """
+
+    id: VertexId
+    name: str
+    operators: tuple[LogicalOperator, ...]
+    parallelism: int
+    max_parallelism: int
+    slot_group: str
+    dispatcher: DispatcherKind
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionEdge:
+    """An exchange between two vertices.
+
+    Attributes:
+        index: position in `ExecutionGraph.edges`.
+        source: producing vertex.
+        operator: position in the producer's chain of the operator whose output this is.
+        tag: the side output, or None for the main output.
+        target: consuming vertex.
+        port: which input of the consumer's first operator.
+        partitioner: how records are spread.
+    """
+
+    index: int
+    source: VertexId
+    operator: int
+    tag: str | None
+    target: VertexId
+    port: int
+    partitioner: Partitioner
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One producing subtask to one consuming subtask, along one edge."""
+
+    id: ChannelId
+    edge: int
+    producer: SubtaskId
+    consumer: SubtaskId
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionGraph:
+    """What is deployed.
+
+    Attributes:
+        name: the job's name.
+        vertices: in topological order.
+        edges: in order.
+        channels: in the order edge, producer index, consumer index; `channels[i].id == i`.
+    """
+
+    name: str
+    vertices: tuple[Vertex, ...]
+    edges: tuple[ExecutionEdge, ...]
+    channels: tuple[Channel, ...]
+
+    def vertex(self, vertex_id: VertexId) -> Vertex:
+        """Return the vertex with this id.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        for vertex in self.vertices:
+            if vertex.id == vertex_id:
+                return vertex
+        raise KeyError(vertex_id)
+
+    def subtasks(self) -> tuple[SubtaskId, ...]:
+        """Return all subtasks, vertex by vertex in topological order."""
+        return tuple(SubtaskId(vertex.id, index) for vertex in self.vertices for index in range(vertex.parallelism))
+
+    def slots_needed(self) -> int:
+        """Return the number of slots: for each slot group its highest parallelism, summed."""
+        highest: dict[str, int] = {}
+        for vertex in self.vertices:
+            highest[vertex.slot_group] = max(highest.get(vertex.slot_group, 0), vertex.parallelism)
+        return sum(highest.values())

@@ -1,0 +1,1 @@
+"""Every decision of the system, as pure machines. START with `machine.py`."""

@@ -1,0 +1,1 @@
+"""The actors of a cluster: dispatcher, JobMaster, TaskManager, slot worker, subtask."""

@@ -1,0 +1,1 @@
+"""Keyed state: what the user declares, and the backends that hold it."""

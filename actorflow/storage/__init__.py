@@ -1,0 +1,1 @@
+"""Files by URI, wherever they are. Home of pyarrow.fs and fsspec."""

@@ -1,0 +1,1 @@
+"""The simulator: the second interpreter of machines, with seeded faults and invariants."""

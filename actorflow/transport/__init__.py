@@ -1,0 +1,1 @@
+"""Actors and channels across processes. Home of pyzmq."""

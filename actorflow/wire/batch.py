@@ -1,0 +1,121 @@
+"""What travels in a channel: batches of records, and the events between them.
+
+A batch is the unit of everything: the engine does nothing per record that it can do per batch. `ObjectBatch` holds Python values
+in a list; `ColumnBatch` holds an Arrow record batch (binary, off-heap, shared with polars without a copy).
+
+Event timestamps, when a pipeline uses them, ride beside the records: a list (or an Arrow array) of the same length, in
+milliseconds since the Unix epoch, UTC.
+
+The order within a channel is the order of sending; an event separates the batches before it from those after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Union
+
+import msgspec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_TIMESTAMP = 2**63 - 1
+"""The watermark that says: no record will follow (milliseconds)."""
+
+MIN_TIMESTAMP = -(2**63)
+"""The watermark of a channel that has not told any (milliseconds)."""
+
+
+class ObjectBatch:
+    """Python values, in order.
+
+    Attributes:
+        records: the values. The receiver owns the list; nobody changes it after it was emitted.
+        timestamps: event times in milliseconds, as long as `records`, or None when the pipeline has none.
+    """
+
+    __slots__ = ("records", "timestamps")
+
+    def __init__(self, records: list[Any], timestamps: list[int] | None = None) -> None:
+        self.records = records
+        self.timestamps = timestamps
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        return f"ObjectBatch({len(self.records)} records)"
+
+
+class ColumnBatch:
+    """Columns of equal length, as one Arrow record batch.
+
+    Attributes:
+        columns: the Arrow record batch.
+        timestamps: event times in milliseconds (Arrow int64 array), or None when the pipeline has none.
+    """
+
+    __slots__ = ("columns", "timestamps")
+
+    def __init__(self, columns: pa.RecordBatch, timestamps: pa.Array | None = None) -> None:
+        self.columns = columns
+        self.timestamps = timestamps
+
+    def __len__(self) -> int:
+        rows: int = self.columns.num_rows
+        return rows
+
+    def __repr__(self) -> str:
+        return f"ColumnBatch({self.columns.num_rows} rows, {self.columns.num_columns} columns)"
+
+
+Batch = ObjectBatch | ColumnBatch
+
+
+class Watermark(msgspec.Struct, frozen=True, tag=True):
+    """No record with an event time at or before `timestamp` (ms) will follow in this channel."""
+
+    timestamp: int
+
+
+class Barrier(msgspec.Struct, frozen=True, tag=True):
+    """Records before it belong to checkpoint `checkpoint_id`, records after it do not.
+
+    Attributes:
+        checkpoint_id: rises with every checkpoint of a job.
+        timestamp: wall clock of the trigger, in ms since the Unix epoch.
+        unaligned: whether the barrier may overtake batches.
+        savepoint: whether it belongs to a savepoint.
+    """
+
+    checkpoint_id: int
+    timestamp: int
+    unaligned: bool = False
+    savepoint: bool = False
+
+
+class Idle(msgspec.Struct, frozen=True, tag=True):
+    """The channel holds back no watermark until it is active again."""
+
+
+class Active(msgspec.Struct, frozen=True, tag=True):
+    """The channel counts for the watermark again."""
+
+
+class LatencyMarker(msgspec.Struct, frozen=True, tag=True):
+    """Sent by a source, forwarded by every operator past user code, measured where it ends.
+
+    Attributes:
+        marked_at_s: monotonic clock of the source's host at the start, in seconds.
+        source: subtask that sent it, as text.
+    """
+
+    marked_at_s: float
+    source: str
+
+
+class EndOfInput(msgspec.Struct, frozen=True, tag=True):
+    """Nothing follows in this channel."""
+
+
+ChannelEvent = Union[Watermark, Barrier, Idle, Active, LatencyMarker, EndOfInput]  # noqa: UP007 - msgspec reads it at run time
+Element = Batch | Watermark | Barrier | Idle | Active | LatencyMarker | EndOfInput
