@@ -1,0 +1,136 @@
+"""Kinds of option values: how a value is read, checked and shown.
+
+A value comes from YAML (already a number, a truth value or text), from Python, or from a command line (always text): each kind reads
+all three, and refuses what it is not with the option's name, the value, and what would do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from actorflow.config.values import duration_s, memory_bytes, refuse, show_bytes, show_duration
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of value.
+
+    Attributes:
+        name: for the reference page, with its unit and bounds.
+        parse: `parse(value, option)` returns the value of an option, or raises `ConfigError` naming the option.
+        show: writes a value so that `parse` reads it back.
+    """
+
+    name: str
+    parse: Callable[[object, str], T]
+    show: Callable[[T], str] = str
+
+
+def whole(at_least: int, at_most: int | None = None) -> Kind[int]:
+    """Return the kind of whole numbers within bounds (inclusive)."""
+    bounds = f"at least {at_least}" if at_most is None else f"{at_least} to {at_most}"
+
+    def parse(value: object, option: str) -> int:
+        number = _number(value)
+        if number is None or not number.is_integer() or number < at_least or (at_most is not None and number > at_most):
+            refuse(option, value, "a whole number in range", bounds)
+        return int(number)
+
+    return Kind(f"whole number, {bounds}", parse)
+
+
+def fraction(at_least: float, at_most: float) -> Kind[float]:
+    """Return the kind of numbers within bounds (inclusive)."""
+    bounds = f"{at_least:g} to {at_most:g}"
+
+    def parse(value: object, option: str) -> float:
+        number = _number(value)
+        if number is None or not at_least <= number <= at_most:
+            refuse(option, value, "a number in range", bounds)
+        return number
+
+    return Kind(f"number, {bounds}", parse, repr)
+
+
+def duration(at_least_s: float = 0.0) -> Kind[float]:
+    """Return the kind of durations, in seconds."""
+    shortest = show_duration(at_least_s)
+
+    def parse(value: object, option: str) -> float:
+        seconds = duration_s(value, option)
+        if seconds < at_least_s:
+            refuse(option, value, "long enough", f"at least {shortest}")
+        return seconds
+
+    return Kind(f"duration, at least {shortest}" if at_least_s else "duration", parse, show_duration)
+
+
+def memory(at_least: int, at_most: int | None = None) -> Kind[int]:
+    """Return the kind of sizes within bounds (inclusive), in bytes."""
+    bounds = f"at least {show_bytes(at_least)}" if at_most is None else f"{show_bytes(at_least)} to {show_bytes(at_most)}"
+
+    def parse(value: object, option: str) -> int:
+        size = memory_bytes(value, option)
+        if size < at_least or (at_most is not None and size > at_most):
+            refuse(option, value, "a size in range", bounds)
+        return size
+
+    return Kind(f"size, {bounds}", parse, show_bytes)
+
+
+def choice(*words: str) -> Kind[str]:
+    """Return the kind of one of some words."""
+
+    def parse(value: object, option: str) -> str:
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word not in words:
+            refuse(option, value, "one of the possible words", " or ".join(f"'{word}'" for word in words))
+        return str(word)
+
+    return Kind(" \\| ".join(f"`{word}`" for word in words), parse)
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """Return a kind that may also be unset: YAML's null, Python's None, or an empty text."""
+
+    def parse(value: object, option: str) -> T | None:
+        return None if value is None or value == "" else kind.parse(value, option)
+
+    def show(value: T | None) -> str:
+        return "" if value is None else kind.show(value)
+
+    return Kind(kind.name, parse, show)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _parse_flag(value: object, option: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in {"true", "false"}:
+        refuse(option, value, "a truth value", "'true' or 'false'; YAML 1.2 has no 'yes' and 'on'")
+    return word == "true"
+
+
+def _parse_text(value: object, option: str) -> str:
+    if not isinstance(value, str) or not value:
+        refuse(option, value, "a text", "put it in quotes")
+    return value
+
+
+FLAG = Kind("`true` \\| `false`", _parse_flag, lambda value: str(value).lower())
+TEXT = Kind("text", _parse_text)

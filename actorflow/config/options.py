@@ -1,0 +1,361 @@
+"""Every option of actorflow, declared once: name, kind, default, and what it is for.
+
+Names are Flink's where Flink has the thing; what only actorflow has is under `actorflow.`. An option is read as
+`config[options.HEARTBEAT_TIMEOUT]`, and has the type of its default. Durations are seconds, sizes are bytes.
+
+`docs/configuration.md` is generated from this file (`scripts/reference`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from actorflow.config.kinds import FLAG, TEXT, Kind, choice, duration, fraction, memory, optional, whole
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Option(Generic[T]):
+    """A named, typed value that users can set.
+
+    Attributes:
+        name: its full name, such as `heartbeat.timeout`.
+        kind: reads, checks and shows its values.
+        default: its value when nobody sets it.
+        text: what it is for, in one line.
+        unset: for an option without a default value: what happens then.
+        secret: whether its value must not be shown.
+        since: the first version that has it.
+    """
+
+    name: str
+    kind: Kind[T]
+    default: T
+    text: str
+    unset: str = ""
+    secret: bool = False
+    since: str = "0.1"
+
+    def __repr__(self) -> str:
+        return f"Option({self.name!r})"
+
+
+# --- what a pipeline is --------------------------------------------------------------------------------------------------
+
+PARALLELISM_DEFAULT = Option(
+    "parallelism.default",
+    optional(whole(1, 32768)),
+    None,
+    "Subtasks of an operator when neither the operator, the pipeline nor the client says.",
+    unset="the number of slots",
+)
+MAX_PARALLELISM = Option(
+    "pipeline.max-parallelism",
+    whole(1, 32768),
+    128,
+    "Key groups: the highest parallelism a keyed operator can ever be rescaled to. Fixed for the life of its state.",
+)
+OPERATOR_CHAINING = Option(
+    "pipeline.operator-chaining.enabled",
+    FLAG,
+    True,
+    "Run neighbouring operators as one subtask, compiled into one loop. Off helps to see which operator is slow.",
+)
+RUNTIME_MODE = Option(
+    "execution.runtime-mode",
+    choice("auto", "streaming", "batch"),
+    "auto",
+    "Whether a pipeline gives results as it goes or final ones only; a pipeline's own `mode` goes before.",
+)
+
+# --- slots and workers ---------------------------------------------------------------------------------------------------
+
+SLOTS = Option(
+    "taskmanager.numberOfTaskSlots",
+    optional(whole(1, 4096)),
+    None,
+    "Slots of a TaskManager. Each is a process, so more than the CPU cores rarely helps.",
+    unset="the number of CPU cores this process may use",
+)
+SLOT_REQUEST_TIMEOUT = Option(
+    "slot.request.timeout",
+    duration(),
+    10.0,
+    "How long a job waits for slots before it fails. Flink's 5 minutes suit clusters that start machines.",
+)
+WORKER_START_TIMEOUT = Option(
+    "actorflow.worker.start-timeout",
+    duration(0.1),
+    30.0,
+    "How long a slot worker process may take from its start to its first message.",
+)
+CANCELLATION_TIMEOUT = Option(
+    "task.cancellation.timeout",
+    duration(),
+    5.0,
+    "How long a slot worker may take to end its subtasks before its process is killed.",
+)
+
+# --- buffers between subtasks --------------------------------------------------------------------------------------------
+
+BATCH_RECORDS_MAX = Option(
+    "execution.batch-records.max",
+    whole(1, 1 << 20),
+    1024,
+    "Records in one batch of Python objects; sources read about as many at once.",
+)
+BUFFER_TIMEOUT = Option(
+    "execution.buffer-timeout.interval",
+    duration(),
+    0.005,
+    "How long a record may wait in a buffer that is not full. Flink waits 100 ms; 5 ms keeps 99 of 100 records under 10 ms.",
+)
+SEGMENT_SIZE = Option(
+    "taskmanager.memory.segment-size",
+    memory(256, 64 << 20),
+    32 << 10,
+    "Size of a network buffer. With debloating, its upper limit.",
+)
+BUFFERS_PER_CHANNEL = Option(
+    "taskmanager.network.memory.buffers-per-channel",
+    whole(1, 4096),
+    2,
+    "Buffers that a receiver grants each channel for itself.",
+)
+FLOATING_BUFFERS_PER_GATE = Option(
+    "taskmanager.network.memory.floating-buffers-per-gate",
+    whole(0, 65536),
+    8,
+    "Buffers that a receiver's input gate lends to the channels with a backlog.",
+)
+MAX_BUFFERS_PER_CHANNEL = Option(
+    "taskmanager.network.memory.max-buffers-per-channel",
+    whole(1, 4096),
+    10,
+    "Full buffers a sender may hold back on one channel before its subtask counts as back-pressured.",
+)
+MAX_OVERDRAFT_BUFFERS_PER_GATE = Option(
+    "taskmanager.network.memory.max-overdraft-buffers-per-gate",
+    whole(0, 65536),
+    5,
+    "Buffers above its limit that a sender may fill to finish the batch in hand.",
+)
+DEBLOAT_ENABLED = Option(
+    "taskmanager.network.memory.buffer-debloat.enabled",
+    FLAG,
+    True,
+    "Size buffers so that what is in flight is consumed within the target time. Off in Flink.",
+)
+DEBLOAT_TARGET = Option(
+    "taskmanager.network.memory.buffer-debloat.target",
+    duration(0.001),
+    1.0,
+    "The time that consuming all data in flight to a subtask should take.",
+)
+DEBLOAT_PERIOD = Option(
+    "taskmanager.network.memory.buffer-debloat.period",
+    duration(0.001),
+    0.2,
+    "How often buffer sizes are computed anew.",
+)
+DEBLOAT_SAMPLES = Option(
+    "taskmanager.network.memory.buffer-debloat.samples",
+    whole(1, 1000),
+    20,
+    "Measurements of throughput that one computation averages.",
+)
+DEBLOAT_THRESHOLD = Option(
+    "taskmanager.network.memory.buffer-debloat.threshold-percentages",
+    whole(0, 100),
+    25,
+    "Change of buffer size, in percent, below which the old size stays.",
+)
+COMPRESSION = Option(
+    "taskmanager.network.compression",
+    choice("auto", "never", "always"),
+    "auto",
+    "lz4 for data frames when it shrinks them: `auto` on links between hosts only.",
+)
+
+# --- failures ------------------------------------------------------------------------------------------------------------
+
+RESTART_STRATEGY = Option(
+    "restart-strategy.type",
+    choice("none", "fixed-delay", "failure-rate", "exponential-delay"),
+    "none",
+    "What happens when a subtask fails: the job fails (`none`), or restarts within the limits below.",
+)
+FIXED_DELAY_ATTEMPTS = Option(
+    "restart-strategy.fixed-delay.attempts",
+    whole(0),
+    1,
+    "`fixed-delay`: restarts before the job fails.",
+)
+FIXED_DELAY = Option(
+    "restart-strategy.fixed-delay.delay",
+    duration(),
+    1.0,
+    "`fixed-delay`: time from a failure to the restart.",
+)
+FAILURE_RATE_MAX = Option(
+    "restart-strategy.failure-rate.max-failures-per-interval",
+    whole(1),
+    1,
+    "`failure-rate`: failures within the interval that the job survives.",
+)
+FAILURE_RATE_INTERVAL = Option(
+    "restart-strategy.failure-rate.failure-rate-interval",
+    duration(0.001),
+    60.0,
+    "`failure-rate`: the interval in which failures are counted.",
+)
+FAILURE_RATE_DELAY = Option(
+    "restart-strategy.failure-rate.delay",
+    duration(),
+    1.0,
+    "`failure-rate`: time from a failure to the restart.",
+)
+EXPONENTIAL_INITIAL_BACKOFF = Option(
+    "restart-strategy.exponential-delay.initial-backoff",
+    duration(0.001),
+    1.0,
+    "`exponential-delay`: time from the first failure to the restart.",
+)
+EXPONENTIAL_MAX_BACKOFF = Option(
+    "restart-strategy.exponential-delay.max-backoff",
+    duration(0.001),
+    60.0,
+    "`exponential-delay`: longest time from a failure to the restart.",
+)
+EXPONENTIAL_MULTIPLIER = Option(
+    "restart-strategy.exponential-delay.backoff-multiplier",
+    fraction(1.0, 100.0),
+    1.5,
+    "`exponential-delay`: growth of the time with each failure.",
+)
+EXPONENTIAL_RESET_THRESHOLD = Option(
+    "restart-strategy.exponential-delay.reset-backoff-threshold",
+    duration(0.001),
+    3600.0,
+    "`exponential-delay`: time without failure after which the time starts from the beginning.",
+)
+EXPONENTIAL_JITTER = Option(
+    "restart-strategy.exponential-delay.jitter-factor",
+    fraction(0.0, 1.0),
+    0.1,
+    "`exponential-delay`: random share added to or taken from the time, so that jobs do not restart in step.",
+)
+EXPONENTIAL_ATTEMPTS = Option(
+    "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+    optional(whole(1)),
+    None,
+    "`exponential-delay`: restarts without a reset before the job fails.",
+    unset="no limit",
+)
+HEARTBEAT_INTERVAL = Option(
+    "heartbeat.interval",
+    duration(0.01),
+    10.0,
+    "Time between two heartbeats of a node to a peer.",
+)
+HEARTBEAT_TIMEOUT = Option(
+    "heartbeat.timeout",
+    duration(0.02),
+    50.0,
+    "Time without a sign of life after which a node counts as lost. A process that dies on this host is noticed at once.",
+)
+
+# --- actors --------------------------------------------------------------------------------------------------------------
+
+INBOX_MESSAGES_MAX = Option(
+    "actorflow.actor.inbox-messages-max",
+    whole(16),
+    100_000,
+    "Messages that may wait in the data lane of an actor's mailbox; more is a fault of flow control and fails the actor.",
+)
+ASK_TIMEOUT = Option(
+    "actorflow.ask.timeout",
+    duration(0.001),
+    10.0,
+    "How long an `ask` waits for its reply when the caller does not say.",
+)
+
+# --- transport -----------------------------------------------------------------------------------------------------------
+
+BIND_HOST = Option(
+    "actorflow.transport.bind-host",
+    TEXT,
+    "127.0.0.1",
+    "Interface on which a node listens. Anything but loopback needs CURVE keys.",
+)
+BIND_PORT = Option(
+    "actorflow.transport.bind-port",
+    whole(0, 65535),
+    0,
+    "TCP port on which a node listens; 0 takes a free one.",
+)
+LOCAL_PROTOCOL = Option(
+    "actorflow.transport.local-protocol",
+    choice("ipc", "tcp"),
+    "ipc",
+    "How nodes on one host reach each other.",
+)
+FRAME_BYTES_MAX = Option(
+    "actorflow.transport.frame-bytes-max",
+    memory(64 << 10, 1 << 30),
+    64 << 20,
+    "Largest data frame; a larger one is refused by sender and receiver.",
+)
+CONTROL_BYTES_MAX = Option(
+    "actorflow.transport.control-bytes-max",
+    memory(4 << 10, 64 << 20),
+    1 << 20,
+    "Largest control message; what is larger travels as a blob.",
+)
+BLOB_CHUNK_BYTES = Option(
+    "actorflow.transport.blob-chunk-bytes",
+    memory(4 << 10, 16 << 20),
+    256 << 10,
+    "Size of the pieces in which blobs travel, so that control messages pass between two of them.",
+)
+UNSENT_BYTES_MAX = Option(
+    "actorflow.transport.unsent-bytes-max",
+    memory(1 << 20),
+    256 << 20,
+    "Bytes waiting to be sent to one peer before the link counts as broken.",
+)
+RECONNECT_INITIAL = Option(
+    "actorflow.transport.reconnect-backoff.initial",
+    duration(0.001),
+    0.1,
+    "Time to the first attempt to connect again.",
+)
+RECONNECT_MAX = Option(
+    "actorflow.transport.reconnect-backoff.max",
+    duration(0.001),
+    5.0,
+    "Longest time between two attempts to connect again; it doubles up to this.",
+)
+CURVE_KEY_FILE = Option(
+    "actorflow.security.curve.key-file",
+    optional(TEXT),
+    None,
+    "File with this node's own CURVE key pair, readable by its user only.",
+    unset="no encryption, and no socket but on loopback",
+)
+CURVE_AUTHORIZED_KEYS = Option(
+    "actorflow.security.curve.authorized-keys",
+    optional(TEXT),
+    None,
+    "Directory with the public keys of the peers that may connect.",
+    unset="needed with a key file",
+)
+
+
+ALL: tuple[Option[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Option))
+"""All options, in the order of this file."""
+
+BY_NAME = {option.name: option for option in ALL}
+"""All options, by name."""

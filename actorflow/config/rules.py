@@ -1,0 +1,69 @@
+"""Options that are impossible beside each other. Each rule names the options it reads, and what must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.config import options
+from actorflow.config.options import Option
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition on several options.
+
+    Attributes:
+        options: the options it reads.
+        holds: given their values in that order, whether they fit together.
+        text: what must hold, in words.
+    """
+
+    options: tuple[Option[Any], ...]
+    holds: Callable[..., bool]
+    text: str
+
+
+RULES = (
+    Rule(
+        (options.HEARTBEAT_INTERVAL, options.HEARTBEAT_TIMEOUT),
+        lambda interval_s, timeout_s: 2 * interval_s <= timeout_s,
+        "the timeout must leave room for two heartbeats, or one late message counts as a lost node",
+    ),
+    Rule(
+        (options.BUFFERS_PER_CHANNEL, options.MAX_BUFFERS_PER_CHANNEL),
+        lambda granted, held: granted <= held,
+        "a sender must be able to hold what a receiver grants",
+    ),
+    Rule(
+        (options.SEGMENT_SIZE, options.FRAME_BYTES_MAX),
+        lambda segment_bytes, frame_bytes: segment_bytes <= frame_bytes,
+        "a full buffer must fit into a frame",
+    ),
+    Rule(
+        (options.BLOB_CHUNK_BYTES, options.FRAME_BYTES_MAX),
+        lambda chunk_bytes, frame_bytes: chunk_bytes <= frame_bytes,
+        "a piece of a blob must fit into a frame",
+    ),
+    Rule(
+        (options.FRAME_BYTES_MAX, options.UNSENT_BYTES_MAX),
+        lambda frame_bytes, unsent_bytes: frame_bytes <= unsent_bytes,
+        "the largest frame must be allowed to wait",
+    ),
+    Rule(
+        (options.RECONNECT_INITIAL, options.RECONNECT_MAX),
+        lambda first_s, longest_s: first_s <= longest_s,
+        "the first time is not longer than the longest",
+    ),
+    Rule(
+        (options.EXPONENTIAL_INITIAL_BACKOFF, options.EXPONENTIAL_MAX_BACKOFF),
+        lambda first_s, longest_s: first_s <= longest_s,
+        "the first time is not longer than the longest",
+    ),
+    Rule(
+        (options.CURVE_KEY_FILE, options.CURVE_AUTHORIZED_KEYS),
+        lambda key_file, authorized_keys: (key_file is None) == (authorized_keys is None),
+        "a node with keys must know who may connect, so both are set or neither",
+    ),
+)
