@@ -39,6 +39,7 @@ class OperatorSpec:
         role: source, transform or sink.
         takes: the form in which it wants its input; the runtime converts where the producer gives another.
         gives: the form of its output.
+        parallelism_max: the most subtasks it can use, or None; an inherited parallelism above it is lowered to it.
     """
 
     __slots__ = ()
@@ -47,6 +48,7 @@ class OperatorSpec:
     role: ClassVar[Role] = Role.TRANSFORM
     takes: ClassVar[DataPath] = DataPath.OBJECTS
     gives: ClassVar[DataPath] = DataPath.OBJECTS
+    parallelism_max: ClassVar[int | None] = None
 
     def functions(self) -> Mapping[str, object]:
         """Return the user's functions and objects by the attribute path that names them in error messages."""
@@ -116,11 +118,14 @@ class LogicalOperator:
 
 @dataclass(frozen=True, slots=True)
 class LogicalEdge:
-    """Records of `source` (its main output, or the side output `tag`) go to input `port` of `target`."""
+    """Records of `source` (its main output, or the side output `tag`) go to input `port` of `target`.
+
+    A partitioner of None means that the user chose none: planning makes it forward, or rebalance where parallelisms differ.
+    """
 
     source: OperatorId
     target: OperatorId
-    partitioner: Partitioner
+    partitioner: Partitioner | None = None
     tag: str | None = None
     port: int = 0
 

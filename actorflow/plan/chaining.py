@@ -1,0 +1,131 @@
+"""From what the user wrote to what is deployed: which operators share a subtask, and what is exchanged between those that do not.
+
+A consumer is *chained* to its producer (it runs in the same actor, called directly) when nothing is lost by it:
+
+- records go forward: chosen by the user, or by default between equal parallelisms;
+- both have the same parallelism, number of key groups, slot group and dispatcher;
+- the edge is the only input of the consumer and the only one that takes the producer's main output;
+- the consumer's policy is `always`, and the producer's is not `never` (`head` starts a chain: it has consumers, but no producer).
+
+So a chain is a line. Its side outputs may leave from any of its operators; its main output leaves from the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actorflow.errors import PlanError
+from actorflow.ids import OperatorId, VertexId
+from actorflow.plan.channels import lay_channels
+from actorflow.plan.checks import check_graph
+from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Vertex
+from actorflow.plan.graph import LogicalEdge, LogicalGraph, LogicalOperator, Partitioner, Partitioning
+from actorflow.plan.parallelism import Parallelism, resolve_parallelism
+
+_FORWARD = Partitioner(Partitioning.FORWARD)
+_REBALANCE = Partitioner(Partitioning.REBALANCE)
+
+
+def build_execution_graph(graph: LogicalGraph, *, default_parallelism: int, chaining: bool = True) -> ExecutionGraph:
+    """Return the vertices, edges and channels that a logical graph becomes.
+
+    Args:
+        graph: what the user wrote.
+        default_parallelism: for operators that give none, in pipelines that give none.
+        chaining: False puts every operator into a vertex of its own.
+
+    Raises:
+        PlanError: if the graph fails `check_graph`, a parallelism is out of bounds, or `forward` joins unequal parallelisms.
+    """
+    check_graph(graph)
+    return _Planner(graph, resolve_parallelism(graph, default_parallelism), chaining=chaining).plan()
+
+
+class _Planner:
+    """One run of the planning.
+
+    Args:
+        graph: a graph that passed its checks.
+        parallelism: the numbers of every operator.
+        chaining: whether operators may be chained at all.
+    """
+
+    def __init__(self, graph: LogicalGraph, parallelism: Mapping[OperatorId, Parallelism], *, chaining: bool) -> None:
+        self._graph = graph
+        self._parallelism = parallelism
+        self._chaining = chaining
+        self._operators = {operator.id: operator for operator in graph.operators}
+        self._inputs: dict[OperatorId, list[LogicalEdge]] = {operator.id: [] for operator in graph.operators}
+        self._outputs: dict[OperatorId, list[LogicalEdge]] = {operator.id: [] for operator in graph.operators}
+        for edge in graph.edges:
+            self._inputs[edge.target].append(edge)
+            if edge.tag is None:
+                self._outputs[edge.source].append(edge)
+
+    def plan(self) -> ExecutionGraph:
+        chains = self._chains()
+        vertices = tuple(self._vertex(chain) for chain in chains)
+        place = {operator.id: (VertexId(chain[0].id), position) for chain in chains for position, operator in enumerate(chain)}
+        edges: list[ExecutionEdge] = []
+        for edge in self._graph.edges:
+            source, position = place[edge.source]
+            target, _ = place[edge.target]
+            if source != target:
+                partitioner = self._partitioner(edge)
+                edges.append(ExecutionEdge(len(edges), source, position, edge.tag, target, edge.port, partitioner))
+        parallelism = {vertex.id: vertex.parallelism for vertex in vertices}
+        return ExecutionGraph(self._graph.name, vertices, tuple(edges), lay_channels(edges, parallelism))
+
+    def _chains(self) -> list[list[LogicalOperator]]:
+        """Return the chains in the order of their first operators. That order is topological: a chain is entered only there."""
+        chains: list[list[LogicalOperator]] = []
+        chain_of: dict[OperatorId, list[LogicalOperator]] = {}
+        for operator in self._graph.operators:
+            chain = chain_of[self._inputs[operator.id][0].source] if self._joins_its_producer(operator) else []
+            if not chain:
+                chains.append(chain)
+            chain.append(operator)
+            chain_of[operator.id] = chain
+        return chains
+
+    def _joins_its_producer(self, operator: LogicalOperator) -> bool:
+        inputs = self._inputs[operator.id]
+        if not self._chaining or operator.chain != "always" or len(inputs) != 1:
+            return False
+        edge = inputs[0]
+        producer = self._operators[edge.source]
+        return (
+            edge.tag is None
+            and len(self._outputs[producer.id]) == 1
+            and producer.chain != "never"
+            and self._partitioner(edge).kind is Partitioning.FORWARD
+            and self._parallelism[producer.id] == self._parallelism[operator.id]
+            and producer.slot_group == operator.slot_group
+            and producer.dispatcher == operator.dispatcher
+        )
+
+    def _partitioner(self, edge: LogicalEdge) -> Partitioner:
+        producers = self._parallelism[edge.source].subtasks
+        consumers = self._parallelism[edge.target].subtasks
+        if edge.partitioner is None:
+            return _FORWARD if producers == consumers else _REBALANCE
+        if edge.partitioner.kind is Partitioning.FORWARD and producers != consumers:
+            names = f"'{self._operators[edge.source].name}' to '{self._operators[edge.target].name}'"
+            raise PlanError(
+                f"cannot forward from {names}: parallelism {producers} against {consumers}",
+                hint="forward keeps records in the subtask with the same index: set equal parallelisms, or use rescale() or rebalance()",
+            )
+        return edge.partitioner
+
+    def _vertex(self, chain: list[LogicalOperator]) -> Vertex:
+        first = chain[0]
+        numbers = self._parallelism[first.id]
+        return Vertex(
+            id=VertexId(first.id),
+            name=" -> ".join(operator.name for operator in chain),
+            operators=tuple(chain),
+            parallelism=numbers.subtasks,
+            max_parallelism=numbers.key_groups,
+            slot_group=first.slot_group,
+            dispatcher=first.dispatcher,
+        )

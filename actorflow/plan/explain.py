@@ -1,0 +1,115 @@
+"""A plan as text: which operators share an actor, how many of each there are, and how records get from one to the next.
+
+pipeline 'wordcount' (mode auto): 4 operators in 2 chains, 4 subtasks, 4 channels, 2 slots
+
+chain  operator  kind      subtasks  key groups  slot group  dispatcher
+1      source    source           2         128  default     default
+1      flat_map  flat_map         2         128  default     default
+2      count     count            2         128  default     default
+2      sink      sink             2         128  default     default
+
+from      to        partitioner  channels  path
+source    flat_map  forward       chained  objects
+flat_map  count     hash                4  objects
+count     sink      forward       chained  objects
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from actorflow.ids import OperatorId
+from actorflow.plan.data_path import EdgePath, edge_paths
+from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.plan.graph import DataPath, LogicalEdge, LogicalGraph, Partitioner
+
+_FORM = {DataPath.OBJECTS: "objects", DataPath.COLUMNS: "columns", DataPath.ANY: "objects or columns"}
+
+
+def explain(graph: LogicalGraph, execution: ExecutionGraph) -> str:
+    """Return the plan as aligned text of three parts: a summary line, the operators by chain, the edges.
+
+    Args:
+        graph: what the user wrote.
+        execution: what `build_execution_graph` made of this very graph.
+    """
+    return "\n\n".join((_summary(graph, execution), _operators(execution), _edges(graph, execution))) + "\n"
+
+
+def _summary(graph: LogicalGraph, execution: ExecutionGraph) -> str:
+    parts = ", ".join(
+        (
+            f"{_count(len(graph.operators), 'operator')} in {_count(len(execution.vertices), 'chain')}",
+            _count(len(execution.subtasks()), "subtask"),
+            _count(len(execution.channels), "channel"),
+            _count(execution.slots_needed(), "slot"),
+        )
+    )
+    return f"pipeline '{graph.name}' (mode {graph.mode}): {parts}"
+
+
+def _operators(execution: ExecutionGraph) -> str:
+    rows = [
+        (
+            str(number),
+            operator.name,
+            operator.spec.kind,
+            str(vertex.parallelism),
+            str(vertex.max_parallelism),
+            vertex.slot_group,
+            vertex.dispatcher,
+        )
+        for number, vertex in enumerate(execution.vertices, start=1)
+        for operator in vertex.operators
+    ]
+    heads = ("chain", "operator", "kind", "subtasks", "key groups", "slot group", "dispatcher")
+    return _table(heads, rows, frozenset({"subtasks", "key groups"}))
+
+
+def _edges(graph: LogicalGraph, execution: ExecutionGraph) -> str:
+    home: dict[OperatorId, Vertex] = {operator.id: vertex for vertex in execution.vertices for operator in vertex.operators}
+    names = {operator.id: operator.name for operator in graph.operators}
+    exchanges = iter(execution.edges)
+    channels = Counter(channel.edge for channel in execution.channels)
+    rows: list[tuple[str, ...]] = []
+    for edge, path in zip(graph.edges, edge_paths(graph), strict=True):
+        source = names[edge.source] if edge.tag is None else f"{names[edge.source]}[{edge.tag}]"
+        if home[edge.source] is home[edge.target]:
+            how, number = "forward", "chained"
+        else:
+            exchange = next(exchanges)
+            how, number = _partitioner(exchange.partitioner), str(channels[exchange.index])
+        rows.append((source, names[edge.target], how, number, _path(edge, path, names)))
+    return _table(("from", "to", "partitioner", "channels", "path"), rows, frozenset({"channels"}))
+
+
+def _partitioner(partitioner: Partitioner) -> str:
+    name = partitioner.kind.value
+    return name if partitioner.key_column is None else f"{name} on column '{partitioner.key_column}'"
+
+
+def _path(edge: LogicalEdge, path: EdgePath, names: dict[OperatorId, str]) -> str:
+    text = _FORM[path.given]
+    if path.converted_by_producer:
+        text += f" -> {_FORM[path.carried]} (converted by '{names[edge.source]}': a function chooses the subtask)"
+    if path.converted_by_consumer:
+        text += f" -> {_FORM[path.taken]} (converted by '{names[edge.target]}')"
+    return text
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], to_right: frozenset[str]) -> str:
+    """Return rows under heads, columns two spaces apart; those in `to_right` end under each other, as numbers do."""
+    widths = [max(len(line[column]) for line in (heads, *rows)) for column in range(len(heads))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if head in to_right else cell.ljust(width)
+            for cell, width, head in zip(line, widths, heads, strict=True)
+        )
+        for line in (heads, *rows)
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
