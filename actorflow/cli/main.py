@@ -1,0 +1,118 @@
+"""The commands and their options. Each command imports what it needs when it runs: `actorflow --version` is instant."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from actorflow.cli.failure import told
+
+app = typer.Typer(
+    name="actorflow",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+example = typer.Typer(help="Run an example pipeline.", no_args_is_help=True)
+config = typer.Typer(help="Look at configuration.", no_args_is_help=True)
+app.add_typer(example, name="example")
+app.add_typer(config, name="config")
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the engine's own traceback with an error.")]
+
+
+def main() -> None:
+    """Run the command line: the entry point of the package."""
+    app(prog_name="actorflow")
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of an option's callback
+    if not wanted:
+        return
+    import platform
+    from importlib.metadata import version
+
+    print(f"actorflow {version('actorflow')} ({platform.python_implementation()} {platform.python_version()})")
+    raise typer.Exit
+
+
+@app.callback()
+def _actorflow(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A distributed dataflow engine built from actors."""
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    script: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A Python script that calls af.run.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Its own arguments; put -- before those that look like ours.")
+    ] = None,
+    parallelism: Annotated[
+        int | None, typer.Option("-p", "--parallelism", min=1, help="Subtasks of an operator where the script does not say.")
+    ] = None,
+    define: Annotated[list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="Set an option; may be repeated.")] = None,
+    *,
+    verbose: Verbose = False,
+) -> None:
+    """Run a script; its pipelines run on this machine."""
+    from actorflow.cli.script import options_for_script, run_script
+
+    with told(verbose=verbose):
+        options = options_for_script(parallelism, define or [], os.environ)
+    with told(verbose=verbose, script=str(script)):
+        run_script(str(script), arguments or [], options)
+
+
+@example.command("list")
+def list_examples() -> None:
+    """List the examples."""
+    from actorflow.examples import summaries
+
+    for name, summary in summaries().items():
+        print(f"{name:<12} {summary}")
+
+
+@example.command()
+def wordcount(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="Files, directories, globs or URIs. Default: Python's own library."),
+    ] = None,
+    slots: Annotated[int, typer.Option(min=1, help="Slot processes.")] = 2,
+    top: Annotated[int, typer.Option(min=1, help="How many words to show.")] = 20,
+    *,
+    verbose: Verbose = False,
+) -> None:
+    """Count the words of real text, by default of Python's own standard library."""
+    with told(verbose=verbose):
+        from actorflow.examples.wordcount import main as count_words
+
+        count_words(paths or [], slots=slots, top=top)
+
+
+@config.command()
+def explain(
+    file: Annotated[Path | None, typer.Argument(help="A YAML file; without one: the environment and the defaults.")] = None,
+    *,
+    only_set: Annotated[bool, typer.Option("--set", help="Leave out the options that have their default.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show every option with its value and where it was set."""
+    with told(verbose=verbose):
+        from actorflow.config import load
+        from actorflow.config.explain import explain as explained
+
+        print(explained(load(file), everything=not only_set))
+
+
+if __name__ == "__main__":
+    main()

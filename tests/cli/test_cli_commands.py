@@ -1,0 +1,72 @@
+"""The smaller commands: version, configuration, the list of examples."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from typer.testing import CliRunner
+
+from actorflow.cli.main import app
+
+
+def invoke(*command_line):
+    return CliRunner().invoke(app, list(command_line))
+
+
+def test_the_version_names_package_and_interpreter():
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"actorflow {version('actorflow')} ({platform.python_implementation()} {platform.python_version()})\n",
+    )
+
+
+def test_configuration_is_explained_with_values_and_origins(tmp_path, monkeypatch):
+    monkeypatch.delenv("ACTORFLOW_OPTIONS", raising=False)
+    file = tmp_path / "cluster.yaml"
+    file.write_text("parallelism.default: 2\nheartbeat: {interval: 3s}\n")
+    result = invoke("config", "explain", str(file), "--set")
+    assert result.exit_code == 0
+    assert sorted(line.split() for line in result.stdout.splitlines()) == [
+        ["heartbeat.interval", "3s", f"{file}:2"],
+        ["parallelism.default", "2", f"{file}:1"],
+    ]
+
+
+def test_every_option_is_explained_unless_only_those_set_are_wanted(monkeypatch):
+    monkeypatch.setenv("ACTORFLOW_OPTIONS", "parallelism.default: 2")
+    every, only_set = invoke("config", "explain"), invoke("config", "explain", "--set")
+    assert "heartbeat.interval" in every.stdout
+    assert only_set.stdout.split() == ["parallelism.default", "2", "ACTORFLOW_OPTIONS:1"]
+
+
+def test_a_configuration_file_with_an_unknown_option_is_wrong_use(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("paralelism.default: 2\n")
+    result = invoke("config", "explain", str(file))
+    assert result.exit_code == 2
+    assert result.stderr == (f"error: {file}:1: unknown option 'paralelism.default' (hint: did you mean 'parallelism.default'?)\n")
+
+
+def test_the_examples_are_listed_with_their_summaries():
+    result = invoke("example", "list")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["wordcount"]
+
+
+def test_an_unknown_command_is_wrong_use():
+    assert invoke("wordcont").exit_code == 2
+
+
+@pytest.mark.slow
+def test_asking_for_the_version_loads_neither_columns_nor_terminal_libraries():
+    code = (
+        "import sys; sys.argv = ['actorflow', '--version']\n"
+        "from actorflow.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'pyarrow', 'polars', 'fsspec', 'rich', 'numpy', 'ruamel.yaml'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "[]"
