@@ -1,0 +1,197 @@
+"""Keyed state in Python dicts: the fastest backend, for state that fits in memory.
+
+One dict a state, from key to value. A map state holds a dict for each key and a list state a list, which disappear with their last
+entry, so that a key exists only while it holds something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterable
+from typing import Any, NoReturn
+
+from actorflow.errors import PlanError
+from actorflow.state.backend import KeyGroupState, StateHandle
+from actorflow.state.descriptors import ListState, MapState, StateDescriptor, ValueState
+
+_NO_ITEMS: dict[Any, Any] = {}
+
+
+class HashMapBackend:
+    """See `state.backend.KeyedBackend`.
+
+    Attributes:
+        current_key: see `KeyedBackend`.
+    """
+
+    __slots__ = ("_kinds", "_tables", "current_key")
+
+    current_key: Any
+
+    def __init__(self) -> None:
+        self._tables: dict[str, dict[Any, Any]] = {}
+        self._kinds: dict[str, type[StateDescriptor]] = {}
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Only reached when the slot is empty, so the check costs nothing while there is a key.
+        if name == "current_key":
+            raise PlanError(
+                "keyed state is used where there is no current key",
+                hint="use it in on_record of an operator after key_by; on_start and on_message have no key",
+            )
+        raise AttributeError(name)
+
+    def entries(self, name: str) -> dict[Any, Any]:
+        """Return the dict of the state `name`, from key to value: compiled loops work on it directly."""
+        return self._tables.setdefault(name, {})
+
+    def bind(self, descriptor: StateDescriptor) -> StateHandle:
+        """Return the handle of a declared state.
+
+        Raises:
+            PlanError: if another kind of state has this name.
+        """
+        kind = self._kinds.setdefault(descriptor.name, type(descriptor))
+        if kind is not type(descriptor):
+            raise PlanError(f"state '{descriptor.name}' is declared as {type(descriptor).__name__} and as {kind.__name__}")
+        entries = self.entries(descriptor.name)
+        match descriptor:
+            case ValueState():
+                return HashMapValue(self, entries, descriptor.default)
+            case MapState():
+                return HashMapMap(self, entries)
+            case ListState():
+                return HashMapList(self, entries)
+            case _:
+                raise PlanError(f"state '{descriptor.name}' is of unknown kind {type(descriptor).__name__}")
+
+    def keys(self) -> Iterable[Any]:
+        """Return the keys that have a value in any state, each once, in the order of states and insertion."""
+        tables = list(self._tables.values())
+        return tables[0].keys() if len(tables) == 1 else dict.fromkeys(key for table in tables for key in table)
+
+    def values(self, key: Any) -> dict[str, object]:
+        """Return copies of the values of one key, by state name."""
+        return {name: _copied(table[key]) for name, table in self._tables.items() if key in table}
+
+    def snapshot(self, group_of: Callable[[Any], int]) -> dict[int, KeyGroupState]:
+        """Return everything by key group."""
+        groups: dict[int, KeyGroupState] = {}
+        known: dict[Any, int] = {}
+        for name, table in self._tables.items():
+            for key, value in table.items():
+                group = known.get(key)
+                if group is None:
+                    group = known[key] = group_of(key)
+                groups.setdefault(group, {}).setdefault(name, {})[key] = _copied(value)
+        return groups
+
+    def restore(self, groups: Iterable[KeyGroupState]) -> None:
+        """Add what snapshots hold."""
+        for group in groups:
+            for name, values in group.items():
+                self.entries(name).update((key, _copied(value)) for key, value in values.items())
+
+
+class HashMapValue:
+    """A value for each key. See `state.handles.ValueHandle`."""
+
+    __slots__ = ("_backend", "_default", "_entries")
+
+    def __init__(self, backend: HashMapBackend, entries: dict[Any, Any], default: Any) -> None:
+        self._backend = backend
+        self._entries = entries
+        self._default = default
+
+    def get(self) -> Any:
+        """Return the value of the current key, or the default."""
+        return self._entries.get(self._backend.current_key, self._default)
+
+    def set(self, value: Any) -> None:
+        """Remember a value for the current key."""
+        self._entries[self._backend.current_key] = value
+
+    def clear(self) -> None:
+        """Forget the value of the current key."""
+        self._entries.pop(self._backend.current_key, None)
+
+
+class HashMapMap:
+    """A dict for each key. See `state.handles.MapHandle`."""
+
+    __slots__ = ("_backend", "_entries")
+
+    def __init__(self, backend: HashMapBackend, entries: dict[Any, dict[Any, Any]]) -> None:
+        self._backend = backend
+        self._entries = entries
+
+    def get(self, entry: Any, default: Any = None) -> Any:
+        """Return what `entry` maps to, or `default`."""
+        return self._entries.get(self._backend.current_key, _NO_ITEMS).get(entry, default)
+
+    def put(self, entry: Any, value: Any) -> None:
+        """Map `entry` to `value`."""
+        key = self._backend.current_key
+        items = self._entries.get(key)
+        if items is None:
+            items = self._entries[key] = {}
+        items[entry] = value
+
+    def contains(self, entry: Any) -> bool:
+        """Return whether `entry` is mapped."""
+        return entry in self._entries.get(self._backend.current_key, _NO_ITEMS)
+
+    def remove(self, entry: Any) -> None:
+        """Forget `entry`, if it is there."""
+        key = self._backend.current_key
+        items = self._entries.get(key)
+        if items is not None:
+            items.pop(entry, None)
+            if not items:
+                del self._entries[key]
+
+    def items(self) -> ItemsView[Any, Any]:
+        """Return a view of the entries of the current key."""
+        return self._entries.get(self._backend.current_key, _NO_ITEMS).items()
+
+    def clear(self) -> None:
+        """Forget all entries of the current key."""
+        self._entries.pop(self._backend.current_key, None)
+
+
+class HashMapList:
+    """A list for each key. See `state.handles.ListHandle`."""
+
+    __slots__ = ("_backend", "_entries")
+
+    def __init__(self, backend: HashMapBackend, entries: dict[Any, list[Any]]) -> None:
+        self._backend = backend
+        self._entries = entries
+
+    def add(self, value: Any) -> None:
+        """Append a value."""
+        key = self._backend.current_key
+        items = self._entries.get(key)
+        if items is None:
+            items = self._entries[key] = []
+        items.append(value)
+
+    def get(self) -> list[Any]:
+        """Return a copy of the values of the current key."""
+        return list(self._entries.get(self._backend.current_key, ()))
+
+    def update(self, values: Iterable[Any]) -> None:
+        """Replace the values of the current key."""
+        items = list(values)
+        if items:
+            self._entries[self._backend.current_key] = items
+        else:
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget the values of the current key."""
+        self._entries.pop(self._backend.current_key, None)
+
+
+def _copied(value: Any) -> Any:
+    """Return a dict or list copied, and any other value as it is: what a snapshot holds must not change under it."""
+    return value.copy() if type(value) in {dict, list} else value
