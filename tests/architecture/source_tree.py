@@ -1,0 +1,77 @@
+"""The source of a package as parsed modules, and the imports in them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = "actorflow"
+
+
+@dataclass(frozen=True)
+class Module:
+    """A Python file. `place` is its path from the root of the repository."""
+
+    place: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def package(self) -> str:
+        """The name in the layer table that it belongs to: `wire` for `actorflow/wire/frame.py`, `errors` for `actorflow/errors.py`."""
+        parts = Path(self.place).parts
+        if len(parts) > 2:
+            return parts[1]
+        return PACKAGE if parts[1] == "__init__.py" else Path(parts[1]).stem
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: `module` is absolute and as long as it can be known."""
+
+    module: str
+    line: int
+
+
+def modules_in(root: Path, *folders: str) -> list[Module]:
+    """Return the Python files below some folders of a repository."""
+    found = []
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*.py")):
+            text = path.read_text()
+            found.append(Module(path.relative_to(root).as_posix(), text, ast.parse(text)))
+    return found
+
+
+def imports_of(module: Module) -> Iterator[Import]:
+    """Yield what a module imports, anywhere in it: at its top, inside functions, for type checking, by `import_module`."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = _absolute(module, node)
+            yield from (Import(f"{origin}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
+            names = [argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)]
+            yield from (Import(name, node.lineno) for name in names)
+
+
+def functions_of(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield all functions of a module, methods and inner ones too."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def _absolute(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    folder = Path(module.place).parts[:-1]
+    parents = folder[: len(folder) - node.level + 1]
+    return ".".join((*parents, *([node.module] if node.module else [])))
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
