@@ -1,0 +1,114 @@
+"""Placement: which subtask runs in which slot. A pure function.
+
+Subtask i of each vertex of a slot group goes into the group's slot i, so a slot holds one parallel slice of the pipeline, and at
+most one subtask of a vertex. What is left to decide is which lease becomes slot i of which group:
+
+1. a slot keeps what it had (`previous`), so that a restart moves as little as possible;
+2. the rest, largest slice first, is spread (to the TaskManager with the fewest slots in use, then the fewest subtasks) or packed
+   (to as few TaskManagers as possible).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from actorflow.errors import NotEnoughSlots
+from actorflow.ids import Address, SubtaskId
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.slots import Lease, Slot
+
+Strategy = Literal["spread", "pack"]
+
+
+@dataclass(slots=True)
+class _Host:
+    """A TaskManager while slots are being filled: what is in use, how many subtasks that is, and what is left."""
+
+    address: Address
+    used: int = 0
+    subtasks: int = 0
+    left: list[Lease] = field(default_factory=list)
+
+
+def place(
+    graph: ExecutionGraph,
+    leases: Sequence[Lease],
+    *,
+    strategy: Strategy = "spread",
+    previous: Mapping[SubtaskId, Slot] | None = None,
+) -> dict[SubtaskId, Lease]:
+    """Return the lease that each subtask of `graph` runs under, in the order of `graph.subtasks()`.
+
+    Args:
+        graph: what is to run.
+        leases: slots to use, at least `graph.slots_needed()`, in any order; those left over are the last resort of the strategy.
+        strategy: spread over the TaskManagers, or packed onto few.
+        previous: where the subtasks ran before.
+
+    Raises:
+        NotEnoughSlots: if there are fewer leases than slots needed.
+    """
+    needed = graph.slots_needed()
+    if len(leases) < needed:
+        raise NotEnoughSlots(f"job '{graph.name}' needs {needed} slots to be placed and has {len(leases)}")
+    slices = _slices(graph)
+    hosts = _hosts(leases)
+    chosen = _keep(slices, hosts, previous or {})
+    remaining = [key for key in slices if key not in chosen]
+    for key in sorted(remaining, key=lambda key: -len(slices[key])):
+        host = _next_host(hosts, strategy)
+        chosen[key] = _use(host, host.left[0], len(slices[key]))
+    by_subtask = {subtask: chosen[key] for key, subtasks in slices.items() for subtask in subtasks}
+    return {subtask: by_subtask[subtask] for subtask in graph.subtasks()}
+
+
+def _slices(graph: ExecutionGraph) -> dict[tuple[str, int], list[SubtaskId]]:
+    """Return the subtasks that share a slot, by slot group and index in it."""
+    slices: dict[tuple[str, int], list[SubtaskId]] = {}
+    for vertex in graph.vertices:
+        for index in range(vertex.parallelism):
+            slices.setdefault((vertex.slot_group, index), []).append(SubtaskId(vertex.id, index))
+    return slices
+
+
+def _hosts(leases: Sequence[Lease]) -> dict[Address, _Host]:
+    hosts: dict[Address, _Host] = {}
+    for lease in sorted(leases, key=lambda lease: lease.slot):
+        address = lease.slot.task_manager
+        hosts.setdefault(address, _Host(address)).left.append(lease)
+    return hosts
+
+
+def _keep(
+    slices: Mapping[tuple[str, int], list[SubtaskId]], hosts: dict[Address, _Host], previous: Mapping[SubtaskId, Slot]
+) -> dict[tuple[str, int], Lease]:
+    """Give each slice the slot where most of its subtasks ran, if it is there and nobody has taken it."""
+    kept: dict[tuple[str, int], Lease] = {}
+    for key, subtasks in slices.items():
+        votes: dict[Slot, int] = {}
+        for subtask in subtasks:
+            if subtask in previous:
+                votes[previous[subtask]] = votes.get(previous[subtask], 0) + 1
+        for slot in sorted(votes, key=lambda slot: (-votes[slot], slot)):
+            host = hosts.get(slot.task_manager)
+            lease = next((lease for lease in host.left if lease.slot == slot), None) if host else None
+            if host is not None and lease is not None:
+                kept[key] = _use(host, lease, len(subtasks))
+                break
+    return kept
+
+
+def _next_host(hosts: Mapping[Address, _Host], strategy: Strategy) -> _Host:
+    with_room = [host for host in hosts.values() if host.left]
+    if strategy == "spread":
+        return min(with_room, key=lambda host: (host.used, host.subtasks, host.address))
+    return min(with_room, key=lambda host: (host.used == 0, -len(host.left), host.address))
+
+
+def _use(host: _Host, lease: Lease, subtasks: int) -> Lease:
+    host.left.remove(lease)
+    host.used += 1
+    host.subtasks += subtasks
+    return lease

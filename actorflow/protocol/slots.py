@@ -1,0 +1,405 @@
+"""The slot pool of a ResourceManager: which slots there are, who holds them, and who waits.
+
+    slot:     free ──granted──► leased (by an allocation) ──released──► free          any ──TaskManager lost──► gone
+    request:  new ──enough free──► granted     new ──not enough──► waiting ──enough──► granted
+                                                                   waiting ──timeout──► refused (`NotEnoughSlots`, with the sums)
+
+A request is for a number of slots, all or nothing. Waiting requests are served in order of arrival; one that asks for more than are
+registered lets the others pass. A lease is named by its *allocation*, which is never used again: what a TaskManager or a JobMaster
+says about an old allocation cannot touch the slot's next lease.
+
+Late rule: an offer of a TaskManager incarnation that is older, or was lost, is dropped; so is a request number of a job that is not
+higher than its last (the last itself is answered again), everything of a job that has ended, and the release of an unknown allocation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NewType
+
+from actorflow.errors import ErrorInfo, NotEnoughSlots
+from actorflow.ids import Address, JobId
+from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
+from actorflow.wire.message import Message
+
+Allocation = NewType("Allocation", str)
+"""Names one lease of one slot: the pool's epoch, a dot, and a number that rises."""
+
+ENDED_JOBS_MAX = 1_000
+"""How many ended jobs are remembered, so that a late request of theirs leases nothing."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    """Slot `index` of a TaskManager."""
+
+    task_manager: Address
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.task_manager}#{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to use `slot`, until it is released or lost."""
+
+    slot: Slot
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease as its TaskManager knows it, told to a new ResourceManager."""
+
+    index: int
+    allocation: Allocation
+    job: JobId
+    holder: Address
+
+
+# --- messages to the pool --------------------------------------------------------------------------------------------------
+
+
+class SlotsOffered(Message, frozen=True):
+    """A TaskManager registers, or tells again, its slots 0 to `slots` - 1 and the leases it knows."""
+
+    task_manager: Address
+    incarnation: int
+    slots: int
+    leases: tuple[HeldLease, ...] = ()
+
+
+class SlotsRequested(Message, frozen=True):
+    """The JobMaster at `reply_to` needs `slots` more slots. `request` rises with each request of a job."""
+
+    job: JobId
+    request: int
+    slots: int
+    reply_to: Address
+
+
+class SlotsReleased(Message, frozen=True):
+    """A job gives leases back."""
+
+    job: JobId
+    allocations: tuple[Allocation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskManagerLost:
+    """The failure detector has declared an incarnation of a TaskManager dead."""
+
+    task_manager: Address
+    incarnation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """A job is over: whatever it holds or waits for is free."""
+
+    job: JobId
+
+
+# --- messages from the pool ------------------------------------------------------------------------------------------------
+
+
+class SlotsGranted(Message, frozen=True):
+    """The answer to a request: as many leases as it asked for."""
+
+    job: JobId
+    request: int
+    leases: tuple[Lease, ...]
+
+
+class SlotsRefused(Message, frozen=True):
+    """A request waited too long. `error` is a `NotEnoughSlots`."""
+
+    job: JobId
+    request: int
+    error: ErrorInfo
+
+
+class SlotsLost(Message, frozen=True):
+    """Leases of a job ended because their TaskManager did."""
+
+    job: JobId
+    allocations: tuple[Allocation, ...]
+    reason: str
+
+
+class FreeSlot(Message, frozen=True):
+    """To a TaskManager: whatever still runs under `allocation` is to be ended."""
+
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsAwaited:
+    """Reported when a request has to wait; `error` says what is missing."""
+
+    job: JobId
+    request: int
+    error: ErrorInfo
+
+
+# --- the pool --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _TaskManager:
+    incarnation: int
+    leased: list[Allocation | None]
+    """By slot index."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    lease: Lease
+    job: JobId
+    request: int
+    holder: Address
+
+
+@dataclass(frozen=True, slots=True)
+class TaskManagerSlots:
+    """One TaskManager in `SlotPool.observe`. `leased` has the allocation of each slot, or None."""
+
+    address: Address
+    incarnation: int
+    leased: tuple[Allocation | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPoolState:
+    """What `SlotPool.observe` shows."""
+
+    registered: int
+    free: int
+    task_managers: tuple[TaskManagerSlots, ...]
+    leases: tuple[tuple[JobId, Lease], ...]
+    waiting: tuple[SlotsRequested, ...]
+
+
+class SlotPool:
+    """Grants slots to jobs.
+
+    Args:
+        epoch: fencing epoch of this ResourceManager; keeps its allocations apart from those of its predecessors.
+        request_timeout_s: how long a request may wait; 0 refuses at once.
+        fill: `spread` takes from the TaskManager with the most free slots, `pack` from the one with the fewest.
+    """
+
+    def __init__(self, *, epoch: int = 1, request_timeout_s: float = 300.0, fill: Literal["spread", "pack"] = "spread") -> None:
+        self._epoch = epoch
+        self._request_timeout_s = request_timeout_s
+        self._fill = fill
+        self._allocations = 0
+        self._task_managers: dict[Address, _TaskManager] = {}
+        self._lost: dict[Address, int] = {}
+        self._holdings: dict[Allocation, _Holding] = {}
+        self._waiting: dict[tuple[JobId, int], SlotsRequested] = {}
+        self._last_request: dict[JobId, int] = {}
+        self._ended: dict[JobId, None] = {}
+
+    def handle(self, event: object, now: float) -> list[Effect]:
+        """Take one event; see the messages above."""
+        match event:
+            case SlotsOffered():
+                return self._offered(event)
+            case SlotsRequested():
+                return self._requested(event, now)
+            case SlotsReleased(job=job, allocations=allocations):
+                return self._released(job, allocations)
+            case TaskManagerLost():
+                return self._task_manager_lost(event)
+            case JobEnded(job):
+                return self._job_ended(job)
+            case TimerFired(name):
+                return self._timed_out(name)
+            case _:
+                raise AssertionError(f"unknown event {event!r}")
+
+    def missing(self, job: JobId, slots: int) -> NotEnoughSlots:
+        """Return the error that says what `job` lacks of `slots`, with the sums."""
+        machines = len(self._task_managers)
+        return NotEnoughSlots(
+            f"job '{job}' needs {_count(slots, 'slot')}, {self._free()} of {self._registered()} registered on "
+            f"{_count(machines, 'TaskManager')} are free",
+            hint="start more TaskManagers, raise taskmanager.numberOfTaskSlots, or lower the parallelism",
+        )
+
+    # --- events --------------------------------------------------------------------------------------------------------
+
+    def _offered(self, offer: SlotsOffered) -> list[Effect]:
+        address = offer.task_manager
+        if offer.incarnation <= self._lost.get(address, -1):
+            return []
+        known = self._task_managers.get(address)
+        effects: list[Effect] = []
+        if known is None or known.incarnation < offer.incarnation:
+            if known is not None:
+                effects += self._drop(address, "it was started anew")
+            self._task_managers[address] = _TaskManager(offer.incarnation, [None] * offer.slots)
+            self._adopt(offer)
+        elif offer.incarnation < known.incarnation:
+            return []
+        unknown = [held.allocation for held in offer.leases if held.allocation not in self._holdings]
+        effects += [Send(address, FreeSlot(allocation)) for allocation in unknown]
+        return effects + self._serve()
+
+    def _adopt(self, offer: SlotsOffered) -> None:
+        """Take over what a TaskManager leased under a former ResourceManager."""
+        leased = self._task_managers[offer.task_manager].leased
+        for held in offer.leases:
+            if held.index < offer.slots and leased[held.index] is None and held.job not in self._ended:
+                lease = Lease(Slot(offer.task_manager, held.index), held.allocation)
+                leased[held.index] = held.allocation
+                self._holdings[held.allocation] = _Holding(lease, held.job, 0, held.holder)
+
+    def _requested(self, request: SlotsRequested, now: float) -> list[Effect]:
+        job, number = request.job, request.request
+        last = self._last_request.get(job, 0)
+        if job in self._ended or number < last:
+            return []
+        if number == last:
+            leases = tuple(holding.lease for holding in self._holdings.values() if holding.job == job and holding.request == number)
+            return [Send(request.reply_to, SlotsGranted(job, number, leases))] if len(leases) == request.slots else []
+        self._last_request[job] = number
+        self._waiting[job, number] = request
+        granted = self._serve()
+        if (job, number) not in self._waiting:
+            return granted
+        if self._request_timeout_s <= 0:
+            return granted + self._refuse(job, number)
+        awaited = SlotsAwaited(job, number, self.missing(job, request.slots).info())
+        return [*granted, SetTimer(_timer(job, number), now + self._request_timeout_s), Report(awaited)]
+
+    def _released(self, job: JobId, allocations: tuple[Allocation, ...]) -> list[Effect]:
+        effects: list[Effect] = []
+        for allocation in allocations:
+            holding = self._holdings.get(allocation)
+            if holding is not None and holding.job == job:
+                effects += self._free_slot(holding)
+        return effects + self._serve()
+
+    def _task_manager_lost(self, lost: TaskManagerLost) -> list[Effect]:
+        address = lost.task_manager
+        self._lost[address] = max(lost.incarnation, self._lost.get(address, -1))
+        known = self._task_managers.get(address)
+        if known is None or known.incarnation > lost.incarnation:
+            return []
+        return self._drop(address, lost.reason) + self._serve()
+
+    def _job_ended(self, job: JobId) -> list[Effect]:
+        self._ended[job] = None
+        if len(self._ended) > ENDED_JOBS_MAX:
+            del self._ended[next(iter(self._ended))]
+        self._last_request.pop(job, None)
+        effects: list[Effect] = []
+        for key in [key for key in self._waiting if key[0] == job]:
+            del self._waiting[key]
+            effects.append(CancelTimer(_timer(*key)))
+        for holding in [holding for holding in self._holdings.values() if holding.job == job]:
+            effects += self._free_slot(holding)
+        return effects + self._serve()
+
+    def _timed_out(self, timer: str) -> list[Effect]:
+        for job, number in self._waiting:
+            if _timer(job, number) == timer:
+                return self._refuse(job, number) + self._serve()
+        return []
+
+    # --- steps ---------------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> list[Effect]:
+        """Grant waiting requests in order, until one has to wait for a slot that may come free."""
+        effects: list[Effect] = []
+        registered = self._registered()
+        for key, request in list(self._waiting.items()):
+            if request.slots > self._free():
+                if request.slots > registered:
+                    continue
+                break
+            del self._waiting[key]
+            leases = tuple(self._lease(request) for _ in range(request.slots))
+            effects += [CancelTimer(_timer(*key)), Send(request.reply_to, SlotsGranted(*key, leases))]
+        return effects
+
+    def _lease(self, request: SlotsRequested) -> Lease:
+        sign = -1 if self._fill == "spread" else 1
+        candidates = [(sign * task_manager.leased.count(None), address) for address, task_manager in self._task_managers.items()]
+        _, address = min(candidate for candidate in candidates if candidate[0])
+        leased = self._task_managers[address].leased
+        self._allocations += 1
+        allocation = Allocation(f"{self._epoch}.{self._allocations}")
+        lease = Lease(Slot(address, leased.index(None)), allocation)
+        leased[lease.slot.index] = allocation
+        self._holdings[allocation] = _Holding(lease, request.job, request.request, request.reply_to)
+        return lease
+
+    def _free_slot(self, holding: _Holding) -> list[Effect]:
+        slot, allocation = holding.lease.slot, holding.lease.allocation
+        del self._holdings[allocation]
+        self._task_managers[slot.task_manager].leased[slot.index] = None
+        return [Send(slot.task_manager, FreeSlot(allocation))]
+
+    def _drop(self, address: Address, reason: str) -> list[Effect]:
+        """Forget a TaskManager and tell the holders of its leases."""
+        del self._task_managers[address]
+        lost: dict[tuple[Address, JobId], list[Allocation]] = {}
+        for allocation, holding in list(self._holdings.items()):
+            if holding.lease.slot.task_manager == address:
+                del self._holdings[allocation]
+                lost.setdefault((holding.holder, holding.job), []).append(allocation)
+        text = f"TaskManager {address} is lost: {reason}"
+        return [Send(holder, SlotsLost(job, tuple(allocations), text)) for (holder, job), allocations in lost.items()]
+
+    def _refuse(self, job: JobId, number: int) -> list[Effect]:
+        request = self._waiting.pop((job, number))
+        error = self.missing(job, request.slots).info()
+        return [Send(request.reply_to, SlotsRefused(job, number, error))]
+
+    def _registered(self) -> int:
+        return sum(len(task_manager.leased) for task_manager in self._task_managers.values())
+
+    def _free(self) -> int:
+        return self._registered() - len(self._holdings)
+
+    # --- looking at it -------------------------------------------------------------------------------------------------
+
+    def observe(self) -> SlotPoolState:
+        """Return the pool as a value."""
+        return SlotPoolState(
+            self._registered(),
+            self._free(),
+            tuple(TaskManagerSlots(address, tm.incarnation, tuple(tm.leased)) for address, tm in self._task_managers.items()),
+            tuple((holding.job, holding.lease) for holding in self._holdings.values()),
+            tuple(self._waiting.values()),
+        )
+
+    def check(self) -> None:
+        """State that leases and slots agree one to one, and that nobody waits who could be served."""
+        by_slot: dict[Slot, Allocation] = {}
+        for allocation, holding in self._holdings.items():
+            slot = holding.lease.slot
+            ensure(slot not in by_slot, f"slot {slot} is leased twice: {by_slot.get(slot)} and {allocation}")
+            by_slot[slot] = allocation
+            ensure(holding.job not in self._ended, f"job '{holding.job}' has ended and holds {slot}")
+        for address, task_manager in self._task_managers.items():
+            ensure(task_manager.incarnation > self._lost.get(address, -1), f"{address} is registered with a lost incarnation")
+            for index, allocation_or_none in enumerate(task_manager.leased):
+                slot = Slot(address, index)
+                ensure(by_slot.pop(slot, None) == allocation_or_none, f"slot {slot} and its lease disagree")
+        ensure(not by_slot, f"leases of slots that are not registered: {sorted(by_slot)}")
+        servable = next((request for request in self._waiting.values() if request.slots <= self._registered()), None)
+        ensure(servable is None or servable.slots > self._free(), "the first request that could be served waits")
+
+
+def _timer(job: JobId, request: int) -> str:
+    return f"slots:{job}:{request}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
