@@ -1,1 +1,126 @@
-"""actorflow: a distributed dataflow engine built from actors."""
+"""START HERE. actorflow: a distributed dataflow engine built from actors.
+
+A pipeline is data: sources, operators, sinks, and how records travel between them. Running it is a verb:
+
+    import actorflow as af
+
+    pipeline = af.Pipeline("wordcount")
+    counts = (
+        pipeline.read(af.sources.text("book.txt"))
+        .flat_map(str.split)
+        .key_by(lambda word: word)
+        .count()
+    )
+    counts.write(af.sinks.print())
+    print(pipeline.explain())
+    result = af.run(pipeline)
+    print(result.records_in, result.records_out, result.duration_s)
+
+The map. Imports run strictly downwards, from the last row here to the first; packages of one row do not know each other.
+
+row 0  `errors` says what went wrong and whose turn it is; `ids` names things across processes; `clock` is time as an argument.
+
+row 1  `plan` is what is to run: the logical graph that users build, the chains, subtasks and channels that it becomes. `config` declares every
+       option once and reads them from YAML. `wire` is the form in which things travel: batches, messages, frames, user code.
+
+row 2  `protocol` holds every decision of the system as machines without I/O: READ `protocol/machine.py` SECOND, it is the one idea.
+
+row 3  `actor` runs actors on dispatchers: mailboxes, paths, supervision, and the shell that performs what machines decide.
+       `storage` is file systems, blobs and manifests.
+
+row 4  `transport` carries messages and frames between nodes over ZeroMQ. `state` keeps values by key. `coordination` elects leaders.
+
+row 5  `operators` compiles a chain of operators into one loop over a batch. `connectors` reads and writes the outside world.
+
+row 6  `runtime` is the cluster's actors: jobs, slots, subtasks, gates with credits. `api` is what users write; neither knows the other.
+
+row 7  `cluster` makes nodes of them: processes, launcher, client, and the embedded cluster behind `run`.
+
+row 8  `cli`, `testing` and `examples` are built on all of it.
+
+This module imports nothing until a name is used, so that `import actorflow` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actorflow.api.keyed import KeyedStream
+    from actorflow.api.pipeline import Pipeline
+    from actorflow.api.retry import Retry
+    from actorflow.api.stream import Stream
+    from actorflow.api.tag import Tag
+    from actorflow.cluster.local import JobResult, LocalCluster, collect, run
+    from actorflow.connectors import sinks, sources
+    from actorflow.connectors.contracts import Sink, Source, TwoPhaseSink
+    from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
+    from actorflow.operators.actor import OperatorActor, OperatorContext
+    from actorflow.operators.aggregate import Aggregate
+    from actorflow.state.descriptors import ListState, MapState, ValueState
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActorflowError",
+    "Aggregate",
+    "ConfigError",
+    "JobFailed",
+    "JobResult",
+    "KeyedStream",
+    "ListState",
+    "LocalCluster",
+    "MapState",
+    "OperatorActor",
+    "OperatorContext",
+    "Pipeline",
+    "PlanError",
+    "Retry",
+    "Sink",
+    "Source",
+    "Stream",
+    "Tag",
+    "TwoPhaseSink",
+    "ValueState",
+    "collect",
+    "run",
+    "sinks",
+    "sources",
+]
+
+_HOMES = {
+    "actorflow.api.keyed": ("KeyedStream",),
+    "actorflow.api.pipeline": ("Pipeline",),
+    "actorflow.api.retry": ("Retry",),
+    "actorflow.api.stream": ("Stream",),
+    "actorflow.api.tag": ("Tag",),
+    "actorflow.cluster.local": ("JobResult", "LocalCluster", "collect", "run"),
+    "actorflow.connectors.contracts": ("Sink", "Source", "TwoPhaseSink"),
+    "actorflow.connectors.sinks": ("sinks",),
+    "actorflow.connectors.sources": ("sources",),
+    "actorflow.errors": ("ActorflowError", "ConfigError", "JobFailed", "PlanError"),
+    "actorflow.operators.actor": ("OperatorActor", "OperatorContext"),
+    "actorflow.operators.aggregate": ("Aggregate",),
+    "actorflow.state.descriptors": ("ListState", "MapState", "ValueState"),
+}
+"""Where each public name is defined; a module that has its own name here is public as a whole."""
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'actorflow' has no attribute '{name}'", name=name, obj=sys.modules[__name__])
+    from importlib import import_module
+
+    module = import_module(home)
+    value: object = module if home.endswith(f".{name}") else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

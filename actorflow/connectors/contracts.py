@@ -80,6 +80,9 @@ class Source(abc.ABC):
     replayable: ClassVar[bool] = True
     """Whether a position can be read again after a failure (a socket cannot)."""
 
+    parallelism_max: ClassVar[int | None] = None
+    """The most readers it can use (a socket has one connection), or None."""
+
     @abc.abstractmethod
     def splits(self, parallelism: int) -> Iterable[Any]:
         """Return the splits, small picklable values. Runs on the JobMaster, may take long, may be a generator.
@@ -98,6 +101,10 @@ class Source(abc.ABC):
         Raises:
             SourceError: if the split cannot be opened.
         """
+
+    def for_readers(self) -> Source:
+        """Return what the subtasks get: all that `open` needs. A source that holds its data leaves it out here, once `splits` has run."""
+        return self
 
 
 class WriterContext(Protocol):
@@ -189,6 +196,11 @@ class SourceSpec(OperatorSpec):
     def gives(self) -> DataPath:  # type: ignore[override]  # an instance's answer, where the base has a class constant
         """The form of the source's batches."""
         return self.source.gives
+
+    @property
+    def parallelism_max(self) -> int | None:  # type: ignore[override]  # an instance's answer, where the base has a class constant
+        """The most readers that the source can use."""
+        return self.source.parallelism_max
 
     def functions(self) -> Mapping[str, object]:
         """The source itself is user-made, as far as pickling goes."""

@@ -1,0 +1,170 @@
+"""What verbs accept: functions, keys, values, operators, sources and sinks; all else is refused while the user's line is on the stack.
+
+A function is refused if it is certain not to work: not callable, of the wrong number of arguments, a coroutine or generator
+function where records are wanted, a key that differs between processes. The rest is found when records come.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from pathlib import PurePath
+from typing import Any
+
+from actorflow.connectors.contracts import Sink, Source
+from actorflow.errors import PlanError
+from actorflow.operators.actor import OperatorActor
+from actorflow.state.descriptors import declared_states
+
+Selector = Callable[[Any], Any] | str | int
+"""A function of a record, or what to put into `record[...]`: a column or field name, or a position."""
+
+_PER_PROCESS: tuple[object, ...] = (id, hash)
+"""Functions whose results mean nothing in another process: an address, and a hash that is salted."""
+
+
+def check_function(verb: str, function: object, arguments: int, *, may_yield: bool = False, may_await: bool = False) -> None:
+    """Check a function that a verb will call with `arguments` positional arguments.
+
+    Args:
+        verb: the verb, for errors.
+        function: what the user gave.
+        arguments: with how many arguments it will be called.
+        may_yield: whether a generator function makes sense.
+        may_await: whether a coroutine function makes sense.
+
+    Raises:
+        PlanError: if it cannot work.
+    """
+    if not callable(function):
+        raise PlanError(f"{verb} needs a function, not {type(function).__name__}: {_short(function)}")
+    code = function if inspect.isroutine(function) or isinstance(function, type) else getattr(function, "__call__", function)  # noqa: B004
+    if not may_await and (inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)):
+        raise PlanError(f"{verb} cannot await {name_of(function)}", hint="use map_async for functions that await")
+    if not may_yield and inspect.isgeneratorfunction(code):
+        raise PlanError(f"{verb} got the generator function {name_of(function)}", hint="use flat_map for functions that yield")
+    _check_arguments(verb, function, arguments)
+
+
+def selector(verb: str, select: Selector) -> Callable[[Any], Any]:
+    """Return the function that a selector stands for.
+
+    Raises:
+        PlanError: if it is neither a function of one argument, nor a name or position.
+    """
+    if isinstance(select, str | int) and not isinstance(select, bool):
+        return itemgetter(select)
+    if select is None or isinstance(select, bool) or not callable(select):
+        raise PlanError(
+            f"{verb} needs a function, a field name or a position, not {_short(select)}",
+            hint=f"write {verb}(lambda record: ...), {verb}('field') or {verb}(0)",
+        )
+    check_function(verb, select, 1)
+    return select
+
+
+def value_selector(verb: str, select: Selector) -> Callable[[Any], Any] | str:
+    """Return a selector as operators take it: the name of a field stays a name, so that columns can be used without Python.
+
+    Raises:
+        PlanError: see `selector`.
+    """
+    return select if isinstance(select, str) else selector(verb, select)
+
+
+def check_operator(operator: object, *, keyed: bool) -> None:
+    """Check an operator of the user's own.
+
+    Raises:
+        PlanError: if it is not one, or has keyed state on a stream without keys.
+    """
+    if isinstance(operator, type) and issubclass(operator, OperatorActor):
+        raise PlanError(
+            f"process needs an object of '{operator.__name__}', not the class", hint=f"write process({operator.__name__}())"
+        )
+    if not isinstance(operator, OperatorActor):
+        raise PlanError(
+            f"process needs an OperatorActor, not {type(operator).__name__}",
+            hint="derive a class from af.OperatorActor, or use map, flat_map or filter for a plain function",
+        )
+    states = declared_states(type(operator))
+    if states and not keyed:
+        names = ", ".join(f"'{name}'" for name in states)
+        raise PlanError(
+            f"'{type(operator).__name__}' keeps state by key ({names}), but the stream has no key",
+            hint="write stream.key_by(key).process(...)",
+        )
+
+
+def check_source(source: object) -> None:
+    """Check what a pipeline is to read.
+
+    Raises:
+        PlanError: if it is not a source; the hint says how to make one of it.
+    """
+    if isinstance(source, Source):
+        return
+    hint = "sources are in af.sources"
+    if isinstance(source, str | PurePath):
+        hint = f"to read lines of text write read(af.sources.text({str(source)!r}))"
+    elif isinstance(source, Sequence):
+        hint = "to read records in memory write read(af.sources.collection(records))"
+    raise PlanError(f"read needs a source, not {type(source).__name__}: {_short(source)}", hint=hint)
+
+
+def check_sink(sink: object) -> None:
+    """Check what a stream is to be written to.
+
+    Raises:
+        PlanError: if it is not a sink; the hint says how to make one of it.
+    """
+    if isinstance(sink, Sink):
+        return
+    hint = (
+        "to call a function on each record write write(af.sinks.for_each(function))" if callable(sink) else "sinks are in af.sinks"
+    )
+    raise PlanError(f"write needs a sink, not {type(sink).__name__}: {_short(sink)}", hint=hint)
+
+
+def check_stable_key(verb: str, key: object) -> None:
+    """Check a key function as far as it can be known before it is called. Values are checked when they come.
+
+    Raises:
+        PlanError: if its keys cannot hash equal in every process.
+    """
+    hint = "a key is text, number, bytes, date, None, a tuple of those or a frozen dataclass"
+    if any(key is function for function in _PER_PROCESS):
+        raise PlanError(f"{verb} cannot use {name_of(key)}: it gives other keys in another process", hint=hint)
+    if isinstance(key, type):
+        own_hash: object = key.__hash__
+        if own_hash is None:
+            raise PlanError(f"{verb} cannot use {key.__name__} objects as keys: they are mutable", hint=hint)
+        if own_hash is object.__hash__:
+            raise PlanError(f"{verb} cannot use {key.__name__} objects as keys: each is equal to itself only", hint=hint)
+
+
+def name_of(function: object) -> str:
+    """Return how to call a function in an error: its name in quotes, or its type."""
+    name = getattr(function, "__name__", None)
+    return f"'{name}'" if isinstance(name, str) else f"a {type(function).__name__}"
+
+
+def _check_arguments(verb: str, function: Callable[..., object], arguments: int) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        return  # many builtins do not tell
+    try:
+        signature.bind(*range(arguments))
+    except TypeError as error:
+        number = f"{arguments} argument{'' if arguments == 1 else 's'}"
+        raise PlanError(
+            f"{verb} calls its function with {number}, {name_of(function)} takes {signature}: {error}",
+            hint="methods count self only when they are taken from an object",
+        ) from None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,78 @@
+"""Streams by key: all records of one key meet in one subtask, which keeps state for each key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+
+from actorflow.api.arguments import Selector, check_function, check_operator, value_selector
+from actorflow.api.options import OperatorOptions
+from actorflow.errors import PlanError
+from actorflow.operators.actor import OperatorActor
+from actorflow.operators.aggregate import Aggregate
+from actorflow.operators.specs import AggregateSpec, CountSpec, MaxSpec, MinSpec, ProcessSpec, ReduceSpec, SumSpec
+
+if TYPE_CHECKING:
+    from actorflow.api.stream import Stream
+
+K = TypeVar("K")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class KeyedStream(Generic[K, T]):
+    """A stream whose records are spread by key. Made by `Stream.key_by`.
+
+    The built-in aggregations are *running*: each record brings out the new value of its key.
+    """
+
+    def __init__(self, stream: Stream[T], key: Callable[[Any], Any] | str) -> None:
+        self._stream = stream
+        self._key = key
+
+    def reduce(self, fn: Callable[[T, T], T], **options: Unpack[OperatorOptions]) -> Stream[T]:
+        """Combine the records of each key: `fn(reduced so far, record)`. Emits the reduced record."""
+        check_function("reduce", fn, 2)
+        return self._stream._apply(ReduceSpec(self._key, fn), options)
+
+    def aggregate(self, aggregate: Aggregate[T, Any, R], **options: Unpack[OperatorOptions]) -> Stream[tuple[K, R]]:
+        """Fold the records of each key into an accumulator. Emits `(key, result)`.
+
+        Raises:
+            PlanError: if it is not an `Aggregate` object.
+        """
+        if not isinstance(aggregate, Aggregate):
+            raise PlanError(
+                f"aggregate needs an Aggregate object, not {aggregate!r}",
+                hint="derive a class from af.Aggregate with create, add, merge and result, and pass an object of it",
+            )
+        return self._stream._apply(AggregateSpec(self._key, aggregate), options)
+
+    def count(self, **options: Unpack[OperatorOptions]) -> Stream[tuple[K, int]]:
+        """Count the records of each key. Emits `(key, count)`."""
+        return self._stream._apply(CountSpec(self._key), options)
+
+    def sum(self, value: Selector, **options: Unpack[OperatorOptions]) -> Stream[tuple[K, Any]]:
+        """Add up a value of the records of each key. Emits `(key, sum)`.
+
+        Args:
+            value: function of a record, or what to put into `record[...]`: a field name or position.
+            options: see `OperatorOptions`.
+        """
+        return self._stream._apply(SumSpec(self._key, value_selector("sum", value)), options)
+
+    def min(self, value: Selector, **options: Unpack[OperatorOptions]) -> Stream[tuple[K, Any]]:
+        """Keep the smallest value of each key. Emits `(key, smallest)`; see `sum` for `value`."""
+        return self._stream._apply(MinSpec(self._key, value_selector("min", value)), options)
+
+    def max(self, value: Selector, **options: Unpack[OperatorOptions]) -> Stream[tuple[K, Any]]:
+        """Keep the largest value of each key. Emits `(key, largest)`; see `sum` for `value`."""
+        return self._stream._apply(MaxSpec(self._key, value_selector("max", value)), options)
+
+    def process(self, operator: OperatorActor, **options: Unpack[OperatorOptions]) -> Stream[Any]:
+        """Run an operator of the user's own, with state and context by key. See `actorflow.OperatorActor`."""
+        check_operator(operator, keyed=True)
+        return self._stream._apply(ProcessSpec(self._key, operator), options)
+
+    def __repr__(self) -> str:
+        return f"<KeyedStream of {self._stream!r}>"

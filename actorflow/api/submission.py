@@ -1,0 +1,85 @@
+"""The last step on the user's side: every check that can be made here, and the bytes that travel.
+
+What is wrong with a job should be said here, in the user's own process and in one line, and not by a worker, later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from actorflow.api.arguments import check_stable_key
+from actorflow.api.pipeline import Pipeline
+from actorflow.config import Config
+from actorflow.errors import PlanError, SerializationError
+from actorflow.plan.chaining import build_execution_graph
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.graph import LogicalGraph, LogicalOperator
+from actorflow.wire.user_code import dumps_code, find_unpicklable
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that passed its checks.
+
+    Attributes:
+        graph: what the user wrote.
+        execution: what is deployed.
+        payload: `execution` with the user's code, as bytes for `actorflow.wire.user_code.loads_code`.
+    """
+
+    graph: LogicalGraph
+    execution: ExecutionGraph
+    payload: bytes
+
+
+def prepare(job: Pipeline | LogicalGraph, *, default_parallelism: int, chaining: bool = True) -> Submission:
+    """Check a job and make it ready to be sent.
+
+    Args:
+        job: a pipeline, or the graph of one.
+        default_parallelism: what the client asked for, else the configuration's: for operators and pipelines that do not say.
+        chaining: False puts every operator into a subtask of its own.
+
+    Raises:
+        PlanError: if the graph is not sound, or its code cannot be pickled; the operator and the attribute to blame are named.
+        ConfigError: if an option of the pipeline is unknown or malformed.
+    """
+    graph = job.graph() if isinstance(job, Pipeline) else job
+    execution = build_execution_graph(graph, default_parallelism=default_parallelism, chaining=chaining)
+    Config.of(graph.config, f"pipeline '{graph.name}'").check()
+    for edge in graph.edges:
+        if edge.partitioner is not None and edge.partitioner.key is not None:
+            check_stable_key(f"the input of '{graph.operator(edge.target).name}'", edge.partitioner.key)
+    return Submission(graph, execution, _pickled(graph, execution))
+
+
+def _pickled(graph: LogicalGraph, execution: ExecutionGraph) -> bytes:
+    try:
+        return dumps_code(execution)
+    except SerializationError as error:
+        for operator in graph.operators:
+            for path, part in _user_parts(graph, operator):
+                _refuse_unpicklable(operator, path, part)
+        raise PlanError(f"cannot ship pipeline '{graph.name}': {error.message}", hint=error.hint) from error
+
+
+def _user_parts(graph: LogicalGraph, operator: LogicalOperator) -> Iterator[tuple[str, object]]:
+    """Give the user's functions and objects of an operator and its inputs, by the name that the user knows them by."""
+    yield from operator.spec.functions().items()
+    for edge in graph.inputs(operator.id):
+        if edge.partitioner is not None:
+            yield "key", edge.partitioner.key
+            yield "choose", edge.partitioner.choose
+
+
+def _refuse_unpicklable(operator: LogicalOperator, path: str, part: object) -> None:
+    found = find_unpicklable(part, path)
+    if found is None:
+        return
+    place, error = found
+    what = f"cannot ship '{operator.name}': its {path} cannot be pickled"
+    raise PlanError(
+        f"{what}, because of {place}: {error}" if place != path else f"{what}: {error}",
+        hint="create it inside the function, or in on_start of an OperatorActor",
+    ) from error
