@@ -1,1 +1,1 @@
-"""Files by URI, wherever they are. Home of pyarrow.fs and fsspec."""
+"""Files by URI: local disks, and whatever pyarrow or fsspec reaches."""

@@ -1,0 +1,180 @@
+"""Files as a sink, exactly once: readers of the directory see whole, committed files or nothing.
+
+    write ──► .part-<subtask>-<attempt>-<uuid>.inprogress ──prepare──► closed and on disk ──commit──► part-<subtask>-<n>-<run>.<suffix>
+                                     └── close without prepare, abort: removed
+
+A commit is a rename. It may be repeated, by another process too: a file that has its final name already is committed. Final names hold
+16 random digits of the writer's own (`run`), so that neither two jobs, nor two sinks, nor two attempts meet in one directory.
+
+What the bytes of a file are is the format's business: `FileFormat`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, ClassVar, Protocol
+
+from actorflow.connectors.contracts import TwoPhaseSink, WriterContext
+from actorflow.errors import SinkError
+from actorflow.plan.graph import DataPath
+from actorflow.storage.files import exists, join, make_directory, open_output, remove, rename, sync, writing
+from actorflow.wire.batch import Batch
+
+
+class Encoder(Protocol):
+    """Writes batches into one file."""
+
+    def write(self, batch: Batch) -> None:
+        """Encode a batch into the file.
+
+        Raises:
+            SinkError: if a record does not fit the format.
+            OSError: if the file cannot be written.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Write what is kept back, and the end of the file. The stream stays open."""
+        ...
+
+
+class FileFormat(Protocol):
+    """What the files of a sink look like. Immutable and picklable.
+
+    Attributes:
+        suffix: of the file names, without the dot.
+        takes: the form of batches that it writes.
+    """
+
+    suffix: ClassVar[str]
+    takes: ClassVar[DataPath]
+
+    def start(self, stream: BinaryIO, name: str) -> Encoder:
+        """Return the encoder of a new file; `name` is for errors."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """A committable: a file that is complete, under its hidden name, and the name that makes it visible."""
+
+    temporary: str
+    final: str
+
+
+@dataclass(frozen=True)
+class FileSink(TwoPhaseSink):
+    """Writes part files into a directory.
+
+    Attributes:
+        directory: URI; made if it does not exist.
+        format: of the files.
+    """
+
+    directory: str
+    format: FileFormat
+
+    @property
+    def takes(self) -> DataPath:  # type: ignore[override]  # an instance's answer, where the base has a class constant
+        """The form of batches that the format writes."""
+        return self.format.takes
+
+    def open(self, ctx: WriterContext) -> FileWriter:
+        """Make the directory and return a writer; it makes no file before there is a record."""
+        make_directory(self.directory)
+        return FileWriter(self.directory, self.format, ctx.subtask.index, ctx.attempt)
+
+    def commit(self, committables: Sequence[FinishedFile]) -> None:
+        """Give the files their visible names.
+
+        Raises:
+            SinkError: if one cannot be renamed, or has vanished.
+        """
+        for file in committables:
+            if exists(file.temporary):
+                rename(file.temporary, file.final)
+            elif not exists(file.final):
+                raise SinkError(
+                    f"cannot commit '{file.final}': neither it nor '{file.temporary}' exists",
+                    hint="hidden files of a running job must not be removed, nor its output before the job has ended",
+                )
+
+    def abort(self, committables: Sequence[FinishedFile]) -> None:
+        """Remove the files, unless they are committed."""
+        for file in committables:
+            remove(file.temporary, missing_ok=True)
+
+
+class FileWriter:
+    """Writes the part files of one subtask, one between two calls of `prepare`.
+
+    Args:
+        directory: where the files go.
+        file_format: of the files.
+        subtask: index of the writing subtask.
+        attempt: of the writing subtask.
+    """
+
+    def __init__(self, directory: str, file_format: FileFormat, subtask: int, attempt: int) -> None:
+        self._directory = directory
+        self._format = file_format
+        self._subtask = subtask
+        self._attempt = attempt
+        self._run = uuid.uuid4().hex[:16]
+        self._files = 0
+        self._part: _Part | None = None
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch into the current file; start one if there is none."""
+        if not len(batch):
+            return
+        part = self._part = self._part or self._start()
+        with writing(part.uri):
+            part.encoder.write(batch)
+
+    def flush(self) -> None:
+        """Hand what is encoded to the operating system. Formats that write in large pieces keep the current one."""
+        if self._part is not None:
+            with writing(self._part.uri):
+                self._part.stream.flush()
+
+    def prepare(self) -> FinishedFile | None:
+        """Finish the current file, down to the disk; return what commits it, or None if nothing was written."""
+        part = self._part
+        if part is None:
+            return None
+        with writing(part.uri):
+            part.encoder.finish()
+            sync(part.stream)
+            part.stream.close()
+        self._part = None
+        final = f"part-{self._subtask}-{self._files}-{self._run}.{self._format.suffix}"
+        self._files += 1
+        return FinishedFile(part.uri, join(self._directory, final))
+
+    def close(self) -> None:
+        """Remove the file that was not prepared."""
+        part, self._part = self._part, None
+        if part is None:
+            return
+        try:
+            with writing(part.uri):
+                part.stream.close()
+        finally:
+            remove(part.uri, missing_ok=True)
+
+    def _start(self) -> _Part:
+        uri = join(self._directory, f".part-{self._subtask}-{self._attempt}-{uuid.uuid4().hex}.inprogress")
+        stream = open_output(uri)
+        return _Part(uri, stream, self._format.start(stream, uri))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A file that is being written."""
+
+    uri: str
+    stream: BinaryIO
+    encoder: Encoder

@@ -1,0 +1,165 @@
+"""Parquet files as a source: splits are row groups, records travel as columns unless asked otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actorflow.connectors.contracts import END_OF_SPLIT, EndOfSplit, Source
+from actorflow.connectors.file_splits import FileRange, FileSplit, RangesReader, list_all, pack, split_size
+from actorflow.errors import SourceError
+from actorflow.plan.graph import DataPath
+from actorflow.storage.contract import FileInfo
+from actorflow.storage.files import local_path, open_input, reading
+from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+_DECODED_ROWS_MAX = 65_536
+"""How many rows are decoded at once; batches are slices of them."""
+
+
+@dataclass(frozen=True)
+class ParquetSource(Source):
+    """Rows of Parquet files.
+
+    Attributes:
+        uris: files, directories, globs.
+        columns: the columns to read, or None for all.
+        form: column batches, or dicts.
+        split_bytes: size of a split (whole row groups), or None to choose by the size of the input.
+    """
+
+    uris: tuple[str, ...]
+    columns: tuple[str, ...] | None
+    form: DataPath
+    split_bytes: int | None = None
+
+    @property
+    def gives(self) -> DataPath:  # type: ignore[override]  # an instance's answer, where the base has a class constant
+        """Column batches, or dicts."""
+        return self.form
+
+    def splits(self, parallelism: int) -> Iterable[FileSplit]:
+        """Return runs of row groups."""
+        files = list_all(self.uris)
+        size = split_size(sum(info.size_bytes for info in files), parallelism, self.split_bytes)
+        return pack(_row_groups(files), size)
+
+    def open(self, split: FileSplit, position: object | None) -> RangesReader:
+        """Return a reader of a split's rows."""
+        return RangesReader(split, position, self._open_range)
+
+    def _open_range(self, piece: FileRange, position: Any) -> ParquetReader:
+        return ParquetReader(piece, position, self.columns, as_columns=self.form is DataPath.COLUMNS)
+
+
+class ParquetReader:
+    """Reads a run of row groups. Its position is a row group and a number of rows in it.
+
+    Args:
+        piece: the file, first row group, and the one after the last.
+        position: of another reader of the run, or None.
+        columns: the columns to read, or None for all.
+        as_columns: whether to give column batches, or dicts.
+    """
+
+    def __init__(self, piece: FileRange, position: Any, columns: Sequence[str] | None, *, as_columns: bool) -> None:
+        self._piece = piece
+        self._file = _open_file(piece.uri)
+        self._columns = None if columns is None else _checked(columns, self._file.schema_arrow.names, piece.uri)
+        self._as_columns = as_columns
+        at: tuple[int, int] = position or (piece.start, 0)
+        self._group, self._row = at
+        self._chunks: Iterator[pa.RecordBatch] = iter(())
+        self._chunk: pa.RecordBatch | None = None
+        self._taken = 0
+        if self._group < piece.end:
+            self._open_group(skip_rows=self._row)
+
+    @property
+    def position(self) -> object:
+        """Row group, and number of its rows that were given."""
+        return self._group, self._row
+
+    def read(self, records_max: int) -> Batch | EndOfSplit:
+        """Return the next rows, a slice of what is decoded already or of the next decoded part of the row group."""
+        if not self._advance():
+            return END_OF_SPLIT
+        assert self._chunk is not None, "advance found rows"
+        rows = self._chunk.slice(self._taken, records_max)
+        self._taken += rows.num_rows
+        self._row += rows.num_rows
+        return ColumnBatch(rows) if self._as_columns else ObjectBatch(rows.to_pylist())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close(force=True)
+
+    def _advance(self) -> bool:
+        """Make the current chunk one with rows left; return False if there is none."""
+        while self._chunk is None or self._taken >= self._chunk.num_rows:
+            with _decoding(self._piece.uri):
+                self._chunk, self._taken = next(self._chunks, None), 0
+            if self._chunk is not None:
+                continue
+            if self._group + 1 >= self._piece.end:
+                return False
+            self._group, self._row = self._group + 1, 0
+            self._open_group(skip_rows=0)
+        return True
+
+    def _open_group(self, skip_rows: int) -> None:
+        self._chunks = self._file.iter_batches(_DECODED_ROWS_MAX, row_groups=[self._group], columns=self._columns)
+        while skip_rows and (chunk := next(self._chunks, None)) is not None:
+            if skip_rows < chunk.num_rows:
+                self._chunk, self._taken = chunk, skip_rows
+                return
+            skip_rows -= chunk.num_rows
+
+
+def _row_groups(files: Sequence[FileInfo]) -> Iterator[tuple[FileRange, int]]:
+    """Give every row group that has rows, with its share of the file's bytes."""
+    for info in files:
+        file = _open_file(info.uri)
+        try:
+            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        finally:
+            file.close(force=True)
+        for index, group in enumerate(groups):
+            if group.num_rows:
+                yield FileRange(info.uri, index, index + 1), group.total_byte_size
+
+
+def _open_file(uri: str) -> pq.ParquetFile:
+    from pyarrow import parquet as pq
+
+    path = local_path(uri)
+    stream = None if path is not None else open_input(uri)
+    with _decoding(uri):
+        return pq.ParquetFile(path if stream is None else stream)
+
+
+def _checked(columns: Sequence[str], names: Sequence[str], uri: str) -> list[str]:
+    for column in columns:
+        if column not in names:
+            near = difflib.get_close_matches(column, names, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"its columns are {', '.join(names)}"
+            raise SourceError(f"cannot read '{uri}': it has no column '{column}'", hint=hint)
+    return list(columns)
+
+
+@contextlib.contextmanager
+def _decoding(uri: str) -> Iterator[None]:
+    """Turn what pyarrow says about damaged content into a `SourceError`, too."""
+    try:
+        with reading(uri):
+            yield
+    except ValueError as error:  # pyarrow's ArrowInvalid
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise SourceError(f"cannot read '{uri}' as Parquet: {reason}", hint="is it a whole Parquet file?") from error

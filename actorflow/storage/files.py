@@ -1,0 +1,214 @@
+"""Files by URI: the functions that the rest of actorflow reads and writes files with.
+
+A URI is a plain path, `file://…`, or anything pyarrow or fsspec knows (`s3://`, `hdfs://`, `memory://`, …). Plain paths cost no import.
+What cannot be read becomes a `SourceError`, what cannot be written a `SinkError`; both name the file and the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+from urllib.parse import unquote
+
+from actorflow.errors import SinkError, SourceError
+from actorflow.storage.contract import FileInfo, FileSystem
+from actorflow.storage.local import LocalFileSystem
+
+_LOCAL = LocalFileSystem()
+_WILDCARDS = frozenset("*?[")
+
+
+def as_uri(path: str | os.PathLike[str]) -> str:
+    """Return a path as it is valid in every process: a local one becomes absolute, a URI stays as it is."""
+    uri = os.fspath(path)
+    return uri if "://" in uri else os.path.abspath(uri)  # noqa: PTH100 - keeps text that is no path yet, such as a glob
+
+
+def join(directory: str, name: str) -> str:
+    """Return the URI of `name` in `directory`."""
+    return f"{directory.rstrip('/')}/{name}"
+
+
+def local_path(uri: str) -> str | None:
+    """Return the path of a file of this machine, or None for a URI of a remote file."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return uri
+    return unquote(rest.removeprefix("localhost")) if scheme == "file" else None
+
+
+def resolve(uri: str) -> tuple[FileSystem, str]:
+    """Return the file system of a URI, and its path there.
+
+    Raises:
+        OSError: if no file system for the scheme is installed, or it cannot be reached.
+    """
+    path = local_path(uri)
+    if path is not None:
+        return _LOCAL, path
+    from actorflow.storage.remote import connect
+
+    return connect(uri)
+
+
+@contextlib.contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Turn what goes wrong while reading `uri` into a `SourceError` that names it."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise SourceError(f"cannot read '{uri}': {_reason(error)}", hint=_hint(error, "read")) from error
+
+
+@contextlib.contextmanager
+def writing(uri: str) -> Iterator[None]:
+    """Turn what goes wrong while writing `uri` into a `SinkError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(f"cannot write '{uri}': {_reason(error)}", hint=_hint(error, "write")) from error
+
+
+def open_input(uri: str, offset: int = 0) -> BinaryIO:
+    """Open a file for reading, `offset` bytes after its start.
+
+    Raises:
+        SourceError: if it does not exist, is a directory, or may not be read.
+    """
+    with reading(uri):
+        files, path = resolve(uri)
+        stream = files.open_input(path)
+        if offset:
+            stream.seek(offset)
+        return stream
+
+
+def open_output(uri: str) -> BinaryIO:
+    """Create a file, or empty it, for writing.
+
+    Raises:
+        SinkError: if it cannot be created.
+    """
+    with writing(uri):
+        files, path = resolve(uri)
+        return files.open_output(path)
+
+
+def sync(stream: BinaryIO) -> None:
+    """Hand what was written to the file system, and make a local file survive a power cut.
+
+    Raises:
+        OSError: if it cannot be written; wrap the call in `writing`.
+    """
+    stream.flush()
+    with contextlib.suppress(io.UnsupportedOperation, AttributeError):  # a remote file: closing it is what makes it durable
+        os.fsync(stream.fileno())
+
+
+def list_files(uri: str) -> list[FileInfo]:
+    """Return the files that a path, a directory (with all below it) or a glob stands for, sorted by name.
+
+    Below a directory, names that start with a dot or an underscore are skipped: unfinished output and metadata. A glob skips only
+    names with a leading dot. A path that exists is never taken for a glob.
+
+    Raises:
+        SourceError: if nothing is there, or a directory may not be listed.
+    """
+    with reading(uri):
+        files, path = resolve(uri)
+        if _WILDCARDS.isdisjoint(path) or files.exists(path):
+            return sorted(files.find(path), key=_by_uri)
+        found = {info.uri: info for match in files.glob(path) for info in files.find(match)}
+    if not found:
+        raise SourceError(f"cannot read '{uri}': no file matches", hint="`*` stays within one directory, `**` crosses them")
+    return sorted(found.values(), key=_by_uri)
+
+
+def exists(uri: str) -> bool:
+    """Return whether there is a file or a directory.
+
+    Raises:
+        SourceError: if that cannot be found out.
+    """
+    with reading(uri):
+        files, path = resolve(uri)
+        return files.exists(path)
+
+
+def rename(uri: str, target: str) -> None:
+    """Give a file another name in the same file system, in place of what had it: atomic where the file system can.
+
+    Raises:
+        SinkError: if it cannot be renamed.
+    """
+    with writing(target):
+        files, path = resolve(uri)
+        files.rename(path, resolve(target)[1])
+
+
+def remove(uri: str, *, missing_ok: bool = False) -> None:
+    """Remove a file.
+
+    Args:
+        uri: the file.
+        missing_ok: whether it is fine if there is none.
+
+    Raises:
+        SinkError: if it cannot be removed.
+    """
+    with writing(uri):
+        files, path = resolve(uri)
+        try:
+            files.remove(path)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+
+def make_directory(uri: str) -> None:
+    """Make a directory and its parents, unless they exist.
+
+    Raises:
+        SinkError: if it cannot be made.
+    """
+    with writing(uri):
+        files, path = resolve(uri)
+        files.make_directory(path)
+
+
+def _by_uri(info: FileInfo) -> str:
+    return info.uri
+
+
+def _reason(error: BaseException) -> str:
+    match error:
+        case FileNotFoundError():
+            return "no such file or directory"
+        case IsADirectoryError():
+            return "it is a directory"
+        case PermissionError():
+            return "permission denied"
+        case OSError(strerror=str(text)) if text:
+            reason = text
+        case _:
+            reason = str(error) or type(error).__name__
+    first = reason.splitlines()[0].rstrip(".")[:300]
+    return first[:1].lower() + first[1:]
+
+
+def _hint(error: BaseException, verb: str) -> str:
+    match error:
+        case FileNotFoundError():
+            return "each node opens files itself: is it there on every machine?"
+        case PermissionError():
+            return f"the user that runs the node must be allowed to {verb} it, and to enter its directories"
+        case EOFError() | zlib.error() | lzma.LZMAError():
+            return "the file is truncated or damaged, or its name ends in .gz, .bz2 or .xz without being compressed"
+        case _:
+            hint = getattr(error, "hint", "")
+            return hint if isinstance(hint, str) else ""

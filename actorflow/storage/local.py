@@ -1,0 +1,78 @@
+"""Files of this machine, by plain operating-system calls: nothing is imported for them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from actorflow.storage.contract import FileInfo, is_hidden
+
+
+class LocalFileSystem:
+    """The file system of the operating system."""
+
+    __slots__ = ()
+
+    def open_input(self, path: str) -> BinaryIO:
+        """Open a file for reading."""
+        return Path(path).open("rb")
+
+    def open_output(self, path: str) -> BinaryIO:
+        """Create a file, or empty it, for writing."""
+        return Path(path).open("wb")
+
+    def find(self, path: str) -> Iterator[FileInfo]:
+        """Return the file at `path`, or the regular files below it. Links to directories are not followed: they may form a loop."""
+        top = Path(path)
+        if top.is_dir():
+            yield from _walk(path)
+        elif top.is_file():
+            yield FileInfo(path, top.stat().st_size)
+        elif top.exists():
+            raise OSError(None, "it is not a regular file")
+        else:
+            top.stat()  # raises what is wrong: missing, or a directory on the way without permission
+
+    def glob(self, pattern: str) -> Iterator[str]:
+        """Return the paths that match."""
+        return glob.iglob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is something at `path`."""
+        return os.path.lexists(path)
+
+    def rename(self, path: str, target: str) -> None:
+        """Give a file another name, atomically and durably."""
+        os.replace(path, target)  # noqa: PTH105 - the same call, without two Path objects
+        _sync_directory(os.path.dirname(target) or ".")  # noqa: PTH120 - as above
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        Path(path).unlink()
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and its parents, unless they exist."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def _walk(directory: str) -> Iterator[FileInfo]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path)
+            elif entry.is_file():
+                yield FileInfo(entry.path, entry.stat().st_size)
+
+
+def _sync_directory(directory: str) -> None:
+    """Make a new name survive a power cut: the name is part of the directory, not of the file."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
