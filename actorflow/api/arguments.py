@@ -107,9 +107,9 @@ def check_source(source: object) -> None:
         return
     hint = "sources are in af.sources"
     if isinstance(source, str | PurePath):
-        hint = f"to read lines of text write read(af.sources.text({str(source)!r}))"
+        hint = f"to read lines of text use read(af.sources.text({str(source)!r}))"
     elif isinstance(source, Sequence):
-        hint = "to read records in memory write read(af.sources.collection(records))"
+        hint = "to read records in memory use read(af.sources.collection(records))"
     raise PlanError(f"read needs a source, not {type(source).__name__}: {_short(source)}", hint=hint)
 
 
@@ -121,9 +121,7 @@ def check_sink(sink: object) -> None:
     """
     if isinstance(sink, Sink):
         return
-    hint = (
-        "to call a function on each record write write(af.sinks.for_each(function))" if callable(sink) else "sinks are in af.sinks"
-    )
+    hint = "to call a function on each record use write(af.sinks.for_each(function))" if callable(sink) else "sinks are in af.sinks"
     raise PlanError(f"write needs a sink, not {type(sink).__name__}: {_short(sink)}", hint=hint)
 
 
@@ -159,10 +157,7 @@ def _check_arguments(verb: str, function: Callable[..., object], arguments: int)
         signature.bind(*range(arguments))
     except TypeError as error:
         number = f"{arguments} argument{'' if arguments == 1 else 's'}"
-        raise PlanError(
-            f"{verb} calls its function with {number}, {name_of(function)} takes {signature}: {error}",
-            hint="methods count self only when they are taken from an object",
-        ) from None
+        raise PlanError(f"{verb} calls its function with {number}, {name_of(function)} takes {signature}: {error}") from None
 
 
 def _short(value: object) -> str:

@@ -78,8 +78,7 @@ def _refuse_unpicklable(operator: LogicalOperator, path: str, part: object) -> N
     if found is None:
         return
     place, error = found
-    what = f"cannot ship '{operator.name}': its {path} cannot be pickled"
     raise PlanError(
-        f"{what}, because of {place}: {error}" if place != path else f"{what}: {error}",
-        hint="create it inside the function, or in on_start of an OperatorActor",
+        f"cannot ship '{operator.name}': its {path} cannot be pickled because of {place}: {type(error).__name__}: {error}",
+        hint="create it where it is used: inside the function, or in on_start of an OperatorActor",
     ) from error

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actorflow.plan.key_groups import Move, group_range, key_group, moves, subtask_of
 
-MAX = st.integers(1, 2000)
+MAX = st.integers(1, 300)
 
 
 @st.composite
