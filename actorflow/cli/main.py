@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from actorflow import __version__
 from actorflow.cli.failure import told
 
 app = typer.Typer(
@@ -34,9 +35,8 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of an o
     if not wanted:
         return
     import platform
-    from importlib.metadata import version
 
-    print(f"actorflow {version('actorflow')} ({platform.python_implementation()} {platform.python_version()})")
+    print(f"actorflow {__version__} ({platform.python_implementation()} {platform.python_version()})")
     raise typer.Exit
 
 
@@ -112,6 +112,19 @@ def explain(
         from actorflow.config.explain import explain as explained
 
         print(explained(load(file), everything=not only_set))
+
+
+@app.command()
+def keygen(
+    directory: Annotated[Path, typer.Argument(file_okay=False, help="Where to put the keys; made if it does not exist.")],
+    *,
+    verbose: Verbose = False,
+) -> None:
+    """Make a CURVE key pair, which nodes need that listen on anything but loopback."""
+    with told(verbose=verbose):
+        from actorflow.cli.keys import make_keys
+
+        print(make_keys(directory))
 
 
 if __name__ == "__main__":

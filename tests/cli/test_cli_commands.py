@@ -3,12 +3,14 @@
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
 
+from actorflow import __version__
 from actorflow.cli.main import app
+from actorflow.config import Config, options
+from actorflow.transport.curve import CurveKeys
 
 
 def invoke(*command_line):
@@ -19,7 +21,7 @@ def test_the_version_names_package_and_interpreter():
     result = invoke("--version")
     assert (result.exit_code, result.stdout) == (
         0,
-        f"actorflow {version('actorflow')} ({platform.python_implementation()} {platform.python_version()})\n",
+        f"actorflow {__version__} ({platform.python_implementation()} {platform.python_version()})\n",
     )
 
 
@@ -54,6 +56,17 @@ def test_the_examples_are_listed_with_their_summaries():
     result = invoke("example", "list")
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["wordcount"]
+
+
+def test_keys_are_made_that_the_printed_options_name_and_never_overwritten(tmp_path):
+    result = invoke("keygen", str(tmp_path / "keys"))
+    assert result.exit_code == 0
+    named = dict(line.split(": ") for line in map(str.strip, result.stdout.splitlines()) if line.startswith("actorflow.security"))
+    config = Config.of({options.CURVE_KEY_FILE.name: named[options.CURVE_KEY_FILE.name]})
+    keys = CurveKeys.load(config[options.CURVE_KEY_FILE])
+    again = invoke("keygen", str(tmp_path / "keys"))
+    assert (again.exit_code, again.stderr.startswith("error: key file ")) == (2, True)
+    assert CurveKeys.load(tmp_path / "keys" / "node.key") == keys
 
 
 def test_an_unknown_command_is_wrong_use():
