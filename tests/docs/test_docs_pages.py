@@ -1,0 +1,56 @@
+"""README and docs: what they show runs, what they point to exists."""
+
+from pathlib import Path
+
+import pytest
+from runnable_pages import read_page, run_page
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+RUNNING = ("docs/architecture.md",)
+"""The pages with a program. A page that gets its first one is added here."""
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_the_list_of_running_pages_is_complete():
+    assert set(RUNNING) == {name_of(path) for path in PAGES if read_page(path.read_text()).runs}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNNING)
+def test_the_program_of_the_page_runs_and_prints_what_is_shown(name, tmp_path):
+    run_page(ROOT / name, tmp_path)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_the_links_of_the_page_lead_somewhere(path):
+    inner = [link.partition("#")[0] for link in read_page(path.read_text()).links if "://" not in link and not link.startswith("#")]
+    assert [] == [link for link in inner if not (path.parent / link).exists()]
+
+
+def test_the_blocks_of_a_page_are_one_program_with_the_lines_of_the_page():
+    text = "# Page\n```python\nx = 1\n```\nSee [this](other.md).\n```python no-run\ny\n```\n```sh\nls [a](b)\n```\n```python\nprint(x)\n```\n```output\n1\n```\n"
+    page = read_page(text)
+    assert ["x = 1", "print(x)"] == [page.program.splitlines()[number - 1] for number in (3, 13)]
+    assert (page.output, page.fragments, page.links) == ("1", 1, ("other.md",))
+
+
+def test_a_page_without_python_does_not_run():
+    assert not read_page("# Page\n```sh\nls\n```\n").runs
+
+
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [("raise ValueError('planted')", "line 3, in <module>"), ("print('other')", "shown")],
+)
+def test_a_page_that_is_wrong_is_found(block, complaint, tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"# Page\n```python\n{block}\n```\n```output\nshown\n```\n")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(AssertionError, match=complaint):
+        run_page(path, folder)
