@@ -349,8 +349,8 @@ CURVE_AUTHORIZED_KEYS = Option(
     "actorflow.security.curve.authorized-keys",
     optional(TEXT),
     None,
-    "Directory with the public keys of the peers that may connect.",
-    unset="needed with a key file",
+    "Directory with the public keys (`*.pub`) of the other nodes that may connect.",
+    unset="only nodes that share this node's key pair may connect",
 )
 
 

@@ -63,7 +63,7 @@ RULES = (
     ),
     Rule(
         (options.CURVE_KEY_FILE, options.CURVE_AUTHORIZED_KEYS),
-        lambda key_file, authorized_keys: (key_file is None) == (authorized_keys is None),
-        "a node with keys must know who may connect, so both are set or neither",
+        lambda key_file, authorized_keys: key_file is not None or authorized_keys is None,
+        "a node without keys of its own cannot ask others for theirs",
     ),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
+import re
 import sys
 from pathlib import Path
 
-from layer_table import HOMES, IMPURE_NAMES, PURE_ROWS_MAX, PURE_STDLIB, ROWS
+from layer_table import DISTRIBUTIONS, HOMES, IMPURE_NAMES, PURE_ROWS_MAX, PURE_STDLIB, ROWS
 from source_tree import PACKAGE, imports_of, modules_in
 
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
@@ -40,6 +42,18 @@ def strangers(root: Path) -> list[str]:
                 at_home = f"its home is {' and '.join(homes)}" if homes else "it has no home"
                 found.append(f"{module.place}:{item.line} imports {item.module}: {at_home}")
     return found
+
+
+def dependencies_adrift(root: Path) -> list[str]:
+    """`setup.cfg` asks for what the package imports: all of it, and nothing else."""
+    metadata = configparser.ConfigParser()
+    metadata.read(root / "setup.cfg")
+    requirements = metadata.get("options", "install_requires", fallback="").split()
+    declared = {re.split(r"[<>=!~\[]", requirement)[0] for requirement in requirements}
+    tops = {item.module.partition(".")[0] for module in modules_in(root, PACKAGE) for item in imports_of(module)}
+    imported = {DISTRIBUTIONS.get(top, top) for top in tops - set(sys.stdlib_module_names) - {PACKAGE}}
+    undeclared = [f"{name} is imported, and not in setup.cfg" for name in sorted(imported - declared)]
+    return undeclared + [f"{name} is in setup.cfg, and not imported" for name in sorted(declared - imported)]
 
 
 def impure_imports(root: Path) -> list[str]:

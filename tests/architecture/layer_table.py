@@ -36,6 +36,9 @@ HOMES = {
 }
 """Which packages may import a third-party one. The longest matching name decides. Nothing else may be imported at all."""
 
+DISTRIBUTIONS = {"zmq": "pyzmq", "ruamel": "ruamel.yaml"}
+"""What PyPI calls a package that is imported by another name."""
+
 HEAVY = ("fsspec", "numpy", "polars", "pyarrow", "rich", "ruamel", "typer")
 """Never loaded by `import actorflow`: they are imported inside the functions that use them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,9 @@ class Import:
     line: int
 
 
+@functools.cache
 def modules_in(root: Path, *folders: str) -> list[Module]:
-    """Return the Python files below some folders of a repository."""
+    """Return the Python files below some folders of a repository, as they are at the first call."""
     found = []
     for folder in folders:
         for path in sorted((root / folder).rglob("*.py")):

@@ -214,7 +214,7 @@ def test_only_the_sum_of_the_layers_must_fit():
         {"actorflow.transport.unsent-bytes-max": "1mb"},
         {"actorflow.transport.reconnect-backoff.initial": "6s"},
         {"restart-strategy.exponential-delay.initial-backoff": "2min"},
-        {"actorflow.security.curve.key-file": "node.key"},
+        {"actorflow.security.curve.authorized-keys": "keys"},
     ],
 )
 def test_every_rule_refuses_what_it_is_for(mapping):

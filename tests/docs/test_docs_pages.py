@@ -8,22 +8,21 @@ from runnable_pages import read_page, run_page
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-RUNNING = ("docs/architecture.md",)
-"""The pages with a program. A page that gets its first one is added here."""
+RUNNING = [path for path in PAGES if read_page(path.read_text()).runs]
 
 
 def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-def test_the_list_of_running_pages_is_complete():
-    assert set(RUNNING) == {name_of(path) for path in PAGES if read_page(path.read_text()).runs}
+def test_some_pages_run():
+    assert ROOT / "docs" / "architecture.md" in RUNNING
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RUNNING)
-def test_the_program_of_the_page_runs_and_prints_what_is_shown(name, tmp_path):
-    run_page(ROOT / name, tmp_path)
+@pytest.mark.parametrize("path", RUNNING, ids=name_of)
+def test_the_program_of_the_page_runs_and_prints_what_is_shown(path, tmp_path):
+    run_page(path, tmp_path)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
