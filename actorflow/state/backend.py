@@ -8,7 +8,7 @@ Key groups are computed when a snapshot is taken, never per access.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from actorflow.state.descriptors import StateDescriptor
@@ -37,7 +37,7 @@ class KeyedBackend(Protocol):
         """
         ...
 
-    def keys(self) -> Iterable[Any]:
+    def keys(self) -> Collection[Any]:
         """Return the keys that have a value in any state, each once."""
         ...
 

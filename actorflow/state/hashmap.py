@@ -6,7 +6,7 @@ entry, so that a key exists only while it holds something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterable
+from collections.abc import Callable, Collection, ItemsView, Iterable
 from typing import Any, NoReturn
 
 from actorflow.errors import PlanError
@@ -64,7 +64,7 @@ class HashMapBackend:
             case _:
                 raise PlanError(f"state '{descriptor.name}' is of unknown kind {type(descriptor).__name__}")
 
-    def keys(self) -> Iterable[Any]:
+    def keys(self) -> Collection[Any]:
         """Return the keys that have a value in any state, each once, in the order of states and insertion."""
         tables = list(self._tables.values())
         return tables[0].keys() if len(tables) == 1 else dict.fromkeys(key for table in tables for key in table)

@@ -1,0 +1,174 @@
+"""READ FIRST in this package. From the operators of a vertex to something that takes batches.
+
+Runs of operators that a generated loop can hold become one `FusedStage`; every other operator is a stage of its own. A fused stage
+(maybe without operators) stands behind each of those, and spreads their records over the outputs:
+
+    map, filter, process, map, key by      FusedStage(map, filter) → ProcessStage → FusedStage(map; outputs)
+                                                                         └─ side ──► FusedStage(; outputs)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from actorflow.errors import PlanError
+from actorflow.operators.asynchronous import MapAsyncStage
+from actorflow.operators.batches import MapBatchesStage
+from actorflow.operators.codegen import FUSABLE, FusedOperator
+from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
+from actorflow.operators.fused import FusedStage
+from actorflow.operators.process import ProcessStage
+from actorflow.operators.specs import KeyedSpec, MapAsyncSpec, MapBatchesSpec, ProcessSpec
+from actorflow.operators.stage import Stage
+from actorflow.plan.graph import LogicalOperator
+from actorflow.state.hashmap import HashMapBackend
+from actorflow.wire.batch import Batch
+
+
+def compile_chain(operators: Sequence[LogicalOperator], ports: Sequence[OutputPort], context: SubtaskContext) -> Chain:
+    """Return the chain that runs these operators.
+
+    Args:
+        operators: transforms only, first to last; a source's reader or a sink's writer stands outside the chain. May be empty.
+        ports: where records leave, at any position; several at one position each get all of its records.
+        context: the subtask.
+
+    Raises:
+        PlanError: if an operator is not a transform that can run here, or a port is at a position that does not exist.
+    """
+    for port in ports:
+        if not -1 <= port.position < len(operators):
+            raise PlanError(f"an output leaves position {port.position} of a chain of {len(operators)} operators")
+    return CompiledChain(_Builder(operators, ports, context).stages(), context)
+
+
+class _Builder:
+    """Makes the stages, from the last to the first, because each is given the one behind it."""
+
+    def __init__(self, operators: Sequence[LogicalOperator], ports: Sequence[OutputPort], context: SubtaskContext) -> None:
+        self._operators = operators
+        self._ports = ports
+        self._context = context
+        self._subtask = str(context.subtask)
+
+    def stages(self) -> list[Stage]:
+        """Return all stages of the main path, first to last."""
+        stages: list[Stage] = []
+        stop = len(self._operators)
+        while True:
+            start = stop
+            while start > 0 and isinstance(self._operators[start - 1].spec, FUSABLE):
+                start -= 1
+            stages.insert(0, self._fused(start, stop, stages[0] if stages else None))
+            if start == 0:
+                return stages
+            stages.insert(0, self._single(start - 1, stages[0]))
+            stop = start - 1
+
+    def _fused(self, start: int, stop: int, following: Stage | None) -> FusedStage:
+        fused = [
+            FusedOperator(operator.name, operator.spec, HashMapBackend().entries(operator.spec.kind) if _keyed(operator) else None)
+            for operator in self._operators[start:stop]
+        ]
+        ports = [self._leaving(position, None) for position in range(start - 1, stop)]
+        return FusedStage(fused, ports, following, subtask=self._subtask, origin=self._name(start - 1))
+
+    def _single(self, position: int, following: Stage) -> Stage:
+        operator = self._operators[position]
+        match operator.spec:
+            case ProcessSpec() as spec:
+                return ProcessStage(operator.name, spec, HashMapBackend(), following, self._sides(position), self._context)
+            case MapBatchesSpec() as spec:
+                return MapBatchesStage(operator.name, spec, following, subtask=self._subtask)
+            case MapAsyncSpec() as spec:
+                return MapAsyncStage(operator.name, spec, following, self._context)
+            case _:
+                raise PlanError(f"'{operator.name}' ({operator.spec.kind}) cannot run inside a chain")
+
+    def _sides(self, position: int) -> dict[str, FusedStage]:
+        tags = dict.fromkeys(port.tag for port in self._ports if port.position == position and port.tag is not None)
+        origin = self._name(position)
+        return {tag: FusedStage([], [self._leaving(position, tag)], None, subtask=self._subtask, origin=origin) for tag in tags}
+
+    def _leaving(self, position: int, tag: str | None) -> list[OutputPort]:
+        return [port for port in self._ports if port.position == position and port.tag == tag]
+
+    def _name(self, position: int) -> str:
+        return self._operators[position].name if position >= 0 else "input"
+
+
+def _keyed(operator: LogicalOperator) -> bool:
+    return isinstance(operator.spec, KeyedSpec)
+
+
+class CompiledChain:
+    """Stages in a row. See `operators.contract.Chain`."""
+
+    def __init__(self, stages: Sequence[Stage], context: SubtaskContext) -> None:
+        self._stages = tuple(stages)
+        self._context = context
+        self._receivers = {name: receiver for stage in stages for name, receiver in stage.receivers().items()}
+        self._lookups = {name: lookup for stage in stages for name, lookup in stage.lookups().items()}
+        self._first = stages[0].process
+
+    @property
+    def blocked(self) -> bool:
+        """True while an operator is at capacity."""
+        return any(stage.blocked for stage in self._stages)
+
+    def open(self) -> None:
+        """Start the operators, last one first."""
+        for stage in reversed(self._stages):
+            stage.open()
+
+    def process(self, batch: Batch, port: int = 0) -> None:
+        """Take one batch through the chain and into the outputs."""
+        assert port == 0, "all inputs of these operators are alike"
+        if len(batch):
+            self._first(batch)
+
+    def advance_watermark(self, timestamp: int) -> int:
+        """Tell the operators of the watermark, first one first. After a wake, call it again with the latest one: more may be free."""
+        for stage in self._stages:
+            timestamp = stage.advance_watermark(timestamp)
+        return timestamp
+
+    def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
+        """Hand a message to an operator.
+
+        Raises:
+            PlanError: if there is no operator of this name that takes messages.
+        """
+        receiver = self._receivers.get(operator)
+        if receiver is None:
+            takers = ", ".join(sorted(self._receivers)) or "none"
+            raise PlanError(f"no operator '{operator}' takes messages in {self._context.subtask}", hint=f"those that do: {takers}")
+        receiver(message, reply)
+
+    def finish(self) -> bool:
+        """Return whether nothing is in flight any more."""
+        return all(stage.finish() for stage in self._stages)
+
+    def close(self) -> None:
+        """Stop the operators, first one first; all of them, even if one fails to.
+
+        Raises:
+            UserFunctionError: the first failure of an `on_stop`.
+        """
+        failure: BaseException | None = None
+        for stage in self._stages:
+            try:
+                stage.close()
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def observe(self) -> Mapping[str, object]:
+        """Return facts by operator name."""
+        return {name: facts for stage in self._stages for name, facts in stage.observe().items()}
+
+    def state(self, operator: str, key: object) -> Mapping[str, object]:
+        """Return the values of an operator's keyed states for one key; empty if there are none."""
+        lookup = self._lookups.get(operator)
+        return lookup(key) if lookup is not None else {}

@@ -1,0 +1,175 @@
+"""A run of operators that share one generated loop, and the outputs at their positions.
+
+The loop is generated at the first batch of a kind: with or without timestamps, and from the first operator or, when that one has a
+columnar twin and got columns, from the second. A stage without operators spreads what it is given over outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from actorflow.operators.codegen import Exit, FusedOperator, Loop, generate
+from actorflow.operators.columnar import updated
+from actorflow.operators.columns import to_objects
+from actorflow.operators.contract import OutputPort
+from actorflow.operators.failures import NOTHING, user_failure
+from actorflow.operators.specs import ColumnarKeyedSpec, FilterSpec, FlatMapSpec
+from actorflow.operators.stage import Consumer, Lookup, Stage
+from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
+
+
+class FusedStage(Stage):
+    """Compiled operators, and outputs.
+
+    Args:
+        operators: may be empty.
+        ports: the outputs at each position: of the input first, then of each operator.
+        following: the next stage, which gets what the last operator gives.
+        subtask: for reports.
+        origin: name of the operator that makes the input, for reports.
+    """
+
+    def __init__(
+        self,
+        operators: Sequence[FusedOperator],
+        ports: Sequence[Sequence[OutputPort]],
+        following: Consumer | None,
+        *,
+        subtask: str,
+        origin: str,
+    ) -> None:
+        assert len(ports) == len(operators) + 1, "one set of outputs for the input and for each operator"
+        self._operators = tuple(operators)
+        self._names = (origin, *(operator.name for operator in operators))
+        self._title = " -> ".join(self._names[1:]) or f"outputs of {origin}"
+        self._subtask = subtask
+        self._loops: dict[tuple[bool, int], Loop] = {}
+        self._emits = [[port.output.emit for port in at if port.router is None] for at in ports]
+        if following is not None:
+            self._emits[-1].append(following.process)
+        self._routed = [[port for port in at if port.router is not None] for at in ports]
+        self._exits = [
+            Exit(bool(emits), tuple(port.router for port in routed if port.router is not None))
+            for emits, routed in zip(self._emits, self._routed, strict=True)
+        ]
+        self._settles = [[router.settle for router in exit_.routers] for exit_ in self._exits]
+        self._records_in = 0
+        self._records_out = 0
+
+    def process(self, batch: Batch) -> None:
+        """Take one batch through the loop and into the outputs."""
+        self._records_in += len(batch)
+        for emit in self._emits[0]:
+            emit(batch)
+        if not self._operators and (not self._routed[0] or isinstance(batch, ColumnBatch)):
+            for port in self._routed[0]:
+                port.output.emit(batch)
+        elif isinstance(batch, ObjectBatch):
+            self._run(batch, 0)
+        else:
+            self._run_columns(batch)
+
+    def _run_columns(self, batch: ColumnBatch) -> None:
+        first = self._operators[0]
+        result: Batch | None = None
+        if isinstance(first.spec, ColumnarKeyedSpec) and first.spec.columnar:
+            assert first.entries is not None, "a keyed aggregation has state"
+            result = updated(first.name, first.spec, first.entries, batch)
+        if result is None:
+            self._run(to_objects(batch), 0)
+            return
+        for port in self._routed[0]:
+            port.output.emit(batch)
+        for emit in self._emits[1]:
+            emit(result)
+        if len(self._operators) > 1:
+            self._run(to_objects(result) if isinstance(result, ColumnBatch) else result, 1)
+            return
+        self._records_out += len(result)
+        for port in self._routed[1]:
+            port.output.emit(result)
+
+    def _run(self, batch: ObjectBatch, start: int) -> None:
+        timestamps = batch.timestamps
+        variant = (timestamps is not None, start)
+        loop = self._loops.get(variant)
+        if loop is None:
+            loop = self._loops[variant] = generate(self._title, self._operators, self._exits, timed=variant[0], start=start)
+        try:
+            lists = loop.run(batch.records, timestamps)
+        except BaseException as error:
+            failure = self._failure(error, loop)
+            if failure is error:
+                raise
+            raise failure from error
+        self._spread(lists, start, timed=variant[0])
+
+    def _spread(self, lists: tuple[Any, ...], start: int, *, timed: bool) -> None:
+        """Give out the lists of the loop, which stand in the order of positions, and settle the routers."""
+        place = 0
+        for number in range(start, len(self._emits)):
+            if number > start and self._emits[number]:
+                records = lists[place]
+                if number == len(self._operators):
+                    self._records_out += len(records)
+                if records:
+                    result = ObjectBatch(records, lists[place + 1] if timed else None)
+                    for emit in self._emits[number]:
+                        emit(result)
+                place += 2 if timed else 1
+            for settle in self._settles[number]:
+                settle()
+
+    def _failure(self, error: BaseException, loop: Loop) -> BaseException:
+        """Return what to raise: the line of the loop where it happened says which operator, record and key."""
+        frame = _frame_of(error.__traceback__, loop.filename)
+        site = loop.sites.get(frame.tb_lineno) if frame is not None else None
+        if frame is None or site is None:
+            return error
+        values = frame.tb_frame.f_locals
+        return user_failure(
+            error,
+            operator=self._names[site.operator],
+            subtask=self._subtask,
+            function=site.function,
+            line=site.line,
+            record=values.get(site.record, NOTHING),
+            key=values.get(site.key, NOTHING) if site.key is not None else NOTHING,
+        )
+
+    def observe(self) -> dict[str, dict[str, object]]:
+        """Return records in of the first operator and records out of the last, and of those between where they must be the same."""
+        facts: dict[str, dict[str, object]] = {operator.name: {} for operator in self._operators}
+        for operator in self._operators:
+            facts[operator.name]["records_in"] = self._records_in
+            if isinstance(operator.spec, FilterSpec | FlatMapSpec):
+                break
+            facts[operator.name]["records_out"] = self._records_in
+        if self._emits[-1]:
+            for operator in reversed(self._operators):
+                facts[operator.name]["records_out"] = self._records_out
+                if isinstance(operator.spec, FilterSpec | FlatMapSpec):
+                    break
+                facts[operator.name]["records_in"] = self._records_out
+        for operator in self._operators:
+            if operator.entries is not None:
+                facts[operator.name]["keys"] = len(operator.entries)
+        return facts
+
+    def lookups(self) -> Mapping[str, Lookup]:
+        """Return how to read the accumulator of a key, under the name of the aggregation."""
+        return {operator.name: _accumulator_of(operator) for operator in self._operators if operator.entries is not None}
+
+
+def _accumulator_of(operator: FusedOperator) -> Lookup:
+    entries = operator.entries
+    assert entries is not None, "a keyed aggregation has state"
+    return lambda key: {operator.spec.kind: entries[key]} if key in entries else {}
+
+
+def _frame_of(trace: TracebackType | None, filename: str) -> TracebackType | None:
+    while trace is not None and trace.tb_frame.f_code.co_filename != filename:
+        trace = trace.tb_next
+    return trace
