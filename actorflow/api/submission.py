@@ -14,7 +14,7 @@ from actorflow.config import Config
 from actorflow.errors import PlanError, SerializationError
 from actorflow.plan.chaining import build_execution_graph
 from actorflow.plan.execution import ExecutionGraph
-from actorflow.plan.graph import LogicalGraph, LogicalOperator
+from actorflow.plan.graph import LogicalGraph, LogicalOperator, Partitioning
 from actorflow.wire.user_code import dumps_code, find_unpicklable
 
 
@@ -49,7 +49,7 @@ def prepare(job: Pipeline | LogicalGraph, *, default_parallelism: int, chaining:
     execution = build_execution_graph(graph, default_parallelism=default_parallelism, chaining=chaining)
     Config.of(graph.config, f"pipeline '{graph.name}'").check()
     for edge in graph.edges:
-        if edge.partitioner is not None and edge.partitioner.key is not None:
+        if edge.partitioner is not None and edge.partitioner.kind is Partitioning.HASH:
             check_stable_key(f"the input of '{graph.operator(edge.target).name}'", edge.partitioner.key)
     return Submission(graph, execution, _pickled(graph, execution))
 

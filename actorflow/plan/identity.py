@@ -52,7 +52,8 @@ def operator_ids(shapes: Sequence[Shape]) -> tuple[OperatorId, ...]:
         if shape.uid is not None:
             ids.append(OperatorId(shape.uid))
             continue
-        inputs = [(ids[position], tag, port) for position, tag, port in shape.inputs]
+        # Sorted, because a union is the same whichever of its streams is written first.
+        inputs = sorted(((ids[position], tag, port) for position, tag, port in shape.inputs), key=repr)
         signature = repr((shape.kind, inputs))
         digest = hashlib.sha256(f"{twins[signature]}:{signature}".encode()).hexdigest()
         twins[signature] += 1

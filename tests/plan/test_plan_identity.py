@@ -70,6 +70,12 @@ def test_tag_port_number_and_producer_of_inputs_count(inputs):
     assert ids[3] != ids[2]
 
 
+def test_the_order_of_a_union_does_not_count():
+    one = operator_ids([Shape("source"), Shape("source"), Shape("map", ((0, None, 0), (1, None, 0)))])
+    other = operator_ids([Shape("source"), Shape("source"), Shape("map", ((1, None, 0), (0, None, 0)))])
+    assert one == other
+
+
 @st.composite
 def shapes(draw):
     result = []
