@@ -99,17 +99,19 @@ class CsvColumnsReader:
 
 
 def _parse(stream: Any, how: CsvFormat) -> Iterator[pa.RecordBatch]:
-    if not stream.read(1):  # pyarrow refuses an empty file
-        return iter(())
-    stream.seek(0)
     from pyarrow import csv as pacsv
 
     encoding = how.lines.encoding.removesuffix("-sig")  # pyarrow drops a byte order mark by itself
-    reader: pacsv.CSVStreamingReader = pacsv.open_csv(
-        stream,
-        pacsv.ReadOptions(block_size=_BLOCK_BYTES, column_names=how.columns, encoding=encoding),
-        pacsv.ParseOptions(delimiter=how.delimiter, quote_char=how.quote, newlines_in_values=how.multiline),
-    )
+    try:
+        reader: pacsv.CSVStreamingReader = pacsv.open_csv(
+            stream,
+            pacsv.ReadOptions(block_size=_BLOCK_BYTES, column_names=how.columns, encoding=encoding),
+            pacsv.ParseOptions(delimiter=how.delimiter, quote_char=how.quote, newlines_in_values=how.multiline),
+        )
+    except ValueError as error:
+        if "Empty CSV file" in str(error):  # pyarrow refuses a file without rows if it has no line end either
+            return iter(())
+        raise
     return iter(reader)
 
 

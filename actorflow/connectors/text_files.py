@@ -96,7 +96,9 @@ class LineReader:
         return self._block_at, self._batch_from + index
 
     def offset_of(self, index: int) -> int:
-        """Return the byte offset of a line of the last batch, for errors."""
+        """Return the byte offset of a line of the last batch, or of the one after it, for errors."""
+        if not self._block:  # the file has ended
+            return self._blocks.at
         return self._block_at + line_offset(self._block, self._batch_from + index)
 
     def close(self) -> None:
