@@ -63,10 +63,14 @@ class CsvColumnsReader:
         self._stream = open_content(piece.uri)
         self._chunk: pa.RecordBatch | None = None
         self._taken = 0
-        with _parsing(self._uri):
-            self._batches = _parse(self._stream, how)
-        while self._given < (rows_given or 0) and self._advance():
-            self._take(rows_given - self._given)
+        try:
+            with _parsing(self._uri):
+                self._batches = _parse(self._stream, how)
+            while self._given < (rows_given or 0) and self._advance():
+                self._take(rows_given - self._given)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def position(self) -> object:

@@ -82,8 +82,7 @@ class CsvReader:
         self._uri = piece.uri
         self._names = how.columns or _header(piece.uri, how)
         self._rows = _Rows(piece, position, how)
-        if how.columns is None and piece.start == 0 and position is None:
-            self._rows.header()
+        self._header_due = how.columns is None and piece.start == 0 and position is None
 
     @property
     def position(self) -> object:
@@ -92,6 +91,9 @@ class CsvReader:
 
     def read(self, records_max: int) -> ObjectBatch | Pause | EndOfSplit:
         """Return the next records."""
+        if self._header_due:
+            self._rows.header()
+            self._header_due = False
         names, width = self._names, len(self._names)
         records: list[dict[str, str]] = []
         for row in itertools.islice(self._rows, records_max):

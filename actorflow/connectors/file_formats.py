@@ -89,6 +89,9 @@ class LineEncoder:
     def finish(self) -> None:
         """Nothing is kept back."""
 
+    def abandon(self) -> None:
+        """Nothing is held."""
+
     def _unfit(self, records: list[Any], error: Exception) -> SinkError:
         for record in records:
             try:
@@ -133,6 +136,9 @@ class CsvEncoder:
 
     def finish(self) -> None:
         """Nothing is kept back."""
+
+    def abandon(self) -> None:
+        """Nothing is held."""
 
     def _values(self, record: Any) -> list[Any]:
         fields = fields_of(record)

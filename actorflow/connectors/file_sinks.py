@@ -11,6 +11,7 @@ What the bytes of a file are is the format's business: `FileFormat`.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class Encoder(Protocol):
 
     def finish(self) -> None:
         """Write what is kept back, and the end of the file. The stream stays open."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of the stream, which is about to be closed; nothing of the file will be kept."""
         ...
 
 
@@ -159,11 +164,10 @@ class FileWriter:
         part, self._part = self._part, None
         if part is None:
             return
-        try:
-            with writing(part.uri):
-                part.stream.close()
-        finally:
-            remove(part.uri, missing_ok=True)
+        part.encoder.abandon()
+        with contextlib.suppress(OSError):  # closing writes what is buffered, to a disk that may be full
+            part.stream.close()
+        remove(part.uri, missing_ok=True)
 
     def _start(self) -> _Part:
         uri = join(self._directory, f".part-{self._subtask}-{self._attempt}-{uuid.uuid4().hex}.inprogress")

@@ -77,6 +77,12 @@ class ParquetEncoder:
         if self._writer is not None:
             self._writer.close()
 
+    def abandon(self) -> None:
+        """Close pyarrow's writer while its stream is open: it would do so later, on a closed one."""
+        if self._writer is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._writer.close()
+
     def _row(self, record: Any) -> Mapping[str, Any]:
         fields = fields_of(record)
         if fields is None:

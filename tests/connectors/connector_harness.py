@@ -1,5 +1,6 @@
 """Runs sources and sinks by hand, as the runtime does: splits on one side, pickled to the reader's side."""
 
+import contextlib
 import pickle
 from dataclasses import dataclass, field
 
@@ -24,12 +25,12 @@ def next_batch(reader, records_max):
 def drain(reader, records_max=100):
     """Return all records to the reader's end, and close it."""
     records = []
-    while (batch := next_batch(reader, records_max)) is not None:
-        assert len(batch) > 0, "a batch is never empty"
-        assert len(batch) <= records_max
-        records.extend(records_of(batch))
-    assert reader.read(records_max) is END_OF_SPLIT, "the end stays the end"
-    reader.close()
+    with contextlib.closing(reader):
+        while (batch := next_batch(reader, records_max)) is not None:
+            assert len(batch) > 0, "a batch is never empty"
+            assert len(batch) <= records_max
+            records.extend(records_of(batch))
+        assert reader.read(records_max) is END_OF_SPLIT, "the end stays the end"
     return records
 
 

@@ -66,6 +66,7 @@ def test_from_every_position_another_reader_gives_the_rest(uri, text, one, other
         if batch is None:
             break
         given_so_far += batch.records
+    reader.close()
     assert whole == given_so_far
 
 

@@ -1,6 +1,7 @@
 """One suite over every bounded source: all records once, whatever the splits; and the exact rest from every position."""
 
 import bz2
+import contextlib
 import gzip
 import json
 import lzma
@@ -138,4 +139,5 @@ def test_batches_have_the_form_that_the_source_declares(made):
     source, _ = made
     form = ColumnBatch if source.gives is DataPath.COLUMNS else ObjectBatch
     for split in splits_of(source):
-        assert isinstance(next_batch(source.open(split, None), 5), form)
+        with contextlib.closing(source.open(split, None)) as reader:
+            assert isinstance(next_batch(reader, 5), form)
