@@ -1,0 +1,289 @@
+"""The life of an actor: begin, fail, restart, stop, end. Everything here runs on the thread of the cell's dispatcher.
+
+Stopping and restarting are steps with a wait in between: the youngest child is told to end, its `ChildGone` brings the next step,
+and when no child is left the actor itself goes on. Nothing blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pykka
+from pykka.messages import _ActorStop
+
+from actorflow.actor import supervising, watching
+from actorflow.actor.inspection import look, note
+from actorflow.actor.signals import (
+    Begin,
+    ChildFailure,
+    ChildGone,
+    End,
+    Envelope,
+    Escalated,
+    Look,
+    Reply,
+    Restart,
+    Resume,
+    Signal,
+    Suspend,
+    TimerDue,
+    Unwatch,
+    Watch,
+    WatchedEnded,
+)
+from actorflow.actor.state import State
+from actorflow.errors import ErrorInfo, describe
+from actorflow.protocol.machine import Ending, Failed, Stopped, TimerFired
+
+if TYPE_CHECKING:
+    from actorflow.actor.cell import Cell
+
+logger = logging.getLogger("actorflow.actor")
+
+
+def perform(cell: Cell, signal: Signal) -> None:
+    """Act on a signal. User code that it runs may raise: that is the actor's failure, and the caller's to report."""
+    match signal:
+        case Begin():
+            _begin(cell)
+        case End(ending, reply):
+            stop(cell, reply, ending)
+        case ChildGone(name, ending):
+            supervising.child_ended(cell, name, ending)
+            _next_step(cell)
+        case ChildFailure(child, error):
+            supervising.child_failed(cell, child, error)
+        case Escalated(name, error):
+            cell.annex.escalated.append(name)
+            _suspend(cell, error)
+        case Suspend():
+            if cell.state is State.RUNNING:
+                cell.state = State.SUSPENDED
+                cell.closed()
+        case Resume():
+            _resume(cell)
+        case Restart(error):
+            _restart(cell, error)
+        case TimerDue(key, ticket):
+            _timer_due(cell, key, ticket)
+        case Watch(watcher):
+            watching.add_watcher(cell, watcher)
+        case Unwatch(watcher):
+            cell.annex.watchers.pop(watcher, None)
+        case WatchedEnded(target, ending):
+            watching.take_ending(cell, target, ending)
+        case Look():
+            look(cell, signal)
+        case _:
+            raise AssertionError(f"{cell.path} got a signal that nobody performs: {signal!r}")
+
+
+# --- beginning and failing ------------------------------------------------------------------------------------------------
+
+
+def _begin(cell: Cell) -> None:
+    if cell.state is State.STARTING:
+        note(cell, "started")
+        assert cell.actor is not None, "spawn made the first instance"
+        cell.actor.on_start()
+        _open(cell)
+
+
+def _open(cell: Cell) -> None:
+    cell.state = State.RUNNING
+    cell.opened()
+
+
+def failed(cell: Cell, error: BaseException) -> None:
+    """Take notice that user code of this actor raised: suspend it and ask its supervisor.
+
+    `on_failure` is for an instance that had started and will be discarded; it runs when the supervisor has decided so.
+    """
+    if cell.state not in {State.STARTING, State.RUNNING, State.RESTARTING}:
+        logger.error("%s raised while it was %s", cell.path, cell.state.value, exc_info=error)
+        return
+    if cell.state is State.RUNNING:
+        cell.annex.failure = (type(error), error, error.__traceback__)
+    info = describe(error)
+    if not info.traceback:
+        info = replace(info, traceback="".join(traceback.format_exception(error)))
+    _suspend(cell, replace(info, context={"actor": cell.path, **info.context}))
+
+
+def _suspend(cell: Cell, error: ErrorInfo) -> None:
+    if cell.state in {State.STOPPING, State.ENDED}:
+        return
+    cell.state = State.SUSPENDED
+    cell.closed()
+    note(cell, "failed", error)
+    parent = cell.parent
+    if parent is None:
+        # The root runs no user code, and escalation ends below it.
+        raise AssertionError(f"the root of the actor tree failed: {error}")
+    parent.post_control(ChildFailure(cell, error))
+
+
+def _resume(cell: Cell) -> None:
+    if cell.state is not State.SUSPENDED:
+        return
+    annex = cell.annex
+    annex.failure = None
+    for name in annex.escalated:
+        child = (cell.children or {}).get(name)
+        if child is not None:
+            child.post_control(Resume())
+    annex.escalated.clear()
+    note(cell, "resumed")
+    _open(cell)
+
+
+# --- restarting and stopping: steps that wait for children ----------------------------------------------------------------
+
+
+def _restart(cell: Cell, error: ErrorInfo) -> None:
+    if cell.state not in {State.SUSPENDED, State.RUNNING}:
+        return
+    cell.state = State.RESTARTING
+    cell.closed()
+    cell.annex.restart_error = error
+    _next_step(cell)
+
+
+def stop(cell: Cell, reply: Reply | None, ending: Ending | None = None) -> None:
+    """Stop the children, then this actor; answer `reply` when that is done. Without an ending it is `Stopped`."""
+    if reply is not None:
+        if cell.state is State.ENDED:
+            reply.set_exception(_dead(cell))
+            return
+        cell.annex.stop_replies.append(reply)
+    if cell.state in {State.STOPPING, State.ENDED}:
+        return
+    cell.state = State.STOPPING
+    cell.closed()
+    cell.ending = ending or Stopped()
+    _next_step(cell)
+
+
+def _next_step(cell: Cell) -> None:
+    """Go on with stopping or restarting: end the youngest child, or, if there is none, this actor or its instance."""
+    if cell.state not in {State.STOPPING, State.RESTARTING}:
+        return
+    if cell.children:
+        youngest = next(reversed(cell.children.values()))
+        youngest.post_control(End(Stopped()))
+    elif cell.state is State.STOPPING:
+        _end(cell)
+    else:
+        _replace_instance(cell)
+
+
+def _replace_instance(cell: Cell) -> None:
+    annex = cell.annex
+    error, annex.restart_error = annex.restart_error, None
+    assert error is not None, "a restart has a reason"
+    _discard_instance(cell, annex.failure is not None)
+    _clear_timers(cell)
+    annex.escalated.clear()
+    cell.unstash()
+    cell.resume_data()
+    annex.restarts += 1
+    note(cell, "restarted", error)
+    cell.make_instance()
+    assert cell.actor is not None, "made just now"
+    cell.actor.on_restart(error)
+    _open(cell)
+
+
+def _discard_instance(cell: Cell, has_failed: bool) -> None:  # noqa: FBT001 - the two ways an instance goes
+    """Run the instance's last hook: `on_failure` for one that raised, `on_stop` for one that did not. Its errors are only logged."""
+    actor = cell.actor
+    assert actor is not None, f"{cell.path} has an instance until it ends"
+    failure, cell.annex.failure = cell.annex.failure, None
+    try:
+        if not has_failed:
+            actor.on_stop()
+        elif failure is not None:
+            actor.on_failure(*failure)
+    except BaseException:
+        logger.exception("the last hook of %s raised", cell.path)
+
+
+def _end(cell: Cell) -> None:
+    """Leave the tree, run the last hook, and tell everyone who waits."""
+    ending = cell.ending
+    assert ending is not None, "stop() set the ending"
+    cell.state = State.ENDED
+    cell.mark_dead()
+    _discard_instance(cell, isinstance(ending, Failed))
+    _clear_timers(cell)
+    note(cell, "ended", ending)
+    watching.forget_all(cell)
+    parent = cell.parent
+    if parent is not None and parent.children is not None:
+        parent.children.pop(cell.name, None)
+    for waiting in cell.drain():
+        bury(cell, waiting)
+    for reply in cell.annex.stop_replies:
+        _answer_once(lambda reply=reply: reply.set(True))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    cell.annex.stop_replies.clear()
+    watching.tell_watchers(cell, ending)
+    cell.actor = None
+    if parent is not None:
+        parent.post_control(ChildGone(cell.name, ending))
+    cell.system.cell_ended(cell)
+
+
+# --- what happens to the mail of the dead ---------------------------------------------------------------------------------
+
+
+def bury(cell: Cell, message: object) -> None:
+    """Deal with a message for an actor that has ended: an asker gets `ActorDeadError`, the rest become dead letters."""
+    if isinstance(message, Signal):
+        perform(cell, message)
+    elif isinstance(message, Envelope) and isinstance(message.message, _ActorStop):
+        if message.reply is not None:
+            _answer_once(message.reply.set)
+    elif isinstance(message, Envelope) and message.reply is not None:
+        reply, dead = message.reply, _dead(cell)
+        _answer_once(lambda: reply.set_exception(dead))
+        cell.system.dead_letter(cell.address, message.message, "the actor has ended")
+    else:
+        cell.system.dead_letter(cell.address, message, "the actor has ended")
+
+
+def _dead(cell: Cell) -> tuple[type[BaseException], BaseException, None]:
+    return pykka.ActorDeadError, pykka.ActorDeadError(f"{cell.address} stopped before handling the message"), None
+
+
+def _answer_once(answer: Callable[[], None]) -> None:
+    """Answer an asker that may have been answered before, which pykka's futures refuse with `queue.Full`."""
+    with contextlib.suppress(queue.Full):
+        answer()
+
+
+# --- timers ---------------------------------------------------------------------------------------------------------------
+
+
+def _timer_due(cell: Cell, key: str | tuple[str, str], ticket: int) -> None:
+    if not cell.timer_live(key, ticket):
+        return
+    del cell.annex.timers[key]
+    if isinstance(key, tuple):
+        supervising.timer_fired(cell, key[1])
+    else:
+        cell.take(TimerFired(key))
+
+
+def _clear_timers(cell: Cell) -> None:
+    """Forget the actor's own timers. Those of supervision end with the children they are for."""
+    if cell.has_annex:
+        timers = cell.annex.timers
+        for key in [key for key in timers if isinstance(key, str)]:
+            del timers[key]
+            cell.dispatcher.forget_timer()

@@ -1,0 +1,119 @@
+"""The simulated dispatcher: a whole actor system on one thread, on a clock that moves when nothing else can, in a seeded order.
+
+Each step picks one of the ready actors at random and lets it handle one message, so that another seed is another interleaving and
+the same seed is the same history. Messages between two actors keep their order. Every dispatcher of the system ("pinned" and "pool"
+too) and the pool's work become this one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from actorflow.actor.dispatcher import Runnable, Task
+from actorflow.actor.timers import TimerKey, Timers, TimerTarget
+from actorflow.clock import ManualClock
+
+if TYPE_CHECKING:
+    from actorflow.actor.cell import Cell
+
+
+class SimulatedDispatcher:
+    """Runs everything on the calling thread, deterministically.
+
+    Args:
+        seed: of the order in which ready actors get their turns.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.sleeping = False
+        self.ready: deque[Runnable] = deque()
+        self.random = random.Random(seed)
+        self._timers = Timers()
+        self._tickets = itertools.count(1)
+        self._clock = ManualClock()
+        self._owner: int | None = None
+
+    def attach(self, clock: ManualClock) -> None:
+        """Take the clock of the system that is simulated."""
+        self._clock = clock
+
+    def run_until_idle(self) -> None:
+        """Run until no actor is ready. No time passes; timers that are due fire."""
+        while self.step():
+            pass
+
+    def run_for(self, seconds: float) -> None:
+        """Run for `seconds` of virtual time: whenever no actor is ready, the clock moves on to the next timer."""
+        end = self._clock.now() + seconds
+        self.run_until_idle()
+        while (at := self._timers.next_at()) is not None and at <= end:
+            self._clock.advance_to(at)
+            self.run_until_idle()
+        self._clock.advance_to(end)
+
+    def run_until(self, until: Callable[[], bool], horizon_s: float = 3600.0) -> bool:
+        """Run, moving the clock on where needed, until `until()`. Returns False if nothing is left to do within `horizon_s`."""
+        end = self._clock.now() + horizon_s
+        while not until():
+            if self.step():
+                continue
+            at = self._timers.next_at()
+            if at is None or at > end:
+                return False
+            self._clock.advance_to(at)
+        return True
+
+    def step(self) -> bool:
+        """Give one ready actor one turn. Returns False if none is ready and no timer is due."""
+        self._timers.fire(self._clock.now())
+        if not self.ready:
+            return False
+        before, self._owner = self._owner, threading.get_ident()
+        try:
+            self._pick().turn()
+        finally:
+            self._owner = before
+        return True
+
+    def _pick(self) -> Runnable:
+        """Take one entry at random; for an actor whose messages stand in the queue one by one, its first."""
+        picked = self.ready[self.random.randrange(len(self.ready))]
+        cell = getattr(picked, "cell", None)
+        if cell is not None:
+            picked = next(item for item in self.ready if getattr(item, "cell", None) is cell)
+        self.ready.remove(picked)
+        return picked
+
+    # --- Dispatcher --------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Nothing sleeps here."""
+
+    def runs_here(self, cell: Cell) -> bool:  # noqa: ARG002 - one thread runs everything
+        """Return whether the calling thread is inside a step."""
+        return self._owner == threading.get_ident()
+
+    def submit(self, function: Callable[[], None]) -> None:
+        """Run `function` in some later step."""
+        self.ready.append(Task(function))
+
+    def drive(self, until: Callable[[], bool], timeout_s: float | None) -> None:
+        """Run until `until()`, for at most `timeout_s` of virtual time."""
+        self.run_until(until, 3600.0 if timeout_s is None else timeout_s)
+
+    def next_ticket(self) -> int:
+        """See `Dispatcher.next_ticket`."""
+        return next(self._tickets)
+
+    def add_timer(self, at: float, ticket: int, target: TimerTarget, key: TimerKey) -> None:
+        """Schedule a timer."""
+        self._timers.add(at, ticket, target, key)
+
+    def forget_timer(self) -> None:
+        """Take notice that a timer was cancelled or replaced."""
+        self._timers.forget()

@@ -1,0 +1,342 @@
+"""The actor system: one node's actors, their tree, and the threads that run them. Nothing here is global; many live in one process."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pykka
+from pykka.messages import _ActorStop
+
+from actorflow.actor import inspection, spawning, watching
+from actorflow.actor.actor import Actor, LightActor
+from actorflow.actor.asking import Asks, RemoteReply
+from actorflow.actor.cell import TURN_MESSAGES_MAX, Cell
+from actorflow.actor.context import DispatcherName
+from actorflow.actor.dead_letters import DeadLetter, DeadLetters
+from actorflow.actor.dispatcher import ThreadDispatcher
+from actorflow.actor.io import Io, SelectorIo
+from actorflow.actor.messages import Ended, LookRequested, StopRequested, Unwatched, WatchRequested
+from actorflow.actor.pool import Pool, PoolDispatcher
+from actorflow.actor.ref import ActorRef, AddressRef
+from actorflow.actor.router import Router
+from actorflow.actor.signals import End, Envelope, Look, Unwatch, Watch, WatchedEnded
+from actorflow.actor.simulated import SimulatedDispatcher
+from actorflow.actor.state import Recipe, State
+from actorflow.clock import Clock, ManualClock, SystemClock
+from actorflow.errors import ActorflowError, MailboxOverflow
+from actorflow.ids import ActorPath, Address, NodeId, address, split_address
+from actorflow.protocol.machine import Ending, Killed, Stopped
+
+if TYPE_CHECKING:
+    from actorflow.actor.inspection import TreeRow
+    from actorflow.protocol.supervision import Supervise
+
+logger = logging.getLogger("actorflow.actor")
+
+
+class ActorSystem:
+    """The actors of one node.
+
+    Args:
+        node: name of the node; the first part of every address.
+        clock: time of timers and stories. A simulation needs a `ManualClock`.
+        io: what the default dispatcher waits on; the system closes it at shutdown.
+        inbox_messages_max: limit of each lane of each mailbox.
+        story_events_max: how many events an actor's story keeps.
+        pool_threads_max: most threads for work that blocks.
+        ask_timeout_s: how long an answer from another node may take where the asker does not say.
+        dispatcher: a `SimulatedDispatcher` to run everything deterministically on the calling thread.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        clock: Clock | None = None,
+        io: Io | None = None,
+        inbox_messages_max: int = 1_000_000,
+        story_events_max: int = 64,
+        pool_threads_max: int = 16,
+        ask_timeout_s: float = 60.0,
+        dispatcher: SimulatedDispatcher | None = None,
+    ) -> None:
+        assert node, "a node has a name"
+        assert "/" not in node, f"a node's name ends where its first slash begins: {node!r}"
+        self.node = node
+        self.clock: Clock = clock or (SystemClock() if dispatcher is None else ManualClock())
+        self.inbox_messages_max = inbox_messages_max
+        self.story_events_max = story_events_max
+        self.turn_messages_max = TURN_MESSAGES_MAX if dispatcher is None else 1
+        self.simulated = dispatcher is not None
+        self.router: Router | None = None
+        self.dead_letters = DeadLetters()
+        self.remote_watches = watching.RemoteWatches(self)
+        self.dispatcher: ThreadDispatcher | SimulatedDispatcher
+        if dispatcher is None:
+            self.dispatcher = ThreadDispatcher(node, io or SelectorIo(), self.clock)
+            self.luck: Callable[[], float] = random.random
+        else:
+            assert isinstance(self.clock, ManualClock), "a simulation runs on a clock that moves when it is told to"
+            dispatcher.attach(self.clock)
+            self.dispatcher = dispatcher
+            self.luck = dispatcher.random.random
+        self._pool = Pool(f"actorflow-{node}-pool", pool_threads_max)
+        self.pool_dispatcher = PoolDispatcher(self._pool, self.dispatcher)
+        self.asks = Asks(self, ask_timeout_s)
+        self.recipes: dict[type, Recipe[Any]] = {}
+        self._ended = threading.Event()
+        self.root: Cell = spawning.make_root(self)
+
+    def __repr__(self) -> str:
+        return f"<ActorSystem {self.node}>"
+
+    # --- running ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run the default dispatcher on a daemon thread."""
+        self._threaded().start()
+
+    def run(self) -> None:
+        """Run the default dispatcher on the calling thread until `shutdown`."""
+        self._threaded().run(self._ended.is_set)
+
+    def run_until(self, predicate: Callable[[], bool]) -> None:
+        """Run the default dispatcher on the calling thread until `predicate()` (looked at about once a millisecond) or `shutdown`."""
+        if isinstance(self.dispatcher, SimulatedDispatcher):
+            self.dispatcher.run_until(predicate)
+        else:
+            self.dispatcher.run(lambda: predicate() or self._ended.is_set())
+
+    def shutdown(self, timeout_s: float = 10.0) -> bool:
+        """Stop all actors, children first, youngest first; then the threads.
+
+        On an actor's thread (or in a signal handler there) this only begins it, and `run` returns when it is done. Elsewhere it waits,
+        running the dispatcher on the calling thread if nobody does.
+
+        Returns:
+            whether everything has stopped. Threads of actors that do not return from their message are left behind; they are daemons.
+        """
+        self.root.post_control(End(Stopped()))
+        if self.dispatcher.runs_here(self.root):
+            return self._ended.is_set()
+        deadline = time.monotonic() + timeout_s
+        self.dispatcher.drive(self._ended.is_set, timeout_s)
+        stopped = self._ended.wait(max(0.0, deadline - time.monotonic()))
+        if isinstance(self.dispatcher, ThreadDispatcher):
+            self.dispatcher.close(max(0.0, deadline - time.monotonic()))
+        self._pool.close(max(0.0, deadline - time.monotonic()))
+        return stopped
+
+    def add_idle_hook(self, hook: Callable[[], None]) -> None:
+        """Run `hook` on the default dispatcher's thread whenever it would otherwise wait; new work is looked for afterwards."""
+        self._threaded().add_idle_hook(hook)
+
+    def remove_idle_hook(self, hook: Callable[[], None]) -> None:
+        """Forget a hook."""
+        self._threaded().remove_idle_hook(hook)
+
+    def submit_work(self, function: Callable[[], None]) -> None:
+        """Run `function` off the actors' threads; in a simulation, in some later step."""
+        if isinstance(self.dispatcher, SimulatedDispatcher):
+            self.dispatcher.submit(function)
+        else:
+            self._pool.submit(function)
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Run `function` on the default dispatcher's thread, between two turns. Thread-safe."""
+        self.dispatcher.submit(function)
+
+    def _threaded(self) -> ThreadDispatcher:
+        if isinstance(self.dispatcher, SimulatedDispatcher):
+            raise ActorflowError(
+                f"system '{self.node}' is simulated and has no loop", hint="call run_until_idle() or run_for() on its dispatcher"
+            )
+        return self.dispatcher
+
+    def cell_ended(self, cell: Cell) -> None:
+        """Take notice that a cell has ended; with the root, the system has."""
+        if cell is self.root:
+            self._ended.set()
+        elif cell.dispatcher is not self.dispatcher and isinstance(cell.dispatcher, ThreadDispatcher):
+            cell.dispatcher.halt()
+
+    # --- actors ------------------------------------------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        cls: type[Actor | LightActor],
+        *args: Any,
+        name: str,
+        dispatcher: DispatcherName = "default",
+        supervise: Supervise | None = None,
+        **kwargs: Any,
+    ) -> ActorRef:
+        """Make an actor at the top of the tree. Thread-safe; works before `start`, too.
+
+        Args:
+            cls: its class.
+            *args: for its `__init__`, again whenever it is restarted.
+            **kwargs: likewise.
+            name: last part of its path, unique among its siblings.
+            dispatcher: "default" (the node's loop), "pinned" (a thread of its own) or "pool" (may block).
+            supervise: what happens when it fails; without it, a failure stops it.
+
+        Raises:
+            ActorflowError: if the name is taken or malformed, or the system has shut down.
+        """
+        return self.spawn_under(self.root, cls, args, kwargs, name, dispatcher, supervise)
+
+    def spawn_under(
+        self,
+        parent: Cell,
+        cls: type[Actor | LightActor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str,
+        dispatcher: DispatcherName,
+        supervise: Supervise | None,
+    ) -> ActorRef:
+        """Make a child of `parent`; what `ctx.spawn` calls."""
+        return spawning.spawn(parent, cls, args, kwargs, name, dispatcher, supervise)
+
+    def find(self, path: ActorPath) -> Cell | None:
+        """Return the living actor at `path` on this node."""
+        cell: Cell | None = self.root
+        for name in path.split("/"):
+            if name:
+                cell = cell.children.get(name) if cell is not None and cell.children else None
+        return cell
+
+    def is_local(self, target: Address) -> bool:
+        """Return whether an address is on this node."""
+        return target.startswith("/") or split_address(target)[0] == self.node
+
+    def resolve(self, target: Address | ActorPath | str | ActorRef) -> ActorRef:
+        """Return a reference to the actor at an address, or at a path on this node, or behind another reference.
+
+        For a local address where nobody lives (yet), the reference looks again for each message.
+        """
+        if isinstance(target, ActorRef):
+            target = target.address
+        full = address(self.node, ActorPath(target)) if target.startswith("/") else Address(target)
+        node, path = split_address(full)
+        cell = self.find(path) if node == self.node else None
+        return AddressRef(self, full) if cell is None else cell.ref
+
+    # --- messages by address -----------------------------------------------------------------------------------------------
+
+    def send(
+        self, to: Address, message: object, *, control: bool = True, reply_to: Address | None = None, correlation: int | None = None
+    ) -> None:
+        """Send a message to an address, here or elsewhere. Never raises for an actor that is not there. Thread-safe."""
+        node, path = split_address(to)
+        if node == self.node:
+            self.deliver(path, message, control=control, reply_to=reply_to, correlation=correlation)
+        elif self.router is None:
+            self.dead_letter(to, message, "this node has no transport")
+        else:
+            self.router.send(to, message, control=control, reply_to=reply_to, correlation=correlation)
+
+    def deliver(
+        self, path: ActorPath, message: object, *, control: bool, reply_to: Address | None = None, correlation: int | None = None
+    ) -> None:
+        """Take a message that arrived for `path`. Thread-safe; never raises for what a peer sent.
+
+        Args:
+            path: whom it is for.
+            message: the message.
+            control: whether it came on the control lane.
+            reply_to: address that is to be answered.
+            correlation: number of the question; without `reply_to`, the number of the question that this answers.
+        """
+        if correlation is not None and reply_to is None:
+            self.asks.answered(correlation, message)
+            return
+        cell = self.find(path)
+        if cell is None or cell is self.root:
+            self._nobody_there(path, message, reply_to, correlation)
+            return
+        try:
+            self._hand_over(cell, message, control=control, reply_to=reply_to, correlation=correlation)
+        except MailboxOverflow as error:
+            logger.error("message dropped: %s", error)
+            self.dead_letter(cell.address, message, "its mailbox is full")
+
+    def _hand_over(self, cell: Cell, message: object, *, control: bool, reply_to: Address | None, correlation: int | None) -> None:
+        match message:
+            case WatchRequested(watcher=watcher):
+                cell.post_control(Watch(watcher))
+            case Unwatched(watcher=watcher):
+                cell.post_control(Unwatch(watcher))
+            case Ended(target=target):
+                cell.post_control(WatchedEnded(target, message.ending()))
+            case LookRequested(what=what, n=n) if reply_to is not None:
+                cell.post_control(Look(what, n, RemoteReply(self, reply_to, correlation)))
+            case StopRequested(drain=drain) if reply_to is not None:
+                reply = RemoteReply(self, reply_to, correlation)
+                if drain:
+                    cell.post(Envelope(_ActorStop(), reply))
+                else:
+                    cell.post_control(End(Stopped(), reply))
+            case _:
+                content = message
+                if reply_to is not None:
+                    envelope = Envelope(message, RemoteReply(self, reply_to, correlation))
+                    # Without a number nobody asked: the actor may reply, its return value is no answer, and its failure its own.
+                    envelope.taken = correlation is None
+                    content = envelope
+                (cell.post_control if control else cell.post)(content)
+
+    def _nobody_there(self, path: ActorPath, message: object, reply_to: Address | None, correlation: int | None) -> None:
+        target = address(self.node, path)
+        if isinstance(message, WatchRequested):
+            self.send(message.watcher, Ended.of(target, self.ending_of_unknown()))
+        elif not isinstance(message, Unwatched | Ended):
+            self.dead_letter(target, message, "nobody lives at this address")
+            if reply_to is not None and correlation is not None:
+                dead = pykka.ActorDeadError(f"{target} not found")
+                RemoteReply(self, reply_to, correlation).set_exception((type(dead), dead, None))
+
+    def dead_letter(self, target: Address, message: object, reason: str) -> None:
+        """Count and keep a message that reached nobody. Thread-safe."""
+        self.dead_letters.add(DeadLetter(target, message, self.clock.now(), reason))
+
+    # --- death watch across nodes --------------------------------------------------------------------------------------------
+
+    def watched_lost(self, target: Address, ending: Ending) -> None:
+        """Tell the watchers of a remote actor that it has ended. For the transport; thread-safe."""
+        self.remote_watches.ended(target, ending)
+
+    def node_lost(self, node: NodeId) -> None:
+        """Tell the watchers of all actors on `node` that they are lost. For the transport; thread-safe."""
+        self.remote_watches.node_lost(node)
+
+    @staticmethod
+    def ending_of_unknown() -> Ending:
+        """Return what a watcher hears of an actor that does not exist: it ended before, and nobody knows how."""
+        return Killed()
+
+    # --- looking -------------------------------------------------------------------------------------------------------------
+
+    def tree(self, *, observe: bool = False, timeout_s: float = 1.0) -> tuple[TreeRow, ...]:
+        """Return one row for each actor, parents before children. Any thread may ask.
+
+        Args:
+            observe: ask each actor for its `observe()`, too (not on an actor's own thread).
+            timeout_s: how long to wait for each of those answers.
+        """
+        rows = []
+        for cell in inspection.walk(self.root):
+            observation = None
+            if observe and cell.state is not State.ENDED:
+                try:
+                    observation = cell.ref.observe(timeout=timeout_s)
+                except Exception as error:
+                    observation = error
+            rows.append(inspection.row(cell, observation))
+        return tuple(rows)
