@@ -59,6 +59,8 @@ class Kind(enum.IntEnum):
     """Nothing but a sign of life."""
     BYE = 9
     """The node ends the connection on purpose."""
+    BLOB_TAKEN = 10
+    """The receiver has taken a piece of a blob."""
 
 
 class Flag(enum.IntFlag):
