@@ -1,0 +1,169 @@
+"""The client's end of a job: what it is told, and what it can ask for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from actorflow.actor import Actor, ActorRef
+from actorflow.config.values import duration_s
+from actorflow.errors import ErrorInfo, JobCancelled, JobFailed
+from actorflow.ids import JobId, SubtaskId
+from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk
+from actorflow.wire import pickling
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How a job went.
+
+    Attributes:
+        name: the pipeline's name.
+        records_in: records read by its sources.
+        records_out: records written by its sinks.
+        duration_s: from submission to the end, in seconds.
+        attempts: deployments it took; 1 if nothing failed.
+        results: records of `collect` sinks, and what other sinks have sent with `ctx.send_result` (pickled lists), subtask by subtask.
+    """
+
+    name: str
+    records_in: int
+    records_out: int
+    duration_s: float
+    attempts: int
+    results: list[Any] = field(repr=False)
+
+
+class JobNews:
+    """What is known of a job, shared between the actor that hears it and the threads that wait for it."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.status = JobStatus.CREATED
+        self.attempt = 0
+        self.error: ErrorInfo | None = None
+        self.records_in = 0
+        self.records_out = 0
+        self.chunks: dict[SubtaskId, list[bytes]] = {}
+
+    def take(self, message: JobStatusChanged | JobProgressed | ResultChunk) -> None:
+        """Take in one message. Results of an earlier attempt are dropped when a new one begins."""
+        with self.changed:
+            if message.attempt > self.attempt:
+                self.attempt = message.attempt
+                self.chunks.clear()
+            match message:
+                case JobStatusChanged():
+                    self.status, self.error = message.status, message.error
+                    self.records_in, self.records_out = message.records_in, message.records_out
+                case JobProgressed():
+                    self.records_in, self.records_out = message.records_in, message.records_out
+                case ResultChunk():
+                    self.chunks.setdefault(message.subtask, []).append(message.payload)
+                case _:
+                    assert_never(message)
+            self.changed.notify_all()
+
+
+class JobClient(Actor):
+    """Hears of one job on behalf of the client."""
+
+    def __init__(self, news: JobNews) -> None:
+        super().__init__()
+        self._news = news
+
+    def on_receive(self, message: JobStatusChanged | JobProgressed | ResultChunk) -> None:
+        """Take in a message of the JobMaster."""
+        self._news.take(message)
+
+
+class Job:
+    """A submitted job.
+
+    Args:
+        job: its id.
+        name: the pipeline's name.
+        news: what is known of it.
+        dispatcher: where requests go.
+        run_until: how to wait: runs the node until a condition holds or time is up, when nobody else runs it.
+        now: a clock in seconds.
+    """
+
+    def __init__(
+        self,
+        job: JobId,
+        name: str,
+        news: JobNews,
+        dispatcher: ActorRef,
+        *,
+        run_until: Callable[[Callable[[], bool], float | None], None],
+        now: Callable[[], float],
+    ) -> None:
+        self.id = job
+        self.name = name
+        self._news = news
+        self._dispatcher = dispatcher
+        self._run_until = run_until
+        self._now = now
+        self._submitted_s = now()
+        self._ended_s: float | None = None
+
+    def status(self) -> JobStatus:
+        """Return where it is in its life."""
+        return self._news.status
+
+    def progress(self) -> tuple[int, int]:
+        """Return the records read by its sources and written by its sinks so far."""
+        return self._news.records_in, self._news.records_out
+
+    def cancel(self) -> None:
+        """Ask the job to end; its sinks commit nothing. `wait` tells when it has."""
+        self._dispatcher.tell_control(CancelJob(self.id))
+
+    def wait(self, timeout: object = None) -> JobResult:
+        """Wait until the job has ended.
+
+        Args:
+            timeout: how long (`"30s"`, a timedelta, milliseconds), or None.
+
+        Raises:
+            JobFailed: if it failed.
+            JobCancelled: if it was cancelled.
+            TimeoutError: if it has not ended in time; it goes on.
+        """
+        if not self.wait_until(lambda: self._news.status.final, None if timeout is None else duration_s(timeout)):
+            raise TimeoutError(f"job '{self.name}' has not ended within {timeout}: it is {self._news.status.value}")
+        return self.result()
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait until `condition()`, which is looked at whenever there is news; return whether it holds."""
+        deadline = None if timeout_s is None else self._now() + timeout_s
+        while not condition():
+            left = None if deadline is None else deadline - self._now()
+            if left is not None and left <= 0:
+                return False
+            self._run_until(condition, left)
+        return True
+
+    def result(self) -> JobResult:
+        """Return the result of the job, which has ended.
+
+        Raises:
+            JobFailed: if it failed.
+            JobCancelled: if it was cancelled.
+        """
+        news = self._news
+        assert news.status.final, f"job '{self.name}' is {news.status.value}"
+        if self._ended_s is None:
+            self._ended_s = self._now()
+        if news.status is JobStatus.FAILED:
+            assert news.error is not None, "a failed job has an error"
+            raise JobFailed(self.name, news.error)
+        if news.status is JobStatus.CANCELLED:
+            raise JobCancelled(f"job '{self.name}' was cancelled")
+        chunks = [chunk for subtask in sorted(news.chunks) for chunk in news.chunks[subtask]]
+        results = [record for chunk in chunks for record in pickling.loads(chunk)]
+        duration_s = self._ended_s - self._submitted_s
+        return JobResult(self.name, news.records_in, news.records_out, duration_s, news.attempt, results)

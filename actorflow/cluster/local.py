@@ -1,0 +1,253 @@
+"""The embedded cluster: JobManager and TaskManagers live in this process, slots are child processes, or actors in this very thread.
+
+It is the same system as any other cluster: the same actors, machines and messages. With `slots="inline"` nothing leaves the calling
+thread, so that `pdb` and coverage work; `wait` is what runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+from actorflow.actor import ActorContext, ActorRef, ActorSystem
+from actorflow.api.pipeline import Pipeline
+from actorflow.api.stream import Stream
+from actorflow.api.submission import Submission, prepare
+from actorflow.clock import SystemClock
+from actorflow.cluster.job import Job, JobClient, JobNews, JobResult
+from actorflow.cluster.progress import follow
+from actorflow.config import Config, layered, load, options
+from actorflow.connectors.direct_sinks import CollectSink
+from actorflow.errors import ConfigError
+from actorflow.ids import JobId, NodeId, unique_suffix
+from actorflow.plan.graph import LogicalGraph
+from actorflow.protocol.job_messages import OptionValue, SubmitJob, WorkerStarted
+from actorflow.protocol.task_manager import WorkerRecipe
+from actorflow.runtime.assembly import Site
+from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.job_manager import spawn_job_manager
+from actorflow.runtime.loopback import LoopbackPlane
+from actorflow.runtime.slot_worker import SlotWorker
+from actorflow.runtime.task_manager import Launch, spawn_task_manager
+
+if TYPE_CHECKING:
+    from actorflow.cluster.node import Node
+    from actorflow.cluster.slot_process import SlotProcesses
+
+Slots = int | Literal["inline"] | None
+"""How many slots, or `inline`: everything in the calling thread. None: as the options say, else what the job needs."""
+
+
+class LocalCluster:
+    """A cluster in this process.
+
+    Args:
+        task_managers: how many TaskManagers.
+        slots: slots of each, or `inline`.
+        config: options by name; they go before the environment's.
+
+    Raises:
+        ConfigError: if an option is unknown or malformed.
+    """
+
+    def __init__(self, *, task_managers: int = 1, slots: Slots = None, config: Mapping[str, object] | Config | None = None) -> None:
+        given = config if isinstance(config, Config) else Config.of(config or {}, "config")
+        self.config = layered(load(), given)
+        self.inline = slots == "inline"
+        self.slots = _cores() if self.inline else _slots(slots, self.config)
+        self._closed = False
+        self._node: Node | None = None
+        self._processes: SlotProcesses | None = None
+        self._directory: Path | None = None
+        self._asyncio = AsyncThread()
+        if self.inline:
+            self.system = ActorSystem(NodeId("inline"), clock=SystemClock(), io=None)
+            self._launch: Launch = self._launch_inline
+        else:
+            self._start_node()
+        self._planes: dict[JobId, LoopbackPlane] = {}
+        resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config)
+        for number in range(1, task_managers + 1):
+            name = f"task-manager-{number}"
+            spawn_task_manager(self.system, resource_manager.address, self._launch, name=name, slots=self.slots, config=self.config)
+        if not self.inline:
+            self.system.start()
+
+    # --- slots -------------------------------------------------------------------------------------------------------------------
+
+    def _start_node(self) -> None:
+        from actorflow.cluster.fork_server import ForkServer
+        from actorflow.cluster.node import Node
+        from actorflow.cluster.slot_process import SlotProcesses
+
+        server = ForkServer.start()
+        self._directory = Path(tempfile.mkdtemp(prefix="actorflow-"))
+        node = self._node = Node(NodeId(f"local-{unique_suffix()}"), self.config, self._directory)
+        self.system = node.system
+        arguments = {
+            "endpoints": node.endpoint.endpoints,
+            "directory": str(self._directory),
+            "settings": self.config.plain(),
+        }
+        self._processes = SlotProcesses(self.system, server, arguments)
+        self._launch = self._processes.launch
+
+    def _launch_inline(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
+        plane = self._planes.setdefault(recipe.job, LoopbackPlane())
+        site = Site(self.system, plane, self._asyncio)
+        worker = context.spawn(SlotWorker, recipe.allocation, site, lambda _: None, name=name)
+        context.ref.tell_control(WorkerStarted(recipe.allocation, worker.address, ()))
+        return worker
+
+    # --- jobs --------------------------------------------------------------------------------------------------------------------
+
+    def submit(self, pipeline: Pipeline | LogicalGraph, *, parallelism: int | None = None) -> Job:
+        """Start a job.
+
+        Args:
+            pipeline: what to run.
+            parallelism: subtasks of operators that do not say, in pipelines that do not say.
+
+        Raises:
+            PlanError: if it cannot run as it is written.
+        """
+        graph = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
+        config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"))
+        return self._submit(plan(graph, config, parallelism or config[options.PARALLELISM_DEFAULT] or self.slots), config)
+
+    def _submit(self, submission: Submission, config: Config) -> Job:
+        name = submission.graph.name
+        job = JobId(f"{_path_part(name)}-{unique_suffix()}")
+        news = JobNews()
+        client = self.system.spawn(JobClient, news, name=f"client-{job}")
+        options_given = cast("dict[str, OptionValue]", config.plain())
+        handle = Job(job, name, news, self._dispatcher, run_until=self._runner(news), now=self.system.clock.now)
+        self._dispatcher.tell_control(SubmitJob(job, name, submission.payload, options_given, client.address))
+        return handle
+
+    def _runner(self, news: JobNews) -> Callable[[Callable[[], bool], float | None], None]:
+        """Return how a thread waits for news: inline it runs the actors itself."""
+        if self.inline:
+            return self._drive
+
+        def wait(condition: Callable[[], bool], timeout_s: float | None) -> None:
+            with news.changed:
+                if not condition():
+                    news.changed.wait(timeout_s)
+
+        return wait
+
+    def _drive(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
+        now = self.system.clock.now
+        deadline = None if timeout_s is None else now() + timeout_s
+        self.system.run_until(lambda: condition() or (deadline is not None and now() >= deadline))
+
+    # --- the end -------------------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End all jobs, processes and threads, and remove the sockets. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self.system.shutdown(timeout_s=5.0)
+        if self._processes is not None:
+            self._processes.close()
+        if self._node is not None:
+            self._node.endpoint.close()
+        self._asyncio.close()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def plan(graph: LogicalGraph, config: Config, default_parallelism: int) -> Submission:
+    """Return a graph, checked, planned and packed for submission.
+
+    Raises:
+        PlanError: if it cannot run as it is written.
+    """
+    return prepare(graph, default_parallelism=default_parallelism, chaining=config[options.OPERATOR_CHAINING])
+
+
+def run(
+    pipeline: Pipeline,
+    *,
+    parallelism: int | None = None,
+    slots: Slots = None,
+    config: Mapping[str, object] | None = None,
+    progress: bool | None = None,
+) -> JobResult:
+    """Run a pipeline on this machine and wait for its end.
+
+    Args:
+        pipeline: what to run.
+        parallelism: subtasks of operators that do not say, in pipelines that do not say.
+        slots: how many slot processes; by default as many as the pipeline needs. `inline` runs everything in this thread.
+        config: options by name.
+        progress: show a progress line on stderr; by default if that is a terminal.
+
+    Raises:
+        PlanError: if the pipeline cannot run as it is written.
+        JobFailed: if it failed; the text ends in the user's own traceback.
+    """
+    return _run_graph(pipeline.graph(), parallelism, slots, config, progress)
+
+
+def collect(
+    stream: Stream[Any],
+    *,
+    parallelism: int | None = None,
+    slots: Slots = None,
+    config: Mapping[str, object] | None = None,
+    progress: bool | None = None,
+) -> list[Any]:
+    """Run what is behind a stream and return its records, subtask by subtask. Arguments and errors as for `run`."""
+    return _run_graph(stream.graph_into(CollectSink()), parallelism, slots, config, progress).results
+
+
+def _run_graph(
+    graph: LogicalGraph,
+    parallelism: int | None,
+    slots: Slots,
+    config: Mapping[str, object] | None,
+    progress: bool | None,
+) -> JobResult:
+    given = Config.of(config or {}, "config")
+    effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given)
+    fallback = _cores() if slots is None or slots == "inline" else slots
+    submission = plan(graph, effective, parallelism or effective[options.PARALLELISM_DEFAULT] or fallback)
+    if slots is None:
+        slots = cast("int | None", effective[options.SLOTS]) or submission.execution.slots_needed()
+    with LocalCluster(slots=slots, config=effective) as cluster:
+        job = cluster._submit(submission, effective)
+        try:
+            return follow(job, progress)
+        except KeyboardInterrupt:
+            job.cancel()
+            raise
+
+
+def _slots(slots: Slots, config: Config) -> int:
+    number = slots if isinstance(slots, int) else config[options.SLOTS] or _cores()
+    if number < 1:
+        raise ConfigError(f"a TaskManager needs at least one slot, not {number}")
+    return number
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _path_part(name: str) -> str:
+    """Return a name as it can stand in an actor's path."""
+    return "".join(character if character.isalnum() or character in "-_." else "-" for character in name)

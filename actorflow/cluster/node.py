@@ -1,0 +1,66 @@
+"""What every node is made of: an endpoint by its options, and an actor system that sleeps on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actorflow.actor import ActorSystem
+from actorflow.clock import SystemClock
+from actorflow.config import Config, options
+from actorflow.ids import NodeId
+from actorflow.runtime.messages import control_codec
+from actorflow.transport.curve import CurveKeys
+from actorflow.transport.endpoint import Endpoint
+from actorflow.transport.limits import TransportLimits
+
+
+def transport_limits(config: Config) -> TransportLimits:
+    """Return the transport's limits as the options say."""
+    return TransportLimits(
+        control_bytes_max=config[options.CONTROL_BYTES_MAX],
+        data_bytes_max=config[options.FRAME_BYTES_MAX],
+        blob_chunk_bytes=config[options.BLOB_CHUNK_BYTES],
+        unsent_bytes_max=config[options.UNSENT_BYTES_MAX],
+        heartbeat_interval_s=config[options.HEARTBEAT_INTERVAL],
+        peer_timeout_s=config[options.HEARTBEAT_TIMEOUT],
+        reconnect_initial_s=config[options.RECONNECT_INITIAL],
+        reconnect_max_s=config[options.RECONNECT_MAX],
+    )
+
+
+class Node:
+    """One node: its actors and its transport.
+
+    Args:
+        node: its id.
+        config: its options.
+        directory: where local sockets are made.
+
+    Raises:
+        TransportError: if it cannot listen where the options say.
+    """
+
+    def __init__(self, node: NodeId, config: Config, directory: Path) -> None:
+        key_file = config[options.CURVE_KEY_FILE]
+        if config[options.LOCAL_PROTOCOL] == "ipc":
+            bind = [f"ipc://{directory / node}"]
+        else:
+            bind = [f"tcp://{config[options.BIND_HOST]}:{config[options.BIND_PORT]}"]
+        clock = SystemClock()
+        self.endpoint = Endpoint(
+            node,
+            control_codec(),
+            bind=bind,
+            clock=clock,
+            keys=CurveKeys.load(key_file) if key_file else None,
+            limits=transport_limits(config),
+        )
+        self.system = ActorSystem(
+            node,
+            clock=clock,
+            io=self.endpoint.io,
+            inbox_messages_max=config[options.INBOX_MESSAGES_MAX],
+            ask_timeout_s=config[options.ASK_TIMEOUT],
+        )
+        self.system.router = self.endpoint
+        self.endpoint.attach(self.system)

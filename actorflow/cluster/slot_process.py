@@ -1,0 +1,120 @@
+"""Slot workers as processes: one actor for each, whose life is the process's life.
+
+    TaskManager ── child ──► SlotProcess ══ fork server ══► process: SlotWorker and its subtasks
+         ▲                        │
+         └── ChildEnded(Failed) ──┘  process ended: by name, exit code or signal
+
+Stopping the actor kills the process: whatever user code does there cannot prevent it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from typing import assert_never
+
+from actorflow.actor import Actor, ActorContext, ActorRef, ActorSystem
+from actorflow.cluster.fork_server import Exited, ForkServer, ServerLost, SpawnFailed, Started
+from actorflow.errors import SlotLost
+from actorflow.protocol.task_manager import WorkerRecipe
+
+_ENTRY = "actorflow.cluster.worker:main"
+
+
+class SlotProcesses:
+    """Starts slot processes for the TaskManagers of one node, and tells each `SlotProcess` what becomes of it.
+
+    Args:
+        system: the node's actors; its dispatcher thread is the only one that uses this object.
+        server: forks.
+        arguments: what every worker is told at its start.
+    """
+
+    def __init__(self, system: ActorSystem, server: ForkServer, arguments: Mapping[str, object]) -> None:
+        self._system = system
+        self._server = server
+        self._arguments = dict(arguments)
+        self._processes: dict[str, ActorRef] = {}
+        system.io.watch(server.fd, self._read)
+
+    def launch(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
+        """Make the actor that stands for one worker process."""
+        return context.spawn(SlotProcess, self, recipe, str(context.address), name=name)
+
+    def start(self, name: str, process: ActorRef, arguments: Mapping[str, object]) -> None:
+        """Fork a worker; `process` is told its events."""
+        self._processes[name] = process
+        self._server.spawn(_ENTRY, {**self._arguments, **arguments}, name)
+
+    def kill(self, name: str) -> None:
+        """Kill a worker; nothing happens if it has ended."""
+        if self._processes.pop(name, None) is not None:
+            self._server.kill(name, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End all workers and the fork server."""
+        self._system.io.unwatch(self._server.fd)
+        self._server.close()
+
+    def _read(self) -> None:
+        for event in self._server.read_events():
+            if isinstance(event, ServerLost):
+                self._system.io.unwatch(self._server.fd)
+                for name in event.names:
+                    self._tell(name, event)
+            else:
+                self._tell(event.name, event)
+
+    def _tell(self, name: str, event: object) -> None:
+        process = self._processes.get(name)
+        if process is not None:
+            process.tell_control(event)
+
+
+class SlotProcess(Actor):
+    """Stands for one slot worker process.
+
+    Args:
+        processes: starts and kills it.
+        recipe: the lease it is for.
+        task_manager: address of its TaskManager.
+    """
+
+    def __init__(self, processes: SlotProcesses, recipe: WorkerRecipe, task_manager: str) -> None:
+        super().__init__()
+        self._processes = processes
+        self._recipe = recipe
+        self._task_manager = task_manager
+        self._pid: int | None = None
+        self._name = f"slot worker {recipe.index} of {task_manager} (lease {recipe.allocation})"
+
+    def on_start(self) -> None:
+        """Fork the process."""
+        arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager}
+        self._processes.start(self._name, self.ctx.ref, arguments)
+
+    def on_receive(self, message: Started | SpawnFailed | Exited | ServerLost) -> None:
+        """Note the process's start; its end is this actor's.
+
+        Raises:
+            SlotLost: when the process has ended.
+        """
+        match message:
+            case Started(pid=pid):
+                self._pid = pid
+            case SpawnFailed(reason=reason):
+                raise SlotLost(f"{self._name} could not be started: {reason}")
+            case Exited():
+                raise SlotLost(str(message), hint="its output is above; 'restart-strategy.type' says whether a job tries again")
+            case ServerLost(reason=reason):
+                raise SlotLost(f"{self._name} is gone: {reason}")
+            case _:
+                assert_never(message)
+
+    def on_stop(self) -> None:
+        """Kill the process."""
+        self._processes.kill(self._name)
+
+    def observe(self) -> dict[str, object]:
+        """Return the process id and the lease."""
+        return {"pid": self._pid, "allocation": self._recipe.allocation, "slot": self._recipe.index}

@@ -1,0 +1,318 @@
+"""The whole mind of a JobMaster: one job from its submission to its end. Composes runs, splits and the restart strategy.
+
+    CREATED ─► WAITING_FOR_SLOTS ─► DEPLOYING ─► RUNNING ─► COMMITTING ─► FINISHED
+                     ▲      │            │          │            │
+                     │      └────────────┴────┬─────┘            └──► FAILED (output half visible: no restart)
+                 RESTARTING ◄── FAILING ◄─────┘ failure
+                                   │ strategy gives up
+                                   └──► FAILED            any, cancelled ─► CANCELLING ─► CANCELLED
+
+A failure ends the whole run: every subtask is cancelled, every slot given back; the next run gets fresh processes and reads from the
+start. After the decision to commit there is no way back: a cancel comes too late.
+
+Late rule: what is not of the current run is dropped (see `job_run`); so is everything after the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import Address, JobId
+from actorflow.protocol.deployment import (
+    AttemptState,
+    SubtaskCancelled,
+    SubtaskFailed,
+    SubtaskFinished,
+    SubtaskStarted,
+)
+from actorflow.protocol.job_messages import (
+    CancelJob,
+    DeploymentOpened,
+    JobProgressed,
+    JobStatus,
+    JobStatusChanged,
+    OutputCommitted,
+    ProgressReported,
+    ResultChunk,
+    ResultTaken,
+    SlotEnded,
+    SlotReady,
+)
+from actorflow.protocol.job_run import (
+    AbortLeft,
+    CommitLeft,
+    JobDescription,
+    JobRun,
+    RunCommitted,
+    RunDeployed,
+    RunEnded,
+    RunFailed,
+    RunFinished,
+    Timeouts,
+)
+from actorflow.protocol.machine import (
+    CancelTimer,
+    Effect,
+    Report,
+    Send,
+    SetTimer,
+    TimerFired,
+    WorkDone,
+    WorkFailed,
+    ensure,
+)
+from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
+from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused
+from actorflow.protocol.splits import (
+    ListSplits,
+    ReaderStarted,
+    ResetSplits,
+    SourceExhausted,
+    SourceListed,
+    SourceListingFailed,
+    SplitAssignment,
+    SplitFinished,
+    SplitRequested,
+)
+
+_RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Run the job. The first event."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOver:
+    """Reported once, when the job has reached a final status."""
+
+    job: JobId
+    status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """What `JobMachine.observe` shows."""
+
+    job: JobId
+    status: JobStatus
+    attempt: int
+    subtasks: Mapping[str, AttemptState]
+    slots: tuple[str, ...]
+    records_in: int
+    records_out: int
+    error: ErrorInfo | None
+
+
+class JobMachine:
+    """Decides for one job.
+
+    Args:
+        description: the job.
+        address: the JobMaster's own.
+        resource_manager: where slots come from.
+        strategy: what follows a failure.
+        chances: numbers in [0, 1) for the strategy's jitter.
+        timeouts: how long things may take.
+    """
+
+    def __init__(
+        self,
+        description: JobDescription,
+        *,
+        address: Address,
+        resource_manager: Address,
+        strategy: RestartStrategy,
+        chances: Iterator[float],
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self._description = description
+        self._job = description.job
+        self._address = address
+        self._resource_manager = resource_manager
+        self._strategy = strategy
+        self._chances = chances
+        self._timeouts = timeouts
+        self._status = JobStatus.CREATED
+        self._error: ErrorInfo | None = None
+        self._splits = {vertex: SplitAssignment(vertex, count) for vertex, count in description.sources.items()}
+        self._run = self._new_run(0)
+
+    def _new_run(self, number: int) -> JobRun:
+        previous = self._run.placed if number else {}
+        return JobRun(
+            number,
+            self._description,
+            address=self._address,
+            resource_manager=self._resource_manager,
+            timeouts=self._timeouts,
+            previous=previous,
+        )
+
+    def handle(self, event: object, now: float) -> list[Effect]:
+        """Take one event; see the diagram above."""
+        if self._status.final:
+            return []
+        run = self._run
+        match event:
+            case Begin():
+                listing = [effect for splits in self._splits.values() for effect in splits.start()]
+                return [*listing, *self._begin_run(now)]
+            case CancelJob():
+                return self._cancel(now)
+            case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | DeploymentOpened():
+                return self._absorb(run.slot_news(event, now), now)
+            case SubtaskStarted() | SubtaskFinished() | SubtaskCancelled() | SubtaskFailed():
+                return self._absorb(run.subtask_news(event, now), now)
+            case SplitRequested() | SplitFinished():
+                return self._absorb(self._splits[event.subtask.vertex].handle(event, now), now)
+            case ProgressReported():
+                return self._progressed() if run.progress(event) else []
+            case ResultChunk():
+                return self._pass_on(event)
+            case OutputCommitted():
+                return self._absorb(run.committed(event), now)
+            case WorkDone() | WorkFailed():
+                return self._absorb(self._work_news(event, now), now)
+            case TimerFired(name=name):
+                if name != _RESTART:
+                    return self._absorb(run.timer(name, now), now)
+                return self._begin_run(now) if self._status is JobStatus.RESTARTING else []
+            case _:
+                raise AssertionError(f"unknown event {event!r}")
+
+    def _begin_run(self, now: float) -> list[Effect]:
+        self._error = None
+        self._run = run = self._new_run(self._run.number + 1)
+        effects = self._become(JobStatus.WAITING_FOR_SLOTS)
+        for splits in self._splits.values():
+            effects += splits.handle(ResetSplits(), now)
+        for subtask in self._description.graph.subtasks():
+            if subtask.vertex in self._splits:
+                effects += self._splits[subtask.vertex].handle(ReaderStarted(subtask, run.number), now)
+        return effects + run.begin()
+
+    def _work_news(self, news: WorkDone | WorkFailed, now: float) -> list[Effect]:
+        match news.work:
+            case ListSplits(source=source):
+                return self._splits[source].handle(news, now)
+            case CommitLeft() as work:
+                return self._run.committed_left(news, work)
+            case AbortLeft():
+                return []  # what could not be removed stays hidden
+            case _:
+                raise AssertionError(f"unknown work {news.work!r}")
+
+    def _absorb(self, effects: list[Effect], now: float) -> list[Effect]:
+        """Act on what a part reports; pass on the rest of its effects."""
+        result: list[Effect] = []
+        for effect in effects:
+            match effect:
+                case Report(RunDeployed()):
+                    result += self._become(JobStatus.RUNNING) if self._status is JobStatus.DEPLOYING else []
+                case Report(RunFinished()):
+                    result += self._become(JobStatus.COMMITTING)
+                    result += self._absorb(self._run.commit(), now)
+                case Report(RunCommitted()):
+                    result += self._end(JobStatus.FINISHED, None)
+                case Report(RunFailed(error=error, final=final)):
+                    result += self._end(JobStatus.FAILED, error) if final else self._fail(error, now)
+                case Report(SourceListingFailed(error=error)):
+                    result += self._fail(error, now)
+                case Report(RunEnded()):
+                    result += self._run_ended(now)
+                case Report(SourceListed() | SourceExhausted()):
+                    pass  # readers find out when they ask
+                case _:
+                    result.append(effect)
+        if self._status is JobStatus.WAITING_FOR_SLOTS and self._run.attempts:
+            result = [*self._become(JobStatus.DEPLOYING), *result]
+        return result
+
+    def _progressed(self) -> list[Effect]:
+        return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.records()))]
+
+    def _pass_on(self, chunk: ResultChunk) -> list[Effect]:
+        attempt = self._run.attempts.get(chunk.subtask)
+        if attempt is None or chunk.attempt != self._run.number:
+            return []
+        return [Send(self._description.client, chunk), Send(attempt.worker, ResultTaken(chunk.subtask, chunk.attempt))]
+
+    # --- failing, cancelling, ending -------------------------------------------------------------------------------------------
+
+    def _fail(self, error: ErrorInfo, now: float) -> list[Effect]:
+        if self._status not in {JobStatus.WAITING_FOR_SLOTS, JobStatus.DEPLOYING, JobStatus.RUNNING}:
+            return []  # the first failure counts; on the way to an end there is nothing left to fail
+        self._error = error
+        return [*self._become(JobStatus.FAILING), *self._absorb(self._run.cancel(now), now)]
+
+    def _cancel(self, now: float) -> list[Effect]:
+        match self._status:
+            case JobStatus.CANCELLING | JobStatus.COMMITTING:
+                return []
+            case JobStatus.RESTARTING | JobStatus.CREATED:
+                return [CancelTimer(_RESTART), *self._end(JobStatus.CANCELLED, None)]
+            case JobStatus.FAILING:
+                self._error = None
+                return self._become(JobStatus.CANCELLING)
+            case _:
+                return [*self._become(JobStatus.CANCELLING), *self._absorb(self._run.cancel(now), now)]
+
+    def _run_ended(self, now: float) -> list[Effect]:
+        if self._status is JobStatus.CANCELLING:
+            return self._end(JobStatus.CANCELLED, None)
+        if self._status is not JobStatus.FAILING:
+            return []  # its end was taken in before, with another report of the same step
+        assert self._error is not None, "a failing job has an error"
+        match self._strategy.decide(self._error, now, next(self._chances)):
+            case GiveUp():
+                return self._end(JobStatus.FAILED, self._error)
+            case Restart(after_s=after_s):
+                effects = self._run.give_back()
+                return [*effects, *self._become(JobStatus.RESTARTING), SetTimer(_RESTART, now + after_s)]
+
+    def _end(self, status: JobStatus, error: ErrorInfo | None) -> list[Effect]:
+        if self._status.final:
+            return []
+        self._error = error
+        changed = self._become(status)
+        return [*changed, *self._run.give_back(), Report(JobOver(self._job, status))]
+
+    def _become(self, status: JobStatus) -> list[Effect]:
+        self._status = status
+        changed = JobStatusChanged(self._job, status, self._run.number, self._error, *self._run.records())
+        return [Send(self._description.client, changed)]
+
+    # --- looking at it ---------------------------------------------------------------------------------------------------------
+
+    def observe(self) -> JobState:
+        """Return the job as a value."""
+        return JobState(
+            self._job,
+            self._status,
+            self._run.number,
+            {str(subtask): attempt.state for subtask, attempt in self._run.attempts.items()},
+            self._run.slots(),
+            *self._run.records(),
+            self._error,
+        )
+
+    def check(self) -> None:
+        """State what must hold between status and run, and in every part."""
+        status = self._status
+        if status.final or status in {JobStatus.CREATED, JobStatus.RESTARTING}:
+            ensure(not self._run.slots() and not self._run.attempts, f"job is {status.value} and holds slots")
+        if status in {JobStatus.FAILING, JobStatus.CANCELLING}:
+            left = any(not attempt.state.final for attempt in self._run.attempts.values())
+            ensure(left, f"job is {status.value} and nothing is left to end")
+        ensure(
+            (status in {JobStatus.FAILING, JobStatus.RESTARTING, JobStatus.FAILED}) == (self._error is not None),
+            "error and status disagree",
+        )
+        self._run.check()
+        for splits in self._splits.values():
+            splits.check()
+        self._strategy.check()

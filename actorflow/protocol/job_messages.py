@@ -1,0 +1,250 @@
+"""The messages by which a job comes to life, runs and ends: client, JobMaster, TaskManager, slot worker.
+
+`attempt` numbers the deployments of one job and fences everything below: a message of an earlier attempt is dropped. `allocation` names
+one use of one slot by one fresh worker process. User code and user values are opaque bytes here.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import Address, JobId, NodeId, SubtaskId
+from actorflow.protocol.slots import Allocation
+from actorflow.wire.message import Message
+
+OptionValue = str | int | float | bool | None
+"""An option's value as it was set."""
+
+
+class JobStatus(enum.Enum):
+    """Where a job is in its life. The last three are final."""
+
+    CREATED = "created"
+    WAITING_FOR_SLOTS = "waiting-for-slots"
+    DEPLOYING = "deploying"
+    RUNNING = "running"
+    COMMITTING = "committing"
+    FAILING = "failing"
+    RESTARTING = "restarting"
+    CANCELLING = "cancelling"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can follow."""
+        return self in {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+# --- client ↔ JobManager ---------------------------------------------------------------------------------------------------
+
+
+class SubmitJob(Message, frozen=True):
+    """Run this job.
+
+    Attributes:
+        job: unique id.
+        name: the pipeline's name.
+        plan: the execution graph with user code, as `wire.user_code.dumps_code` made it.
+        options: the effective configuration, by option name.
+        client: is told of every change of status, and gets the results of `collect` sinks.
+    """
+
+    job: JobId
+    name: str
+    plan: bytes
+    options: dict[str, OptionValue]
+    client: Address
+
+
+class CancelJob(Message, frozen=True):
+    """End the job; its sinks commit nothing."""
+
+    job: JobId
+
+
+class JobStatusChanged(Message, frozen=True):
+    """A job is in another status.
+
+    Attributes:
+        job: which.
+        status: the new one.
+        attempt: number of the deployment.
+        error: why, if it failed or is restarting.
+        records_in: records that its sources have read.
+        records_out: records that its sinks have written.
+    """
+
+    job: JobId
+    status: JobStatus
+    attempt: int = 0
+    error: ErrorInfo | None = None
+    records_in: int = 0
+    records_out: int = 0
+
+
+class JobProgressed(Message, frozen=True):
+    """How far a job is.
+
+    Attributes:
+        records_in: records that its sources have read in this attempt.
+        records_out: records that its sinks have written in this attempt.
+    """
+
+    job: JobId
+    attempt: int
+    records_in: int
+    records_out: int
+
+
+class ResultChunk(Message, frozen=True):
+    """Records of a `collect` sink on their way to the client, pickled. Passed on by the JobMaster; chunks of an earlier attempt are void."""
+
+    job: JobId
+    subtask: SubtaskId
+    attempt: int
+    payload: bytes
+
+
+class ResultTaken(Message, frozen=True):
+    """The JobMaster has passed on one chunk of this subtask: it may send another."""
+
+    subtask: SubtaskId
+    attempt: int
+
+
+# --- JobMaster ↔ TaskManager -----------------------------------------------------------------------------------------------------
+
+
+class LeaseSlot(Message, frozen=True):
+    """Start a fresh worker in a slot.
+
+    Attributes:
+        allocation: names this use of the slot.
+        index: which slot of the TaskManager.
+        job: for whom.
+        job_master: is told when the worker is ready, and when it ends.
+    """
+
+    allocation: Allocation
+    index: int
+    job: JobId
+    job_master: Address
+
+
+class WorkerStarted(Message, frozen=True):
+    """A slot worker tells its TaskManager that it is up.
+
+    Attributes:
+        allocation: its lease.
+        worker: address of its worker actor.
+        endpoints: where its node can be reached.
+    """
+
+    allocation: Allocation
+    worker: Address
+    endpoints: tuple[str, ...]
+
+
+class SlotReady(Message, frozen=True):
+    """The worker of an allocation can be used. Fields as in `WorkerStarted`."""
+
+    allocation: Allocation
+    worker: Address
+    endpoints: tuple[str, ...]
+
+
+class SlotEnded(Message, frozen=True):
+    """The worker of an allocation is gone; `error` says how it ended."""
+
+    allocation: Allocation
+    error: ErrorInfo
+
+
+# --- JobMaster ↔ slot worker ---------------------------------------------------------------------------------------------------
+
+
+class OpenDeployment(Message, frozen=True):
+    """Build these subtasks, and be ready to be sent data for them.
+
+    Attributes:
+        job: unique id of the job.
+        attempt: number of the deployment.
+        allocation: the worker's lease.
+        job_master: to whom to report.
+        plan: see `SubmitJob`.
+        options: see `SubmitJob`.
+        subtasks: what to build here.
+        nodes: for every subtask of the job the node that runs it, in the order of `ExecutionGraph.subtasks()`.
+        endpoints: where those nodes can be reached.
+    """
+
+    job: JobId
+    attempt: int
+    allocation: Allocation
+    job_master: Address
+    plan: bytes
+    options: dict[str, OptionValue]
+    subtasks: tuple[SubtaskId, ...]
+    nodes: tuple[NodeId, ...]
+    endpoints: dict[NodeId, tuple[str, ...]]
+
+
+class DeploymentOpened(Message, frozen=True):
+    """All subtasks of this lease are built."""
+
+    attempt: int
+    allocation: Allocation
+
+
+class DeploySubtask(Message, frozen=True):
+    """Start to read and process: every subtask of the job is built."""
+
+    subtask: SubtaskId
+    attempt: int
+
+
+class CommitOutput(Message, frozen=True):
+    """Make the output of all subtasks of this worker visible: the whole job has finished."""
+
+    attempt: int
+
+
+class OutputCommitted(Message, frozen=True):
+    """The output of this lease's subtasks is visible, or could not be made so."""
+
+    attempt: int
+    allocation: Allocation
+    error: ErrorInfo | None = None
+
+
+class ProgressReported(Message, frozen=True):
+    """How far the subtasks of a worker are. Fields as in `JobProgressed`."""
+
+    attempt: int
+    allocation: Allocation
+    records_in: int
+    records_out: int
+
+
+JOB_MESSAGES: tuple[type[Message], ...] = (
+    SubmitJob,
+    CancelJob,
+    JobStatusChanged,
+    JobProgressed,
+    ResultChunk,
+    ResultTaken,
+    LeaseSlot,
+    WorkerStarted,
+    SlotReady,
+    SlotEnded,
+    OpenDeployment,
+    DeploymentOpened,
+    DeploySubtask,
+    CommitOutput,
+    OutputCommitted,
+    ProgressReported,
+)
+"""The messages of this file."""

@@ -1,0 +1,333 @@
+"""Building the subtasks of one worker from a deployment: actors first, then gates, then outputs and chains.
+
+Every part knows its neighbours only through small callables, so that a channel within the node (by reference), between threads of the node
+(as a message) and between nodes (as frames) differ in nothing but the link that is chosen here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actorflow.actor import ActorContext, ActorSystem
+from actorflow.config import Config, options
+from actorflow.connectors.contracts import Pause, SinkSpec, SourceSpec
+from actorflow.ids import Address, ChannelId, JobId, NodeId, SubtaskId
+from actorflow.operators.chain import compile_chain
+from actorflow.operators.contract import OutputPort
+from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
+from actorflow.plan.graph import Role
+from actorflow.protocol.credit import ReceiverLedger
+from actorflow.protocol.job_messages import ResultChunk
+from actorflow.runtime.context import AsyncThread, OperatorContext, SinkContext
+from actorflow.runtime.exchange import ChosenExchange, Exchange, make_exchange
+from actorflow.runtime.feeds import GateFeed, SourceFeed
+from actorflow.runtime.input_gate import InputChannel, InputGate
+from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
+from actorflow.runtime.links import DataPlane, RemoteLink, received
+from actorflow.runtime.meter import Meter
+from actorflow.runtime.subtask import Owner, Subtask
+from actorflow.runtime.writing import SinkOutput
+from actorflow.wire.frame import Frame
+
+_RESULT_CHUNKS_UNDER_WAY_MAX = 8
+"""Chunks of a `collect` sink that one subtask may have on their way to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where subtasks are built.
+
+    Attributes:
+        system: the node's actors.
+        plane: the node's transport; None when all subtasks are on this node.
+        asyncio_thread: for asynchronous operators.
+    """
+
+    system: ActorSystem
+    plane: DataPlane | None
+    asyncio_thread: AsyncThread
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What one deployment of a job says to one worker.
+
+    Attributes:
+        job: unique id of the job.
+        attempt: number of the deployment; fences all frames and messages.
+        job_master: to whom results and requests for splits go.
+        graph: the execution graph, with user code.
+        config: the job's effective options.
+        mine: the subtasks to build here.
+        nodes: for each subtask of the job the node that runs it.
+    """
+
+    job: JobId
+    attempt: int
+    job_master: Address
+    graph: ExecutionGraph
+    config: Config
+    mine: tuple[SubtaskId, ...]
+    nodes: dict[SubtaskId, NodeId]
+
+
+class ResultWindow:
+    """Counts the chunks of a `collect` sink that are on their way, so that a slow client slows the job instead of filling memory."""
+
+    __slots__ = ("_under_way", "send_on")
+
+    def __init__(self, send_on: Callable[[bytes], None]) -> None:
+        self.send_on = send_on
+        self._under_way = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the sink has to wait."""
+        return self._under_way >= _RESULT_CHUNKS_UNDER_WAY_MAX
+
+    def send(self, payload: bytes) -> None:
+        """Send one chunk."""
+        self._under_way += 1
+        self.send_on(payload)
+
+    def taken(self) -> None:
+        """Note that one chunk has arrived."""
+        self._under_way -= 1
+
+
+@dataclass(slots=True)
+class Part:
+    """A subtask under construction, and later what its worker needs to reach it by."""
+
+    id: SubtaskId
+    vertex: Vertex
+    actor: Subtask
+    gate: InputGate | None = None
+    source: SourceFeed | None = None
+    results: ResultWindow | None = None
+
+
+class Assembly:
+    """Builds the subtasks of one deployment on one worker.
+
+    Args:
+        site: where.
+        deployment: what.
+        owner: told when a subtask finishes or fails.
+        context: of the owner; the subtasks become its children.
+        ask_split: asks the JobMaster for the next split of a subtask, and tells it which one was read.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        deployment: Deployment,
+        owner: Owner,
+        *,
+        context: ActorContext,
+        ask_split: Callable[[SubtaskId, int | None], None],
+    ) -> None:
+        self._site = site
+        self._deployment = deployment
+        self._owner = owner
+        self._context = context
+        self._ask_split = ask_split
+        self._config = deployment.config
+        self._graph = deployment.graph
+        self._parts: dict[SubtaskId, Part] = {}
+        self._lanes: dict[ChannelId, tuple[Lane, Part]] = {}
+        self._gates: dict[ChannelId, tuple[InputGate, int, Part]] = {}
+
+    def build(self) -> dict[SubtaskId, Part]:
+        """Build everything; return the parts by subtask, in the order of the deployment."""
+        for subtask in self._deployment.mine:
+            self._parts[subtask] = self._spawn(subtask)
+        for part in self._parts.values():
+            self._build_gate(part)
+        for part in self._parts.values():
+            self._complete(part)
+        return self._parts
+
+    # --- actors ----------------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, subtask: SubtaskId) -> Part:
+        vertex = self._graph.vertex(subtask.vertex)
+        made: list[Subtask] = []
+        self._context.spawn(
+            Subtask,
+            f"{vertex.name} ({subtask.index + 1}/{vertex.parallelism})",
+            self._owner,
+            made.append,
+            flush_after_s=self._config[options.BUFFER_TIMEOUT],
+            meter=Meter(self._site.system.clock),
+            name=f"{subtask.vertex}-{subtask.index}",
+            dispatcher=vertex.dispatcher,
+        )
+        return Part(subtask, vertex, made[0])
+
+    # --- inputs ----------------------------------------------------------------------------------------------------------------
+
+    def _build_gate(self, part: Part) -> None:
+        channels = [channel for channel in self._graph.channels if channel.consumer == part.id]
+        if not channels:
+            return
+        ends = [InputChannel(channel.id, self._edge(channel).port, self._announcer(channel, part)) for channel in channels]
+        ledger = ReceiverLedger(
+            (ChannelId(index) for index in range(len(channels))),
+            exclusive=self._config[options.BUFFERS_PER_CHANNEL],
+            floating=self._config[options.FLOATING_BUFFERS_PER_GATE],
+            per_channel_max=self._config[options.BUFFERS_PER_CHANNEL] + self._config[options.FLOATING_BUFFERS_PER_GATE],
+        )
+        part.gate = gate = InputGate(ends, ledger, part.actor.wake)
+        for index, channel in enumerate(channels):
+            self._gates[channel.id] = (gate, index, part)
+            if channel.producer not in self._parts:
+                self._plane().register_input(self._deployment.attempt, channel.id, self._receiver(gate, index, part))
+
+    def _receiver(self, gate: InputGate, index: int, part: Part) -> Callable[[Frame], None]:
+        if part.vertex.dispatcher == "default":
+            return lambda frame: gate.push(index, received(frame), frame.backlog)
+        return lambda frame: part.actor.post(lambda: gate.push(index, received(frame), frame.backlog))
+
+    def _announcer(self, channel: Channel, consumer: Part) -> Callable[[int, int], None]:
+        """Return how the consuming end of a channel tells its producer of credit."""
+        if channel.producer in self._parts:
+
+            def announce(credit: int, records_max: int) -> None:
+                lane, producer = self._lanes[channel.id]
+                if consumer.vertex.dispatcher == producer.vertex.dispatcher == "default":
+                    _grant(lane, producer, credit, records_max)
+                else:
+                    producer.actor.post(lambda: _grant(lane, producer, credit, records_max))
+
+            return announce
+        plane, node, attempt = self._plane(), self._deployment.nodes[channel.producer], self._deployment.attempt
+        return lambda credit, records_max: plane.send_credit(node, attempt, channel.id, credit, records_max)
+
+    # --- outputs ---------------------------------------------------------------------------------------------------------------
+
+    def _complete(self, part: Part) -> None:
+        transforms = tuple(operator for operator in part.vertex.operators if operator.spec.role is Role.TRANSFORM)
+        has_source = part.vertex.operators[0].spec.role is Role.SOURCE
+        ports: list[OutputPort] = []
+        exchanges: list[Exchange] = []
+        for edge in self._graph.edges:
+            if edge.source == part.id.vertex:
+                exchange = self._exchange(part, edge)
+                exchanges.append(exchange)
+                router = exchange if isinstance(exchange, ChosenExchange) else None
+                ports.append(OutputPort(edge.operator - has_source, edge.tag, exchange, router))
+        sinks: list[SinkOutput] = []
+        last = part.vertex.operators[-1]
+        if isinstance(last.spec, SinkSpec):
+            sinks.append(self._sink(part, last.spec))
+            ports.append(OutputPort(len(transforms) - 1, None, sinks[0]))
+        chain = compile_chain(transforms, ports, self._operator_context(part))
+        part.actor.assemble(self._feed(part), chain, tuple(exchanges), tuple(sinks))
+
+    def _exchange(self, part: Part, edge: ExecutionEdge) -> Exchange:
+        lanes = []
+        for channel in self._graph.channels:
+            if channel.edge == edge.index and channel.producer == part.id:
+                lane = Lane(
+                    channel.id,
+                    self._link(channel, part),
+                    batch_records_max=self._config[options.BATCH_RECORDS_MAX],
+                    waiting_max=self._config[options.MAX_BUFFERS_PER_CHANNEL],
+                    overdraft_max=self._config[options.MAX_OVERDRAFT_BUFFERS_PER_GATE],
+                )
+                self._lanes[channel.id] = (lane, part)
+                lanes.append(lane)
+        target = self._graph.vertex(edge.target)
+        return make_exchange(
+            edge.partitioner, lanes, self._site.system.clock, max_parallelism=target.max_parallelism, first=part.id.index
+        )
+
+    def _link(self, channel: Channel, producer: Part) -> Link:
+        if channel.consumer in self._parts:
+            gate, index, consumer = self._gates[channel.id]
+            if consumer.vertex.dispatcher == producer.vertex.dispatcher == "default":
+                return DirectLink(gate, index)
+            return PostedLink(gate, index, consumer.actor.post)
+        plane, attempt = self._plane(), self._deployment.attempt
+        compression = self._config[options.COMPRESSION]
+        plane.register_output(attempt, channel.id, self._credit_taker(channel, producer))
+        node = self._deployment.nodes[channel.consumer]
+        return RemoteLink(plane, node, attempt, channel.id, compressed=compression == "always")
+
+    def _credit_taker(self, channel: Channel, producer: Part) -> Callable[[int, int], None]:
+        def take(credit: int, records_max: int) -> None:
+            _grant(self._lanes[channel.id][0], producer, credit, records_max)
+
+        if producer.vertex.dispatcher == "default":
+            return take
+        return lambda credit, records_max: producer.actor.post(lambda: take(credit, records_max))
+
+    # --- both ends of a chain ----------------------------------------------------------------------------------------------------
+
+    def _feed(self, part: Part) -> GateFeed | SourceFeed:
+        records_max = self._config[options.BATCH_RECORDS_MAX]
+        if part.gate is not None:
+            return GateFeed(part.actor, part.gate, records_max, self._config[options.FRAME_BYTES_MAX])
+        spec = part.vertex.operators[0].spec
+        assert isinstance(spec, SourceSpec), "a vertex without input starts with a source"
+        io = self._site.system.io
+
+        def watch(pause: Pause) -> None:
+            part.actor.resume_after(pause.seconds)
+            if pause.fd is not None:
+                io.watch(pause.fd, part.actor.wake)
+
+        def unwatch(pause: Pause) -> None:
+            if pause.fd is not None:
+                io.unwatch(pause.fd)
+
+        part.source = SourceFeed(
+            part.actor,
+            spec.source,
+            batch_records_max=records_max,
+            ask=lambda finished: self._ask_split(part.id, finished),
+            watch=watch,
+            unwatch=unwatch,
+        )
+        return part.source
+
+    def _sink(self, part: Part, spec: SinkSpec) -> SinkOutput:
+        deployment = self._deployment
+        resolve = self._site.system.resolve
+
+        def send(payload: bytes) -> None:
+            chunk = ResultChunk(deployment.job, part.id, deployment.attempt, payload)
+            resolve(deployment.job_master).tell_control(chunk)
+
+        part.results = window = ResultWindow(send)
+        context = SinkContext(self._graph.name, deployment.job, part.id, part.vertex.parallelism, deployment.attempt, window.send)
+        return SinkOutput(spec.sink, spec.sink.open(context), lambda: window.full)
+
+    def _operator_context(self, part: Part) -> OperatorContext:
+        return OperatorContext(
+            self._graph.name,
+            part.id,
+            part.vertex.parallelism,
+            part.vertex.max_parallelism,
+            self._deployment.attempt,
+            logging.getLogger(f"actorflow.job.{self._graph.name}.{part.vertex.name}.{part.id.index}"),
+            self._site.system,
+            part.actor.post,
+            part.actor.wake,
+            self._site.asyncio_thread,
+        )
+
+    def _edge(self, channel: Channel) -> ExecutionEdge:
+        return self._graph.edges[channel.edge]
+
+    def _plane(self) -> DataPlane:
+        assert self._site.plane is not None, "a channel to another node needs a transport"
+        return self._site.plane
+
+
+def _grant(lane: Lane, producer: Part, credit: int, records_max: int) -> None:
+    lane.granted(credit, records_max)
+    producer.actor.relieved()

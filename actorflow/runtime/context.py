@@ -1,0 +1,104 @@
+"""What operators and writers see of the subtask they run in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actorflow.actor import ActorSystem
+from actorflow.ids import Address, SubtaskId
+
+
+class AsyncThread:
+    """The asyncio loop of a worker, on a thread of its own that is started on first use."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="actorflow-asyncio", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def close(self) -> None:
+        """Cancel what runs on the loop and end its thread."""
+        if self._loop is None or self._thread is None:
+            return
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop)
+        thread.join(timeout=1.0)
+        if not thread.is_alive():
+            loop.close()
+
+
+async def _cancel_all() -> None:
+    loop = asyncio.get_running_loop()
+    tasks = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    loop.call_soon(loop.stop)
+
+
+@dataclass(slots=True)
+class OperatorContext:
+    """The subtask as its operators see it (`operators.contract.SubtaskContext`)."""
+
+    job_name: str
+    subtask: SubtaskId
+    parallelism: int
+    max_parallelism: int
+    attempt: int
+    log: logging.Logger
+    system: ActorSystem
+    run_soon: Callable[[Callable[[], None]], None]
+    look_again: Callable[[], None]
+    asyncio_thread: AsyncThread
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
+        self.run_soon(callback)
+
+    def wake(self) -> None:
+        """Make the subtask look again at what blocked it. May be called from any thread."""
+        self.look_again()
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the asyncio loop of this worker."""
+        return self.asyncio_thread.loop()
+
+    def tell(self, to: Address | str, message: object) -> None:
+        """Send a message to any actor: an address, or a path on this node."""
+        self.system.resolve(to).tell(message)
+
+    def cached_file(self, name: str) -> str:
+        """Return the local path of a distributed-cache file.
+
+        Raises:
+            KeyError: if the pipeline registered no file of this name.
+        """
+        raise KeyError(name)
+
+
+@dataclass(slots=True)
+class SinkContext:
+    """What a writer may know and use (`connectors.contracts.WriterContext`)."""
+
+    job_name: str
+    job_id: str
+    subtask: SubtaskId
+    parallelism: int
+    attempt: int
+    send: Callable[[bytes], None]
+
+    def send_result(self, payload: bytes) -> None:
+        """Send bytes to the client that waits for this job."""
+        self.send(payload)

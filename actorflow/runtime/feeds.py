@@ -1,0 +1,185 @@
+"""Where a subtask's batches come from: its input channels, or the splits of a source.
+
+A feed does one turn's work when asked, and never waits. A source reader that has nothing now says when, or on which file descriptor, to
+ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, Source
+from actorflow.ids import ChannelId
+from actorflow.protocol.watermark import WatermarkMerge
+from actorflow.runtime.input_gate import InputGate
+from actorflow.runtime.links import ReceivedBatch
+from actorflow.runtime.subtask import Subtask
+from actorflow.wire.batch import (
+    MAX_TIMESTAMP,
+    Active,
+    Barrier,
+    ChannelEvent,
+    ColumnBatch,
+    EndOfInput,
+    Idle,
+    LatencyMarker,
+    ObjectBatch,
+    Watermark,
+)
+
+
+class GateFeed:
+    """Feeds a subtask from its input channels.
+
+    Args:
+        subtask: takes the batches and events.
+        gate: the channels.
+        batch_records_max: size of buffers to ask producers for.
+        payload_bytes_max: what a compressed payload may grow to.
+    """
+
+    def __init__(self, subtask: Subtask, gate: InputGate, batch_records_max: int, payload_bytes_max: int) -> None:
+        self.gate = gate
+        self.ended = False
+        self.records_in = 0
+        self.bytes_in = 0
+        self._subtask = subtask
+        self._batch_records_max = batch_records_max
+        self._payload_bytes_max = payload_bytes_max
+        self._watermarks = WatermarkMerge(ChannelId(index) for index in range(len(gate.channels)))
+        self._barriers: dict[int, int] = {}
+
+    def begin(self) -> None:
+        """Grant the first credits."""
+        self.gate.open(self._batch_records_max)
+
+    def advance(self) -> bool:
+        """Take one element."""
+        taken = self.gate.take()
+        if taken is None:
+            return False
+        index, element = taken
+        if isinstance(element, ReceivedBatch):
+            self.bytes_in += element.bytes
+            element = element.decode(self._payload_bytes_max)
+        if isinstance(element, ObjectBatch | ColumnBatch):
+            self.records_in += len(element)
+            self._subtask.take(element, self.gate.channels[index].port)
+            self.gate.consumed(index)
+        else:
+            self._event(index, element)
+        return self.gate.has_input
+
+    def _event(self, index: int, event: ChannelEvent) -> None:
+        match event:
+            case Watermark() | Idle() | Active():
+                self._forward(index, event)
+            case Barrier(checkpoint_id):
+                seen = self._barriers.get(checkpoint_id, 0) + 1
+                self._barriers[checkpoint_id] = seen
+                if seen == len(self.gate.channels):
+                    del self._barriers[checkpoint_id]
+                    self._subtask.event(event)
+            case LatencyMarker():
+                self._subtask.event(event)
+            case EndOfInput():
+                self.ended = self.gate.end(index)
+                self._forward(index, event)
+            case _:
+                assert_never(event)
+
+    def _forward(self, index: int, event: Watermark | Idle | Active | EndOfInput) -> None:
+        for forwarded in self._watermarks.take(ChannelId(index), event):
+            self._subtask.event(forwarded)
+
+    def close(self) -> None:
+        """Nothing to free: what is queued goes with the subtask."""
+
+
+class SourceFeed:
+    """Feeds a subtask by reading splits, which the JobMaster hands out one at a time.
+
+    Args:
+        subtask: takes the batches.
+        source: opens the splits.
+        batch_records_max: records to ask a reader for.
+        ask: tells the JobMaster which split was read (None at first) and asks for the next; `assign` or `no_more` is called in answer.
+        watch: calls back once, on the subtask's thread, after some seconds or when a file descriptor can be read.
+        unwatch: forgets that file descriptor.
+    """
+
+    def __init__(
+        self,
+        subtask: Subtask,
+        source: Source,
+        *,
+        batch_records_max: int,
+        ask: Callable[[int | None], None],
+        watch: Callable[[Pause], None],
+        unwatch: Callable[[Pause], None],
+    ) -> None:
+        self.ended = False
+        self.records_in = 0
+        self.bytes_in = 0
+        self._subtask = subtask
+        self._source = source
+        self._batch_records_max = batch_records_max
+        self._ask = ask
+        self._watch = watch
+        self._unwatch = unwatch
+        self._pause: Pause | None = None
+        self._reader: Reader | None = None
+        self._split = 0
+
+    def begin(self) -> None:
+        """Ask for the first split."""
+        self._ask(None)
+
+    def assign(self, number: int, split: Any) -> None:
+        """Take split `number` from the JobMaster, which is the answer to having asked."""
+        assert self._reader is None, "a reader asks for a split when it has none"
+        self._split = number
+        self._reader = self._source.open(split, None)
+        self._subtask.wake()
+
+    def no_more(self) -> None:
+        """Hear that nothing is left to read."""
+        self.ended = True
+        self._subtask.event(Watermark(MAX_TIMESTAMP))
+        self._subtask.wake()
+
+    def advance(self) -> bool:
+        """Read one batch."""
+        self._resume()
+        if self._reader is None:
+            return False
+        match self._reader.read(self._batch_records_max):
+            case ObjectBatch() | ColumnBatch() as batch:
+                self.records_in += len(batch)
+                self._subtask.take(batch, 0)
+                return True
+            case Pause() as pause:
+                self._pause = pause
+                self._watch(pause)
+            case EndOfSplit():
+                self._close_reader()
+                self._ask(self._split)
+            case unexpected:
+                assert_never(unexpected)
+        return False
+
+    def _resume(self) -> None:
+        if self._pause is not None:
+            self._unwatch(self._pause)
+            self._pause = None
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.close()
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._resume()
+        self._close_reader()

@@ -1,0 +1,177 @@
+"""The JobManager's actors: the Dispatcher, which takes jobs, the ResourceManager, and one JobMaster a job.
+
+    /job-manager                    Dispatcher: one JobMaster child for each job
+    /job-manager/<job id>           JobMaster: the shell of `protocol.job.JobMachine`
+    /resource-manager               ResourceManager: the shell of `protocol.slots.SlotPool`
+
+One job's failure never touches another: each has its own machine, and its user code runs in processes of its own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
+from actorflow.config import Config, options
+from actorflow.connectors.contracts import Sink, Source, SourceSpec, TwoPhaseSink
+from actorflow.errors import describe
+from actorflow.ids import Address, JobId, VertexId
+from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.job import Begin, JobMachine, JobOver
+from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, SubmitJob
+from actorflow.protocol.job_run import AbortLeft, CommitLeft, JobDescription, Timeouts
+from actorflow.protocol.machine import ChildEnded
+from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
+from actorflow.protocol.slots import JobEnded, SlotPool
+from actorflow.protocol.splits import ListSplits
+from actorflow.wire.user_code import dumps_code, loads_code
+
+
+def restart_strategy(config: Config) -> RestartStrategy:
+    """Return the strategy that the options describe."""
+    match config[options.RESTART_STRATEGY]:
+        case "fixed-delay":
+            return FixedDelay(config[options.FIXED_DELAY_ATTEMPTS], config[options.FIXED_DELAY])
+        case "failure-rate":
+            return FailureRate(
+                config[options.FAILURE_RATE_MAX], config[options.FAILURE_RATE_INTERVAL], config[options.FAILURE_RATE_DELAY]
+            )
+        case "exponential-delay":
+            return ExponentialDelay(
+                Backoff(
+                    config[options.EXPONENTIAL_INITIAL_BACKOFF],
+                    config[options.EXPONENTIAL_MAX_BACKOFF],
+                    config[options.EXPONENTIAL_MULTIPLIER],
+                    config[options.EXPONENTIAL_JITTER],
+                    config[options.EXPONENTIAL_RESET_THRESHOLD],
+                    config[options.EXPONENTIAL_ATTEMPTS],
+                )
+            )
+        case _:
+            return NoRestart()
+
+
+class JobWork:
+    """The slow work of one job, done on the pool: what user code of sources and sinks does on the JobManager.
+
+    Args:
+        graph: the execution graph, with user code.
+    """
+
+    def __init__(self, graph: ExecutionGraph) -> None:
+        self._graph = graph
+
+    def __call__(self, work: object) -> object:
+        """Do one piece of work and return its result."""
+        match work:
+            case ListSplits(source=vertex, parallelism=parallelism):
+                return [dumps_code(split) for split in self.source(vertex).splits(parallelism)]
+            case CommitLeft(committables=left):
+                for sink, committables in _prepared(left):
+                    sink.commit(committables)
+            case AbortLeft(committables=left):
+                for sink, committables in _prepared(left):
+                    sink.abort(committables)
+            case _:
+                raise AssertionError(f"unknown work {work!r}")
+        return None
+
+    def source(self, vertex: VertexId) -> Source:
+        """Return the source that a vertex reads."""
+        spec = self._graph.vertex(vertex).operators[0].spec
+        assert isinstance(spec, SourceSpec), "only sources have splits"
+        return spec.source
+
+
+def _prepared(left: Sequence[bytes]) -> Iterator[tuple[TwoPhaseSink, list[Any]]]:
+    """Return what `SlotWorker` has packed: for each subtask the sinks and what they have prepared."""
+    for payload in left:
+        entries: list[tuple[Sink, list[Any]] | None] = loads_code(payload)
+        for entry in entries:
+            if entry is not None and isinstance(entry[0], TwoPhaseSink):
+                yield entry[0], entry[1]
+
+
+def _for_workers(graph: ExecutionGraph) -> ExecutionGraph:
+    """Return the graph with what only the JobMaster needs taken out of its sources (a collection's records go with the splits)."""
+    return replace(graph, vertices=tuple(_slim(vertex) for vertex in graph.vertices))
+
+
+def _slim(vertex: Vertex) -> Vertex:
+    first, *rest = vertex.operators
+    if not isinstance(first.spec, SourceSpec):
+        return vertex
+    return replace(vertex, operators=(replace(first, spec=SourceSpec(first.spec.source.for_readers())), *rest))
+
+
+class Dispatcher(Actor):
+    """Takes jobs and gives each a JobMaster.
+
+    Args:
+        resource_manager: where the JobMasters get slots.
+    """
+
+    def __init__(self, resource_manager: ActorRef) -> None:
+        super().__init__()
+        self._resource_manager = resource_manager
+        self._jobs: dict[JobId, JobStatus] = {}
+
+    def on_receive(self, message: Any) -> None:
+        """Handle a request of a client, or the end of a job."""
+        match message:
+            case SubmitJob():
+                self._submit(message)
+            case CancelJob(job=job):
+                if job in self._jobs and not self._jobs[job].final:
+                    self.ctx.system.resolve(f"{self.ctx.path}/{job}").tell_control(message)
+            case JobOver(job=job, status=status):
+                self._jobs[job] = status
+                self._resource_manager.tell_control(JobEnded(job))
+            case ChildEnded():
+                pass  # the job's end was reported before
+            case _:
+                raise AssertionError(f"unknown message {message!r}")
+
+    def _submit(self, submission: SubmitJob) -> None:
+        if submission.job in self._jobs:
+            return  # the same message again
+        self._jobs[submission.job] = JobStatus.CREATED
+        try:
+            machine, work = self._job_machine(submission)
+        except Exception as error:
+            self._jobs[submission.job] = JobStatus.FAILED
+            failed = JobStatusChanged(submission.job, JobStatus.FAILED, 0, describe(error))
+            self.ctx.system.resolve(submission.client).tell_control(failed)
+            return
+        me = self.ctx.ref
+        master = self.ctx.spawn(MachineActor, machine, work=work, on_report=me.tell_control, name=submission.job)
+        master.tell_control(Begin())
+
+    def _job_machine(self, submission: SubmitJob) -> tuple[JobMachine, JobWork]:
+        graph: ExecutionGraph = loads_code(submission.plan)
+        config = Config.of(submission.options, "job")
+        sources = {v.id: v.parallelism for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)}
+        machine = JobMachine(
+            JobDescription(submission.job, graph, sources, dumps_code(_for_workers(graph)), submission.options, submission.client),
+            address=Address(f"{self.ctx.address}/{submission.job}"),
+            resource_manager=self._resource_manager.address,
+            strategy=restart_strategy(config),
+            chances=iter(random.random, None),
+            timeouts=Timeouts(cancel_s=config[options.CANCELLATION_TIMEOUT]),
+        )
+        return machine, JobWork(graph)
+
+    def observe(self) -> dict[str, str]:
+        """Return the status of every job."""
+        return {job: status.value for job, status in self._jobs.items()}
+
+
+def spawn_job_manager(system: ActorSystem, config: Config) -> tuple[ActorRef, ActorRef]:
+    """Start ResourceManager and Dispatcher on a node; return their refs in this order."""
+    pool = SlotPool(request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT])
+    resource_manager = system.spawn(MachineActor, pool, name="resource-manager")
+    dispatcher = system.spawn(Dispatcher, resource_manager, name="job-manager")
+    return resource_manager, dispatcher

@@ -1,0 +1,57 @@
+"""The data plane of an inline cluster: several slot workers in one process, frames handed over as they are.
+
+Batches between two workers are encoded and decoded as on a real link, so what works here works between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actorflow.ids import NodeId
+from actorflow.wire.frame import Frame, Kind
+
+
+class LoopbackPlane:
+    """Carries the channels of one job between the workers of one process (`links.DataPlane`)."""
+
+    def __init__(self) -> None:
+        self._inputs: dict[tuple[int, int], Callable[[Frame], None]] = {}
+        self._outputs: dict[tuple[int, int], Callable[[int, int], None]] = {}
+
+    def send_data(
+        self,
+        node: NodeId,  # noqa: ARG002 - there is only one
+        *,
+        deployment: int,
+        channel: int,
+        kind: Kind,
+        sequence: int,
+        backlog: int,
+        flags: int,
+        codec: int,
+        payload: bytes | memoryview,
+    ) -> None:
+        """Hand a frame to the receiver of its channel; a frame of an ended deployment is dropped."""
+        handler = self._inputs.get((deployment, channel))
+        if handler is not None:
+            handler(Frame(kind, flags, codec, deployment, channel, sequence, backlog, memoryview(payload)))
+
+    def send_credit(self, node: NodeId, deployment: int, channel: int, credit: int, batch_records_max: int) -> None:  # noqa: ARG002
+        """Hand credit to the sender of a channel."""
+        handler = self._outputs.get((deployment, channel))
+        if handler is not None:
+            handler(credit, batch_records_max)
+
+    def register_input(self, deployment: int, channel: int, handler: Callable[[Frame], None]) -> None:
+        """Have frames of a channel handed to `handler`."""
+        self._inputs[deployment, channel] = handler
+
+    def register_output(self, deployment: int, channel: int, on_credit: Callable[[int, int], None]) -> None:
+        """Have credit of a channel handed to `on_credit`."""
+        self._outputs[deployment, channel] = on_credit
+
+    def unregister_deployment(self, deployment: int) -> None:
+        """Forget all channels of a deployment."""
+        for handlers in (self._inputs, self._outputs):
+            for key in [key for key in handlers if key[0] == deployment]:
+                handlers.pop(key)

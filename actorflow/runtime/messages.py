@@ -1,0 +1,60 @@
+"""Every control message that may travel between the nodes of a cluster.
+
+What fences them: `attempt` numbers the deployments of a job (a message of an earlier attempt is dropped), `lease` names one use of one
+slot, by one fresh worker process. User code and user values are opaque bytes here.
+"""
+
+from __future__ import annotations
+
+from actorflow.actor.messages import MESSAGES as ACTOR_MESSAGES
+from actorflow.protocol.deployment import (
+    CancelSubtask,
+    KillSlot,
+    SubtaskCancelled,
+    SubtaskFailed,
+    SubtaskFinished,
+    SubtaskStarted,
+)
+from actorflow.protocol.job_messages import JOB_MESSAGES
+from actorflow.protocol.slots import (
+    FreeSlot,
+    SlotsGranted,
+    SlotsLost,
+    SlotsOffered,
+    SlotsRefused,
+    SlotsReleased,
+    SlotsRequested,
+)
+from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.wire.message import Message, MessageCodec
+
+_SLOT_MESSAGES = (SlotsOffered, SlotsRequested, SlotsReleased, SlotsGranted, SlotsRefused, SlotsLost, FreeSlot)
+_SUBTASK_MESSAGES = (
+    SubtaskStarted,
+    SubtaskFinished,
+    SubtaskCancelled,
+    SubtaskFailed,
+    CancelSubtask,
+    KillSlot,
+    SplitRequested,
+    SplitFinished,
+    SplitAssigned,
+    NoMoreSplits,
+)
+
+
+class UserMessage(Message, frozen=True):
+    """A message of user code to an operator: pickled, and loaded only where the operator runs.
+
+    Attributes:
+        operator: name of the operator in its chain.
+        payload: the message.
+    """
+
+    operator: str
+    payload: bytes
+
+
+def control_codec() -> MessageCodec:
+    """Return the codec of all messages that may travel between nodes."""
+    return MessageCodec((*JOB_MESSAGES, *_SLOT_MESSAGES, *_SUBTASK_MESSAGES, *ACTOR_MESSAGES, UserMessage))

@@ -1,0 +1,210 @@
+"""The slot worker: owns the subtasks of one lease of a slot, supervises them, and speaks for them to the JobMaster.
+
+It runs in a process of its own, which is as old as the lease and ends with it (or, inline, in the user's own process). A subtask that fails
+is reported; what follows is the JobMaster's decision.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from actorflow.actor import Actor
+from actorflow.config import Config
+from actorflow.errors import ErrorInfo, describe
+from actorflow.ids import Address, SubtaskId
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.deployment import (
+    CancelSubtask,
+    SubtaskCancelled,
+    SubtaskFailed,
+    SubtaskFinished,
+    SubtaskStarted,
+)
+from actorflow.protocol.job_messages import (
+    CommitOutput,
+    DeploymentOpened,
+    DeploySubtask,
+    OpenDeployment,
+    OutputCommitted,
+    ProgressReported,
+    ResultTaken,
+)
+from actorflow.protocol.machine import ChildEnded, TimerFired
+from actorflow.protocol.slots import Allocation
+from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.runtime.assembly import Assembly, Deployment, Part, Site
+from actorflow.runtime.subtask import BEGIN, Subtask
+from actorflow.wire.message import Message
+from actorflow.wire.user_code import dumps_code, loads_code
+
+_PROGRESS_EVERY_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class SlotWorker(Actor):
+    """Builds and owns the subtasks of one deployment.
+
+    Args:
+        allocation: its lease.
+        site: where it builds.
+        on_open: called with the deployment before it is built: the node learns its peers.
+    """
+
+    def __init__(self, allocation: Allocation, site: Site, on_open: Callable[[OpenDeployment], None]) -> None:
+        super().__init__()
+        self._allocation = allocation
+        self._site = site
+        self._on_open = on_open
+        self._attempt = 0
+        self._job_master = Address("")
+        self._parts: dict[SubtaskId, Part] = {}
+        self._requests: dict[SubtaskId, int] = {}
+        self._reported = (0, 0)
+
+    def on_start(self) -> None:
+        """Flush half-full buffers whenever the node would go idle."""
+        self._site.system.add_idle_hook(self._flush_idle)
+
+    def on_stop(self) -> None:
+        """Close the subtasks that are left."""
+        self._site.system.remove_idle_hook(self._flush_idle)
+        for part in self._parts.values():
+            part.actor.close()
+        if self._site.plane is not None and self._attempt:
+            self._site.plane.unregister_deployment(self._attempt)
+
+    def _flush_idle(self) -> None:
+        for part in self._parts.values():
+            if part.vertex.dispatcher == "default":
+                part.actor.flush_idle()
+
+    # --- messages --------------------------------------------------------------------------------------------------------------
+
+    def on_receive(self, message: Any) -> None:
+        """Handle one message of the JobMaster, a timer, or the end of a child."""
+        match message:
+            case OpenDeployment():
+                self._open(message)
+            case TimerFired():
+                self._report_progress()
+                self.ctx.set_timer("progress", _PROGRESS_EVERY_S)
+            case ChildEnded():
+                pass  # a subtask tells of its end itself, before it ends
+            case ResultTaken(subtask=subtask, attempt=attempt) if attempt == self._attempt:
+                self._result_taken(self._parts[subtask])
+            case SplitAssigned() | NoMoreSplits() if message.attempt == self._attempt:
+                self._split_news(message)
+            case DeploySubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt:
+                self._start(self._parts[subtask])
+            case CancelSubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt:
+                self._cancel(self._parts[subtask])
+            case CommitOutput(attempt=attempt) if attempt == self._attempt:
+                self._commit()
+            case _:
+                log.debug("dropped %r: it is of another attempt than %d", message, self._attempt)
+
+    def _open(self, message: OpenDeployment) -> None:
+        if self._attempt:
+            return  # a worker serves one deployment; this is the same message again
+        self._attempt = message.attempt
+        self._job_master = message.job_master
+        try:
+            self._on_open(message)
+            graph: ExecutionGraph = loads_code(message.plan)
+            deployment = Deployment(
+                message.job,
+                message.attempt,
+                message.job_master,
+                graph,
+                Config.of(message.options, "job"),
+                message.subtasks,
+                dict(zip(graph.subtasks(), message.nodes, strict=True)),
+            )
+            assembly = Assembly(self._site, deployment, self, context=self.ctx, ask_split=self._ask_split)
+            self._parts = assembly.build()
+        except BaseException as error:
+            self._tell(SubtaskFailed(message.subtasks[0], message.attempt, describe(error)))
+            return
+        self.ctx.set_timer("progress", _PROGRESS_EVERY_S)
+        self._tell(DeploymentOpened(message.attempt, self._allocation))
+
+    def _start(self, part: Part) -> None:
+        part.actor.ref.tell_control(BEGIN)
+        self._tell(SubtaskStarted(part.id, self._attempt))
+
+    def _cancel(self, part: Part) -> None:
+        part.actor.post(lambda: self._cancelled(part))
+
+    def _cancelled(self, part: Part) -> None:
+        """Close a subtask, on its own thread, and say so."""
+        part.actor.close()
+        for sink in part.actor.sinks:
+            sink.abort()
+        self._tell(SubtaskCancelled(part.id, self._attempt))
+
+    def _commit(self) -> None:
+        error: ErrorInfo | None = None
+        for part in self._parts.values():
+            for sink in part.actor.sinks:
+                try:
+                    sink.commit()
+                except BaseException as failure:
+                    error = error or describe(failure)
+        self._tell(OutputCommitted(self._attempt, self._allocation, error))
+
+    # --- splits and results ------------------------------------------------------------------------------------------------------
+
+    def _ask_split(self, subtask: SubtaskId, finished: int | None) -> None:
+        """Ask for the next split of a source subtask; tell of the one that was read, if any."""
+        if finished is not None:
+            self._tell(SplitFinished(subtask, self._attempt, finished))
+        request = self._requests[subtask] = self._requests.get(subtask, 0) + 1
+        self._tell(SplitRequested(subtask, self._attempt, request, self.ctx.address))
+
+    def _split_news(self, news: SplitAssigned | NoMoreSplits) -> None:
+        part = self._parts[news.subtask]
+        source = part.source
+        assert source is not None, "only a source is assigned splits"
+        match news:
+            case SplitAssigned(split=number, payload=payload):
+                part.actor.post(lambda: source.assign(number, loads_code(payload)))
+            case NoMoreSplits():
+                part.actor.post(source.no_more)
+            case _:
+                assert_never(news)
+
+    def _result_taken(self, part: Part) -> None:
+        if part.results is not None:
+            part.results.taken()
+            part.actor.relieved()
+
+    # --- news of subtasks (called on the subtask's thread) ---------------------------------------------------------------------
+
+    def subtask_finished(self, subtask: Subtask) -> None:
+        """Tell the JobMaster that a subtask has processed all its input, and how far this worker is."""
+        part = self._part_of(subtask)
+        prepared = [sink.prepared() for sink in subtask.sinks]
+        self._report_progress()
+        committables = dumps_code(prepared) if any(prepared) else b""
+        self._tell(SubtaskFinished(part.id, self._attempt, committables))
+
+    def subtask_failed(self, subtask: Subtask, error: ErrorInfo) -> None:
+        """Tell the JobMaster that a subtask cannot go on."""
+        self._tell(SubtaskFailed(self._part_of(subtask).id, self._attempt, error))
+
+    def _part_of(self, subtask: Subtask) -> Part:
+        return next(part for part in self._parts.values() if part.actor is subtask)
+
+    def _report_progress(self) -> None:
+        records_in = sum(part.actor.feed.records_in for part in self._parts.values() if part.source is not None)
+        records_out = sum(sink.records for part in self._parts.values() for sink in part.actor.sinks)
+        if (records_in, records_out) == self._reported:
+            return
+        self._reported = (records_in, records_out)
+        self._tell(ProgressReported(self._attempt, self._allocation, records_in, records_out))
+
+    def _tell(self, message: Message) -> None:
+        self._site.system.resolve(self._job_master).tell_control(message)

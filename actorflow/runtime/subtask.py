@@ -1,0 +1,370 @@
+"""The subtask actor: the data loop. Input gate (or source reader) → compiled chain → exchanges (or sink writer).
+
+One *turn* handles one batch or one event, then lets the other actors of the node run. A subtask takes a turn when it has input and
+its outputs have room; what makes one possible (input, credit, a finished asynchronous call) calls `wake`, which puts one token into the
+data lane of its mailbox. Everything else (credit, inspection, commit, stop) travels on the control lane and is handled first. So a
+back-pressured subtask takes no data, and still answers.
+
+              wake                          no input: idle
+    waiting ───────► turn ──► more input? ─────────────────► waiting
+       ▲              │ outputs exhausted: back-pressured        │
+       └──────────────┴──────────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, assert_never
+
+from actorflow.actor import Actor
+from actorflow.errors import ErrorInfo, describe
+from actorflow.operators.contract import Chain
+from actorflow.protocol.machine import TimerFired
+from actorflow.runtime.exchange import Exchange
+from actorflow.runtime.input_gate import InputGate
+from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
+from actorflow.runtime.writing import SinkOutput
+from actorflow.wire.batch import (
+    Active,
+    Barrier,
+    Batch,
+    ChannelEvent,
+    EndOfInput,
+    Idle,
+    LatencyMarker,
+    Watermark,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Turn:
+    """The token in the data lane: there may be something to do."""
+
+    __slots__ = ()
+
+
+class Begin:
+    """Start to read and process."""
+
+    __slots__ = ()
+
+
+TURN = Turn()
+BEGIN = Begin()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Answer with the values of an operator's keyed states for one key."""
+
+    operator: str
+    key: object
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorMessage:
+    """A message of any actor for `on_message` of one operator of the chain."""
+
+    operator: str
+    message: object
+
+
+class Feed(Protocol):
+    """Where a subtask's batches come from."""
+
+    records_in: int
+    bytes_in: int
+
+    def begin(self) -> None:
+        """Start: grant the first credits, or ask for the first split."""
+        ...
+
+    def advance(self) -> bool:
+        """Do one turn's work; return whether there is more to do right away."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was taken."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+class Owner(Protocol):
+    """Whom a subtask tells of its life: the slot worker."""
+
+    def subtask_finished(self, subtask: Subtask) -> None:
+        """All input was processed, all output is on its way, sinks have prepared."""
+        ...
+
+    def subtask_failed(self, subtask: Subtask, error: ErrorInfo) -> None:
+        """It cannot go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskView:
+    """What people see of a subtask.
+
+    Attributes:
+        name: name of the vertex and index.
+        activity: busy, idle or back-pressured.
+        metrics: counters and shares of time.
+        watermark: event time that was reached, in ms, or None.
+        queued_in: elements that wait in the input gate.
+        queued_out: for each lane the sealed buffers that wait for credit.
+        operators: facts by operator.
+    """
+
+    name: str
+    activity: str
+    metrics: SubtaskMetrics
+    watermark: int | None
+    queued_in: int
+    queued_out: tuple[int, ...]
+    operators: Mapping[str, object]
+
+
+class Subtask(Actor):
+    """Runs one chain.
+
+    Args:
+        name: what people call it.
+        owner: told when it finishes or fails.
+        on_made: given the actor itself: the worker that owns its subtasks assembles them.
+        flush_after_s: how long a half-full buffer may wait, in seconds.
+        meter: measures where its time goes.
+    """
+
+    messages_per_turn: ClassVar[int] = 1  # one batch, then the others: batches stay few, and in the cache
+
+    def __init__(self, name: str, owner: Owner, on_made: Callable[[Subtask], None], *, flush_after_s: float, meter: Meter) -> None:
+        super().__init__()
+        on_made(self)
+        self.ref = self.ctx.ref
+        self.name = name
+        self.meter = meter
+        self.exchanges: tuple[Exchange, ...] = ()
+        self.sinks: tuple[SinkOutput, ...] = ()
+        self._owner = owner
+        self._flush_after_s = flush_after_s
+        self._token_out = False
+        self._flush_armed = False
+        self._begun = False
+        self._over = False
+        self.watermark: int | None = None
+
+    def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
+        """Give it its parts, which need the actor to exist before they do. Called once, before any message."""
+        self.feed = feed
+        self.chain = chain
+        self.exchanges = exchanges
+        self.sinks = sinks
+
+    # --- being told ------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Ask for a turn. May be called from any thread."""
+        if not self._token_out:
+            self._token_out = True
+            self.ref.tell(TURN)
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on this actor's thread, between two batches. May be called from any thread."""
+        self.ref.tell_control(callback)
+
+    def on_receive(self, message: object) -> object:
+        """Handle one message; a failure of anything in it is the end of this subtask, and is reported to its owner."""
+        if self._over and not isinstance(message, Inspect):
+            return None
+        try:
+            return self._handle(message)
+        except BaseException as error:
+            self.fail(describe(error))
+            return None
+
+    def _handle(self, message: object) -> object:
+        if message is TURN:
+            self._token_out = False
+            self._turn()
+        elif message is BEGIN:
+            self.chain.open()
+            self._begun = True
+            self.feed.begin()
+            self.wake()
+        elif isinstance(message, TimerFired):
+            if message.name == "flush":
+                self._flush_timer()
+            else:
+                self.wake()
+        elif isinstance(message, Inspect):
+            return self.chain.state(message.operator, message.key)
+        elif isinstance(message, OperatorMessage):
+            self.chain.message(message.operator, message.message, self.ctx.reply)
+            self._after_work()
+        elif callable(message):
+            message()
+            if self._begun:
+                self._after_work()
+        return None
+
+    # --- the data loop -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        if not self._begun:
+            return
+        if self.chain.blocked or self._exhausted():
+            self.meter.switch(Activity.BACK_PRESSURED)
+            return
+        self.meter.switch(Activity.BUSY)
+        more = self.feed.advance()
+        self._after_work()
+        if self.feed.ended:
+            self._try_to_finish()
+        elif more:
+            self.wake()
+        else:
+            self.meter.switch(Activity.IDLE)
+
+    def _exhausted(self) -> bool:
+        for exchange in self.exchanges:
+            if exchange.exhausted:
+                return True
+        return any(sink.blocked for sink in self.sinks)
+
+    def relieved(self) -> None:
+        """Note that an output has room again."""
+        if self.meter.activity is Activity.BACK_PRESSURED:
+            self.wake()
+
+    def resume_after(self, seconds: float) -> None:
+        """Take a turn after some seconds: a source reader has nothing until then."""
+        self.ctx.set_timer("resume", seconds)
+
+    def take(self, batch: Batch, port: int) -> None:
+        """Process one batch."""
+        self.chain.process(batch, port)
+
+    def _after_work(self) -> None:
+        """Arm the flush timer, if buffers stand open and it is not armed."""
+        if self._flush_armed:
+            return
+        oldest = self._oldest_open_s()
+        if oldest is not None:
+            self._flush_armed = True
+            self.ctx.set_timer("flush", max(0.0, oldest + self._flush_after_s - self.ctx.now()))
+
+    def _oldest_open_s(self) -> float | None:
+        oldest: float | None = None
+        for exchange in self.exchanges:
+            since = exchange.open_since_s
+            if since is not None and (oldest is None or since < oldest):
+                oldest = since
+        return oldest
+
+    def _flush_timer(self) -> None:
+        self._flush_armed = False
+        self.flush(self.ctx.now() - self._flush_after_s)
+        self._after_work()
+
+    def flush(self, opened_before_s: float) -> None:
+        """Send buffers that have stood open since `opened_before_s` or longer."""
+        for exchange in self.exchanges:
+            exchange.flush(opened_before_s)
+
+    def flush_idle(self) -> None:
+        """Send what stands open, because the node has nothing better to do."""
+        if not self._over:
+            for exchange in self.exchanges:
+                exchange.flush(float("inf"))
+
+    # --- events --------------------------------------------------------------------------------------------------------------
+
+    def event(self, event: ChannelEvent) -> None:
+        """Handle an event that holds for the whole subtask, and pass it on behind everything before it."""
+        match event:
+            case Watermark(timestamp):
+                self.watermark = timestamp
+                self._broadcast(Watermark(self.chain.advance_watermark(timestamp)))
+            case Barrier() | Idle() | Active() | LatencyMarker():
+                self._broadcast(event)
+            case EndOfInput():
+                pass  # the end is announced once the chain has drained
+            case _:
+                assert_never(event)
+
+    def _broadcast(self, event: ChannelEvent) -> None:
+        for exchange in self.exchanges:
+            exchange.event(event)
+
+    # --- the end -------------------------------------------------------------------------------------------------------------
+
+    def _try_to_finish(self) -> None:
+        if not self.chain.finish():
+            self.meter.switch(Activity.IDLE)
+            return
+        self._over = True
+        for sink in self.sinks:
+            sink.finish()
+        self.chain.close()
+        self.feed.close()
+        self._broadcast(EndOfInput())
+        self.meter.switch(Activity.IDLE)
+        self._owner.subtask_finished(self)
+
+    def fail(self, error: ErrorInfo) -> None:
+        """End with an error."""
+        if not self._over:
+            self.close()
+            self._owner.subtask_failed(self, error)
+
+    def close(self) -> None:
+        """Free everything, at once, whatever the state. Errors of user code on this way are logged: the first error counts."""
+        if self._over:
+            return
+        self._over = True
+        parts: list[Callable[[], None]] = [self.feed.close, *(sink.close for sink in self.sinks)]
+        if self._begun:
+            parts.insert(0, self.chain.close)
+        for part in parts:
+            try:
+                part()
+            except BaseException as error:
+                log.warning("%s could not be closed cleanly: %s", self.name, describe(error))
+
+    def on_stop(self) -> None:
+        """Close on the way out."""
+        self.close()
+
+    # --- being looked at -------------------------------------------------------------------------------------------------------
+
+    def metrics(self) -> SubtaskMetrics:
+        """Return its counters and shares of time."""
+        totals = self.meter.totals_s()
+        return SubtaskMetrics(
+            self.feed.records_in,
+            sum(exchange.records_sent for exchange in self.exchanges) + sum(sink.records for sink in self.sinks),
+            self.feed.bytes_in,
+            sum(exchange.bytes_sent for exchange in self.exchanges),
+            *self.meter.shares_ms,
+            *totals,
+        )
+
+    def observe(self) -> SubtaskView:
+        """Return its state as a value."""
+        gate = getattr(self.feed, "gate", None)
+        return SubtaskView(
+            self.name,
+            self.meter.activity.name.lower(),
+            self.metrics(),
+            self.watermark,
+            gate.queued() if isinstance(gate, InputGate) else 0,
+            tuple(lane.waiting for exchange in self.exchanges for lane in exchange.lanes),
+            self.chain.observe(),
+        )

@@ -1,0 +1,34 @@
+"""The TaskManager's actor: the shell of `protocol.task_manager.TaskManagerMachine`.
+
+How a slot's worker comes to life (a process from the fork server, or an actor in this process) is the launcher's business; the TaskManager
+only sees a child that is there, and how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actorflow.actor import ActorContext, ActorRef, ActorSystem, MachineActor
+from actorflow.config import Config, options
+from actorflow.ids import Address
+from actorflow.protocol.task_manager import Register, TaskManagerMachine, WorkerRecipe
+
+Launch = Callable[[ActorContext, str, WorkerRecipe], ActorRef]
+"""Makes the child actor that stands for one slot worker: `(context of the TaskManager, child's name, recipe)`."""
+
+
+def spawn_task_manager(
+    system: ActorSystem, resource_manager: Address, launch: Launch, *, name: str, slots: int, config: Config
+) -> ActorRef:
+    """Start a TaskManager on a node and offer its slots."""
+    machine = TaskManagerMachine(
+        Address(f"{system.node}/{name}"), resource_manager, slots=slots, start_timeout_s=config[options.WORKER_START_TIMEOUT]
+    )
+
+    def spawn(context: ActorContext, child: str, recipe: object) -> ActorRef:
+        assert isinstance(recipe, WorkerRecipe), "a TaskManager's children are workers"
+        return launch(context, child, recipe)
+
+    task_manager = system.spawn(MachineActor, machine, spawn=spawn, name=name)
+    task_manager.tell_control(Register())
+    return task_manager

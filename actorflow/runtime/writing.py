@@ -1,0 +1,84 @@
+"""The end of a chain that writes: a sink's writer as an output.
+
+What a two-phase writer has written becomes a committable at the end of input. It is invisible to readers until the JobMaster, having heard
+that every subtask of the job has finished, says `commit`. A job that fails or is cancelled before that leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actorflow.connectors.contracts import Sink, TwoPhaseSink, Writer
+from actorflow.operators.columns import to_columns, to_objects
+from actorflow.plan.graph import DataPath
+from actorflow.wire.batch import Batch, ColumnBatch
+
+
+class SinkOutput:
+    """One subtask's writer.
+
+    Args:
+        sink: opened the writer; commits.
+        writer: writes.
+        blocked: whether the writer's way out is full (results to a client that does not take them).
+    """
+
+    def __init__(self, sink: Sink, writer: Writer, blocked: Callable[[], bool]) -> None:
+        self.records = 0
+        self._sink = sink
+        self._writer = writer
+        self._blocked = blocked
+        self._committables: list[object] = []
+        self._closed = False
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the subtask has to wait before it gives more."""
+        return self._blocked()
+
+    def emit(self, batch: Batch) -> None:
+        """Write a batch, in the form that the sink takes."""
+        takes = self._sink.takes
+        if takes is DataPath.COLUMNS:
+            batch = batch if isinstance(batch, ColumnBatch) else to_columns(batch)
+        elif takes is DataPath.OBJECTS and isinstance(batch, ColumnBatch):
+            batch = to_objects(batch)
+        self._writer.write(batch)
+        self.records += len(batch)
+
+    def flush(self) -> None:
+        """Make what was written leave the writer's own buffers."""
+        if not self._closed:
+            self._writer.flush()
+
+    def finish(self) -> None:
+        """Flush, prepare and close, at the end of input."""
+        self._writer.flush()
+        if isinstance(self._sink, TwoPhaseSink):
+            prepare: Callable[[], object | None] = self._writer.prepare  # type: ignore[attr-defined]  # a two-phase sink's writer has it
+            committable = prepare()
+            if committable is not None:
+                self._committables.append(committable)
+        self.close()
+
+    def prepared(self) -> tuple[Sink, list[object]] | None:
+        """Return what waits to be committed and by which sink, or None."""
+        return (self._sink, self._committables) if self._committables else None
+
+    def commit(self) -> None:
+        """Make what was prepared visible. Idempotent."""
+        if self._committables and isinstance(self._sink, TwoPhaseSink):
+            self._sink.commit(self._committables)
+            self._committables = []
+
+    def abort(self) -> None:
+        """Remove what was prepared and not committed."""
+        if self._committables and isinstance(self._sink, TwoPhaseSink):
+            self._sink.abort(self._committables)
+            self._committables = []
+
+    def close(self) -> None:
+        """Close the writer; what was not prepared is dropped."""
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
