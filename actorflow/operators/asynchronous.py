@@ -93,12 +93,11 @@ class MapAsyncStage(Stage):
         try:
             async with limit:
                 call.result = await self._attempts(call.record)
-        except BaseException:
+        except BaseException as error:
             if self._ended:
                 return
-            if limit.expired():
-                error = TimeoutError(f"no result within {self._spec.timeout_ms:g} ms")
-            call.error = error
+            late = limit.expired()
+            call.error = TimeoutError(f"no result within {self._spec.timeout_ms:g} ms") if late else error
         self._done.append(call)
         if not self._announced:
             self._announced = True

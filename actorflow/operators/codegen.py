@@ -307,7 +307,8 @@ class _Writer:
         lists = [f"out{number}" for number in range(self.start + 1, len(exits)) if exits[number].collected]
         if self.timed:
             lists = [name for out in lists for name in (out, out.replace("out", "times"))]
-        self.line("pass")  # the innermost block may be empty, where records go nowhere
+        if self.lines[-1].endswith(":"):
+            self.line("pass")  # records of the innermost loop go nowhere
         self.depth = 1
         self.line(f"return ({', '.join(lists)}{',' if len(lists) == 1 else ''})")
         parameters = ", ".join(["records", "timestamps", *(f"{name}={name}" for name in self.bindings)])

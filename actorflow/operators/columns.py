@@ -67,6 +67,8 @@ def to_columns(batch: ObjectBatch) -> ColumnBatch:
             str(name): [record.get(name) for record in records]
             for name in dict.fromkeys(name for record in records for name in record)
         }
+        if not fields:
+            raise SerializationError("cannot turn records without fields into columns", hint="give each record at least one field")
     elif isinstance(first, tuple) and first:
         _require(records, tuple)
         fields = _tuple_fields(first, records)
