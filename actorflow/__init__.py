@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from actorflow.api.retry import Retry
     from actorflow.api.stream import Stream
     from actorflow.api.tag import Tag
-    from actorflow.cluster.local import JobResult, LocalCluster, collect, run
+    from actorflow.cluster.job import Job, JobResult
+    from actorflow.cluster.local import LocalCluster, collect, run
     from actorflow.connectors import sinks, sources
     from actorflow.connectors.contracts import Sink, Source, TwoPhaseSink
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
@@ -66,6 +67,7 @@ __all__ = [
     "ActorflowError",
     "Aggregate",
     "ConfigError",
+    "Job",
     "JobFailed",
     "JobResult",
     "KeyedStream",
@@ -95,7 +97,8 @@ _HOMES = {
     "actorflow.api.retry": ("Retry",),
     "actorflow.api.stream": ("Stream",),
     "actorflow.api.tag": ("Tag",),
-    "actorflow.cluster.local": ("JobResult", "LocalCluster", "collect", "run"),
+    "actorflow.cluster.job": ("Job", "JobResult"),
+    "actorflow.cluster.local": ("LocalCluster", "collect", "run"),
     "actorflow.connectors.contracts": ("Sink", "Source", "TwoPhaseSink"),
     "actorflow.connectors.sinks": ("sinks",),
     "actorflow.connectors.sources": ("sources",),

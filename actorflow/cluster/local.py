@@ -220,15 +220,16 @@ def _run_graph(
     parallelism: int | None,
     slots: Slots,
     config: Mapping[str, object] | None,
-    progress: bool | None,
+    progress: bool | None,  # noqa: FBT001 - passed on from the public keyword
 ) -> JobResult:
     given = Config.of(config or {}, "config")
     effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given)
     fallback = _cores() if slots is None or slots == "inline" else slots
     submission = plan(graph, effective, parallelism or effective[options.PARALLELISM_DEFAULT] or fallback)
-    if slots is None:
-        slots = cast("int | None", effective[options.SLOTS]) or submission.execution.slots_needed()
-    with LocalCluster(slots=slots, config=effective) as cluster:
+    enough: Slots = slots
+    if enough is None:
+        enough = effective[options.SLOTS] or submission.execution.slots_needed()
+    with LocalCluster(slots=enough, config=effective) as cluster:
         job = cluster._submit(submission, effective)
         try:
             return follow(job, progress)
