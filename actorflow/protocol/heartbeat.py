@@ -7,9 +7,10 @@ Each node beats to its peers once an interval and judges them by the silence sin
       │                                        └────────told to be unreachable────────┤ (from ALIVE too)
       └──────────── a higher incarnation beats or is added ◄──────────────────────────┘
 
-Death is final for an incarnation: one that was declared dead, wrongly or not, is told so (`IncarnationFenced`) and has to start anew
-with a higher number, so that nobody acts for it any more once others have taken its work. Suspicion is for people: nothing is
-taken away from a suspected peer.
+Death is final for an incarnation: one that was declared dead, wrongly or not, is told so when it beats (`IncarnationFenced`) and has to
+start anew with a higher number, so that nobody acts for it any more once others have taken its work. The dead are beaten to as well,
+until they are removed: both sides of a healed partition may have declared each other dead. Suspicion is for people: nothing is taken
+away from a suspected peer.
 
 A node that was itself stopped for a while (a suspended laptop, a blocked thread) has heard nobody and must not blame them: what its
 own tick is late by does not count as silence.
@@ -237,8 +238,7 @@ class HeartbeatMonitor:
         effects: list[Effect] = [SetTimer(TIMER, self._tick_at)]
         for address, peer in self._peers.items():
             effects += self._judge(address, peer, now)
-            if peer.state is not PeerState.DEAD:
-                effects.append(Send(address, Heartbeat(self._address, self._incarnation)))
+            effects.append(Send(address, Heartbeat(self._address, self._incarnation)))
         return effects
 
     def _judge(self, address: Address, peer: _Peer, now: float) -> list[Effect]:

@@ -44,7 +44,7 @@ class Faults:
         doubling: share of messages that arrive a second time, later and out of order.
         delay_s: least and mean time on the way; the rest is exponentially distributed, so that now and then it is long.
         reordering: whether messages of one pair of actors may overtake each other. Our transport keeps their order.
-        calm_after_s: from then on nothing is lost or doubled, so that what must happen in the end can be waited for.
+        calm_after_s: from then on nothing is lost, doubled or late, so that what must happen in the end can be waited for.
         partitions: see `Partition`.
         crashes: see `Crash`.
     """
@@ -90,9 +90,9 @@ class Faults:
         if any(partition.cuts(sender, receiver, now) for partition in self.partitions):
             return ()
         least_s, mean_s = self.delay_s
-        at = now + least_s + random.expovariate(1 / mean_s)
         if now >= self.calm_after_s:
-            return (at,)
+            return (now + least_s,)
+        at = now + least_s + random.expovariate(1 / mean_s)
         if self.loss and random.random() < self.loss:
             return ()
         if self.doubling and random.random() < self.doubling:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from actorflow.errors import ActorflowError, describe
 from actorflow.ids import Address, NodeId, split_address
@@ -80,8 +80,8 @@ class Reported:
     value: Any
 
 
-class Invariant(Protocol):
-    """Something that must hold in the whole world. See `actorflow.testing.invariants`."""
+class Invariant:
+    """Something that must hold in the whole world; one object for each run. See `actorflow.testing.invariants`."""
 
     def after(self, step: Step) -> None:
         """Look at a step.
@@ -89,7 +89,6 @@ class Invariant(Protocol):
         Raises:
             InvariantViolated: if it must not have happened.
         """
-        ...
 
     def at_end(self, simulation: Simulation) -> None:
         """Look at the world when the run is over (`Simulation.finish`).
@@ -97,7 +96,6 @@ class Invariant(Protocol):
         Raises:
             InvariantViolated: if something that must happen in the end has not.
         """
-        ...
 
 
 Build = Callable[[int], Machine]
@@ -125,6 +123,8 @@ class _Delivery:
     event: object
     incarnation: int | None = None
     """Only to this incarnation (timers, work, endings); None: to whoever lives there."""
+    timer: str | None = None
+    """The timer whose coming due this is: nothing, if it was cancelled or set anew meanwhile."""
 
 
 class Simulation:
@@ -158,7 +158,7 @@ class Simulation:
         self.random = Random(seed)
         self.reports: list[Reported] = []
         self.lost = 0
-        self._faults = faults or Faults()
+        self._faults = Faults()
         self._invariants = tuple(invariants)
         self._work = work
         self._spawn = spawn
@@ -167,12 +167,17 @@ class Simulation:
         self._tickets = itertools.count(1)
         self._last_arrival: dict[tuple[Address, Address], float] = {}
         self._history: list[tuple[float, Address, object]] = []
-        for crash in self._faults.crashes:
+        self.suffer(faults or self._faults)
+
+    # --- what a scenario does --------------------------------------------------------------------------------------------
+
+    def suffer(self, faults: Faults) -> None:
+        """Let these faults happen from now on. To be called once, for faults that were drawn from `random`."""
+        self._faults = faults
+        for crash in faults.crashes:
             self.at(crash.at_s, partial(self.crash, crash.node))
             if crash.restart_after_s is not None:
                 self.at(crash.at_s + crash.restart_after_s, partial(self.restart, crash.node))
-
-    # --- what a scenario does --------------------------------------------------------------------------------------------
 
     def add(self, address: Address, build: Build, *opening: object) -> None:
         """Put a machine at `address`, and hand it the `opening` events: now, and after each restart."""
@@ -284,10 +289,10 @@ class Simulation:
         if delivery.incarnation is not None and delivery.incarnation != cell.incarnation:
             return
         event = delivery.event
-        if type(event) is TimerFired:
-            if cell.timers.get(event.name) != ticket:
+        if delivery.timer is not None:
+            if cell.timers.get(delivery.timer) != ticket:
                 return
-            del cell.timers[event.name]
+            del cell.timers[delivery.timer]
         self._history.append((self.now, delivery.to, event))
         machine = cell.machine
         try:
@@ -307,7 +312,8 @@ class Simulation:
             case Send(to, message):
                 self._send(cell, to, message)
             case SetTimer(name, at):
-                cell.timers[name] = self._schedule(max(at, self.now), _Delivery(cell.address, TimerFired(name), cell.incarnation))
+                firing = _Delivery(cell.address, TimerFired(name), cell.incarnation, name)
+                cell.timers[name] = self._schedule(max(at, self.now), firing)
             case CancelTimer(name):
                 cell.timers.pop(name, None)
             case Report(value):

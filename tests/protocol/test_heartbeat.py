@@ -63,7 +63,7 @@ def test_a_dead_incarnation_is_told_so_and_stays_dead():
     probe.tell(Heartbeat(PEER, 1))
     assert ([], [IncarnationFenced(ME, 1)]) == (probe.reports(), probe.sent())
     probe.advance(10.0)
-    assert [] == probe.sent(Heartbeat)
+    assert [Heartbeat(ME, 3)] == probe.sent()
 
 
 def test_a_higher_incarnation_brings_a_dead_peer_back():
