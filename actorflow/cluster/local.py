@@ -226,9 +226,9 @@ def _run_graph(
     effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given)
     fallback = _cores() if slots is None or slots == "inline" else slots
     submission = plan(graph, effective, parallelism or effective[options.PARALLELISM_DEFAULT] or fallback)
-    enough: Slots = slots
-    if enough is None:
-        enough = effective[options.SLOTS] or submission.execution.slots_needed()
+    if slots is None:
+        wanted = effective[options.SLOTS]
+        slots = wanted or submission.execution.slots_needed()
     with LocalCluster(slots=enough, config=effective) as cluster:
         job = cluster._submit(submission, effective)
         try:

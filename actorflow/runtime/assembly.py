@@ -19,6 +19,7 @@ from actorflow.operators.contract import OutputPort
 from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import Role
 from actorflow.protocol.credit import ReceiverLedger
+from actorflow.protocol.flush import BufferSizing
 from actorflow.protocol.job_messages import ResultChunk
 from actorflow.runtime.context import AsyncThread, OperatorContext, SinkContext
 from actorflow.runtime.exchange import ChosenExchange, Exchange, make_exchange
@@ -62,6 +63,7 @@ class Deployment:
         config: the job's effective options.
         mine: the subtasks to build here.
         nodes: for each subtask of the job the node that runs it.
+        on_this_host: those of them that no network lies between.
     """
 
     job: JobId
@@ -71,6 +73,7 @@ class Deployment:
     config: Config
     mine: tuple[SubtaskId, ...]
     nodes: dict[SubtaskId, NodeId]
+    on_this_host: frozenset[NodeId]
 
 
 class ResultWindow:
@@ -252,10 +255,14 @@ class Assembly:
                 return DirectLink(gate, index)
             return PostedLink(gate, index, consumer.actor.post)
         plane, attempt = self._plane(), self._deployment.attempt
-        compression = self._config[options.COMPRESSION]
         plane.register_output(attempt, channel.id, self._credit_taker(channel, producer))
         node = self._deployment.nodes[channel.consumer]
-        return RemoteLink(plane, node, attempt, channel.id, compressed=compression == "always")
+        return RemoteLink(plane, node, attempt, channel.id, compressed=self._compressed(node))
+
+    def _compressed(self, node: NodeId) -> bool:
+        """Whether frames to a node are compressed: within a host the processor is scarcer than the link."""
+        compression = self._config[options.COMPRESSION]
+        return compression == "always" or (compression == "auto" and node not in self._deployment.on_this_host)
 
     def _credit_taker(self, channel: Channel, producer: Part) -> Callable[[int, int], None]:
         def take(credit: int, records_max: int) -> None:
@@ -270,7 +277,14 @@ class Assembly:
     def _feed(self, part: Part) -> GateFeed | SourceFeed:
         records_max = self._config[options.BATCH_RECORDS_MAX]
         if part.gate is not None:
-            return GateFeed(part.actor, part.gate, records_max, self._config[options.FRAME_BYTES_MAX])
+            return GateFeed(
+                part.actor,
+                part.gate,
+                sizing=self._sizing(records_max),
+                sizing_period_s=self._config[options.DEBLOAT_PERIOD],
+                batch_records_max=records_max,
+                payload_bytes_max=self._config[options.FRAME_BYTES_MAX],
+            )
         spec = part.vertex.operators[0].spec
         assert isinstance(spec, SourceSpec), "a vertex without input starts with a source"
         io = self._site.system.io
@@ -293,6 +307,18 @@ class Assembly:
             unwatch=unwatch,
         )
         return part.source
+
+    def _sizing(self, records_max: int) -> BufferSizing | None:
+        config = self._config
+        if not config[options.DEBLOAT_ENABLED]:
+            return None
+        return BufferSizing(
+            config[options.DEBLOAT_TARGET],
+            records_min=1,
+            records_max=records_max,
+            samples=config[options.DEBLOAT_SAMPLES],
+            threshold=config[options.DEBLOAT_THRESHOLD] / 100,
+        )
 
     def _sink(self, part: Part, spec: SinkSpec) -> SinkOutput:
         deployment = self._deployment

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, Source
 from actorflow.ids import ChannelId
+from actorflow.protocol.flush import BufferSizing
 from actorflow.protocol.watermark import WatermarkMerge
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import ReceivedBatch
@@ -35,11 +36,22 @@ class GateFeed:
     Args:
         subtask: takes the batches and events.
         gate: the channels.
-        batch_records_max: size of buffers to ask producers for.
+        sizing: how large the buffers should be that producers send; None keeps their size.
+        sizing_period_s: how often that is computed anew.
+        batch_records_max: size of buffers at first.
         payload_bytes_max: what a compressed payload may grow to.
     """
 
-    def __init__(self, subtask: Subtask, gate: InputGate, batch_records_max: int, payload_bytes_max: int) -> None:
+    def __init__(
+        self,
+        subtask: Subtask,
+        gate: InputGate,
+        *,
+        sizing: BufferSizing | None,
+        sizing_period_s: float,
+        batch_records_max: int,
+        payload_bytes_max: int,
+    ) -> None:
         self.gate = gate
         self.ended = False
         self.records_in = 0
@@ -49,6 +61,11 @@ class GateFeed:
         self._payload_bytes_max = payload_bytes_max
         self._watermarks = WatermarkMerge(ChannelId(index) for index in range(len(gate.channels)))
         self._barriers: dict[int, int] = {}
+        self._sizing = sizing
+        self._sizing_period_s = sizing_period_s
+        self._measured_at_s = subtask.meter.now()
+        self._measured_records = 0
+        self._measured_busy_s = 0.0
 
     def begin(self) -> None:
         """Grant the first credits."""
@@ -66,10 +83,24 @@ class GateFeed:
         if isinstance(element, ObjectBatch | ColumnBatch):
             self.records_in += len(element)
             self._subtask.take(element, self.gate.channels[index].port)
+            if self._sizing is not None:
+                self._measure(self._sizing)
             self.gate.consumed(index)
         else:
             self._event(index, element)
         return self.gate.has_input
+
+    def _measure(self, sizing: BufferSizing) -> None:
+        """Once a period, see how fast records are processed, and ask producers for buffers of the size that suits it."""
+        now = self._subtask.meter.now()
+        if now - self._measured_at_s < self._sizing_period_s:
+            return
+        busy_s = self._subtask.meter.totals_s()[0]
+        records = self.records_in - self._measured_records
+        size = sizing.measured(records, busy_s - self._measured_busy_s, self.gate.buffers_in_flight)
+        if size is not None:
+            self.gate.batch_records_max = size
+        self._measured_at_s, self._measured_busy_s, self._measured_records = now, busy_s, self.records_in
 
     def _event(self, index: int, event: ChannelEvent) -> None:
         match event:

@@ -110,6 +110,11 @@ class InputGate:
         """Whether `take` would return something."""
         return bool(self._ready)
 
+    @property
+    def buffers_in_flight(self) -> int:
+        """Buffers that hold data, or that producers have credit for."""
+        return sum(channel.credit + channel.held for channel in self._ledger.observe().channels)
+
     def queued(self) -> int:
         """Return the number of elements that wait in all channels."""
         return sum(len(channel.queue) for channel in self.channels)

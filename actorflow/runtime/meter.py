@@ -59,11 +59,10 @@ class Meter:
         clock: read at every switch.
     """
 
-    __slots__ = ("_activity", "_clock", "_now", "_since", "_totals_s", "_window_start", "_window_totals_s", "shares_ms")
+    __slots__ = ("_activity", "_since", "_totals_s", "_window_start", "_window_totals_s", "now", "shares_ms")
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._now = clock.now
+        self.now = clock.now
         self._activity = Activity.IDLE
         self._since = self._window_start = clock.now()
         self._totals_s = [0.0, 0.0, 0.0]
@@ -77,7 +76,7 @@ class Meter:
 
     def switch(self, activity: Activity) -> None:
         """Book the time since the last switch, and go on in `activity`."""
-        now = self._now()
+        now = self.now()
         self._totals_s[self._activity] += now - self._since
         self._since = now
         self._activity = activity

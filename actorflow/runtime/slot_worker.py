@@ -7,7 +7,7 @@ is reported; what follows is the JobMaster's decision.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 from actorflow.actor import Actor
@@ -36,12 +36,18 @@ from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.runtime.assembly import Assembly, Deployment, Part, Site
 from actorflow.runtime.subtask import BEGIN, Subtask
+from actorflow.transport.addresses import nearest
 from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
 
 _PROGRESS_EVERY_S = 0.5
 
 log = logging.getLogger(__name__)
+
+
+def _on_this_host(endpoints: Sequence[str]) -> bool:
+    location = nearest(endpoints)
+    return location is None or location.local
 
 
 class SlotWorker(Actor):
@@ -122,6 +128,7 @@ class SlotWorker(Actor):
                 Config.of(message.options, "job"),
                 message.subtasks,
                 dict(zip(graph.subtasks(), message.nodes, strict=True)),
+                frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
             )
             assembly = Assembly(self._site, deployment, self, context=self.ctx, ask_split=self._ask_split)
             self._parts = assembly.build()
