@@ -229,7 +229,7 @@ def _run_graph(
     if slots is None:
         wanted = effective[options.SLOTS]
         slots = wanted or submission.execution.slots_needed()
-    with LocalCluster(slots=enough, config=effective) as cluster:
+    with LocalCluster(slots=slots, config=effective) as cluster:
         job = cluster._submit(submission, effective)
         try:
             return follow(job, progress)
