@@ -7,7 +7,6 @@ import reprlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from actorflow.errors import ActorflowError, Domain, ErrorInfo, Retry, UserFunctionError
@@ -87,7 +86,7 @@ def user_traceback(error: BaseException, function: object = None, line: int | No
     report = traceback.TracebackException.from_exception(error)
     _strip(report, set())
     code = getattr(function, "__code__", None)
-    if code is not None and code not in _codes(error.__traceback__):
+    if code is not None and not entered(error, function):
         place = traceback.FrameSummary(code.co_filename, line or code.co_firstlineno, code.co_name)
         report.stack.insert(0, place)
     return "".join(report.format())
@@ -111,12 +110,15 @@ def is_engine_file(filename: str) -> bool:
     return filename.startswith(_PACKAGE) and not filename.startswith(_EXAMPLES)
 
 
-def _codes(trace: TracebackType | None) -> set[object]:
-    codes: set[object] = set()
+def entered(error: BaseException, function: object) -> bool:
+    """Return whether an exception came out of a call of this Python function."""
+    code = getattr(function, "__code__", None)
+    trace = error.__traceback__
     while trace is not None:
-        codes.add(trace.tb_frame.f_code)
+        if trace.tb_frame.f_code is code:
+            return True
         trace = trace.tb_next
-    return codes
+    return False
 
 
 def _message(error: BaseException) -> str:

@@ -108,49 +108,65 @@ def _expression(code: CodeType, names: dict[str, str]) -> str:
 
 
 def _step(instruction: dis.Instruction, stack: list[str], names: dict[str, str]) -> None:
-    name, value = instruction.opname, instruction.argval
-
-    def pop(count: int) -> list[str]:
-        if len(stack) < count:
-            raise _NotSimple
-        taken = stack[len(stack) - count :]
-        del stack[len(stack) - count :]
-        return taken
-
-    match name:
+    """Do to a stack of expressions what the instruction does to one of values."""
+    match instruction.opname:
         case "LOAD_FAST":
-            stack.append(names[value])
+            stack.append(names[instruction.argval])
+            return
         case "LOAD_CONST":
-            stack.append(_constant(value))
-        case "BINARY_OP" if not instruction.argrepr.endswith("="):
-            left, right = pop(2)
-            stack.append(f"({left} {instruction.argrepr} {right})")
-        case "COMPARE_OP" if value in _COMPARISONS:
-            left, right = pop(2)
-            stack.append(f"({left} {value} {right})")
-        case "CONTAINS_OP":
-            left, right = pop(2)
-            stack.append(f"({left} {'not in' if instruction.arg else 'in'} {right})")
-        case "BINARY_SUBSCR":
-            container, index = pop(2)
-            stack.append(f"{container}[{index}]")
-        case "LOAD_ATTR" | "LOAD_METHOD":
-            stack.append(f"{pop(1)[0]}.{value}")
+            stack.append(_constant(instruction.argval))
+            return
+    count = _operands(instruction)
+    if len(stack) < count:
+        raise _NotSimple
+    operands = stack[len(stack) - count :]
+    del stack[len(stack) - count :]
+    stack.append(_combined(instruction, operands))
+
+
+def _operands(instruction: dis.Instruction) -> int:
+    """Return how many values an instruction takes from the stack."""
+    argument = instruction.arg or 0
+    match instruction.opname:
+        case "BINARY_OP" | "COMPARE_OP" | "CONTAINS_OP" | "BINARY_SUBSCR":
+            return 2
         case "CALL":
-            method, *arguments = pop((instruction.arg or 0) + 1)
-            stack.append(f"{method}({', '.join(arguments)})")
-        case "BUILD_TUPLE":
-            items = pop(instruction.arg or 0)
-            stack.append(f"({', '.join(items)}{',' if len(items) == 1 else ''})")
-        case "BUILD_LIST":
-            stack.append(f"[{', '.join(pop(instruction.arg or 0))}]")
+            return argument + 1
+        case "BUILD_TUPLE" | "BUILD_LIST" | "BUILD_SLICE":
+            return argument
         case "BUILD_MAP":
-            pairs = pop(2 * (instruction.arg or 0))
-            stack.append(f"{{{', '.join(f'{key}: {item}' for key, item in zip(pairs[::2], pairs[1::2], strict=True))}}}")
-        case "BUILD_SLICE" if instruction.arg == 2:
-            stack.append(":".join(pop(2)))
-        case _ if name in _UNARY:
-            stack.append(f"({_UNARY[name]}{pop(1)[0]})")
+            return 2 * argument
+        case name if name in _UNARY or name in {"LOAD_ATTR", "LOAD_METHOD"}:
+            return 1
+        case _:
+            raise _NotSimple
+
+
+def _combined(instruction: dis.Instruction, operands: list[str]) -> str:
+    """Return the expression of an instruction over its operands."""
+    match instruction.opname:
+        case "BINARY_OP" if not instruction.argrepr.endswith("="):
+            return f"({operands[0]} {instruction.argrepr} {operands[1]})"
+        case "COMPARE_OP" if instruction.argval in _COMPARISONS:
+            return f"({operands[0]} {instruction.argval} {operands[1]})"
+        case "CONTAINS_OP":
+            return f"({operands[0]} {'not in' if instruction.arg else 'in'} {operands[1]})"
+        case "BINARY_SUBSCR":
+            return f"{operands[0]}[{operands[1]}]"
+        case "LOAD_ATTR" | "LOAD_METHOD":
+            return f"{operands[0]}.{instruction.argval}"
+        case "CALL":
+            return f"{operands[0]}({', '.join(operands[1:])})"
+        case "BUILD_TUPLE":
+            return f"({', '.join(operands)}{',' if len(operands) == 1 else ''})"
+        case "BUILD_LIST":
+            return f"[{', '.join(operands)}]"
+        case "BUILD_MAP":
+            return f"{{{', '.join(f'{key}: {item}' for key, item in zip(operands[::2], operands[1::2], strict=True))}}}"
+        case "BUILD_SLICE" if len(operands) == 2:
+            return ":".join(operands)
+        case name if name in _UNARY:
+            return f"({_UNARY[name]}{operands[0]})"
         case _:
             raise _NotSimple
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -13,7 +12,7 @@ from actorflow.ids import Address
 from actorflow.operators.actor import OperatorActor, Recipient, Tagged
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import SubtaskContext
-from actorflow.operators.failures import NOTHING, call_user, user_failure
+from actorflow.operators.failures import NOTHING, call_user, entered, user_failure
 from actorflow.operators.specs import ProcessSpec, Selector
 from actorflow.operators.stage import Consumer, Lookup, Receiver, Stage
 from actorflow.state.backend import KeyedBackend
@@ -46,7 +45,7 @@ class ProcessStage(Stage):
         self._subtask = str(context.subtask)
         self._keyed = spec.key is not None
         self._key_of = _key_function(spec.key)
-        self._operator: OperatorActor = copy.deepcopy(spec.operator)
+        self._operator = _own_copy(name, spec.operator)
         self._backend = backend
         self._ctx = RunningContext(name, following, sides, context)
         self._started = False
@@ -76,27 +75,42 @@ class ProcessStage(Stage):
         if isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
         self._records_in += len(batch)
-        ctx, backend, key_of, on_record = self._ctx, self._backend, self._key_of, self._operator.on_record
-        stamps: Iterable[int | None] = itertools.repeat(None) if batch.timestamps is None else batch.timestamps
         record: Any = NOTHING
-        key: Any = NOTHING
-        function: Callable[..., Any] | None = key_of
+        ctx, backend, key_of, on_record = self._ctx, self._backend, self._key_of, self._operator.on_record
         try:
-            for record, timestamp in zip(batch.records, stamps, strict=False):
-                ctx.timestamp = timestamp
-                if key_of is not None:
-                    key, function = NOTHING, key_of
-                    backend.current_key = ctx.key = key = key_of(record)
-                function = on_record
-                on_record(record, ctx)
+            if batch.timestamps is not None:
+                for record, ctx.timestamp in zip(batch.records, batch.timestamps, strict=True):
+                    if key_of is not None:
+                        backend.current_key = ctx.key = key_of(record)
+                    on_record(record, ctx)
+            elif key_of is not None:
+                for record in batch.records:
+                    backend.current_key = ctx.key = key_of(record)
+                    on_record(record, ctx)
+            else:
+                for record in batch.records:
+                    on_record(record, ctx)
         except BaseException as error:
-            failure = user_failure(error, operator=self._name, subtask=self._subtask, function=function, record=record, key=key)
+            failure = self._failure(error, record)
             if failure is error:
                 raise
             raise failure from error
         finally:
             self._leave_record()
         ctx.flush()
+
+    def _failure(self, error: BaseException, record: Any) -> BaseException:
+        """Return what to raise. The key of a record is known only if the key function has returned, so that `on_record` was reached."""
+        on_record = self._operator.on_record
+        reached = self._key_of is None or entered(error, on_record)
+        return user_failure(
+            error,
+            operator=self._name,
+            subtask=self._subtask,
+            function=on_record if reached else self._key_of,
+            record=record,
+            key=self._ctx.key if self._keyed and reached else NOTHING,
+        )
 
     def _leave_record(self) -> None:
         """Take the current key and timestamp away: there are none between batches."""
@@ -142,6 +156,17 @@ class ProcessStage(Stage):
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the states of a key."""
         return {self._name: lambda key: dict(self._backend.values(key))}
+
+
+def _own_copy(name: str, operator: OperatorActor) -> OperatorActor:
+    """Return a copy for one subtask, because several of them may share the pipeline's object in one process."""
+    try:
+        return copy.deepcopy(operator)
+    except Exception as error:
+        raise PlanError(
+            f"'{name}' cannot give each subtask its own {type(operator).__name__}: {error}",
+            hint="open files, locks and connections in on_start instead of __init__",
+        ) from error
 
 
 def _key_function(key: Selector | None) -> Callable[[Any], Any] | None:

@@ -1,5 +1,7 @@
 """Operators of the user's inside a chain."""
 
+import threading
+
 import pytest
 from chain_harness import Collected, Subtask, chain_of, port
 
@@ -88,6 +90,13 @@ def test_each_chain_works_on_a_copy_of_the_operator():
         chain.process(ObjectBatch(["a"]))
         assert ["a"] == output.records
     assert {} == vars(operator)
+
+
+def test_an_operator_that_cannot_be_copied_is_refused_with_the_reason():
+    operator = Dedup()
+    operator.lock = threading.Lock()
+    with pytest.raises(PlanError, match=r"'process-0' cannot give each subtask its own Dedup.*lock.*on_start"):
+        chain_of(ProcessSpec(identity, operator))
 
 
 def test_keyed_state_without_key_by_is_refused_when_the_chain_opens():
