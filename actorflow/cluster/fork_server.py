@@ -35,8 +35,9 @@ from typing import Self
 from actorflow.cluster.process import describe_exit
 from actorflow.errors import SlotLost
 
-WORKER_MODULES = ("cloudpickle", "lz4.frame", "msgspec", "pykka", "xxhash", "zmq", "actorflow")
-"""What every slot worker imports; none of them starts a thread. Heavy column libraries are left to the jobs that use them."""
+WORKER_MODULES = ("actorflow.cluster.worker", "actorflow.connectors.sinks", "actorflow.connectors.sources")
+"""What every slot worker imports, and with it pykka, zmq and the codecs; none of them starts a thread. The heavy column libraries are
+left to the jobs that use them."""
 
 _REQUEST_BYTES_MAX = 128 * 1024
 """A request is one packet; the kernel's default socket buffer takes packets of this size."""
