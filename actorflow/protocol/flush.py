@@ -103,9 +103,16 @@ class FlushRules:
             return None
         return next(iter(self._since.values())) + self._timeout_s
 
-    def buffered(self, lane: Lane, records: int, now: float) -> bool:
-        """Note that the buffer of `lane` holds `records` records; return whether to send it now."""
-        if records >= self.size_records:
+    def buffered(self, lane: Lane, records: int, now: float, size_records: int | None = None) -> bool:
+        """Note that the buffer of `lane` holds `records` records; return whether to send it now.
+
+        Args:
+            lane: which buffer.
+            records: how many it holds.
+            now: the time, in seconds.
+            size_records: records of a full buffer of this lane, where its receiver wants another size than the output's.
+        """
+        if records >= (size_records or self.size_records):
             self._sent(lane, FlushReason.FULL)
             return True
         if records and self._timeout_s == 0:

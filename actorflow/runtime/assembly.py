@@ -19,7 +19,7 @@ from actorflow.operators.contract import OutputPort
 from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import Role
 from actorflow.protocol.credit import ReceiverLedger
-from actorflow.protocol.flush import BufferSizing
+from actorflow.protocol.flush import BufferSizing, FlushRules
 from actorflow.protocol.job_messages import ResultChunk
 from actorflow.runtime.context import AsyncThread, OperatorContext, SinkContext
 from actorflow.runtime.exchange import ChosenExchange, Exchange, make_exchange
@@ -163,7 +163,6 @@ class Assembly:
             f"{vertex.name} ({subtask.index + 1}/{vertex.parallelism})",
             self._owner,
             made.append,
-            flush_after_s=self._config[options.BUFFER_TIMEOUT],
             meter=Meter(self._site.system.clock),
             name=f"{subtask.vertex}-{subtask.index}",
             dispatcher=vertex.dispatcher,
@@ -244,8 +243,9 @@ class Assembly:
                 self._lanes[channel.id] = (lane, part)
                 lanes.append(lane)
         target = self._graph.vertex(edge.target)
+        rules = FlushRules(self._config[options.BATCH_RECORDS_MAX], self._config[options.BUFFER_TIMEOUT])
         return make_exchange(
-            edge.partitioner, lanes, self._site.system.clock, max_parallelism=target.max_parallelism, first=part.id.index
+            edge.partitioner, lanes, self._site.system.clock, rules, max_parallelism=target.max_parallelism, first=part.id.index
         )
 
     def _link(self, channel: Channel, producer: Part) -> Link:

@@ -17,6 +17,8 @@ from actorflow.errors import PlanError
 from actorflow.operators.columns import to_objects
 from actorflow.plan.graph import Partitioner, Partitioning
 from actorflow.plan.key_groups import key_group, subtask_of
+from actorflow.protocol.flush import FlushRules
+from actorflow.protocol.flush import Lane as LaneIndex
 from actorflow.runtime.lanes import Lane
 from actorflow.wire.batch import Batch, ChannelEvent, ColumnBatch, ObjectBatch
 from actorflow.wire.stable_hash import stable_hash
@@ -31,11 +33,13 @@ class Exchange(abc.ABC):
     Args:
         lanes: one for each consuming subtask that this producer may reach, in their order.
         clock: tells since when a buffer is open.
+        rules: when a buffer that is not full is sent.
     """
 
-    def __init__(self, lanes: Sequence[Lane], clock: Clock) -> None:
+    def __init__(self, lanes: Sequence[Lane], clock: Clock, rules: FlushRules) -> None:
         self.lanes = tuple(lanes)
         self._now = clock.now
+        self._rules = rules
 
     @abc.abstractmethod
     def spread(self, batch: Batch) -> None:
@@ -48,34 +52,41 @@ class Exchange(abc.ABC):
 
     def settle(self) -> None:
         """Note what was added, and send the buffers that are full."""
-        now = self._now()
-        for lane in self.lanes:
-            lane.settle(now)
+        now, rules = self._now(), self._rules
+        for index, lane in enumerate(self.lanes):
+            if rules.buffered(LaneIndex(index), lane.settle(), now, lane.batch_records_max):
+                lane.seal()
             lane.drain()
 
     def event(self, event: ChannelEvent) -> None:
         """Send an event down every lane, behind what was added before."""
+        self._rules.passing()
         for lane in self.lanes:
             lane.event(event)
             lane.drain()
 
-    def flush(self, opened_before_s: float) -> None:
-        """Send half-full buffers that have been open since `opened_before_s` or longer (seconds, monotonic)."""
-        for lane in self.lanes:
-            if lane.opened_at_s is not None and lane.opened_at_s <= opened_before_s:
-                lane.seal()
-                lane.drain()
+    def flush_due(self, now: float) -> None:
+        """Send the half-full buffers whose time is up."""
+        self._send(self._rules.due(now))
+
+    def flush_idle(self) -> None:
+        """Send the half-full buffers that can go at once: the node has nothing better to do."""
+        self._send(self._rules.idle(LaneIndex(index) for index, lane in enumerate(self.lanes) if lane.clear))
+
+    def _send(self, indices: Sequence[LaneIndex]) -> None:
+        for index in indices:
+            self.lanes[index].seal()
+            self.lanes[index].drain()
+
+    @property
+    def deadline_s(self) -> float | None:
+        """When `flush_due` should be called, in seconds (monotonic), or None."""
+        return self._rules.deadline
 
     @property
     def exhausted(self) -> bool:
         """Whether the producer has to wait: any lane may be the one that the next record needs."""
         return any(lane.exhausted for lane in self.lanes)
-
-    @property
-    def open_since_s(self) -> float | None:
-        """Since when the oldest half-full buffer is open, or None."""
-        times = [lane.opened_at_s for lane in self.lanes if lane.opened_at_s is not None]
-        return min(times) if times else None
 
     @property
     def records_sent(self) -> int:
@@ -119,12 +130,21 @@ class DealExchange(Exchange):
     Args:
         lanes: see `Exchange`.
         clock: see `Exchange`.
+        rules: see `Exchange`.
         first: the lane that gets the first record.
         random_source: None deals in turn; otherwise decides the order anew for each batch.
     """
 
-    def __init__(self, lanes: Sequence[Lane], clock: Clock, *, first: int = 0, random_source: random.Random | None = None) -> None:
-        super().__init__(lanes, clock)
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        clock: Clock,
+        rules: FlushRules,
+        *,
+        first: int = 0,
+        random_source: random.Random | None = None,
+    ) -> None:
+        super().__init__(lanes, clock, rules)
         self._random = random_source
         self._next = first % len(lanes)
 
@@ -172,6 +192,7 @@ class ChosenExchange(Exchange):
     Args:
         lanes: see `Exchange`.
         clock: see `Exchange`.
+        rules: see `Exchange`.
         key: the user's key function.
         lane_of: computes and remembers the lane of a key.
         key_column: name of the key column, for batches of columns.
@@ -181,12 +202,13 @@ class ChosenExchange(Exchange):
         self,
         lanes: Sequence[Lane],
         clock: Clock,
+        rules: FlushRules,
         *,
         key: Callable[[Any], Any],
         lane_of: LaneOf,
         key_column: str | None = None,
     ) -> None:
-        super().__init__(lanes, clock)
+        super().__init__(lanes, clock, rules)
         self.key = key
         self.lane_of: Mapping[Any, int] = lane_of
         self._remembered = lane_of
@@ -203,9 +225,8 @@ class ChosenExchange(Exchange):
         self._bind()
         self._remembered.bound()
 
-    def flush(self, opened_before_s: float) -> None:
-        """Send half-full buffers, and offer the new open ones."""
-        super().flush(opened_before_s)
+    def _send(self, indices: Sequence[LaneIndex]) -> None:
+        super()._send(indices)
         self._bind()
 
     def event(self, event: ChannelEvent) -> None:
@@ -299,28 +320,32 @@ class CustomLaneOf(LaneOf):
         return self._compute(key)
 
 
-def make_exchange(partitioner: Partitioner, lanes: Sequence[Lane], clock: Clock, *, max_parallelism: int, first: int) -> Exchange:
+def make_exchange(
+    partitioner: Partitioner, lanes: Sequence[Lane], clock: Clock, rules: FlushRules, *, max_parallelism: int, first: int
+) -> Exchange:
     """Return the exchange for one outgoing edge of one subtask.
 
     Args:
         partitioner: the edge's.
         lanes: to the consuming subtasks that this producer reaches, in their order.
         clock: see `Exchange`.
+        rules: see `Exchange`.
         max_parallelism: key groups of the consumer.
         first: where dealing starts; the producer's own index, so that producers do not all start with the same consumer.
     """
     kind = partitioner.kind
     if kind is Partitioning.BROADCAST:
-        return BroadcastExchange(lanes, clock)
+        return BroadcastExchange(lanes, clock, rules)
     if kind is Partitioning.CUSTOM:
         assert partitioner.key is not None, "a custom partitioner has a key"
         assert partitioner.choose is not None, "a custom partitioner chooses"
         chosen = CustomLaneOf(custom_lane(partitioner.choose, len(lanes)))
-        return ChosenExchange(lanes, clock, key=partitioner.key, lane_of=chosen)
+        return ChosenExchange(lanes, clock, rules, key=partitioner.key, lane_of=chosen)
     if len(lanes) == 1 or kind in {Partitioning.FORWARD, Partitioning.GLOBAL}:
-        return ForwardExchange(lanes, clock)
+        return ForwardExchange(lanes, clock, rules)
     if kind is Partitioning.HASH:
         assert partitioner.key is not None, "a hash partitioner has a key"
         by_group = LaneOf(hash_lane(len(lanes), max_parallelism))
-        return ChosenExchange(lanes, clock, key=partitioner.key, lane_of=by_group, key_column=partitioner.key_column)
-    return DealExchange(lanes, clock, first=first, random_source=random.Random(first) if kind is Partitioning.SHUFFLE else None)
+        return ChosenExchange(lanes, clock, rules, key=partitioner.key, lane_of=by_group, key_column=partitioner.key_column)
+    chance = random.Random(first) if kind is Partitioning.SHUFFLE else None
+    return DealExchange(lanes, clock, rules, first=first, random_source=chance)

@@ -71,7 +71,6 @@ class Lane:
         records: the open buffer.
         timestamps: event times of the open buffer; empty when the pipeline has none.
         settled: length of the open buffer when it was last looked at.
-        opened_at_s: when the first record of the open buffer was noted, or None.
     """
 
     __slots__ = (
@@ -81,7 +80,6 @@ class Lane:
         "batch_records_max",
         "bytes_sent",
         "channel",
-        "opened_at_s",
         "records",
         "records_sent",
         "settled",
@@ -94,7 +92,6 @@ class Lane:
         self.records: list[Any] = []
         self.timestamps: list[int] = []
         self.settled = 0
-        self.opened_at_s: float | None = None
         self.records_sent = 0
         self.bytes_sent = 0
         self._link = link
@@ -105,6 +102,11 @@ class Lane:
     def exhausted(self) -> bool:
         """Whether the producer has to wait before it adds more."""
         return self._ledger.exhausted
+
+    @property
+    def clear(self) -> bool:
+        """Whether a buffer would be sent at once: nothing waits before it, and there is credit."""
+        return not self._queue and self._ledger.available > 0
 
     @property
     def waiting(self) -> int:
@@ -137,15 +139,12 @@ class Lane:
         if batch.timestamps is not None:
             self.timestamps.extend(batch.timestamps)
 
-    def settle(self, now: float) -> None:
-        """Look at the open buffer after something was added: seal it if it is full, else remember since when it is open."""
-        if len(self.records) != len(self.timestamps) and self.timestamps:
+    def settle(self) -> int:
+        """Look at the open buffer after something was added; return how many records it holds."""
+        if self.timestamps and len(self.records) != len(self.timestamps):
             self._separate()
-        if len(self.records) >= self.batch_records_max:
-            self.seal()
-        elif self.opened_at_s is None and self.records:
-            self.opened_at_s = now
         self.settled = len(self.records)
+        return self.settled
 
     def _separate(self) -> None:
         """Keep records with and without timestamps in buffers of their own: the first `settled` records are of the other sort."""
@@ -166,7 +165,6 @@ class Lane:
         self.records = []
         self.timestamps = []
         self.settled = 0
-        self.opened_at_s = None
 
     def event(self, event: ChannelEvent) -> None:
         """Send an event behind everything that was added before."""

@@ -138,13 +138,12 @@ class Subtask(Actor):
         name: what people call it.
         owner: told when it finishes or fails.
         on_made: given the actor itself: the worker that owns its subtasks assembles them.
-        flush_after_s: how long a half-full buffer may wait, in seconds.
         meter: measures where its time goes.
     """
 
     messages_per_turn: ClassVar[int] = 1  # one batch, then the others: batches stay few, and in the cache
 
-    def __init__(self, name: str, owner: Owner, on_made: Callable[[Subtask], None], *, flush_after_s: float, meter: Meter) -> None:
+    def __init__(self, name: str, owner: Owner, on_made: Callable[[Subtask], None], *, meter: Meter) -> None:
         super().__init__()
         on_made(self)
         self.ref = self.ctx.ref
@@ -153,7 +152,6 @@ class Subtask(Actor):
         self.exchanges: tuple[Exchange, ...] = ()
         self.sinks: tuple[SinkOutput, ...] = ()
         self._owner = owner
-        self._flush_after_s = flush_after_s
         self._token_out = False
         self._flush_armed = False
         self._begun = False
@@ -252,37 +250,33 @@ class Subtask(Actor):
         self.chain.process(batch, port)
 
     def _after_work(self) -> None:
-        """Arm the flush timer, if buffers stand open and it is not armed."""
+        """Arm the flush timer, if a buffer stands open and it is not armed."""
         if self._flush_armed:
             return
-        oldest = self._oldest_open_s()
-        if oldest is not None:
-            self._flush_armed = True
-            self.ctx.set_timer("flush", max(0.0, oldest + self._flush_after_s - self.ctx.now()))
-
-    def _oldest_open_s(self) -> float | None:
-        oldest: float | None = None
+        deadline: float | None = None
         for exchange in self.exchanges:
-            since = exchange.open_since_s
-            if since is not None and (oldest is None or since < oldest):
-                oldest = since
-        return oldest
+            due = exchange.deadline_s
+            if due is not None and (deadline is None or due < deadline):
+                deadline = due
+        if deadline is not None:
+            self._flush_armed = True
+            self.ctx.set_timer_at("flush", deadline)
 
     def _flush_timer(self) -> None:
         self._flush_armed = False
-        self.flush(self.ctx.now() - self._flush_after_s)
-        self._after_work()
-
-    def flush(self, opened_before_s: float) -> None:
-        """Send buffers that have stood open since `opened_before_s` or longer."""
+        now = self.ctx.now()
         for exchange in self.exchanges:
-            exchange.flush(opened_before_s)
+            exchange.flush_due(now)
+        self._after_work()
 
     def flush_idle(self) -> None:
         """Send what stands open, because the node has nothing better to do."""
-        if not self._over:
-            for exchange in self.exchanges:
-                exchange.flush(float("inf"))
+        if self._over or not self._begun:
+            return
+        for exchange in self.exchanges:
+            exchange.flush_idle()
+        for sink in self.sinks:
+            sink.flush()
 
     # --- events --------------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ class SinkOutput:
         self._blocked = blocked
         self._committables: list[object] = []
         self._closed = False
+        self._unflushed = False
 
     @property
     def blocked(self) -> bool:
@@ -44,11 +45,13 @@ class SinkOutput:
         elif takes is DataPath.OBJECTS and isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
         self._writer.write(batch)
+        self._unflushed = True
         self.records += len(batch)
 
     def flush(self) -> None:
         """Make what was written leave the writer's own buffers."""
-        if not self._closed:
+        if self._unflushed and not self._closed:
+            self._unflushed = False
             self._writer.flush()
 
     def finish(self) -> None:
