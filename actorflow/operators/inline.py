@@ -55,7 +55,7 @@ def inlined(function: Callable[..., Any], arguments: int = 1) -> Inlined | None:
     if type(function) is not FunctionType or _traced():
         return None
     code = function.__code__
-    if not _plain(function, code, arguments):
+    if not _plain(code, arguments):
         return None
     lines = {position[0] for position in code.co_positions() if position[0] is not None}
     lines.discard(code.co_firstlineno if len(lines) > 1 else None)
@@ -78,16 +78,9 @@ def _traced() -> bool:
     )
 
 
-def _plain(function: FunctionType, code: CodeType, arguments: int) -> bool:
-    return (
-        code.co_argcount == arguments == code.co_nlocals
-        and not code.co_kwonlyargcount
-        and not code.co_flags & _REFUSED_FLAGS
-        and not code.co_freevars
-        and not code.co_cellvars
-        and not code.co_exceptiontable
-        and not function.__defaults__
-    )
+def _plain(code: CodeType, arguments: int) -> bool:
+    """Return whether the function takes exactly these arguments, has no other variables, and returns when it is called."""
+    return code.co_argcount == arguments == code.co_nlocals and not code.co_kwonlyargcount and not code.co_flags & _REFUSED_FLAGS
 
 
 def _expression(code: CodeType, names: dict[str, str]) -> str:

@@ -86,6 +86,7 @@ def test_simple_functions_become_expressions(function, expected):
         lambda x: f"{x}",
         lambda x: x is None,
         lambda x: [y + 1 for y in x],
+        lambda x: lambda: x,
         lambda *x: x,
         lambda **x: x,
         lambda x, *, y=1: x,

@@ -103,11 +103,11 @@ def test_no_more_than_the_capacity_is_in_flight_and_the_chain_is_blocked_meanwhi
     assert chain.blocked
     gates.wait_running([1, 2])
     assert {"records_in": 4, "records_out": 0, "in_flight": 2, "waiting": 2} == chain.observe()["map_async-0"]
-    gates.open(1, 2)
-    context.run_posted_until(lambda: len(output.records) == 2)
-    gates.wait_running([3, 4])
+    gates.open(1)
+    context.run_posted_until(lambda: len(output.records) == 1)
+    gates.wait_running([2, 3])
     assert chain.blocked
-    gates.open(3, 4)
+    gates.open(2, 3, 4)
     context.run_posted_until(chain.finish)
     assert not chain.blocked
     assert ([10, 20, 30, 40], 2) == (output.records, gates.running_max)

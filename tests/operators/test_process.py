@@ -115,6 +115,18 @@ def test_keyed_state_in_on_start_is_refused():
         chain.open()
 
 
+def test_keyed_state_in_on_message_is_refused_even_after_records():
+    class Asking(Dedup):
+        def on_message(self, message, ctx):
+            self.seen.set(True)
+
+    chain, _ = chain_of(ProcessSpec(identity, Asking()))
+    chain.open()
+    chain.process(ObjectBatch(["a"]))
+    with pytest.raises(PlanError, match="no current key"):
+        chain.message("process-0", 1, print)
+
+
 def test_operators_start_last_first_and_stop_first_first():
     calls = []
     chain, output = chain_of(ProcessSpec(None, Calls("a", calls)), MapSpec(str), ProcessSpec(None, Calls("b", calls)))
