@@ -51,23 +51,11 @@ PARALLELISM_DEFAULT = Option(
     "Subtasks of an operator when neither the operator, the pipeline nor the client says.",
     unset="the number of slots",
 )
-MAX_PARALLELISM = Option(
-    "pipeline.max-parallelism",
-    whole(1, 32768),
-    128,
-    "Key groups: the highest parallelism a keyed operator can ever be rescaled to. Fixed for the life of its state.",
-)
 OPERATOR_CHAINING = Option(
     "pipeline.operator-chaining.enabled",
     FLAG,
     True,
     "Run neighbouring operators as one subtask, compiled into one loop. Off helps to see which operator is slow.",
-)
-RUNTIME_MODE = Option(
-    "execution.runtime-mode",
-    choice("auto", "streaming", "batch"),
-    "auto",
-    "Whether a pipeline gives results as it goes or final ones only; a pipeline's own `mode` goes before.",
 )
 
 # --- slots and workers ---------------------------------------------------------------------------------------------------
@@ -111,12 +99,6 @@ BUFFER_TIMEOUT = Option(
     duration(),
     0.005,
     "How long a record may wait in a buffer that is not full. Flink waits 100 ms; 5 ms keeps 99 of 100 records under 10 ms.",
-)
-SEGMENT_SIZE = Option(
-    "taskmanager.memory.segment-size",
-    memory(256, 64 << 20),
-    32 << 10,
-    "Size of a network buffer. With debloating, its upper limit.",
 )
 BUFFERS_PER_CHANNEL = Option(
     "taskmanager.network.memory.buffers-per-channel",

@@ -37,11 +37,6 @@ RULES = (
         "a sender must be able to hold what a receiver grants",
     ),
     Rule(
-        (options.SEGMENT_SIZE, options.FRAME_BYTES_MAX),
-        lambda segment_bytes, frame_bytes: segment_bytes <= frame_bytes,
-        "a full buffer must fit into a frame",
-    ),
-    Rule(
         (options.BLOB_CHUNK_BYTES, options.FRAME_BYTES_MAX),
         lambda chunk_bytes, frame_bytes: chunk_bytes <= frame_bytes,
         "a piece of a blob must fit into a frame",

@@ -109,6 +109,22 @@ def set_iterations(root: Path) -> list[str]:
     return found
 
 
+def unread_options(root: Path) -> list[str]:
+    """An option exists because something reads it."""
+    declared, used = {}, set()
+    for module in modules_in(root, PACKAGE):
+        for node in ast.walk(module.tree):
+            if (
+                module.place == f"{PACKAGE}/config/options.py"
+                and isinstance(node, ast.Assign)
+                and _called_name(node.value) == "Option"
+            ):
+                declared[_last(node.targets[0])] = f"{module.place}:{node.lineno}"
+            elif module.package != "config" and isinstance(node, ast.Attribute | ast.Name):
+                used.add(_last(node))
+    return [f"{place} {name} is read nowhere" for name, place in declared.items() if name not in used]
+
+
 def process_globals(root: Path) -> list[str]:
     """Nothing of a process lives in a module: no rebinding, no filling of module-level containers, no locks and context variables."""
     found = []

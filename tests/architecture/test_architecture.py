@@ -27,6 +27,7 @@ RULES = (
     code_rules.impure_calls,
     code_rules.set_iterations,
     code_rules.process_globals,
+    code_rules.unread_options,
 )
 
 
@@ -107,6 +108,12 @@ PLANTED = [
     (code_rules.process_globals, "actorflow/actor/system.py", "ALL = {}\ndef f(x):\n    ALL[x] = 1", "changes ALL"),
     (code_rules.process_globals, "actorflow/actor/system.py", "ALL = []\ndef f(x):\n    ALL.append(x)", "changes ALL"),
     (code_rules.process_globals, "actorflow/actor/system.py", "import threading\nGUARD = threading.Lock()", "keeps a Lock"),
+    (
+        code_rules.unread_options,
+        "actorflow/config/options.py",
+        "HEARTBEAT = Option('heartbeat.interval')",
+        "HEARTBEAT is read nowhere",
+    ),
 ]
 
 
@@ -126,6 +133,8 @@ GOOD = {
     "setup.cfg": "[options]\ninstall_requires =\n    pyarrow>=25\n    pyzmq>=27\n    typer[all]>=0.20\n",
     "actorflow/__init__.py": "",
     "actorflow/clock.py": "import time",
+    "actorflow/config/options.py": "HEARTBEAT = Option('heartbeat.interval')\nPAUSE = Option('pause')",
+    "actorflow/cluster/node.py": "from actorflow.config import options\nfrom actorflow.config.options import PAUSE\nx = c[options.HEARTBEAT] + c[PAUSE]",
     "actorflow/wire/batch.py": "class Batch: pass",
     "actorflow/runtime/job.py": "from actorflow.wire import batch\nfrom . import subtask\nimport actorflow.clock",
     "actorflow/transport/link.py": "import zmq\nimport threading",

@@ -43,10 +43,10 @@ def test_a_script_runs_as_main_with_its_own_arguments_and_directory(script):
 
 def test_parallelism_and_options_reach_the_script_in_the_environment(script):
     code = "import os; print(os.environ['ACTORFLOW_OPTIONS'])"
-    result = script(code, "job.py", "-p", "3", "-D", "heartbeat.interval=2s", "-Dexecution.runtime-mode=streaming")
+    result = script(code, "job.py", "-p", "3", "-D", "heartbeat.interval=2s", "-Dtaskmanager.network.compression=never")
     assert json.loads(result.stdout) == {
         "heartbeat.interval": "2s",
-        "execution.runtime-mode": "streaming",
+        "taskmanager.network.compression": "never",
         "parallelism.default": "3",
     }
 

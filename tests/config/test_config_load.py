@@ -100,7 +100,7 @@ def test_text_from_a_command_line_is_read_as_the_options_kind():
     config = from_assignments(
         [
             "pipeline.operator-chaining.enabled=false",
-            "pipeline.max-parallelism=64",
+            "taskmanager.numberOfTaskSlots=64",
             "restart-strategy.exponential-delay.backoff-multiplier=2.5",
             "parallelism.default=",
             "actorflow.security.curve.key-file=keys/a=b.key",
@@ -108,7 +108,7 @@ def test_text_from_a_command_line_is_read_as_the_options_kind():
     )
     assert (False, 64, 2.5, None, "keys/a=b.key") == (
         config[options.OPERATOR_CHAINING],
-        config[options.MAX_PARALLELISM],
+        config[options.SLOTS],
         config[options.EXPONENTIAL_MULTIPLIER],
         config[options.PARALLELISM_DEFAULT],
         config[options.CURVE_KEY_FILE],
@@ -152,10 +152,10 @@ def test_the_nearest_name_is_what_was_probably_meant(wrong, meant):
         ("5: 3\n", 1, "5 is not the name of an option"),
         ("\nheartbeat.interval: soon\n", 2, "'soon' is not a duration"),
         ("heartbeat.interval: [1s]\n", 1, "is not a duration"),
-        ("pipeline.max-parallelism: 99999\n", 1, "1 to 32768"),
-        ("pipeline.max-parallelism: 1.5\n", 1, "1.5 is not a whole number"),
+        ("parallelism.default: 99999\n", 1, "1 to 32768"),
+        ("parallelism.default: 1.5\n", 1, "1.5 is not a whole number"),
         ("pipeline.operator-chaining.enabled: yes\n", 1, "'yes' is not a truth value"),
-        ("taskmanager.memory.segment-size: 1b\n", 1, "256b to 64mb"),
+        ("actorflow.transport.frame-bytes-max: 1b\n", 1, "64kb to 1gb"),
         ("restart-strategy.type: sometimes\n", 1, "'none' or 'fixed-delay'"),
         ("restart-strategy.exponential-delay.jitter-factor: 2\n", 1, "0 to 1"),
         ("actorflow.transport.bind-host: 12\n", 1, "put it in quotes"),
@@ -209,7 +209,6 @@ def test_only_the_sum_of_the_layers_must_fit():
     "mapping",
     [
         {"taskmanager.network.memory.buffers-per-channel": 11},
-        {"taskmanager.memory.segment-size": "64mb", "actorflow.transport.frame-bytes-max": "1mb"},
         {"actorflow.transport.blob-chunk-bytes": "16mb", "actorflow.transport.frame-bytes-max": "8mb"},
         {"actorflow.transport.unsent-bytes-max": "1mb"},
         {"actorflow.transport.reconnect-backoff.initial": "6s"},
@@ -223,8 +222,8 @@ def test_every_rule_refuses_what_it_is_for(mapping):
 
 
 def test_what_was_set_travels_as_plain_values():
-    config = Config.of({"heartbeat": {"interval": timedelta(seconds=2)}, "taskmanager.memory.segment-size": "64kb"})
-    assert {"heartbeat.interval": 2000.0, "taskmanager.memory.segment-size": "64kb"} == config.plain()
+    config = Config.of({"heartbeat": {"interval": timedelta(seconds=2)}, "actorflow.transport.frame-bytes-max": "8mb"})
+    assert {"heartbeat.interval": 2000.0, "actorflow.transport.frame-bytes-max": "8mb"} == config.plain()
     assert config == Config.of(config.plain())
 
 

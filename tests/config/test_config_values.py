@@ -82,8 +82,8 @@ def test_a_size_is_read_as_people_write_it(written, size):
 @pytest.mark.parametrize("written", ["", "kb", "32 kib", "-1kb", "1.0001kb", None, True, 1.5, -1, [1]])
 def test_what_is_no_size_is_refused_with_the_name_of_what_it_is_for(written):
     with pytest.raises(ConfigError) as caught:
-        memory_bytes(written, "taskmanager.memory.segment-size")
-    assert "taskmanager.memory.segment-size" in caught.value.message
+        memory_bytes(written, "actorflow.transport.frame-bytes-max")
+    assert "actorflow.transport.frame-bytes-max" in caught.value.message
     assert caught.value.hint
 
 
