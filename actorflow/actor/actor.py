@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pykka
 
@@ -30,6 +30,9 @@ class Actor(pykka.Actor):
 
     ctx: ActorContext
     """The actor's place in the system. There before `__init__` runs."""
+
+    messages_per_turn: ClassVar[int] = 64
+    """Messages it may handle before the other actors of its dispatcher get their turn. Fewer, where one message is much work."""
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # pykka's own __init__ would make a second mailbox and a reference to it: those of an actor outlive its instances.

@@ -51,7 +51,7 @@ class Asks:
         """Send a question and wait for its answer, or return a future of it. Thread-safe."""
         system = self._system
         if block:
-            refuse_deadlock(system.root, "bring the answer for an ask of")
+            refuse_deadlock(system.root, "ask", target)
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         number = next(self._numbers)
         future = ReplyFuture(system.root)

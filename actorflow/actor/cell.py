@@ -2,9 +2,9 @@
 
 The cell stays while instances come and go: a restart replaces `actor`, the mailbox and every reference stay.
 
-    STARTING ──► RUNNING ◄──► SUSPENDED          SUSPENDED: it raised; its supervisor decides
-        │            │            │
-        └────────────┴────────────┴──► RESTARTING ──► RUNNING       children stop first, then a fresh instance
+    STARTING ──► RUNNING ◄──► SUSPENDED          it raised (from STARTING, too); its supervisor decides
+                     │            │
+                     └────────────┴──► RESTARTING ──► STARTING      children stop first, then a fresh instance
                      └────────────┴──► STOPPING ────► ENDED         children stop first, in reverse order
 
 Only RUNNING handles messages. The data lane waits in the mailbox otherwise, control messages are held in order. Signals are
@@ -51,6 +51,8 @@ class Annex:
         restarts: fresh instances so far, not counting the first.
         failure: what the present instance raised, until its supervisor has decided.
         restart_error: the error that the next instance is told about.
+        unfit: the present instance raised in `on_start` or `on_restart`, or could not be made: it gets no last hook.
+        to_end: children to end before this actor stops or restarts, the next one last.
         escalated: children whose failure became this actor's own.
         watchers: who is told when this actor ends; a dict for its order.
         watching: address of a watched actor -> the name its ending is reported under.
@@ -63,7 +65,7 @@ class Annex:
 
     __slots__ = (
         "escalated", "failure", "held", "restart_error", "restarts", "stash", "stop_replies", "story", "supervise", "supervision",
-        "timers", "watchers", "watching",
+        "timers", "to_end", "unfit", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(self, story_events_max: int) -> None:
@@ -72,6 +74,8 @@ class Annex:
         self.restarts = 0
         self.failure: OptExcInfo | None = None
         self.restart_error: ErrorInfo | None = None
+        self.unfit = False
+        self.to_end: list[str] = []
         self.escalated: list[str] = []
         self.watchers: dict[Cell | str, None] = {}
         self.watching: dict[str, str] = {}

@@ -173,9 +173,6 @@ class ActorContext(LightContext):
 
     def unstash_all(self) -> None:
         """Put everything stashed back in front of the data that waits, in the order it came."""
-        for message in self._cell.annex.stash:
-            if isinstance(message, Envelope):
-                message.taken = False
         self._cell.unstash()
 
     def pause_data(self) -> None:

@@ -158,7 +158,11 @@ class ThreadDispatcher:
 
     def submit(self, function: Callable[[], None]) -> None:
         """Run `function` on the dispatcher's thread. Thread-safe."""
-        self.ready.append(Task(function))
+        self.enqueue(Task(function))
+
+    def enqueue(self, item: Runnable) -> None:
+        """Put something into the ready queue. Thread-safe."""
+        self.ready.append(item)
         if self.sleeping:
             self.wake()
 
@@ -211,11 +215,19 @@ class ThreadDispatcher:
         self._halted = True
         self.io.wake()
 
-    def close(self, timeout_s: float) -> None:
-        """Halt, wait for the thread at most `timeout_s`, and close the `Io` if nobody runs the loop any more."""
+    @property
+    def halted(self) -> bool:
+        """Whether `halt` was called."""
+        return self._halted
+
+    def join(self, timeout_s: float) -> None:
+        """Halt, and wait for the loop's thread to end, at most `timeout_s`."""
         self.halt()
-        if self.thread is not None:
+        if self.thread is not None and self.thread is not threading.current_thread():
             self.thread.join(timeout_s)
+
+    def close(self) -> None:
+        """Close the `Io`, unless somebody still runs the loop."""
         if self._owner is None:
             self.io.close()
 
@@ -249,7 +261,7 @@ class ThreadDispatcher:
             while not self._halted and not until():
                 if self._run_slice():
                     self.io.poll(0)
-                else:
+                elif not until():  # what ran just now may have been the last that was waited for
                     self._wait(deadline)
         finally:
             self._owner = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pykka import ThreadingFuture
+from pykka import ThreadingFuture, Timeout
 
 from actorflow.errors import AskRefused
 
@@ -41,19 +41,26 @@ class ReplyFuture(ThreadingFuture[Any]):
             refuse_deadlock(self._cell, "wait for an answer from")
             started = time.monotonic()
             self._cell.dispatcher.drive(self.done, timeout)
+            if self._result is None and self._cell.system.simulated:
+                raise Timeout(f"nothing is left to do that would make {self._cell.path} answer")
             if timeout is not None:
                 timeout = max(0.0, timeout - (time.monotonic() - started))
         return super().get(timeout=timeout)
 
 
-def refuse_deadlock(cell: Cell, what: str) -> None:
-    """Raise unless another thread than this one runs `cell`.
+def refuse_deadlock(cell: Cell, verb: str, target: str | None = None) -> None:
+    """Raise unless another thread than this one runs `cell`, which has to bring the answer.
+
+    Args:
+        cell: who must not be waited for on the thread that runs it.
+        verb: what is attempted.
+        target: to whom; by default the cell itself.
 
     Raises:
         AskRefused: if this thread runs it.
     """
     if cell.dispatcher.runs_here(cell):
         raise AskRefused(
-            f"cannot {what} {cell.path} on the thread that runs it: neither would ever go on",
+            f"cannot {verb} {target or cell.path} on this thread: the answer has to come on the same thread, and never would",
             hint="tell it, and receive the answer as a message; or ask with block=False and look at the future later",
         )

@@ -7,10 +7,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from actorflow.actor import lifecycle
-from actorflow.actor.cell import TURN_MESSAGES_MAX, Cell
+from actorflow.actor.cell import Cell
 from actorflow.actor.context import ActorContext
 from actorflow.actor.ref import ActorRef, LocalRef
-from actorflow.actor.signals import SPECIAL, Signal
+from actorflow.actor.signals import SPECIAL, Envelope, Signal
 from actorflow.actor.state import Recipe, State
 from actorflow.errors import ActorflowError, MailboxOverflow
 
@@ -32,6 +32,7 @@ class InboxCell(Cell):
         data_open: whether data may be handled now: running and not paused.
         inbox_max: limit of each lane; below zero once the actor has ended, so that a sender needs one comparison for both.
         turn_max: messages of one turn; see `dispatcher`.
+        turn_limit: what `turn_max` may grow to.
         receive: `on_receive` of the present instance.
         stopped: pykka's flag for actors that have ended.
     """
@@ -47,6 +48,7 @@ class InboxCell(Cell):
         "receive",
         "scheduled",
         "stopped",
+        "turn_limit",
         "turn_max",
     )
 
@@ -61,7 +63,7 @@ class InboxCell(Cell):
         self.paused = False
         self.data_open = False
         self.inbox_max = system.inbox_messages_max
-        self.turn_max = system.turn_messages_max
+        self.turn_max = self.turn_limit = min(system.turn_messages_max, recipe.cls.messages_per_turn)
         self.receive: Any = None
         self.stopped = threading.Event()
         self._ref = LocalRef(self)
@@ -137,8 +139,8 @@ class InboxCell(Cell):
                 for waiting in self.drain():
                     lifecycle.bury(self, waiting)
                 return
-            if self.turn_max < TURN_MESSAGES_MAX:
-                self.turn_max = min(self.turn_max + 1, self.system.turn_messages_max)
+            if self.turn_max < self.turn_limit:
+                self.turn_max += 1
             self.schedule()
 
     def shorten(self) -> None:
@@ -186,6 +188,9 @@ class InboxCell(Cell):
     def unstash(self) -> None:
         """See `Cell.unstash`."""
         stash = self.annex.stash
+        for message in stash:
+            if isinstance(message, Envelope):
+                message.taken = not message.asked
         self.data.extendleft(reversed(stash))
         stash.clear()
         self.schedule()

@@ -39,7 +39,7 @@ from actorflow.actor.signals import (
 )
 from actorflow.actor.state import State
 from actorflow.errors import ErrorInfo, describe
-from actorflow.protocol.machine import Ending, Failed, Stopped, TimerFired
+from actorflow.protocol.machine import Ending, Stopped, TimerFired
 
 if TYPE_CHECKING:
     from actorflow.actor.cell import Cell
@@ -61,7 +61,8 @@ def perform(cell: Cell, signal: Signal) -> None:
             supervising.child_failed(cell, child, error)
         case Escalated(name, error):
             cell.annex.escalated.append(name)
-            _suspend(cell, error)
+            if cell.state is State.RUNNING:  # else its own supervisor is deciding about it already
+                _suspend(cell, error)
         case Suspend():
             if cell.state is State.RUNNING:
                 cell.state = State.SUSPENDED
@@ -97,6 +98,8 @@ def _begin(cell: Cell) -> None:
 
 def _open(cell: Cell) -> None:
     cell.state = State.RUNNING
+    if cell.has_annex:
+        cell.annex.unfit = False
     cell.opened()
 
 
@@ -105,11 +108,13 @@ def failed(cell: Cell, error: BaseException) -> None:
 
     `on_failure` is for an instance that had started and will be discarded; it runs when the supervisor has decided so.
     """
-    if cell.state not in {State.STARTING, State.RUNNING, State.RESTARTING}:
+    if cell.state not in {State.STARTING, State.RUNNING}:
         logger.error("%s raised while it was %s", cell.path, cell.state.value, exc_info=error)
         return
     if cell.state is State.RUNNING:
         cell.annex.failure = (type(error), error, error.__traceback__)
+    else:
+        cell.annex.unfit = True
     info = describe(error)
     if not info.traceback:
         info = replace(info, traceback="".join(traceback.format_exception(error)))
@@ -152,6 +157,7 @@ def _restart(cell: Cell, error: ErrorInfo) -> None:
     cell.state = State.RESTARTING
     cell.closed()
     cell.annex.restart_error = error
+    cell.annex.to_end = list(cell.children or ())
     _next_step(cell)
 
 
@@ -167,6 +173,7 @@ def stop(cell: Cell, reply: Reply | None, ending: Ending | None = None) -> None:
     cell.state = State.STOPPING
     cell.closed()
     cell.ending = ending or Stopped()
+    cell.annex.to_end = list(cell.children or ())
     _next_step(cell)
 
 
@@ -174,9 +181,11 @@ def _next_step(cell: Cell) -> None:
     """Go on with stopping or restarting: end the youngest child, or, if there is none, this actor or its instance."""
     if cell.state not in {State.STOPPING, State.RESTARTING}:
         return
-    if cell.children:
-        youngest = next(reversed(cell.children.values()))
-        youngest.post_control(End(Stopped()))
+    to_end, children = cell.annex.to_end, cell.children or {}
+    while to_end and to_end[-1] not in children:
+        to_end.pop()
+    if to_end:
+        children[to_end[-1]].post_control(End(Stopped()))  # once more does no harm
     elif cell.state is State.STOPPING:
         _end(cell)
     else:
@@ -187,29 +196,30 @@ def _replace_instance(cell: Cell) -> None:
     annex = cell.annex
     error, annex.restart_error = annex.restart_error, None
     assert error is not None, "a restart has a reason"
-    _discard_instance(cell, annex.failure is not None)
+    _discard_instance(cell)
     _clear_timers(cell)
     annex.escalated.clear()
     cell.unstash()
     cell.resume_data()
     annex.restarts += 1
     note(cell, "restarted", error)
+    cell.state = State.STARTING
     cell.make_instance()
     assert cell.actor is not None, "made just now"
     cell.actor.on_restart(error)
     _open(cell)
 
 
-def _discard_instance(cell: Cell, has_failed: bool) -> None:  # noqa: FBT001 - the two ways an instance goes
-    """Run the instance's last hook: `on_failure` for one that raised, `on_stop` for one that did not. Its errors are only logged."""
-    actor = cell.actor
+def _discard_instance(cell: Cell) -> None:
+    """Run the instance's last hook: `on_failure` if it raised, `on_stop` if not, neither if it never started. Errors are only logged."""
+    actor, annex = cell.actor, cell.annex
     assert actor is not None, f"{cell.path} has an instance until it ends"
-    failure, cell.annex.failure = cell.annex.failure, None
+    failure, annex.failure = annex.failure, None
     try:
-        if not has_failed:
-            actor.on_stop()
-        elif failure is not None:
+        if failure is not None:
             actor.on_failure(*failure)
+        elif not annex.unfit:
+            actor.on_stop()
     except BaseException:
         logger.exception("the last hook of %s raised", cell.path)
 
@@ -220,7 +230,7 @@ def _end(cell: Cell) -> None:
     assert ending is not None, "stop() set the ending"
     cell.state = State.ENDED
     cell.mark_dead()
-    _discard_instance(cell, isinstance(ending, Failed))
+    _discard_instance(cell)
     _clear_timers(cell)
     note(cell, "ended", ending)
     watching.forget_all(cell)
@@ -271,7 +281,7 @@ def _answer_once(answer: Callable[[], None]) -> None:
 
 
 def _timer_due(cell: Cell, key: str | tuple[str, str], ticket: int) -> None:
-    if not cell.timer_live(key, ticket):
+    if not cell.timer_live(key, ticket) or cell.state in {State.STOPPING, State.ENDED}:
         return
     del cell.annex.timers[key]
     if isinstance(key, tuple):

@@ -48,15 +48,18 @@ class Pool:
                 self._threads.append(thread)
                 thread.start()
 
-    def close(self, timeout_s: float) -> None:
-        """Let the threads end when they have no work left, and wait for that at most `timeout_s`."""
+    def close(self) -> None:
+        """Take no more work, and let the threads end when they have done what they have."""
         with self._lock:
-            self._closed = True
-            threads = tuple(self._threads)
-        for _thread in threads:
-            self._work.put(None)
+            if not self._closed:
+                self._closed = True
+                for _thread in self._threads:
+                    self._work.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """After `close`, wait for the threads to end, at most `timeout_s`."""
         deadline = time.monotonic() + timeout_s
-        for thread in threads:
+        for thread in tuple(self._threads):
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 

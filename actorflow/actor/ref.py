@@ -187,6 +187,8 @@ class CellRef(ActorRef):
 
     def _look(self, what: Literal["observe", "story"], n: int, timeout: float | None) -> Any:
         refuse_deadlock(self._cell, f"wait for {what}() of")
+        if self._cell.state is State.ENDED:
+            raise self._dead()
         future = ReplyFuture(self._cell)
         self._cell.post_control(Look(what, n, future))
         return future.get(timeout=timeout)
@@ -294,9 +296,9 @@ class AddressRef(ActorRef):
 
     def stop(self, *, block: bool = True, timeout: float | None = None, drain: bool = True) -> bool | Future[bool]:
         """See `ActorRef.stop`."""
-        stopped = self._system.asks.ask(self._address, StopRequested(drain), control=not drain, block=False, timeout_s=timeout)
         if block:
-            refuse_deadlock(self._system.root, "wait for the end of another actor on")
+            refuse_deadlock(self._system.root, "stop and wait for", self._address)
+        stopped = self._system.asks.ask(self._address, StopRequested(drain), control=not drain, block=False, timeout_s=timeout)
         return _was_alive_later(stopped, block=block, timeout=timeout)
 
     def _look(self, what: Literal["observe", "story"], n: int, timeout: float | None) -> Any:

@@ -37,15 +37,17 @@ class Envelope:
     Attributes:
         message: what was asked.
         reply: who is to be answered; None for pykka's own messages when they were told.
-        taken: the actor answers by itself, so its return value is not an answer.
+        asked: the sender waits for an answer. If not, it may be given one (`ctx.reply`), but what the actor returns is none.
+        taken: the actor answers by itself, so its return value is not the answer.
     """
 
-    __slots__ = ("message", "reply", "taken")
+    __slots__ = ("asked", "message", "reply", "taken")
 
-    def __init__(self, message: object, reply: Reply | None) -> None:
+    def __init__(self, message: object, reply: Reply | None, *, asked: bool = True) -> None:
         self.message = message
         self.reply = reply
-        self.taken = False
+        self.asked = asked
+        self.taken = not asked
 
 
 class Signal:

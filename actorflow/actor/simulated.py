@@ -81,11 +81,11 @@ class SimulatedDispatcher:
         return True
 
     def _pick(self) -> Runnable:
-        """Take one entry at random; for an actor whose messages stand in the queue one by one, its first."""
-        picked = self.ready[self.random.randrange(len(self.ready))]
-        cell = getattr(picked, "cell", None)
-        if cell is not None:
-            picked = next(item for item in self.ready if getattr(item, "cell", None) is cell)
+        """Take the first entry of an actor chosen at random (the messages of a light actor stand in the queue one by one)."""
+        firsts: dict[object, Runnable] = {}
+        for item in self.ready:
+            firsts.setdefault(getattr(item, "cell", item), item)
+        picked = self.random.choice(tuple(firsts.values()))
         self.ready.remove(picked)
         return picked
 
@@ -100,7 +100,20 @@ class SimulatedDispatcher:
 
     def submit(self, function: Callable[[], None]) -> None:
         """Run `function` in some later step."""
-        self.ready.append(Task(function))
+        self.enqueue(Task(function))
+
+    def enqueue(self, item: Runnable) -> None:
+        """Put something into the ready queue."""
+        self.ready.append(item)
+
+    def halt(self) -> None:
+        """There is no loop to end."""
+
+    def join(self, timeout_s: float) -> None:
+        """There is no thread to wait for."""
+
+    def close(self) -> None:
+        """There is nothing to release."""
 
     def drive(self, until: Callable[[], bool], timeout_s: float | None) -> None:
         """Run until `until()`, for at most `timeout_s` of virtual time."""

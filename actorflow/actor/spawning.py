@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from actorflow.actor.actor import Actor, LightActor
 from actorflow.actor.cell import Cell
-from actorflow.actor.dispatcher import Dispatcher, ThreadDispatcher
+from actorflow.actor.dispatcher import Dispatcher
 from actorflow.actor.inbox_cell import InboxCell
-from actorflow.actor.io import SelectorIo
 from actorflow.actor.light_cell import LightCell
+from actorflow.actor.signals import End
 from actorflow.actor.state import Recipe, State
 from actorflow.errors import ActorflowError
+from actorflow.protocol.machine import Killed
 
 if TYPE_CHECKING:
     from actorflow.actor.context import DispatcherName
@@ -52,6 +53,8 @@ def spawn(
         cell.make_instance()
     except BaseException:
         _leave_tree(parent, cell)
+        for child in tuple((cell.children or {}).values()):
+            child.post_control(End(Killed()))
         raise
     assert cell.actor is not None, "made just now"
     cell.actor._start_actor_loop()
@@ -68,24 +71,21 @@ def _recipe(parent: Cell, cls: type[Actor | LightActor], args: tuple[Any, ...], 
 def _make_cell(parent: Cell, cls: type[Actor | LightActor], recipe: Recipe[Any], name: str, dispatcher: DispatcherName) -> Cell:
     system = parent.system
     runs_it: Dispatcher
+    if dispatcher == "pool" and issubclass(cls, LightActor):
+        raise ActorflowError(
+            f"cannot spawn {cls.__name__} on the pool: a light actor has no mailbox to wait in", hint="derive from Actor"
+        )
     if system.simulated or dispatcher == "default":
         runs_it = system.dispatcher
     elif dispatcher == "pool":
         runs_it = system.pool_dispatcher
     elif dispatcher == "pinned":
-        runs_it = _own_thread(f"{parent.path.rstrip('/')}/{name}", system)
+        runs_it = system.own_thread(f"{parent.path.rstrip('/')}/{name}")
     else:
         assert_never(dispatcher)
     if issubclass(cls, LightActor):
         return LightCell(system, parent, name, runs_it, recipe)
     return InboxCell(system, parent, name, runs_it, recipe)
-
-
-def _own_thread(path: str, system: ActorSystem) -> ThreadDispatcher:
-    io = SelectorIo()
-    dispatcher = ThreadDispatcher(path, io, system.clock)
-    dispatcher.start(on_end=io.close)
-    return dispatcher
 
 
 def _enter_tree(parent: Cell, cell: Cell) -> None:

@@ -89,6 +89,7 @@ class ActorSystem:
         self.pool_dispatcher = PoolDispatcher(self._pool, self.dispatcher)
         self.asks = Asks(self, ask_timeout_s)
         self.recipes: dict[type, Recipe[Any]] = {}
+        self._pinned: list[ThreadDispatcher] = []
         self._ended = threading.Event()
         self.root: Cell = spawning.make_root(self)
 
@@ -98,12 +99,15 @@ class ActorSystem:
     # --- running ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Run the default dispatcher on a daemon thread."""
-        self._threaded().start()
+        """Run the default dispatcher on a daemon thread until `shutdown`."""
+        self._threaded().start(on_end=self._release)
 
     def run(self) -> None:
         """Run the default dispatcher on the calling thread until `shutdown`."""
-        self._threaded().run(self._ended.is_set)
+        try:
+            self._threaded().run(self._ended.is_set)
+        finally:
+            self._release()
 
     def run_until(self, predicate: Callable[[], bool]) -> None:
         """Run the default dispatcher on the calling thread until `predicate()` (looked at about once a millisecond) or `shutdown`."""
@@ -119,18 +123,31 @@ class ActorSystem:
         running the dispatcher on the calling thread if nobody does.
 
         Returns:
-            whether everything has stopped. Threads of actors that do not return from their message are left behind; they are daemons.
+            whether everything has stopped in time. If not, an actor has not returned from its message; the threads, which are daemons, go on
+            stopping, and another call waits on.
         """
         self.root.post_control(End(Stopped()))
         if self.dispatcher.runs_here(self.root):
             return self._ended.is_set()
         deadline = time.monotonic() + timeout_s
         self.dispatcher.drive(self._ended.is_set, timeout_s)
-        stopped = self._ended.wait(max(0.0, deadline - time.monotonic()))
-        if isinstance(self.dispatcher, ThreadDispatcher):
-            self.dispatcher.close(max(0.0, deadline - time.monotonic()))
-        self._pool.close(max(0.0, deadline - time.monotonic()))
-        return stopped
+        if not self._ended.wait(max(0.0, deadline - time.monotonic())):
+            return False
+        for dispatcher in (*self._pinned, self.dispatcher):
+            dispatcher.join(max(0.0, deadline - time.monotonic()))
+        self._release()
+        self._pool.join(max(0.0, deadline - time.monotonic()))
+        return True
+
+    def _release(self) -> None:
+        """Let go of what the threads used, once nobody runs the default dispatcher any more."""
+        self._pool.close()
+        self.dispatcher.close()
+
+    @property
+    def io(self) -> Io:
+        """What the default dispatcher waits on. `watch` and `unwatch` are for the dispatcher's thread."""
+        return self._threaded().io
 
     def add_idle_hook(self, hook: Callable[[], None]) -> None:
         """Run `hook` on the default dispatcher's thread whenever it would otherwise wait; new work is looked for afterwards."""
@@ -160,10 +177,27 @@ class ActorSystem:
 
     def cell_ended(self, cell: Cell) -> None:
         """Take notice that a cell has ended; with the root, the system has."""
+        own = cell.dispatcher
         if cell is self.root:
             self._ended.set()
-        elif cell.dispatcher is not self.dispatcher and isinstance(cell.dispatcher, ThreadDispatcher):
-            cell.dispatcher.halt()
+            self.dispatcher.halt()
+        elif own is not self.dispatcher and isinstance(own, ThreadDispatcher):
+            cell.dispatcher = self.dispatcher  # which buries what still arrives
+            own.halt()
+
+    def own_thread(self, path: str) -> ThreadDispatcher:
+        """Start a dispatcher for one pinned actor. What is left in its queue when it ends goes to the default dispatcher."""
+        dispatcher = ThreadDispatcher(f"{self.node}{path}", SelectorIo(), self.clock)
+
+        def hand_over() -> None:
+            while dispatcher.ready:
+                self.dispatcher.enqueue(dispatcher.ready.popleft())
+            dispatcher.close()
+
+        self._pinned = [other for other in self._pinned if not other.halted]
+        self._pinned.append(dispatcher)
+        dispatcher.start(on_end=hand_over)
+        return dispatcher
 
     # --- actors ------------------------------------------------------------------------------------------------------------
 
@@ -286,10 +320,7 @@ class ActorSystem:
             case _:
                 content = message
                 if reply_to is not None:
-                    envelope = Envelope(message, RemoteReply(self, reply_to, correlation))
-                    # Without a number nobody asked: the actor may reply, its return value is no answer, and its failure its own.
-                    envelope.taken = correlation is None
-                    content = envelope
+                    content = Envelope(message, RemoteReply(self, reply_to, correlation), asked=correlation is not None)
                 (cell.post_control if control else cell.post)(content)
 
     def _nobody_there(self, path: ActorPath, message: object, reply_to: Address | None, correlation: int | None) -> None:

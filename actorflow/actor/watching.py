@@ -50,7 +50,7 @@ def take_ending(cell: Cell, target: str, ending: Ending) -> None:
     name = cell.annex.watching.pop(target, None)
     if name is not None:
         cell.system.remote_watches.remove(target, cell)
-        if cell.state is not State.ENDED:
+        if cell.state not in {State.STOPPING, State.ENDED}:
             cell.take(ChildEnded(name, ending))
 
 

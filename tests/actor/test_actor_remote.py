@@ -1,0 +1,227 @@
+"""Two systems, joined by a router that carries messages through the wire codec: ask, watch, look and stop across nodes."""
+
+import threading
+
+import pykka
+import pytest
+
+from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
+from actorflow.actor.messages import MESSAGES, AskFailed, Ended
+from actorflow.clock import ManualClock
+from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, UserFunctionError
+from actorflow.ids import Address, NodeId, split_address
+from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Stopped
+from actorflow.wire.message import Message, MessageCodec
+
+DEADLINE_S = 5.0
+
+
+class Link:
+    """A router that is a function call, except that the layer's own messages become bytes on the way."""
+
+    def __init__(self, systems):
+        self.systems = {system.node: system for system in systems}
+        self.codec = MessageCodec(MESSAGES)
+        self.watched = []
+        for system in systems:
+            system.router = self
+
+    def send(self, to, message, *, control, reply_to=None, correlation=None):
+        node, path = split_address(to)
+        if isinstance(message, Message):
+            message = self.codec.decode(self.codec.encode(message))
+        if node in self.systems:
+            self.systems[node].deliver(path, message, control=control, reply_to=reply_to, correlation=correlation)
+
+    def watch(self, target):
+        self.watched.append(f"watch {target}")
+
+    def unwatch(self, target):
+        self.watched.append(f"unwatch {target}")
+
+
+class Recorder(Actor):
+    def __init__(self, log=None):
+        super().__init__()
+        self.log = [] if log is None else log
+
+    def on_receive(self, message):
+        if isinstance(message, Exception):
+            raise message
+        if callable(message):
+            return message(self)
+        self.log.append(message)
+        return len(self.log)
+
+    def observe(self):
+        return tuple(self.log)
+
+
+@pytest.fixture
+def pair():
+    systems = [ActorSystem(NodeId(name), ask_timeout_s=DEADLINE_S) for name in ("left", "right")]
+    link = Link(systems)
+    for system in systems:
+        system.start()
+    yield (*systems, link)
+    for system in systems:
+        assert system.shutdown(timeout_s=DEADLINE_S)
+
+
+@pytest.fixture
+def sims():
+    """Two simulated nodes on one clock, and a function that runs both until nothing happens."""
+    clock = ManualClock()
+    systems = [
+        ActorSystem(NodeId(name), clock=clock, dispatcher=SimulatedDispatcher(seed)) for seed, name in enumerate(("left", "right"))
+    ]
+    link = Link(systems)
+
+    def settle():
+        while systems[0].dispatcher.step() or systems[1].dispatcher.step():
+            pass
+
+    return (*systems, link, settle)
+
+
+def test_tell_and_ask_reach_the_other_node(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="a")
+    ref = left.resolve("right/a")
+    ref.tell("one")
+    assert ref.ask("two", timeout=DEADLINE_S) == 2
+    assert ref.ask("three", block=False).get(timeout=DEADLINE_S) == 3
+    assert ref.observe(timeout=DEADLINE_S) == ("one", "two", "three")
+    assert [entry.event for entry in ref.story(timeout=DEADLINE_S)] == ["started"]
+    assert len(left.asks) == 0
+
+
+def test_an_error_on_the_other_node_is_raised_here_as_a_value(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="a")
+    with pytest.raises(UserFunctionError, match="ValueError: bad"):
+        left.resolve("right/a").ask(ValueError("bad"), timeout=DEADLINE_S)
+    with pytest.raises(pykka.ActorDeadError, match="right/nobody not found"):
+        left.resolve("right/nobody").ask("x", timeout=DEADLINE_S)
+    assert [letter.target for letter in right.dead_letters.last()] == ["right/nobody"]
+
+
+def test_an_ask_that_nobody_answers_times_out(pair):
+    left, _right, _link = pair
+    with pytest.raises(pykka.Timeout, match=r"gone/a did not answer in 0\.01 seconds"):
+        left.resolve("gone/a").ask("x", timeout=0.01)
+    with pytest.raises(pykka.Timeout):
+        left.resolve("gone/a").ask("x", block=False, timeout=0.01).get(timeout=DEADLINE_S)
+    assert len(left.asks) == 0
+
+
+def test_a_late_answer_is_dropped(pair):
+    left, _right, _link = pair
+    left.deliver("/", "late", control=True, correlation=999)
+    assert left.dead_letters.count == 0
+
+
+def test_a_remote_ask_on_the_dispatchers_thread_is_refused(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="a")
+    inside = left.spawn(Recorder, name="b")
+    with pytest.raises(AskRefused, match="cannot ask right/a"):
+        inside.ask(lambda self: self.ctx.system.resolve("right/a").ask("x"), timeout=DEADLINE_S)
+
+
+def test_a_remote_actor_can_be_stopped(pair):
+    left, right, _link = pair
+    log = []
+    local = right.spawn(Recorder, log, name="a")
+    ref = left.resolve("right/a")
+    ref.tell("before")
+    assert ref.stop(timeout=DEADLINE_S) is True
+    assert (log, local.is_alive()) == (["before"], False)
+    assert ref.stop(timeout=DEADLINE_S, drain=False) is False
+    assert ref.stop(block=False).get(timeout=DEADLINE_S) is False
+    with pytest.raises(ActorflowError, match="only local actors"):
+        ref.proxy()
+
+
+def test_an_actor_can_reply_to_a_message_that_names_an_address(sims):
+    left, right, _link, settle = sims
+    log = []
+    left.spawn(Recorder, log, name="asker")
+    right.spawn(Recorder, name="a")
+    right.deliver("/a", lambda self: self.ctx.reply("answer"), control=False, reply_to=Address("left/asker"))
+    right.deliver("/a", "no answer wanted", control=False, reply_to=Address("left/asker"))
+    settle()
+    assert log == ["answer"]
+
+
+def test_remote_watchers_hear_endings_and_the_transport_hears_of_watches(sims):
+    left, right, link, settle = sims
+    log = []
+    watcher = left.spawn(Recorder, log, name="w")
+    targets = {name: right.spawn(Recorder, name=name) for name in ("stopped", "done", "failed", "unwatched")}
+    for name in (*targets, "nobody"):
+        watcher.tell(lambda self, name=name: self.ctx.watch(self.ctx.system.resolve(f"right/{name}"), name))
+    settle()
+    watcher.tell(lambda self: self.ctx.unwatch(self.ctx.system.resolve("right/unwatched")))
+    settle()
+    targets["stopped"].stop(block=False)
+    targets["unwatched"].stop(block=False)
+    targets["done"].tell(lambda self: self.ctx.finish())
+    targets["failed"].tell(ValueError("bad"))
+    settle()
+    endings = {event.name: event.ending for event in log}
+    assert endings["failed"].error.kind == "ValueError"
+    assert {name: type(ending) for name, ending in endings.items()} == {
+        "nobody": Killed, "stopped": Stopped, "done": Done, "failed": Failed,
+    }  # fmt: skip
+    names = sorted([*targets, "nobody"])
+    assert sorted(link.watched) == sorted([f"{verb} right/{name}" for name in names for verb in ("watch", "unwatch")])
+
+
+def test_a_lost_node_ends_every_watched_actor_there_once(sims):
+    left, right, _link, settle = sims
+    log = []
+    watcher = left.spawn(Recorder, log, name="w")
+    right.spawn(Recorder, name="a")
+    watcher.tell(lambda self: [self.ctx.watch(self.ctx.system.resolve(target)) for target in ("right/a", "elsewhere/b")])
+    settle()
+    log.clear()
+    left.node_lost(NodeId("right"))
+    left.node_lost(NodeId("right"))
+    settle()
+    assert log == [ChildEnded("right/a", Lost("right"))]
+    left.watched_lost(Address("elsewhere/b"), Killed())
+    settle()
+    assert log[1:] == [ChildEnded("elsewhere/b", Killed())]
+
+
+@pytest.mark.parametrize("ending", [Done(), Stopped(), Killed(), Failed(ErrorInfo("E", "bad", context={"a": "b"})), Lost("n")])
+def test_every_ending_survives_the_wire(ending):
+    codec = MessageCodec(MESSAGES)
+    assert codec.decode(codec.encode(Ended.of(Address("n/a"), ending))).ending() == ending
+
+
+def test_ask_failed_survives_the_wire():
+    codec = MessageCodec(MESSAGES)
+    message = AskFailed(ErrorInfo("E", "bad", hint="h"))
+    assert codec.decode(codec.encode(message)) == message
+
+
+def test_asks_from_many_threads_get_their_own_answers(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="a")
+    ref = left.resolve("right/a")
+    wrong = []
+
+    def ask(number):
+        for index in range(50):
+            key = (number, index)
+            if ref.ask(lambda _self, key=key: key, timeout=DEADLINE_S) != key:
+                wrong.append(key)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
