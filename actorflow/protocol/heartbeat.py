@@ -164,6 +164,7 @@ class HeartbeatMonitor:
         self._dead_after_s = dead_after_s
         self._peers: dict[Address, _Peer] = {}
         self._tick_at: float | None = None
+        self._judged_at = 0.0
 
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event; see the messages above."""
@@ -235,6 +236,7 @@ class HeartbeatMonitor:
             for peer in self._peers.values():
                 peer.heard_at = min(now, peer.heard_at + late_s)
         self._tick_at = now + self._interval_s
+        self._judged_at = now
         effects: list[Effect] = [SetTimer(TIMER, self._tick_at)]
         for address, peer in self._peers.items():
             effects += self._judge(address, peer, now)
@@ -257,11 +259,8 @@ class HeartbeatMonitor:
     def check(self) -> None:
         """State that the clock ticks while there are peers, and that a living peer was heard within its time."""
         ensure((self._tick_at is not None) == bool(self._peers), f"{len(self._peers)} peers and a tick at {self._tick_at}")
-        if self._tick_at is None:
-            return
-        last_tick = self._tick_at - self._interval_s
         for address, peer in self._peers.items():
-            silent_s = last_tick - peer.heard_at
+            silent_s = self._judged_at - peer.heard_at
             ensure(
                 peer.state is PeerState.DEAD or silent_s < self._dead_after_s,
                 f"{address} was silent for {silent_s} s and is not dead",

@@ -223,14 +223,11 @@ class SlotPool:
 
     def missing(self, job: JobId, slots: int) -> NotEnoughSlots:
         """Return the error that says what `job` lacks of `slots`, with the sums."""
-        machines = len(self._task_managers)
+        registered = f"{self._registered()} registered on {_count(len(self._task_managers), 'TaskManager')}"
         return NotEnoughSlots(
-            f"job '{job}' needs {_count(slots, 'slot')}, {self._free()} of {self._registered()} registered on "
-            f"{_count(machines, 'TaskManager')} are free",
+            f"job '{job}' needs {_count(slots, 'slot')}, {self._free()} of {registered} are free",
             hint="start more TaskManagers, raise taskmanager.numberOfTaskSlots, or lower the parallelism",
         )
-
-    # --- events --------------------------------------------------------------------------------------------------------
 
     def _offered(self, offer: SlotsOffered) -> list[Effect]:
         address = offer.task_manager
@@ -311,8 +308,6 @@ class SlotPool:
                 return self._refuse(job, number) + self._serve()
         return []
 
-    # --- steps ---------------------------------------------------------------------------------------------------------
-
     def _serve(self) -> list[Effect]:
         """Grant waiting requests in order, until one has to wait for a slot that may come free."""
         effects: list[Effect] = []
@@ -366,8 +361,6 @@ class SlotPool:
 
     def _free(self) -> int:
         return self._registered() - len(self._holdings)
-
-    # --- looking at it -------------------------------------------------------------------------------------------------
 
     def observe(self) -> SlotPoolState:
         """Return the pool as a value."""

@@ -114,6 +114,7 @@ def test_a_removed_peer_is_forgotten_and_the_clock_stops_with_the_last():
 
 def test_check_finds_a_silent_peer_that_is_believed_alive():
     probe = monitor(PeerAdded(PEER, 1))
+    probe.advance(10.0)
     probe.machine._peers[PEER].heard_at = -1000.0
     with pytest.raises(InvariantViolated, match="not dead"):
         probe.machine.check()

@@ -3,7 +3,7 @@
 import pytest
 
 from actorflow.ids import Address, JobId, NodeId
-from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
+from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
 from actorflow.protocol.slots import (
     JobEnded,
     Lease,
@@ -253,7 +253,6 @@ def test_a_planted_bug_is_found(bug):
     assert first_failure(lambda seed: run(seed, pool=bug), range(200)) is not None
 
 
-def test_the_runs_grant_slots_at_all():
-    simulation = run(1)
-    assert any("SlotsGranted" in line for line in simulation.history())
-    assert not simulation.reported(Report)
+def test_the_jobs_of_a_run_are_granted_slots():
+    granted = [line for line in run(1).history() if "SlotsGranted" in line]
+    assert len(granted) > 10
