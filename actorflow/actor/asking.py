@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pykka
 
 from actorflow.actor.future import ReplyFuture, refuse_deadlock
-from actorflow.actor.messages import AskFailed, LookRequested
+from actorflow.actor.messages import Answered, AskFailed, LookRequested
 from actorflow.errors import ErrorInfo, UserFunctionError, describe
 from actorflow.ids import ActorPath, Address, address
+from actorflow.wire.message import Message
 
 if TYPE_CHECKING:
     from pykka import Future
@@ -75,7 +76,7 @@ class Asks:
             error = _as_exception(answer.error)
             pending.future.set_exception((type(error), error, None))
         else:
-            pending.future.set(answer)
+            pending.future.set(answer.value if isinstance(answer, Answered) else answer)
 
     def timer_live(self, key: TimerKey, ticket: int) -> bool:
         """See `TimerTarget`."""
@@ -107,8 +108,15 @@ class RemoteReply:
         self._correlation = correlation
 
     def set(self, value: Any = None) -> None:
-        """Send the answer."""
-        self._system.send(self._to, value, correlation=self._correlation)
+        """Send the answer. One that cannot travel fails the ask, not the actor that gave it."""
+        if self._correlation is None:
+            self._system.send(self._to, value)
+            return
+        answer = value if isinstance(value, Message) else Answered(value)
+        try:
+            self._system.send(self._to, answer, correlation=self._correlation)
+        except Exception as error:
+            self._system.send(self._to, AskFailed(describe(error)), correlation=self._correlation)
 
     def set_exception(self, exc_info: OptExcInfo | None = None) -> None:
         """Send the error, as a value."""

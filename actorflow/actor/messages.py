@@ -1,7 +1,8 @@
 """What actor systems say to each other: the small protocol of remote ask, death watch and inspection.
 
 Ask. The asker sends its message with `reply_to` (the address of its node's root) and a `correlation` number. The answer is a message
-to `reply_to` that carries the same `correlation` and no `reply_to`; an error travels as `AskFailed`.
+to `reply_to` that carries the same `correlation` and no `reply_to`: a control message as it is, plain data as `Answered`, an error
+as `AskFailed`.
 
 Watch. `WatchRequested(watcher)` goes to the watched actor's address, `Unwatched(watcher)` takes it back. When the actor ends,
 `Ended` goes to each watcher's address. An actor that does not exist (any more) answers at once with the ending `Killed`. The
@@ -14,7 +15,7 @@ asked, too, and answered when the actor has ended.
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address
@@ -74,6 +75,16 @@ class Ended(Message, frozen=True):
         assert_never(self.kind)
 
 
+class Answered(Message, frozen=True):
+    """The answer to an ask, if it is not a message in its own right.
+
+    Attributes:
+        value: plain data. What is not plain arrives as such: a tuple as a list, a dataclass as a dict.
+    """
+
+    value: Any
+
+
 class AskFailed(Message, frozen=True):
     """The answer to an ask that ended in an error."""
 
@@ -97,5 +108,5 @@ class StopRequested(Message, frozen=True):
     drain: bool = True
 
 
-MESSAGES: tuple[type[Message], ...] = (WatchRequested, Unwatched, Ended, AskFailed, LookRequested, StopRequested)
+MESSAGES: tuple[type[Message], ...] = (WatchRequested, Unwatched, Ended, Answered, AskFailed, LookRequested, StopRequested)
 """For the codec of every node."""

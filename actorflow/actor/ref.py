@@ -101,7 +101,7 @@ class ActorRef:
         raise NotImplementedError
 
     def observe(self, *, timeout: float | None = 5.0) -> Any:
-        """Return the actor's state as it shows it, read between two messages."""
+        """Return the actor's state as it shows it, read between two messages; from another node, as plain data."""
         return self._look("observe", 0, timeout)
 
     def story(self, n: int = 10, *, timeout: float | None = 5.0) -> Any:

@@ -69,7 +69,7 @@ def test_timers_fire_in_order_and_cancelled_ones_never(system, dispatcher):
 
 
 def test_no_message_is_lost_or_reordered_when_many_threads_tell(system):
-    threads, each = 8, 20_000
+    threads, each = 8, 5_000
     seen = [[] for _ in range(threads)]
 
     class Counter(Actor):

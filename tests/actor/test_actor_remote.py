@@ -6,9 +6,9 @@ import pykka
 import pytest
 
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
-from actorflow.actor.messages import MESSAGES, AskFailed, Ended
+from actorflow.actor.messages import MESSAGES, AskFailed, Ended, StopRequested
 from actorflow.clock import ManualClock
-from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, UserFunctionError
+from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, TransportError, UserFunctionError
 from actorflow.ids import Address, NodeId, split_address
 from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Stopped
 from actorflow.wire.message import Message, MessageCodec
@@ -17,7 +17,7 @@ DEADLINE_S = 5.0
 
 
 class Link:
-    """A router that is a function call, except that the layer's own messages become bytes on the way."""
+    """A router that is a function call, except that answers and the layer's own messages become bytes on the way."""
 
     def __init__(self, systems):
         self.systems = {system.node: system for system in systems}
@@ -28,7 +28,9 @@ class Link:
 
     def send(self, to, message, *, control, reply_to=None, correlation=None):
         node, path = split_address(to)
-        if isinstance(message, Message):
+        if isinstance(message, Message) or (reply_to is None and correlation is not None):
+            if not isinstance(message, Message):
+                raise TransportError(f"cannot send a '{type(message).__name__}'")
             message = self.codec.decode(self.codec.encode(message))
         if node in self.systems:
             self.systems[node].deliver(path, message, control=control, reply_to=reply_to, correlation=correlation)
@@ -91,8 +93,8 @@ def test_tell_and_ask_reach_the_other_node(pair):
     ref.tell("one")
     assert ref.ask("two", timeout=DEADLINE_S) == 2
     assert ref.ask("three", block=False).get(timeout=DEADLINE_S) == 3
-    assert ref.observe(timeout=DEADLINE_S) == ("one", "two", "three")
-    assert [entry.event for entry in ref.story(timeout=DEADLINE_S)] == ["started"]
+    assert ref.observe(timeout=DEADLINE_S) == ["one", "two", "three"]
+    assert [entry["event"] for entry in ref.story(timeout=DEADLINE_S)] == ["started"]
     assert len(left.asks) == 0
 
 
@@ -104,6 +106,18 @@ def test_an_error_on_the_other_node_is_raised_here_as_a_value(pair):
     with pytest.raises(pykka.ActorDeadError, match="right/nobody not found"):
         left.resolve("right/nobody").ask("x", timeout=DEADLINE_S)
     assert [letter.target for letter in right.dead_letters.last()] == ["right/nobody"]
+
+
+def test_answers_are_messages_or_plain_data_and_others_fail_the_ask_alone(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="a")
+    ref = left.resolve("right/a")
+    answers = {"none": None, "data": {"a": [1, 2.5, "x", b"y", True]}, "message": StopRequested(drain=False)}
+    for answer in answers.values():
+        assert ref.ask(lambda _self, answer=answer: answer, timeout=DEADLINE_S) == answer
+    with pytest.raises(UserFunctionError, match="TypeError"):
+        ref.ask(lambda _self: object(), timeout=DEADLINE_S)
+    assert ref.ask("still there", timeout=DEADLINE_S) == 1
 
 
 def test_an_ask_that_nobody_answers_times_out(pair):
@@ -215,7 +229,7 @@ def test_asks_from_many_threads_get_their_own_answers(pair):
 
     def ask(number):
         for index in range(50):
-            key = (number, index)
+            key = f"{number} {index}"
             if ref.ask(lambda _self, key=key: key, timeout=DEADLINE_S) != key:
                 wrong.append(key)
 
