@@ -38,7 +38,7 @@ from actorflow.actor.signals import (
     WatchedEnded,
 )
 from actorflow.actor.state import State
-from actorflow.errors import ErrorInfo, describe
+from actorflow.errors import ActorflowError, Domain, ErrorInfo, describe
 from actorflow.protocol.machine import Ending, Stopped, TimerFired
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def failed(cell: Cell, error: BaseException) -> None:
     else:
         cell.annex.unfit = True
     info = describe(error)
-    if not info.traceback:
+    # Where the world failed, no line of code is to blame.
+    expected = isinstance(error, ActorflowError) and error.domain is Domain.EXTERNAL
+    if not info.traceback and not expected:
         info = replace(info, traceback="".join(traceback.format_exception(error)))
     _suspend(cell, replace(info, context={"actor": cell.path, **info.context}))
 

@@ -158,7 +158,7 @@ class Assembly:
     def _spawn(self, subtask: SubtaskId) -> Part:
         vertex = self._graph.vertex(subtask.vertex)
         made: list[Subtask] = []
-        self._context.spawn(
+        ref = self._context.spawn(
             Subtask,
             f"{vertex.name} ({subtask.index + 1}/{vertex.parallelism})",
             self._owner,
@@ -167,6 +167,7 @@ class Assembly:
             name=f"{subtask.vertex}-{subtask.index}",
             dispatcher=vertex.dispatcher,
         )
+        self._context.watch(ref)
         return Part(subtask, vertex, made[0])
 
     # --- inputs ----------------------------------------------------------------------------------------------------------------

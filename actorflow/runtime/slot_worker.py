@@ -31,7 +31,7 @@ from actorflow.protocol.job_messages import (
     ProgressReported,
     ResultTaken,
 )
-from actorflow.protocol.machine import ChildEnded, TimerFired
+from actorflow.protocol.machine import ChildEnded, Failed, TimerFired
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.runtime.assembly import Assembly, Deployment, Part, Site
@@ -90,13 +90,23 @@ class SlotWorker(Actor):
     # --- messages --------------------------------------------------------------------------------------------------------------
 
     def on_receive(self, message: Any) -> None:
-        """Handle one message of the JobMaster, a timer, or the end of a child."""
+        """Handle one message of the JobMaster, a timer, or the end of a child. A failure of the worker itself is the job's."""
+        try:
+            self._handle(message)
+        except Exception as error:
+            if not self._parts:
+                raise
+            self._tell(SubtaskFailed(next(iter(self._parts)), self._attempt, describe(error)))
+
+    def _handle(self, message: Any) -> None:
         match message:
             case OpenDeployment():
                 self._open(message)
             case TimerFired():
                 self._report_progress()
                 self.ctx.set_timer("progress", _PROGRESS_EVERY_S)
+            case ChildEnded(name=name, ending=Failed(error)):
+                self._subtask_broke(name, error)
             case ChildEnded():
                 pass  # a subtask tells of its end itself, before it ends
             case ResultTaken(subtask=subtask, attempt=attempt) if attempt == self._attempt:
@@ -201,6 +211,11 @@ class SlotWorker(Actor):
     def subtask_failed(self, subtask: Subtask, error: ErrorInfo) -> None:
         """Tell the JobMaster that a subtask cannot go on."""
         self._tell(SubtaskFailed(self._part_of(subtask).id, self._attempt, error))
+
+    def _subtask_broke(self, name: str, error: ErrorInfo) -> None:
+        """Report a subtask whose actor ended by an error that it could not report itself."""
+        part = next(part for part in self._parts.values() if part.actor.ref.path.endswith(f"/{name}"))
+        self._tell(SubtaskFailed(part.id, self._attempt, error))
 
     def _part_of(self, subtask: Subtask) -> Part:
         return next(part for part in self._parts.values() if part.actor is subtask)

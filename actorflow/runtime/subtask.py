@@ -303,11 +303,11 @@ class Subtask(Actor):
         if not self.chain.finish():
             self.meter.switch(Activity.IDLE)
             return
-        self._over = True
-        for sink in self.sinks:
-            sink.finish()
         self.chain.close()
         self.feed.close()
+        for sink in self.sinks:
+            sink.finish()
+        self._over = True  # not before: until here, a failure is one like any other
         self._broadcast(EndOfInput())
         self.meter.switch(Activity.IDLE)
         self._owner.subtask_finished(self)
