@@ -17,13 +17,13 @@ from typing import Any
 from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import Sink, Source, SourceSpec, TwoPhaseSink
-from actorflow.errors import describe
+from actorflow.errors import ErrorInfo, describe
 from actorflow.ids import Address, JobId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.job import Begin, JobMachine, JobOver
 from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, SubmitJob
 from actorflow.protocol.job_run import AbortLeft, CommitLeft, JobDescription, Timeouts
-from actorflow.protocol.machine import ChildEnded
+from actorflow.protocol.machine import ChildEnded, Ending, Failed
 from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
 from actorflow.protocol.slots import JobEnded, SlotPool
 from actorflow.protocol.splits import ListSplits
@@ -118,6 +118,7 @@ class Dispatcher(Actor):
         super().__init__()
         self._resource_manager = resource_manager
         self._jobs: dict[JobId, JobStatus] = {}
+        self._clients: dict[JobId, Address] = {}
 
     def on_receive(self, message: Any) -> None:
         """Handle a request of a client, or the end of a job."""
@@ -128,10 +129,9 @@ class Dispatcher(Actor):
                 if job in self._jobs and not self._jobs[job].final:
                     self.ctx.system.resolve(f"{self.ctx.path}/{job}").tell_control(message)
             case JobOver(job=job, status=status):
-                self._jobs[job] = status
-                self._resource_manager.tell_control(JobEnded(job))
-            case ChildEnded():
-                pass  # the job's end was reported before
+                self._over(job, status)
+            case ChildEnded(name=name, ending=ending):
+                self._master_ended(JobId(name), ending)
             case _:
                 raise AssertionError(f"unknown message {message!r}")
 
@@ -139,16 +139,31 @@ class Dispatcher(Actor):
         if submission.job in self._jobs:
             return  # the same message again
         self._jobs[submission.job] = JobStatus.CREATED
+        self._clients[submission.job] = submission.client
         try:
             machine, work = self._job_machine(submission)
         except Exception as error:
-            self._jobs[submission.job] = JobStatus.FAILED
-            failed = JobStatusChanged(submission.job, JobStatus.FAILED, 0, describe(error))
-            self.ctx.system.resolve(submission.client).tell_control(failed)
+            self._fail(submission.job, describe(error))
             return
         me = self.ctx.ref
         master = self.ctx.spawn(MachineActor, machine, work=work, on_report=me.tell_control, name=submission.job)
+        self.ctx.watch(master)
         master.tell_control(Begin())
+
+    def _master_ended(self, job: JobId, ending: Ending) -> None:
+        """Fail the job of a JobMaster that could not go on, or its client would wait for ever."""
+        if isinstance(ending, Failed) and not self._jobs[job].final:
+            self._fail(job, ending.error)
+
+    def _fail(self, job: JobId, error: ErrorInfo) -> None:
+        failed = JobStatusChanged(job, JobStatus.FAILED, error=error)
+        self.ctx.system.resolve(self._clients[job]).tell_control(failed)
+        self._over(job, JobStatus.FAILED)
+
+    def _over(self, job: JobId, status: JobStatus) -> None:
+        self._jobs[job] = status
+        del self._clients[job]
+        self._resource_manager.tell_control(JobEnded(job))
 
     def _job_machine(self, submission: SubmitJob) -> tuple[JobMachine, JobWork]:
         graph: ExecutionGraph = loads_code(submission.plan)
