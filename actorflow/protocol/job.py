@@ -8,7 +8,8 @@
                                    └──► FAILED            any, cancelled ─► CANCELLING ─► CANCELLED
 
 A failure ends the whole run: every subtask is cancelled, every slot given back; the next run gets fresh processes and reads from the
-start. After the decision to commit there is no way back: a cancel comes too late.
+start. After the decision to commit there is no way back: a cancel comes too late. Splits are listed once, unless that fails: then the next
+run lists them again.
 
 Late rule: what is not of the current run is dropped (see `job_run`); so is everything after the end.
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId
+from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RunCommitted
 from actorflow.protocol.deployment import (
     AttemptState,
     SubtaskCancelled,
@@ -41,11 +43,8 @@ from actorflow.protocol.job_messages import (
     SlotReady,
 )
 from actorflow.protocol.job_run import (
-    AbortLeft,
-    CommitLeft,
     JobDescription,
     JobRun,
-    RunCommitted,
     RunDeployed,
     RunEnded,
     RunFailed,
@@ -139,6 +138,8 @@ class JobMachine:
         self._status = JobStatus.CREATED
         self._error: ErrorInfo | None = None
         self._splits = {vertex: SplitAssignment(vertex, count) for vertex, count in description.sources.items()}
+        self._unlisted = dict.fromkeys(self._splits)
+        """Sources whose splits are not known, and are not being listed."""
         self._run = self._new_run(0)
 
     def _new_run(self, number: int) -> JobRun:
@@ -159,8 +160,7 @@ class JobMachine:
         run = self._run
         match event:
             case Begin():
-                listing = [effect for splits in self._splits.values() for effect in splits.start()]
-                return [*listing, *self._begin_run(now)]
+                return self._begin_run(now) if self._status is JobStatus.CREATED else []
             case CancelJob():
                 return self._cancel(now)
             case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | DeploymentOpened():
@@ -174,7 +174,7 @@ class JobMachine:
             case ResultChunk():
                 return self._pass_on(event)
             case OutputCommitted():
-                return self._absorb(run.committed(event), now)
+                return self._absorb(run.output.committed(event), now)
             case WorkDone() | WorkFailed():
                 return self._absorb(self._work_news(event, now), now)
             case TimerFired(name=name):
@@ -188,6 +188,9 @@ class JobMachine:
         self._error = None
         self._run = run = self._new_run(self._run.number + 1)
         effects = self._become(JobStatus.WAITING_FOR_SLOTS)
+        for source in self._unlisted:
+            effects += self._splits[source].start()
+        self._unlisted = {}
         for splits in self._splits.values():
             effects += splits.handle(ResetSplits(), now)
         for subtask in self._description.graph.subtasks():
@@ -200,7 +203,7 @@ class JobMachine:
             case ListSplits(source=source):
                 return self._splits[source].handle(news, now)
             case CommitLeft() as work:
-                return self._run.committed_left(news, work)
+                return self._run.output.left_committed(news, work)
             case AbortLeft():
                 return []  # what could not be removed stays hidden
             case _:
@@ -215,12 +218,15 @@ class JobMachine:
                     result += self._become(JobStatus.RUNNING) if self._status is JobStatus.DEPLOYING else []
                 case Report(RunFinished()):
                     result += self._become(JobStatus.COMMITTING)
-                    result += self._absorb(self._run.commit(), now)
+                    result += self._absorb(self._run.output.commit(), now)
                 case Report(RunCommitted()):
                     result += self._end(JobStatus.FINISHED, None)
-                case Report(RunFailed(error=error, final=final)):
-                    result += self._end(JobStatus.FAILED, error) if final else self._fail(error, now)
-                case Report(SourceListingFailed(error=error)):
+                case Report(CommitFailed(error=error)):
+                    result += self._end(JobStatus.FAILED, error)
+                case Report(RunFailed(error=error)):
+                    result += self._fail(error, now)
+                case Report(SourceListingFailed(source=source, error=error)):
+                    self._unlisted[source] = None
                     result += self._fail(error, now)
                 case Report(RunEnded()):
                     result += self._run_ended(now)
@@ -233,7 +239,7 @@ class JobMachine:
         return result
 
     def _progressed(self) -> list[Effect]:
-        return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.records()))]
+        return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.workers.records))]
 
     def _pass_on(self, chunk: ResultChunk) -> list[Effect]:
         attempt = self._run.attempts.get(chunk.subtask)
@@ -283,7 +289,7 @@ class JobMachine:
 
     def _become(self, status: JobStatus) -> list[Effect]:
         self._status = status
-        changed = JobStatusChanged(self._job, status, self._run.number, self._error, *self._run.records())
+        changed = JobStatusChanged(self._job, status, self._run.number, self._error, *self._run.workers.records)
         return [Send(self._description.client, changed)]
 
     # --- looking at it ---------------------------------------------------------------------------------------------------------
@@ -296,7 +302,7 @@ class JobMachine:
             self._run.number,
             {str(subtask): attempt.state for subtask, attempt in self._run.attempts.items()},
             self._run.slots(),
-            *self._run.records(),
+            *self._run.workers.records,
             self._error,
         )
 

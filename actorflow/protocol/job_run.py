@@ -4,10 +4,10 @@
                         any of them, cancelled ─► ending ─► ended
 
 - All subtasks are built before one is started, so no batch meets a worker that does not know its channel.
-- What has been written becomes visible only when every subtask has finished, by the workers, or, for a worker that is lost meanwhile, by
-  the JobMaster itself: committing is idempotent.
+- What has been written becomes visible only when every subtask has finished (see `commit`).
+- A slot whose worker has ended is given back at once, the others when nothing of the run is left.
 
-What the run wants its job to know it reports: `RunDeployed`, `RunFinished`, `RunCommitted`, `RunFailed`, `RunEnded`.
+What the run wants its job to know it reports: `RunDeployed`, `RunFinished`, `RunCommitted`, `CommitFailed`, `RunFailed`, `RunEnded`.
 
 Late rule: what carries another run's number, or an allocation that this run does not hold, is dropped.
 """
@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from actorflow.errors import Domain, ErrorInfo, Retry
-from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId, split_address
+from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.commit import PreparedOutput
 from actorflow.protocol.deployment import (
     Attempt,
     AttemptEnded,
@@ -32,18 +33,16 @@ from actorflow.protocol.deployment import (
     SubtaskNews,
 )
 from actorflow.protocol.job_messages import (
-    CommitOutput,
     DeploymentOpened,
     DeploySubtask,
     LeaseSlot,
     OpenDeployment,
     OptionValue,
-    OutputCommitted,
     ProgressReported,
     SlotEnded,
     SlotReady,
 )
-from actorflow.protocol.machine import Effect, Report, Send, Start, TimerFired, WorkDone, WorkFailed, ensure
+from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
 from actorflow.protocol.placement import place
 from actorflow.protocol.slots import (
     Allocation,
@@ -55,6 +54,7 @@ from actorflow.protocol.slots import (
     SlotsReleased,
     SlotsRequested,
 )
+from actorflow.protocol.workers import Worker, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Timeouts:
     """How long things may take, in seconds.
 
     Attributes:
-        deploy_s: a subtask, to start.
+        deploy_s: a worker, to build its subtasks; then a subtask, to start.
         cancel_s: a subtask, to end, before its worker is killed.
     """
 
@@ -91,23 +91,7 @@ class Timeouts:
     cancel_s: float = 5.0
 
 
-# --- slow work, and what a run reports to its job ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class CommitLeft:
-    """Slow work: commit the prepared output of subtasks whose worker was lost after the decision to commit."""
-
-    run: int
-    allocation: Allocation
-    committables: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AbortLeft:
-    """Slow work: remove the prepared output of a run that failed or was cancelled."""
-
-    committables: tuple[bytes, ...]
+# --- what a run reports to its job ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,34 +105,15 @@ class RunFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class RunCommitted:
-    """All output is visible."""
-
-
-@dataclass(frozen=True, slots=True)
 class RunFailed:
-    """Something went wrong; `final` if it must not be tried again."""
+    """Something went wrong."""
 
     error: ErrorInfo
-    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
     """After a cancel: nothing of the run is left."""
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A lease, and the worker that holds it."""
-
-    lease: Lease
-    address: Address | None = None
-    endpoints: tuple[str, ...] = ()
-    opened: bool = False
-    committed: bool = False
-    records_in: int = 0
-    records_out: int = 0
 
 
 class JobRun:
@@ -161,6 +126,13 @@ class JobRun:
         resource_manager: where slots come from.
         timeouts: how long things may take.
         previous: where the subtasks ran before.
+
+    Attributes:
+        number: see above.
+        placed: where the subtasks run, or ran before while this run has not placed them.
+        attempts: one for each subtask, once all workers are ready.
+        workers: which have their leases.
+        output: what the subtasks have prepared.
     """
 
     def __init__(
@@ -176,14 +148,18 @@ class JobRun:
         self.number = number
         self.placed: Mapping[SubtaskId, Slot] = previous
         self.attempts: dict[SubtaskId, Attempt] = {}
+        self.workers = Workers()
+        self.output = PreparedOutput(number)
         self._description = description
         self._address = address
         self._resource_manager = resource_manager
         self._timeouts = timeouts
-        self._workers: dict[Allocation, _Worker] = {}
-        self._committables: dict[SubtaskId, bytes] = {}
         self._ending = False
-        self._committing = False
+        self._opening_timer = f"opening:{number}"
+        # Whom to wait for in each step, so that no event has to look at all attempts.
+        self._not_started: dict[SubtaskId, None] = {}
+        self._alive: dict[SubtaskId, None] = {}
+        self._by_timer: dict[str, Attempt] = {}
 
     # --- slots -----------------------------------------------------------------------------------------------------------------
 
@@ -206,85 +182,83 @@ class JobRun:
                 error = ErrorInfo("SlotLost", reason, domain=Domain.EXTERNAL, retry=Retry.BACKOFF)
                 return [effect for allocation in allocations for effect in self._slot_gone(allocation, error, now)]
             case SlotReady():
-                return self._slot_ready(news)
-            case SlotEnded(allocation=allocation, error=error):
-                return self._slot_gone(allocation, error, now)
+                return self._open(now) if self.workers.ready(news) and self.workers.all_ready and not self._ending else []
+            case SlotEnded():
+                return self._slot_ended(news, now)
             case DeploymentOpened():
                 return self._opened(news, now)
 
     def _granted(self, number: int, leases: tuple[Lease, ...]) -> list[Effect]:
         if number != self.number or self._ending:
-            stale = tuple(lease.allocation for lease in leases if lease.allocation not in self._workers)
-            return [Send(self._resource_manager, SlotsReleased(self._description.job, stale))] if stale else []
-        if self._workers:
+            return self._release(tuple(lease.allocation for lease in leases if lease.allocation not in self.workers))
+        if self.workers:
             return []  # the answer was doubled
-        self._workers = {lease.allocation: _Worker(lease) for lease in leases}
+        self.workers.leased(leases)
         job = self._description.job
         return [
             Send(lease.slot.task_manager, LeaseSlot(lease.allocation, lease.slot.index, job, self._address)) for lease in leases
         ]
 
-    def _slot_ready(self, ready: SlotReady) -> list[Effect]:
-        worker = self._workers.get(ready.allocation)
-        if worker is None or worker.address is not None or self._ending:
+    def _slot_ended(self, ended: SlotEnded, now: float) -> list[Effect]:
+        """Give the slot of a worker that is gone back at once: the ResourceManager does not hear of it otherwise."""
+        if ended.allocation not in self.workers:
             return []
-        worker.address, worker.endpoints = ready.worker, ready.endpoints
-        return self._open() if all(other.address is not None for other in self._workers.values()) else []
+        return [*self._release((ended.allocation,)), *self._slot_gone(ended.allocation, ended.error, now)]
 
     def _slot_gone(self, allocation: Allocation, error: ErrorInfo, now: float) -> list[Effect]:
-        worker = self._workers.pop(allocation, None)
+        worker = self.workers.gone(allocation)
         if worker is None:
             return []
-        if self._committing:
-            return self._commit_for(allocation, worker)
+        if self.output.committing:
+            return self.output.worker_lost(allocation)
         effects: list[Effect] = [] if self._ending else [Report(RunFailed(error))]
-        for attempt in self.attempts.values():
-            if attempt.allocation == allocation:
-                effects += self._absorb(attempt.handle(SlotGone(error), now))
+        for subtask in worker.subtasks:
+            effects += self._absorb(self.attempts[subtask].handle(SlotGone(error), now))
         return effects
+
+    def _release(self, allocations: tuple[Allocation, ...]) -> list[Effect]:
+        return [Send(self._resource_manager, SlotsReleased(self._description.job, allocations))] if allocations else []
 
     # --- deployment ------------------------------------------------------------------------------------------------------------
 
-    def _open(self) -> list[Effect]:
+    def _open(self, now: float) -> list[Effect]:
         """Place the subtasks, and have every worker build its own."""
-        leases = place(self._description.graph, [worker.lease for worker in self._workers.values()], previous=self.placed)
+        leases = place(self._description.graph, [worker.lease for worker in self.workers], previous=self.placed)
         self.placed = {subtask: lease.slot for subtask, lease in leases.items()}
-        nodes = tuple(self._node(lease.allocation) for lease in leases.values())
-        endpoints = {self._node(allocation): worker.endpoints for allocation, worker in self._workers.items()}
-        effects: list[Effect] = []
-        for allocation, worker in self._workers.items():
-            mine = tuple(subtask for subtask, lease in leases.items() if lease.allocation == allocation)
-            assert worker.address is not None, "a deployment is opened when all workers are ready"
-            for subtask in mine:
-                self.attempts[subtask] = self._attempt(subtask, worker.address, worker.lease)
-            effects.append(Send(worker.address, self._opening(allocation, mine, nodes, endpoints)))
+        subtasks: dict[Allocation, list[SubtaskId]] = {}
+        for subtask, lease in leases.items():
+            subtasks.setdefault(lease.allocation, []).append(subtask)
+            self.attempts[subtask] = self._attempt(subtask, lease)
+        self._not_started = dict.fromkeys(self.attempts)
+        self._alive = dict.fromkeys(self.attempts)
+        self._by_timer = {attempt.timer: attempt for attempt in self.attempts.values()}
+        nodes = tuple(self.workers[lease.allocation].node for lease in leases.values())
+        endpoints = {worker.node: worker.endpoints for worker in self.workers}
+        effects: list[Effect] = [SetTimer(self._opening_timer, now + self._timeouts.deploy_s)]
+        for worker in self.workers:
+            worker.subtasks = tuple(subtasks[worker.lease.allocation])
+            effects.append(Send(worker.reachable, self._opening(worker, nodes, endpoints)))
         return effects
 
-    def _opening(
-        self,
-        allocation: Allocation,
-        mine: tuple[SubtaskId, ...],
-        nodes: tuple[NodeId, ...],
-        endpoints: dict[NodeId, tuple[str, ...]],
-    ) -> OpenDeployment:
+    def _opening(self, worker: Worker, nodes: tuple[NodeId, ...], endpoints: dict[NodeId, tuple[str, ...]]) -> OpenDeployment:
         description = self._description
         return OpenDeployment(
             description.job,
             self.number,
-            allocation,
+            worker.lease.allocation,
             self._address,
             description.plan,
             dict(description.options),
-            mine,
+            worker.subtasks,
             nodes,
             endpoints,
         )
 
-    def _attempt(self, subtask: SubtaskId, worker: Address, lease: Lease) -> Attempt:
+    def _attempt(self, subtask: SubtaskId, lease: Lease) -> Attempt:
         return Attempt(
             subtask,
             self.number,
-            worker,
+            self.workers[lease.allocation].reachable,
             lease.slot.task_manager,
             lease.allocation,
             DeploySubtask(subtask, self.number),
@@ -292,19 +266,28 @@ class JobRun:
             cancel_timeout_s=self._timeouts.cancel_s,
         )
 
-    def _node(self, allocation: Allocation) -> NodeId:
-        address = self._workers[allocation].address
-        assert address is not None, "the worker has reported"
-        return split_address(address)[0]
-
     def _opened(self, opened: DeploymentOpened, now: float) -> list[Effect]:
-        worker = self._workers.get(opened.allocation)
-        if worker is None or opened.attempt != self.number or worker.opened or self._ending:
+        if opened.attempt != self.number or self._ending or not self.workers.opened(opened.allocation):
             return []
-        worker.opened = True
-        if not all(other.opened for other in self._workers.values()):
+        if not self.workers.all_opened:
             return []
-        return [effect for attempt in self.attempts.values() for effect in self._absorb(attempt.handle(Deploy(), now))]
+        effects: list[Effect] = [CancelTimer(self._opening_timer)]
+        for attempt in self.attempts.values():
+            effects += attempt.handle(Deploy(), now)
+        return effects
+
+    def _not_opened_in_time(self) -> list[Effect]:
+        if self._ending:
+            return []
+        worker = self.workers.first_not_opened().reachable
+        error = ErrorInfo(
+            "DeploymentTimeout",
+            f"{worker} did not build its subtasks within {self._timeouts.deploy_s:g} s",
+            hint="look at the log of that slot worker",
+            domain=Domain.EXTERNAL,
+            retry=Retry.BACKOFF,
+        )
+        return [Report(RunFailed(error))]
 
     # --- running ---------------------------------------------------------------------------------------------------------------
 
@@ -313,133 +296,79 @@ class JobRun:
         attempt = self.attempts.get(news.subtask)
         if attempt is None or news.attempt != self.number:
             return []
-        if isinstance(news, SubtaskFinished) and news.committables and not attempt.state.final:
-            self._committables[news.subtask] = news.committables
+        if isinstance(news, SubtaskFinished):
+            self.output.prepared(news, attempt.worker, attempt.allocation)
         return self._absorb(attempt.handle(news, now))
 
     def timer(self, name: str, now: float) -> list[Effect]:
-        """Take a timer of one of the attempts."""
-        for attempt in self.attempts.values():
-            if attempt.timer == name:
-                return self._absorb(attempt.handle(TimerFired(name), now))
-        return []
+        """Take a timer of the run or of one of its attempts."""
+        if name == self._opening_timer:
+            return self._not_opened_in_time()
+        attempt = self._by_timer.get(name)
+        return self._absorb(attempt.handle(TimerFired(name), now)) if attempt else []
 
     def progress(self, news: ProgressReported) -> bool:
         """Take a worker's counters; return whether they are of this run."""
-        worker = self._workers.get(news.allocation)
-        if worker is None or news.attempt != self.number:
-            return False
-        worker.records_in, worker.records_out = news.records_in, news.records_out
-        return True
-
-    def records(self) -> tuple[int, int]:
-        """Return the records that were read by sources and written by sinks."""
-        workers = self._workers.values()
-        return sum(worker.records_in for worker in workers), sum(worker.records_out for worker in workers)
+        return news.attempt == self.number and self.workers.progress(news)
 
     def _absorb(self, effects: list[Effect]) -> list[Effect]:
         """Turn what an attempt reports into what the run reports; pass on the rest of its effects."""
         result: list[Effect] = []
         for effect in effects:
             match effect:
-                case Report(AttemptRunning()):
-                    started = {AttemptState.RUNNING, AttemptState.FINISHED}
-                    if all(attempt.state in started for attempt in self.attempts.values()):
-                        result.append(Report(RunDeployed()))
-                case Report(AttemptEnded(error=error)):
-                    result += self._attempt_ended(error)
+                case Report(AttemptRunning(subtask=subtask)):
+                    result += self._attempt_started(subtask)
+                case Report(AttemptEnded(subtask=subtask, error=error)):
+                    result += self._attempt_ended(subtask, error)
                 case _:
                     result.append(effect)
         return result
 
-    def _attempt_ended(self, error: ErrorInfo | None) -> list[Effect]:
+    def _attempt_started(self, subtask: SubtaskId) -> list[Effect]:
+        if subtask not in self._not_started:
+            return []
+        del self._not_started[subtask]
+        return [] if self._not_started or self._ending else [Report(RunDeployed())]
+
+    def _attempt_ended(self, subtask: SubtaskId, error: ErrorInfo | None) -> list[Effect]:
+        del self._alive[subtask]
         if self._ending:
-            return self._ended_when_all_are()
+            return [] if self._alive else [Report(RunEnded())]
         if error is not None:
             return [Report(RunFailed(error))]
-        if all(attempt.state is AttemptState.FINISHED for attempt in self.attempts.values()):
-            return [Report(RunFinished())]
-        return []
-
-    # --- committing ------------------------------------------------------------------------------------------------------------
-
-    def commit(self) -> list[Effect]:
-        """Make the output of all subtasks visible."""
-        self._committing = True
-        writers = {self.attempts[subtask].allocation: None for subtask in self._committables}
-        effects: list[Effect] = []
-        for allocation, worker in self._workers.items():
-            worker.committed = allocation not in writers
-            if not worker.committed and worker.address is not None:
-                effects.append(Send(worker.address, CommitOutput(self.number)))
-        return effects + self._committed_when_all_are()
-
-    def committed(self, committed: OutputCommitted) -> list[Effect]:
-        """Take a worker's word that its output is visible."""
-        worker = self._workers.get(committed.allocation)
-        if worker is None or committed.attempt != self.number or worker.committed or not self._committing:
-            return []
-        if committed.error is not None:
-            return [Report(RunFailed(committed.error, final=True))]
-        worker.committed = True
-        return self._committed_when_all_are()
-
-    def _commit_for(self, allocation: Allocation, worker: _Worker) -> list[Effect]:
-        """Commit for a worker that was lost after the decision."""
-        if worker.committed:
-            return []
-        self._workers[allocation] = worker  # stays until its output is committed
-        left = tuple(payload for subtask, payload in self._committables.items() if self.attempts[subtask].allocation == allocation)
-        return [Start(CommitLeft(self.number, allocation, left))]
-
-    def committed_left(self, news: WorkDone | WorkFailed, work: CommitLeft) -> list[Effect]:
-        """Take the end of the slow work that commits for a lost worker."""
-        worker = self._workers.get(work.allocation)
-        if worker is None or work.run != self.number:
-            return []
-        if isinstance(news, WorkFailed):
-            return [Report(RunFailed(news.error, final=True))]
-        worker.committed = True
-        return self._committed_when_all_are()
-
-    def _committed_when_all_are(self) -> list[Effect]:
-        return [Report(RunCommitted())] if all(worker.committed for worker in self._workers.values()) else []
+        started = self._attempt_started(subtask)  # the news of its start may have been overtaken
+        return started if self._alive else [*started, Report(RunFinished())]
 
     # --- ending ----------------------------------------------------------------------------------------------------------------
 
     def cancel(self, now: float) -> list[Effect]:
         """End every subtask; `RunEnded` is reported when that is done."""
         self._ending = True
-        effects: list[Effect] = []
+        effects: list[Effect] = [CancelTimer(self._opening_timer)]
+        if not self._alive:
+            return [*effects, Report(RunEnded())]
         for attempt in self.attempts.values():
-            effects += [effect for effect in attempt.handle(Cancel(), now) if not isinstance(effect, Report)]
-        return effects + self._ended_when_all_are()
-
-    def _ended_when_all_are(self) -> list[Effect]:
-        return [Report(RunEnded())] if all(attempt.state.final for attempt in self.attempts.values()) else []
+            effects += self._absorb(attempt.handle(Cancel(), now))
+        return effects
 
     def give_back(self) -> list[Effect]:
         """Release the slots, and remove what was prepared and not committed."""
-        effects: list[Effect] = []
-        if self._workers:
-            effects.append(Send(self._resource_manager, SlotsReleased(self._description.job, tuple(self._workers))))
-        if self._committables and not self._committing:
-            effects.append(Start(AbortLeft(tuple(self._committables.values()))))
-        self._workers = {}
-        self.attempts = {}
-        return effects
+        self.attempts, self._by_timer = {}, {}
+        return [*self._release(self.workers.clear()), *self.output.abort()]
 
     def slots(self) -> tuple[str, ...]:
         """Return the slots it holds, as text."""
-        return tuple(str(worker.lease.slot) for worker in self._workers.values())
+        return tuple(str(worker.lease.slot) for worker in self.workers)
 
     def check(self) -> None:
-        """State what must hold between workers and attempts."""
-        for attempt in self.attempts.values():
+        """State what must hold between workers, attempts and output."""
+        self.workers.check()
+        self.output.check()
+        for subtask, attempt in self.attempts.items():
             attempt.check()
-            ensure(attempt.attempt == self.number, f"run {self.number} has attempt {attempt.attempt} of {attempt.subtask}")
-            if not attempt.state.final and not self._ending:
-                ensure(attempt.allocation in self._workers, f"{attempt.subtask} runs in a slot that the run does not hold")
-        if self._committing:
-            finished = all(attempt.state is AttemptState.FINISHED for attempt in self.attempts.values())
-            ensure(finished, "the run commits before all subtasks have finished")
+            state = attempt.state
+            ensure(attempt.attempt == self.number, f"run {self.number} has attempt {attempt.attempt} of {subtask}")
+            ensure((subtask in self._alive) == (not state.final), f"{subtask} is {state.value}, and the run believes otherwise")
+            ensure(state.final or attempt.allocation in self.workers, f"{subtask} runs in a slot that the run does not hold")
+            finished = state is AttemptState.FINISHED
+            ensure(finished or not self.output.committing, f"the run commits, and {subtask} is {state.value}")

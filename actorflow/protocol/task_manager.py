@@ -7,7 +7,8 @@
 A TaskManager never runs user code, so nothing a user function does can keep it from seeing its workers die. Each lease gets a fresh
 process: what a job leaves behind in one (memory, threads, patched modules) ends with it.
 
-Late rule: a lease of an allocation that was freed already, or is held already, is dropped; so is everything of an unknown allocation.
+Late rule: a lease of an allocation that is over (freed, perhaps before it came, or its process has ended) or is held already is dropped;
+so is everything of an unknown allocation, and a worker's word that it is up after it was killed.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from actorflow.protocol.machine import (
 )
 from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, SlotsOffered
 
-FREED_MAX = 1_000
-"""How many freed allocations are remembered, so that a late lease of theirs starts nothing."""
+OVER_MAX = 1_000
+"""How many allocations that are over are remembered, so that a late lease of theirs starts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class TaskManagerMachine:
         self._incarnation = incarnation
         self._start_timeout_s = start_timeout_s
         self._held: dict[Allocation, _Held] = {}
-        self._freed: dict[Allocation, None] = {}
+        self._over: dict[Allocation, None] = {}
 
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event; see the diagram above."""
@@ -120,7 +121,7 @@ class TaskManagerMachine:
 
     def _lease(self, lease: LeaseSlot, now: float) -> list[Effect]:
         allocation = lease.allocation
-        if allocation in self._freed or allocation in self._held:
+        if allocation in self._over or allocation in self._held:
             return []
         if not 0 <= lease.index < self._slots:
             error = ErrorInfo("SlotLost", f"{self._address} has no slot {lease.index}", retry=Retry.NEVER)
@@ -133,19 +134,22 @@ class TaskManagerMachine:
 
     def _started(self, started: WorkerStarted) -> list[Effect]:
         held = self._held.get(started.allocation)
-        if held is None or held.ready:
+        if held is None or held.ready or held.reason:
             return []
         held.ready = True
         ready = SlotReady(started.allocation, started.worker, started.endpoints)
         return [CancelTimer(started.allocation), Send(held.lease.job_master, ready)]
 
     def _free(self, allocation: Allocation) -> list[Effect]:
-        self._freed[allocation] = None
-        if len(self._freed) > FREED_MAX:
-            del self._freed[next(iter(self._freed))]
+        self._remember(allocation)
         if self._held.pop(allocation, None) is None:
             return []
         return [CancelTimer(allocation), StopChild(allocation)]
+
+    def _remember(self, allocation: Allocation) -> None:
+        self._over[allocation] = None
+        if len(self._over) > OVER_MAX:
+            del self._over[next(iter(self._over))]
 
     def _kill(self, allocation: Allocation, reason: str) -> list[Effect]:
         held = self._held.get(allocation)
@@ -158,6 +162,7 @@ class TaskManagerMachine:
         held = self._held.pop(allocation, None)
         if held is None:
             return []
+        self._remember(allocation)
         return [CancelTimer(allocation), Send(held.lease.job_master, SlotEnded(allocation, self._why(held, ending)))]
 
     def _why(self, held: _Held, ending: Ending) -> ErrorInfo:
@@ -180,9 +185,9 @@ class TaskManagerMachine:
         return TaskManagerState(self._address, self._slots, leases)
 
     def check(self) -> None:
-        """State that no freed allocation is held, and that slots exist."""
+        """State that nothing is held that is over, and that slots exist."""
         for allocation, held in self._held.items():
-            ensure(allocation not in self._freed, f"allocation {allocation} is freed and held")
+            ensure(allocation not in self._over, f"allocation {allocation} is over and held")
             ensure(
                 0 <= held.lease.index < self._slots,
                 f"allocation {allocation} is of slot {held.lease.index}, there are {self._slots}",

@@ -20,9 +20,10 @@ from actorflow.connectors.contracts import Sink, Source, SourceSpec, TwoPhaseSin
 from actorflow.errors import ErrorInfo, describe
 from actorflow.ids import Address, JobId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.job import Begin, JobMachine, JobOver
 from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, SubmitJob
-from actorflow.protocol.job_run import AbortLeft, CommitLeft, JobDescription, Timeouts
+from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.machine import ChildEnded, Ending, Failed
 from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
 from actorflow.protocol.slots import JobEnded, SlotPool
