@@ -251,10 +251,10 @@ def _ratio(figure: float, base: float, *, smaller_is_better: bool) -> float:
 
 
 def _human(figure: float) -> str:
-    for limit, divisor, suffix in ((1e9, 1e9, " G"), (1e6, 1e6, " M"), (1e4, 1e3, " k")):
+    for limit, suffix in ((1e9, " G"), (1e6, " M")):
         if abs(figure) >= limit:
-            return f"{figure / divisor:.2f}{suffix}"
-    return f"{figure:.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"
+            return f"{figure / limit:.2f}{suffix}"
+    return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"
 
 
 def _print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
