@@ -16,13 +16,14 @@ from actorflow.connectors.contracts import Pause, SinkSpec, SourceSpec
 from actorflow.ids import Address, ChannelId, JobId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import OutputPort
+from actorflow.operators.failures import user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import Role
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.protocol.flush import BufferSizing, FlushRules
 from actorflow.protocol.job_messages import ResultChunk
 from actorflow.runtime.context import AsyncThread, OperatorContext, SinkContext
-from actorflow.runtime.exchange import ChosenExchange, Exchange, make_exchange
+from actorflow.runtime.exchange import Exchange, make_exchange
 from actorflow.runtime.feeds import GateFeed, SourceFeed
 from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
@@ -220,8 +221,7 @@ class Assembly:
             if edge.source == part.id.vertex:
                 exchange = self._exchange(part, edge)
                 exchanges.append(exchange)
-                router = exchange if isinstance(exchange, ChosenExchange) else None
-                ports.append(OutputPort(edge.operator - has_source, edge.tag, exchange, router))
+                ports.append(OutputPort(edge.operator - has_source, edge.tag, exchange))
         sinks: list[SinkOutput] = []
         last = part.vertex.operators[-1]
         if isinstance(last.spec, SinkSpec):
@@ -246,8 +246,20 @@ class Assembly:
         target = self._graph.vertex(edge.target)
         rules = FlushRules(self._config[options.BATCH_RECORDS_MAX], self._config[options.BUFFER_TIMEOUT])
         return make_exchange(
-            edge.partitioner, lanes, self._site.system.clock, rules, max_parallelism=target.max_parallelism, first=part.id.index
+            edge.partitioner,
+            lanes,
+            self._site.system.clock,
+            rules,
+            max_parallelism=target.max_parallelism,
+            first=part.id.index,
+            failure=self._key_failure(part, target),
         )
+
+    @staticmethod
+    def _key_failure(part: Part, target: Vertex) -> Callable[[BaseException, object], Exception]:
+        """Return how a key function that raises is reported: it belongs to the operator that it leads to."""
+        operator, subtask = target.operators[0].name, str(part.id)
+        return lambda error, record: user_failure(error, operator=f"the key of '{operator}'", subtask=subtask, record=record)
 
     def _link(self, channel: Channel, producer: Part) -> Link:
         if channel.consumer in self._parts:

@@ -9,7 +9,7 @@ sends one buffer. Events need no credit, and keep their place in the queue.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from actorflow.ids import ChannelId
@@ -70,7 +70,6 @@ class Lane:
     Attributes:
         records: the open buffer.
         timestamps: event times of the open buffer; empty when the pipeline has none.
-        settled: length of the open buffer when it was last looked at.
     """
 
     __slots__ = (
@@ -82,7 +81,6 @@ class Lane:
         "channel",
         "records",
         "records_sent",
-        "settled",
         "timestamps",
     )
 
@@ -91,7 +89,6 @@ class Lane:
         self.batch_records_max = batch_records_max
         self.records: list[Any] = []
         self.timestamps: list[int] = []
-        self.settled = 0
         self.records_sent = 0
         self.bytes_sent = 0
         self._link = link
@@ -130,29 +127,19 @@ class Lane:
             self.seal()
             self._queue.append(batch)
             return
-        if batch.timestamps is None:
+        self.extend(batch.records, batch.timestamps)
+
+    def extend(self, records: Iterable[Any], timestamps: Iterable[int] | None) -> None:
+        """Add records to the open buffer. A buffer holds records with timestamps or without, never both."""
+        if timestamps is None:
             if self.timestamps:
                 self.seal()
-        elif len(self.timestamps) != len(self.records):
+            self.records.extend(records)
+            return
+        if len(self.timestamps) != len(self.records):
             self.seal()
-        self.records.extend(batch.records)
-        if batch.timestamps is not None:
-            self.timestamps.extend(batch.timestamps)
-
-    def settle(self) -> int:
-        """Look at the open buffer after something was added; return how many records it holds."""
-        if self.timestamps and len(self.records) != len(self.timestamps):
-            self._separate()
-        self.settled = len(self.records)
-        return self.settled
-
-    def _separate(self) -> None:
-        """Keep records with and without timestamps in buffers of their own: the first `settled` records are of the other sort."""
-        records, timestamps, first = self.records, self.timestamps, self.settled
-        self.records, self.timestamps = records[:first], timestamps[:first] if len(timestamps) == first else []
-        rest_timestamps = [] if self.timestamps else timestamps
-        self.seal()
-        self.records, self.timestamps = records[first:], rest_timestamps
+        self.records.extend(records)
+        self.timestamps.extend(timestamps)
 
     def seal(self) -> None:
         """Close the open buffer and queue it, if there is anything in it. An overlong one is cut into full buffers."""
@@ -164,7 +151,6 @@ class Lane:
             self._queue.append(ObjectBatch(records[start:stop], timestamps[start:stop] if timestamps else None))
         self.records = []
         self.timestamps = []
-        self.settled = 0
 
     def event(self, event: ChannelEvent) -> None:
         """Send an event behind everything that was added before."""
