@@ -13,6 +13,7 @@ import importlib
 import os
 import pickle
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -26,12 +27,13 @@ from actorflow.cluster.fork_server import RECEIVE_BYTES, Exited, Kill, Spawn, Sp
 from actorflow.cluster.process import die_with_parent, thread_count
 
 
-def serve(control_fd: int, preload: Sequence[str]) -> None:
+def serve(control_fd: int, preload: Sequence[str], directory: str | None) -> None:
     """Run the fork server until its parent goes. The main function of the server process.
 
     Args:
         control_fd: this process's end of the control socket.
         preload: modules to import first.
+        directory: to be removed at the end, when the workers are gone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for module in preload:
@@ -40,6 +42,8 @@ def serve(control_fd: int, preload: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()  # or else the first collection in a worker would touch, and so copy, every page it shares with the server
     _Server(socket.socket(fileno=control_fd), os.getppid()).run()
+    if directory is not None:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ RECEIVE_BYTES = 2 * _REQUEST_BYTES_MAX
 
 _LAUNCH = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from actorflow.cluster.fork_loop import serve; serve(int(sys.argv[1]), json.loads(sys.argv[3]))"
+    "from actorflow.cluster.fork_loop import serve; serve(int(sys.argv[1]), json.loads(sys.argv[3]), json.loads(sys.argv[4]))"
 )
 
 
@@ -123,17 +123,19 @@ class ForkServer:
         self._ended = ""
 
     @classmethod
-    def start(cls, preload: Sequence[str] = WORKER_MODULES) -> Self:
+    def start(cls, preload: Sequence[str] = WORKER_MODULES, *, directory: Path | None = None) -> Self:
         """Start the server process and return without waiting for it; workers asked for meanwhile start when it is warm.
 
         Args:
             preload: modules to import before the first fork. They must not start threads. One that cannot be imported is left
                 out: the worker that needs it shows the error.
+            directory: removed by the server when it ends, for it outlives its parent: sockets do not stay behind a parent that was killed.
         """
+        removed = None if directory is None else str(directory.absolute())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-                [sys.executable, "-c", _LAUNCH, str(theirs.fileno()), json.dumps(_search_path()), json.dumps(list(preload))],
+                [sys.executable, "-c", _LAUNCH, str(theirs.fileno()), *map(json.dumps, (_search_path(), list(preload), removed))],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 process_group=0,

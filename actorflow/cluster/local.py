@@ -19,6 +19,7 @@ from actorflow.api.pipeline import Pipeline
 from actorflow.api.stream import Stream
 from actorflow.api.submission import Submission, prepare
 from actorflow.clock import SystemClock
+from actorflow.cluster.interrupt import Interruptible
 from actorflow.cluster.job import Job, JobClient, JobNews, JobResult
 from actorflow.cluster.progress import follow
 from actorflow.config import Config, layered, load, options
@@ -43,6 +44,13 @@ Slots = int | Literal["inline"] | None
 """How many slots, or `inline`: everything in the calling thread. None: as the options say, else what the job needs."""
 
 
+_INLINE_SLOTS = 1024
+"""Slots of an inline TaskManager: they are no processes, and cost nothing."""
+
+_INTERRUPTED_S = 2.0
+"""How long an interrupted job may take to remove what its sinks have begun; then its processes are killed."""
+
+
 class LocalCluster:
     """A cluster in this process.
 
@@ -59,7 +67,7 @@ class LocalCluster:
         given = config if isinstance(config, Config) else Config.of(config or {}, "config")
         self.config = layered(load(), given)
         self.inline = slots == "inline"
-        self.slots = _cores() if self.inline else _slots(slots, self.config)
+        self.slots = _slots(slots, self.config)
         self._closed = False
         self._node: Node | None = None
         self._processes: SlotProcesses | None = None
@@ -72,9 +80,10 @@ class LocalCluster:
             self._start_node()
         self._planes: dict[JobId, LoopbackPlane] = {}
         resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config)
+        offered = _INLINE_SLOTS if self.inline else self.slots
         for number in range(1, task_managers + 1):
             name = f"task-manager-{number}"
-            spawn_task_manager(self.system, resource_manager.address, self._launch, name=name, slots=self.slots, config=self.config)
+            spawn_task_manager(self.system, resource_manager.address, self._launch, name=name, slots=offered, config=self.config)
         if not self.inline:
             self.system.start()
 
@@ -85,8 +94,8 @@ class LocalCluster:
         from actorflow.cluster.node import Node
         from actorflow.cluster.slot_process import SlotProcesses
 
-        server = ForkServer.start()
         self._directory = Path(tempfile.mkdtemp(prefix="actorflow-"))
+        server = ForkServer.start(directory=self._directory)
         node = self._node = Node(NodeId(f"local-{unique_suffix()}"), self.config, self._directory)
         self.system = node.system
         arguments = {
@@ -118,7 +127,7 @@ class LocalCluster:
         """
         graph = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
         config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"))
-        return self._submit(plan(graph, config, parallelism or config[options.PARALLELISM_DEFAULT] or self.slots), config)
+        return self._submit(plan(graph, config, _parallelism(parallelism, config, self.slots)), config)
 
     def _submit(self, submission: Submission, config: Config) -> Job:
         name = submission.graph.name
@@ -145,7 +154,8 @@ class LocalCluster:
     def _drive(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
         now = self.system.clock.now
         deadline = None if timeout_s is None else now() + timeout_s
-        self.system.run_until(lambda: condition() or (deadline is not None and now() >= deadline))
+        with Interruptible() as keyboard:
+            self.system.run_until(lambda: condition() or keyboard.interrupted or (deadline is not None and now() >= deadline))
 
     # --- the end -------------------------------------------------------------------------------------------------------------------
 
@@ -224,8 +234,7 @@ def _run_graph(
 ) -> JobResult:
     given = Config.of(config or {}, "config")
     effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given)
-    fallback = _cores() if slots is None or slots == "inline" else slots
-    submission = plan(graph, effective, parallelism or effective[options.PARALLELISM_DEFAULT] or fallback)
+    submission = plan(graph, effective, _parallelism(parallelism, effective, _slots(slots, effective)))
     if slots is None:
         wanted = effective[options.SLOTS]
         slots = wanted or submission.execution.slots_needed()
@@ -235,10 +244,18 @@ def _run_graph(
             return follow(job, progress)
         except KeyboardInterrupt:
             job.cancel()
+            job.wait_until(lambda: job.status().final, _INTERRUPTED_S)
             raise
 
 
+def _parallelism(asked: int | None, config: Config, slots: int) -> int:
+    """Return the parallelism of what does not say its own; 0 is not taken for nothing asked, but refused with the plan."""
+    return asked if asked is not None else config[options.PARALLELISM_DEFAULT] or slots
+
+
 def _slots(slots: Slots, config: Config) -> int:
+    if not (slots is None or slots == "inline" or isinstance(slots, int)):
+        raise ConfigError(f"slots cannot be {slots!r}", hint="it is a number, or 'inline'")
     number = slots if isinstance(slots, int) else config[options.SLOTS] or _cores()
     if number < 1:
         raise ConfigError(f"a TaskManager needs at least one slot, not {number}")
