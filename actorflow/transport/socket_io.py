@@ -58,8 +58,10 @@ class SocketIo:
         self._readiness = Readiness()
         self._readiness.watch(socket.fileno(), self._receive)
         self._readiness.watch(socket.monitor_fileno(), self._note_disconnections)
+        self._note_disconnections()  # a descriptor signals only after its socket was found empty once
         if socket.gate is not None:
             self._readiness.watch(socket.gate.fileno(), socket.gate.answer)
+            socket.gate.answer()
 
     def poll(self, timeout_s: float | None) -> None:
         """See `Io.poll`."""
