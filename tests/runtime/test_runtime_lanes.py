@@ -1,0 +1,157 @@
+"""Lanes: buffers, credit and order."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actorflow.ids import ChannelId
+from actorflow.runtime.lanes import Lane
+from actorflow.wire.batch import EndOfInput, ObjectBatch, Watermark
+
+
+class RecordingLink:
+    """Remembers what was sent, and the backlog that was told with it."""
+
+    def __init__(self):
+        self.sent = []
+        self.backlogs = []
+
+    def send(self, element, backlog):
+        self.sent.append(element)
+        self.backlogs.append(backlog)
+        return 0
+
+    def records(self):
+        return [record for element in self.sent if isinstance(element, ObjectBatch) for record in element.records]
+
+
+def make_lane(size=4, waiting_max=3):
+    link = RecordingLink()
+    return Lane(ChannelId(0), link, batch_records_max=size, waiting_max=waiting_max, overdraft_max=5), link
+
+
+def test_nothing_is_sent_without_credit():
+    lane, link = make_lane()
+    lane.add(ObjectBatch([1, 2, 3, 4]))
+    lane.drain()
+
+    assert link.sent == []
+
+
+def test_one_credit_sends_one_buffer_and_tells_the_backlog_behind_it():
+    lane, link = make_lane()
+    for first in (0, 4, 8):
+        lane.add(ObjectBatch([first, first + 1, first + 2, first + 3]))
+    lane.granted(1, 4)
+
+    assert (link.records(), link.backlogs) == ([0, 1, 2, 3], [2])
+
+
+def test_small_batches_are_collected_into_one_buffer():
+    lane, link = make_lane(size=100)
+    for record in range(10):
+        lane.add(ObjectBatch([record]))
+    lane.seal()
+    lane.granted(5, 100)
+
+    assert [len(batch) for batch in link.sent] == [10]
+
+
+def test_a_burst_is_cut_into_full_buffers():
+    lane, link = make_lane(size=4)
+    lane.extend(range(11), None)
+    lane.seal()
+    lane.granted(10, 4)
+
+    assert [batch.records for batch in link.sent] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+
+
+def test_an_event_needs_no_credit_but_keeps_its_place():
+    lane, link = make_lane()
+    lane.event(Watermark(1))
+    lane.drain()
+    lane.add(ObjectBatch([1]))
+    lane.event(EndOfInput())
+    lane.drain()
+    before_credit = list(link.sent)
+    lane.granted(1, 4)
+
+    assert before_credit == [Watermark(1)]
+    assert (link.records(), link.sent[-1]) == ([1], EndOfInput())
+
+
+def test_it_is_exhausted_once_too_many_buffers_wait_for_credit():
+    lane, _ = make_lane(waiting_max=2)
+    states = []
+    for _ in range(2):
+        lane.add(ObjectBatch([1, 2, 3, 4]))
+        lane.drain()
+        states.append(lane.exhausted)
+    lane.granted(1, 4)
+
+    assert (states, lane.exhausted) == ([False, True], False)
+
+
+def test_the_receiver_can_ask_for_smaller_buffers():
+    lane, link = make_lane(size=100)
+    lane.granted(10, 2)
+    lane.extend(range(5), None)
+    lane.seal()
+    lane.drain()
+
+    assert [len(batch) for batch in link.sent] == [2, 2, 1]
+
+
+def test_records_with_and_without_timestamps_never_share_a_buffer():
+    lane, link = make_lane(size=100)
+    lane.granted(10, 100)
+    lane.extend([1], None)
+    lane.extend([2], [20])
+    lane.extend([3], None)
+    lane.seal()
+    lane.drain()
+
+    assert [(batch.records, batch.timestamps) for batch in link.sent] == [([1], None), ([2], [20]), ([3], None)]
+
+
+step = st.one_of(
+    st.tuples(st.just("add"), st.lists(st.integers(), min_size=1, max_size=12), st.booleans()),
+    st.tuples(st.just("credit"), st.integers(1, 4), st.integers(1, 6)),
+    st.tuples(st.just("event"), st.integers(0, 100), st.none()),
+    st.tuples(st.just("seal"), st.none(), st.none()),
+)
+
+
+@given(st.lists(step, max_size=40))
+def test_whatever_is_added_leaves_in_order_and_no_buffer_exceeds_its_credit(steps):
+    lane, link = make_lane(size=5)
+    expected, granted = [], 0
+    for kind, first, second in steps:
+        match kind:
+            case "add":
+                timestamps = list(range(len(first))) if second else None
+                lane.extend(first, timestamps)
+                expected += list(zip(first, timestamps or itertools.repeat(None), strict=False))
+            case "credit":
+                granted += first
+                lane.granted(first, second)
+            case "event":
+                lane.event(Watermark(first))
+                expected.append(Watermark(first))
+            case "seal":
+                lane.seal()
+        lane.drain()
+        assert sum(isinstance(element, ObjectBatch) for element in link.sent) <= granted
+    lane.seal()
+    lane.granted(1000, 5)
+
+    arrived = []
+    for element in link.sent:
+        if isinstance(element, ObjectBatch):
+            arrived += list(zip(element.records, element.timestamps or itertools.repeat(None), strict=False))
+        else:
+            arrived.append(element)
+    assert expected == arrived
