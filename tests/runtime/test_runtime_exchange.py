@@ -120,7 +120,7 @@ def test_custom_sends_where_the_function_says():
 def test_a_custom_choice_that_is_no_lane_is_refused_by_name(answer):
     outlet = Outlet(Partitioner(Partitioning.CUSTOM, key=identity, choose=lambda key, lanes: answer))
 
-    with pytest.raises(PlanError, match="3 subtasks.*0 to 2"):
+    with pytest.raises(PlanError, match=r"3 subtasks.*0 to 2"):
         outlet.emit("x")
 
 
