@@ -1,16 +1,22 @@
 """Operators as one Python function: the loop over a batch that a good programmer would have written by hand.
 
-    map(f) → filter(g) → key router             def chain(records, timestamps, f1=f1, g2=g2, ...):
-                                                    appends3, lanes3 = router3.record_appends, router3.lane_of
+    map(f) → filter(g) → count()                def chain(records, timestamps, f1=f1, f2=f2, state3=..., get3=...):
+                                                    out3 = []
                                                     for v0 in records:
                                                         v1 = f1(v0)
-                                                        if not g2(v1): continue
-                                                        appends3[lanes3[v1]](v1)
-                                                    return ()
+                                                        if not f2(v1):
+                                                            continue
+                                                        s3 = get3(v1, 0) + 1
+                                                        state3[v1] = s3
+                                                        out3.append((v1, s3))
+                                                    return (out3,)
 
 Nothing else happens per record: functions are locals, simple ones stand inline (see `inline`), keyed aggregations work on their dict,
-and results go into the output list or the key router's open buffers at once. Each line is known by the operator it belongs to and
-by the variables that hold record and key, so that a failure is reported without any bookkeeping while all is well.
+and results go into the list of their output at once; the output partitions whole lists. Each line is known by the operator it belongs
+to and by the variables that hold record and key, so that a failure is reported without any bookkeeping while all is well.
+
+These are statements and not comprehensions: `out.append(v)` is specialised by the interpreter and costs the same to 5 %, and from
+Python 3.12 on a comprehension that fails has forgotten its variables, so that nobody could tell at which record.
 
 The value after operator number i is in `v<i>`; `v0` is the input. `t` is the record's event time in the timed variant.
 """
@@ -23,7 +29,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from actorflow.operators.contract import KeyRouter
 from actorflow.operators.failures import GENERATED_PREFIX
 from actorflow.operators.inline import inlined
 from actorflow.operators.specs import (
@@ -47,7 +52,7 @@ FUSABLE: Final = (MapSpec, FlatMapSpec, FilterSpec, KeyedSpec)
 MISSING: Final = object()
 """Stands for the value of a key that has none yet."""
 
-LoopFunction = Callable[[list[Any], list[int] | None], tuple[Any, ...]]
+LoopFunction = Callable[[list[Any], list[int] | None], tuple[list[Any], ...]]
 
 _numbers = itertools.count(1)
 
@@ -68,24 +73,11 @@ class FusedOperator:
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
-    """Where the records at one position of the loop go.
-
-    Attributes:
-        collected: into a list that the loop returns (with the list of timestamps behind it, in the timed variant).
-        routers: and into the open buffers of these.
-    """
-
-    collected: bool = False
-    routers: tuple[KeyRouter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Site:
     """What a line of a loop does.
 
     Attributes:
-        operator: number of the operator from 1; 0 is the loop's input.
+        operator: number of the operator, from 1.
         record: variable that holds the operator's record.
         key: variable that holds the record's key, if it is known there.
         function: the user's function that is called or stands inlined on the line.
@@ -104,7 +96,8 @@ class Loop:
     """A generated function.
 
     Attributes:
-        run: `run(records, timestamps)` returns the lists of the collecting exits, in order.
+        run: `run(records, timestamps)` returns the list of each collected position, in order, and behind each the list of its
+            timestamps in the timed variant.
         filename: under which `linecache` knows the source.
         sites: what its lines do, by line number.
     """
@@ -114,33 +107,41 @@ class Loop:
     sites: dict[int, Site]
 
 
-def generate(title: str, operators: Sequence[FusedOperator], exits: Sequence[Exit], *, timed: bool, start: int = 0) -> Loop:
+def generate(title: str, operators: Sequence[FusedOperator], collected: Sequence[bool], *, timed: bool, start: int = 0) -> Loop:
     """Return the loop for operators number `start + 1` and up.
 
     Args:
         title: names the chain in tracebacks.
         operators: the whole sequence.
-        exits: one more than operators: those of the input first. Those of position `start` collect nothing, since the caller has it.
+        collected: after which operators records are collected into a list.
         timed: whether records have timestamps.
         start: operators to leave out, because they are done already.
     """
-    writer = _Writer(timed=timed, start=start)
-    writer.header(exits)
-    record = f"v{start}"
-    writer.leave(start, exits[start], record, Site(start, record))
-    for number in range(start + 1, len(operators) + 1):
-        spec = operators[number - 1].spec
+    numbers = range(start + 1, len(operators) + 1)
+    lists = [number for number in numbers if collected[number - 1]]
+    uneven = next(
+        (number for number in numbers if isinstance(operators[number - 1].spec, FilterSpec | FlatMapSpec)), len(operators) + 1
+    )
+    writer = _Writer(lists, [number for number in lists if timed and number >= uneven])
+    record = writer.header(start)
+    for number in numbers:
         writer.last = number == len(operators)
-        record = writer.operator(number, spec, operators[number - 1].entries, record, exits[number])
-    return writer.finish(title, exits)
+        record = writer.operator(number, operators[number - 1], record)
+    return writer.finish(title, timed=timed)
 
 
 @dataclass
 class _Writer:
-    """Collects the lines of a loop."""
+    """Collects the lines of a loop.
 
-    timed: bool
-    start: int
+    Attributes:
+        lists: numbers of the operators whose results are collected.
+        stamped: those of `lists` that need timestamps of their own. Up to the first filter or flat_map, those of the input serve.
+        last: whether the operator that is being written is the last one.
+    """
+
+    lists: Sequence[int]
+    stamped: Sequence[int]
     last: bool = False
     lines: list[str] = field(default_factory=list)
     sites: dict[int, Site] = field(default_factory=dict)
@@ -173,69 +174,67 @@ class _Writer:
             return f"{record}[{selector!r}]", site
         return self.call(name, selector, site, record)
 
-    def header(self, exits: Sequence[Exit]) -> None:
-        """Open the lists and buffers of all exits, and the loop."""
-        start = self.start
-        for number in range(start, len(exits)):
-            if exits[number].collected and number > start:
-                self.line(f"out{number} = []")
-                if self.timed:
-                    self.line(f"times{number} = []")
-            for place, router in enumerate(exits[number].routers):
-                tail = f"{number}_{place}"
-                source = self.bind(f"router{tail}", router)
-                self.line(f"lanes{tail} = {source}.lane_of")
-                self.line(f"appends{tail} = {source}.record_appends")
-                if self.timed:
-                    self.line(f"stamps{tail} = {source}.timestamp_appends")
-        self.line(f"for v{start}, t in zip(records, timestamps, strict=True):" if self.timed else f"for v{start} in records:")
+    def header(self, start: int) -> str:
+        """Open the lists and the loop; return the variable that holds the input."""
+        for number in self.lists:
+            self.line(f"out{number} = []")
+        for number in self.stamped:
+            self.line(f"times{number} = []")
+        record = f"v{start}"
+        self.line(f"for {record}, t in zip(records, timestamps, strict=True):" if self.stamped else f"for {record} in records:")
         self.depth += 1
+        return record
 
-    def operator(self, number: int, spec: OperatorSpec, entries: dict[Any, Any] | None, record: str, leaving: Exit) -> str:
-        """Write one operator and its exits; return the variable that holds its result."""
-        site = Site(number, record)
+    def operator(self, number: int, operator: FusedOperator, record: str) -> str:
+        """Write one operator; return the variable that holds its result."""
+        site, spec = Site(number, record), operator.spec
         match spec:
             case FilterSpec():
                 condition, called = self.call(f"f{number}", spec.fn, site, record)
                 self.line(f"if not {condition}:", called)
                 self.line("    continue")
-                self.leave(number, leaving, record, site)
+                self.collect(number, record)
                 return record
             case FlatMapSpec():
-                return self.flat_map(number, spec, record, leaving)
+                return self.flat_map(number, spec, record)
             case MapSpec():
-                expression, called = self.call(f"f{number}", spec.fn, site, record)
-                return self.result(number, expression, called, leaving)
+                return self.result(number, *self.call(f"f{number}", spec.fn, site, record))
             case KeyedSpec():
-                assert entries is not None, "a keyed aggregation has state"
-                expression, called = self.keyed(number, spec, entries, record)
-                return self.result(number, expression, called, leaving)
+                assert operator.entries is not None, "a keyed aggregation has state"
+                return self.result(number, *self.keyed(number, spec, operator.entries, record))
             case _:
                 raise AssertionError(f"{spec!r} is not fusable")
 
-    def flat_map(self, number: int, spec: FlatMapSpec, record: str, leaving: Exit) -> str:
+    def flat_map(self, number: int, spec: FlatMapSpec, record: str) -> str:
         """Write a nested loop, or extend the output at once if that is all that remains to do."""
         values, called = self.call(f"f{number}", spec.fn, Site(number, record), record)
         result = f"v{number}"
-        if self.last and not self.timed and not leaving.routers:
-            self.line(f"out{number}.extend({values})" if leaving.collected else f"for {result} in {values}: pass", called)
+        if self.last and number in self.lists:
+            self.line(f"out{number}.extend({values})", called)
+            if number in self.stamped:
+                self.line(f"times{number} += [t] * (len(out{number}) - len(times{number}))")
             return result
         self.line(f"for {result} in {values}:", called)
         self.depth += 1
-        self.leave(number, leaving, result, Site(number, result))
+        self.collect(number, result)
         return result
 
-    def result(self, number: int, expression: str, site: Site, leaving: Exit) -> str:
-        """Put the value of an operator where it goes: into a variable, or straight into the only list that wants it."""
-        if self.last and leaving.collected and not leaving.routers:
-            self.line(f"out{number}.append({expression})", site)
-            if self.timed:
-                self.line(f"times{number}.append(t)")
-            return ""
+    def result(self, number: int, expression: str, site: Site) -> str:
+        """Put the value of an operator where it goes: into a variable, or straight into the list if nothing else wants it."""
         result = f"v{number}"
-        self.line(f"{result} = {expression}", site)
-        self.leave(number, leaving, result, Site(number, result))
+        if self.last and number in self.lists:
+            self.collect(number, expression, site)
+        else:
+            self.line(f"{result} = {expression}", site)
+            self.collect(number, result)
         return result
+
+    def collect(self, number: int, value: str, site: Site | None = None) -> None:
+        """Append a value to the list of its operator, if there is one."""
+        if number in self.lists:
+            self.line(f"out{number}.append({value})", site)
+        if number in self.stamped:
+            self.line(f"times{number}.append(t)")
 
     def keyed(self, number: int, spec: KeyedSpec, entries: dict[Any, Any], record: str) -> tuple[str, Site]:
         """Write the update of a running aggregation; return the expression of its result."""
@@ -286,30 +285,15 @@ class _Writer:
         """Return the expression of the value that is aggregated."""
         return (record, site) if selector is None else self.select(f"value{number}", selector, site, record)
 
-    def leave(self, number: int, leaving: Exit, record: str, site: Site) -> None:
-        """Write what happens to a value at a position."""
-        if leaving.collected and number > self.start:
-            self.line(f"out{number}.append({record})")
-            if self.timed:
-                self.line(f"times{number}.append(t)")
-        for place, router in enumerate(leaving.routers):
-            tail = f"{number}_{place}"
-            key, called = self.call(f"route{tail}", router.key, site, record)
-            if not self.timed:
-                self.line(f"appends{tail}[lanes{tail}[{key}]]({record})", called)
-                continue
-            self.line(f"lane = lanes{tail}[{key}]", called)
-            self.line(f"appends{tail}[lane]({record})")
-            self.line(f"stamps{tail}[lane](t)")
-
-    def finish(self, title: str, exits: Sequence[Exit]) -> Loop:
+    def finish(self, title: str, *, timed: bool) -> Loop:
         """Compile what was written, and make its source known to tracebacks."""
-        lists = [f"out{number}" for number in range(self.start + 1, len(exits)) if exits[number].collected]
-        if self.timed:
-            lists = [name for out in lists for name in (out, out.replace("out", "times"))]
         if self.lines[-1].endswith(":"):
             self.line("pass")  # records of the innermost loop go nowhere
         self.depth = 1
+        lists = [f"out{number}" for number in self.lists]
+        if timed:
+            times = [f"times{number}" if number in self.stamped else "timestamps" for number in self.lists]
+            lists = [name for pair in zip(lists, times, strict=True) for name in pair]
         self.line(f"return ({', '.join(lists)}{',' if len(lists) == 1 else ''})")
         parameters = ", ".join(["records", "timestamps", *(f"{name}={name}" for name in self.bindings)])
         source = "\n".join([f"def chain({parameters}):", *self.lines, ""])

@@ -11,14 +11,16 @@ A chain never blocks. What it cannot take now it says by `blocked`, and the runt
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from actorflow.ids import Address, SubtaskId
 from actorflow.wire.batch import Batch
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Output(Protocol):
@@ -26,29 +28,6 @@ class Output(Protocol):
 
     def emit(self, batch: Batch) -> None:
         """Take over a batch (the caller does not touch it again). Never blocks; an exhausted output is noticed between batches."""
-        ...
-
-
-class KeyRouter(Protocol):
-    """An output of several lanes that lets the compiled loop append each record to the lane of its key.
-
-    The loop reads `lanes` anew for each batch, evaluates `lanes.record_appends[lanes.lane_of[key(record)]](record)` for each
-    record (and the same with `timestamp_appends` when there are timestamps), then calls `settle()` once.
-
-    Attributes:
-        key: the user's key function.
-        lane_of: mapping from key to lane; a dict that computes and remembers missing keys.
-        record_appends: bound `append` of the open record buffer of each lane. Replaced by `settle`.
-        timestamp_appends: the same for timestamps.
-    """
-
-    key: Callable[[Any], Any]
-    lane_of: Mapping[Any, int]
-    record_appends: list[Callable[[Any], None]]
-    timestamp_appends: list[Callable[[int], None]]
-
-    def settle(self) -> None:
-        """Note what was appended, and send the buffers that are full."""
         ...
 
 
@@ -60,13 +39,11 @@ class OutputPort:
         position: index of the operator in the chain whose output it is; -1 is the chain's own input.
         tag: the side output, or None for the main output.
         output: takes the batches.
-        router: the same output as a `KeyRouter`, when records go by key to several lanes.
     """
 
     position: int
     tag: str | None
     output: Output
-    router: KeyRouter | None = None
 
 
 class SubtaskContext(Protocol):

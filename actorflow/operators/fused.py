@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from actorflow.operators.codegen import Exit, FusedOperator, Loop, generate
+from actorflow.operators.codegen import FusedOperator, Loop, generate
 from actorflow.operators.columnar import updated
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import OutputPort
@@ -46,15 +46,9 @@ class FusedStage(Stage):
         self._title = " -> ".join(self._names[1:]) or f"outputs of {origin}"
         self._subtask = subtask
         self._loops: dict[tuple[bool, int], Loop] = {}
-        self._emits = [[port.output.emit for port in at if port.router is None] for at in ports]
+        self._emits = [[port.output.emit for port in at] for at in ports]
         if following is not None:
             self._emits[-1].append(following.process)
-        self._routed = [[port for port in at if port.router is not None] for at in ports]
-        self._exits = [
-            Exit(bool(emits), tuple(port.router for port in routed if port.router is not None))
-            for emits, routed in zip(self._emits, self._routed, strict=True)
-        ]
-        self._settles = [[router.settle for router in exit_.routers] for exit_ in self._exits]
         self._records_in = 0
         self._records_out = 0
 
@@ -63,10 +57,9 @@ class FusedStage(Stage):
         self._records_in += len(batch)
         for emit in self._emits[0]:
             emit(batch)
-        if not self._operators and (not self._routed[0] or isinstance(batch, ColumnBatch)):
-            for port in self._routed[0]:
-                port.output.emit(batch)
-        elif isinstance(batch, ObjectBatch):
+        if not self._operators:
+            return
+        if isinstance(batch, ObjectBatch):
             self._run(batch, 0)
         else:
             self._run_columns(batch)
@@ -80,23 +73,20 @@ class FusedStage(Stage):
         if result is None:
             self._run(to_objects(batch), 0)
             return
-        for port in self._routed[0]:
-            port.output.emit(batch)
         for emit in self._emits[1]:
             emit(result)
         if len(self._operators) > 1:
             self._run(to_objects(result) if isinstance(result, ColumnBatch) else result, 1)
-            return
-        self._records_out += len(result)
-        for port in self._routed[1]:
-            port.output.emit(result)
+        else:
+            self._records_out += len(result)
 
     def _run(self, batch: ObjectBatch, start: int) -> None:
         timestamps = batch.timestamps
         variant = (timestamps is not None, start)
         loop = self._loops.get(variant)
         if loop is None:
-            loop = self._loops[variant] = generate(self._title, self._operators, self._exits, timed=variant[0], start=start)
+            collected = [bool(emits) for emits in self._emits[1:]]
+            loop = self._loops[variant] = generate(self._title, self._operators, collected, timed=variant[0], start=start)
         try:
             lists = loop.run(batch.records, timestamps)
         except BaseException as error:
@@ -106,21 +96,20 @@ class FusedStage(Stage):
             raise failure from error
         self._spread(lists, start, timed=variant[0])
 
-    def _spread(self, lists: tuple[Any, ...], start: int, *, timed: bool) -> None:
-        """Give out the lists of the loop, which stand in the order of positions, and settle the routers."""
+    def _spread(self, lists: tuple[list[Any], ...], start: int, *, timed: bool) -> None:
+        """Give out the lists of the loop, which stand in the order of positions."""
+        if self._emits[-1]:
+            self._records_out += len(lists[-1])
         place = 0
-        for number in range(start, len(self._emits)):
-            if number > start and self._emits[number]:
-                records = lists[place]
-                if number == len(self._operators):
-                    self._records_out += len(records)
-                if records:
-                    result = ObjectBatch(records, lists[place + 1] if timed else None)
-                    for emit in self._emits[number]:
-                        emit(result)
-                place += 2 if timed else 1
-            for settle in self._settles[number]:
-                settle()
+        for emits in self._emits[start + 1 :]:
+            if not emits:
+                continue
+            records = lists[place]
+            if records:
+                result = ObjectBatch(records, lists[place + 1] if timed else None)
+                for emit in emits:
+                    emit(result)
+            place += 2 if timed else 1
 
     def _failure(self, error: BaseException, loop: Loop) -> BaseException:
         """Return what to raise: the line of the loop where it happened says which operator, record and key."""

@@ -1,4 +1,4 @@
-"""What operator tests share: a subtask to run chains in, outputs that remember, a small key router, and naive oracles."""
+"""What operator tests share: a subtask to run chains in, outputs that remember, and naive oracles."""
 
 import asyncio
 import logging
@@ -94,39 +94,8 @@ class Collected:
         return [pair for batch in self.objects for pair in zip(batch.records, batch.timestamps or [None] * len(batch), strict=True)]
 
 
-class Router(Collected):
-    """A `KeyRouter` over lanes of lists, which replaces its buffers at every settling."""
-
-    def __init__(self, key, lanes=3):
-        super().__init__()
-        self.key = key
-        count = lanes
-
-        class LaneOf(dict):
-            def __missing__(self, key):
-                lane = self[key] = len(repr(key)) % count
-                return lane
-
-        self.lane_of = LaneOf()
-        self.lanes = [([], []) for _ in range(lanes)]
-        self.settled = 0
-        self._open()
-
-    def _open(self):
-        self.buffers = [([], []) for _ in self.lanes]
-        self.record_appends = [records.append for records, _ in self.buffers]
-        self.timestamp_appends = [stamps.append for _, stamps in self.buffers]
-
-    def settle(self):
-        self.settled += 1
-        for (records, stamps), (new_records, new_stamps) in zip(self.lanes, self.buffers, strict=True):
-            records += new_records
-            stamps += new_stamps
-        self._open()
-
-
 def port(output, position=-1, tag=None):
-    return OutputPort(position, tag, output, output if isinstance(output, Router) else None)
+    return OutputPort(position, tag, output)
 
 
 def operators(*specs):

@@ -1,6 +1,6 @@
 """Compiled chains against a naive interpreter: random operators, batch splits, timestamps, and outputs at random positions."""
 
-from chain_harness import Collected, NaiveChain, Router, Subtask, operators, port
+from chain_harness import Collected, NaiveChain, Subtask, operators, port
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,19 +88,17 @@ TWICE_NAIVELY = FlatMapSpec(lambda record: [record, number(record) + 1] if numbe
 def chains(draw):
     specs = draw(st.lists(st.one_of(fusable, st.just(TWICE)), max_size=5))
     at = draw(st.lists(st.integers(-1, len(specs) - 1), max_size=3))
-    routed = draw(st.lists(st.integers(-1, len(specs) - 1), max_size=2))
     batches = draw(st.lists(st.lists(st.integers(-6, 6), max_size=6), max_size=4))
     timed = draw(st.booleans())
-    return specs, at, routed, batches, timed
+    return specs, at, batches, timed
 
 
 @settings(max_examples=300, deadline=None)
 @given(chains())
 def test_a_compiled_chain_gives_what_a_naive_interpreter_gives(drawn):
-    specs, at, routed, batches, timed = drawn
+    specs, at, batches, timed = drawn
     lists = [(position, Collected()) for position in at]
-    routers = [(position, Router(by_three if n else lambda record: record)) for n, position in enumerate(routed)]
-    ports = [port(output, position) for position, output in [*lists, *routers]]
+    ports = [port(output, position) for position, output in lists]
     chain = compile_chain(operators(*specs), ports, Subtask())
     naive = NaiveChain([TWICE_NAIVELY if spec is TWICE else spec for spec in specs])
     chain.open()
@@ -116,13 +114,6 @@ def test_a_compiled_chain_gives_what_a_naive_interpreter_gives(drawn):
 
     for position, output in lists:
         assert naive.outputs[position] == output.stamped
-    for position, router in routers:
-        expected = [[] for _ in router.lanes]
-        for record, time in naive.outputs[position]:
-            expected[router.lane_of[router.key(record)]].append((record, time))
-        for lane, (records, stamps) in zip(expected, router.lanes, strict=True):
-            assert [record for record, _ in lane] == records
-            assert ([time for _, time in lane] if timed else []) == stamps
 
 
 @given(st.lists(st.sampled_from("abc")), st.integers(1, 4))

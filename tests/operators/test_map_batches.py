@@ -3,7 +3,7 @@
 import polars as pl
 import pyarrow as pa
 import pytest
-from chain_harness import Collected, Router, Subtask, chain_of, port, run
+from chain_harness import Collected, Subtask, chain_of, port, run
 
 from actorflow.errors import PlanError, UserFunctionError
 from actorflow.operators.chain import compile_chain
@@ -84,10 +84,10 @@ def test_a_function_that_returns_no_frame_is_refused():
 
 
 def test_columns_without_operators_go_to_all_outputs_as_they_are():
-    plain, routed, batch = Collected(), Router(lambda row: row["n"]), columns({"n": [1]})
-    chain = compile_chain([], [port(plain), port(routed)], Subtask())
+    one, other, batch = Collected(), Collected(), columns({"n": [1]})
+    chain = compile_chain([], [port(one), port(other)], Subtask())
     chain.process(batch)
-    assert ([batch], [batch]) == (plain.batches, routed.batches)
+    assert ([batch], [batch]) == (one.batches, other.batches)
 
 
 def test_columns_become_objects_for_a_loop_with_their_times():

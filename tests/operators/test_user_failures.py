@@ -3,7 +3,7 @@
 import linecache
 
 import pytest
-from chain_harness import Router, chain_of, port, run
+from chain_harness import chain_of, run
 
 from actorflow.errors import Domain, PlanError, UserFunctionError
 from actorflow.operators.actor import OperatorActor
@@ -126,21 +126,12 @@ def test_reduce_reports_the_record_that_was_being_added():
     assert ("0", "0", "reduce-0") == (error.context["record"], error.context["key"], error.context["operator"])
 
 
-def test_a_failing_key_function_of_an_exchange_names_the_operator_before_it():
-    error = failure_of(MapSpec(lambda n: n - 1), records=[1], ports=[port(Router(half), 0)])
-    assert ("map-0", "0") == (error.context["operator"], error.context["record"])
-    assert "return 10 // n" == last_user_line(error)
-
-
 def test_an_error_of_the_engine_passes_unchanged():
-    class Refusing(dict):
-        def __missing__(self, key):
-            raise PlanError("no such key")
+    def refuse(n):
+        raise PlanError("no such key")
 
-    router = Router(lambda n: n)
-    router.lane_of = Refusing()
     with pytest.raises(PlanError, match="no such key"):
-        run(records=[1], ports=[port(router, -1)])
+        run(MapSpec(refuse), records=[1])
 
 
 @pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt, GeneratorExit])
