@@ -38,7 +38,7 @@ class SlowAtIndex(af.OperatorActor):
 
     slow: int
 
-    def on_record(self, record: tuple[int, int], ctx: OperatorContext) -> None:
+    def on_record(self, record: tuple[int, float], ctx: OperatorContext) -> None:
         """Pass one record on."""
         if ctx.parallel_index == self.slow:
             time.sleep(SLOW_S)

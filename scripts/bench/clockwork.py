@@ -24,7 +24,7 @@ class Clockwork(Source):
     """Records `(number, due_ns)` at a steady rate.
 
     Attributes:
-        rate: records per second of each reader; 0 is as fast as they are taken.
+        rate: records per second of each reader; more than can be taken gives as many as are taken.
         seconds: how long each reader gives records.
     """
 
@@ -42,28 +42,22 @@ class Clockwork(Source):
 
 class _Steady:
     def __init__(self, rate: float, seconds: float, position: int) -> None:
+        now = time.monotonic_ns()
         self.position = position
-        self._rate = rate
-        self._first = position
-        self._start_ns = time.monotonic_ns()
-        self._end_ns = self._start_ns + int(seconds * NS)
+        self._period_ns = NS / rate
+        self._origin_ns = now - position * self._period_ns
+        self._end_ns = now + seconds * NS
 
     def read(self, records_max: int) -> ObjectBatch | Pause | EndOfSplit:
         now = time.monotonic_ns()
         if now >= self._end_ns:
             return END_OF_SPLIT
-        first = self.position
-        if not self._rate:
-            self.position = first + records_max
-            return ObjectBatch([(number, now) for number in range(first, self.position)])
-        due = self._first + int((now - self._start_ns) * self._rate / NS) + 1
+        origin, period, first = self._origin_ns, self._period_ns, self.position
+        due = int((now - origin) / period) + 1
         if due <= first:
-            return Pause((self._due_ns(first) - now) / NS)
+            return Pause((origin + first * period - now) / NS)
         self.position = min(due, first + records_max)
-        return ObjectBatch([(number, self._due_ns(number)) for number in range(first, self.position)])
+        return ObjectBatch([(number, origin + number * period) for number in range(first, self.position)])
 
     def close(self) -> None:
         pass
-
-    def _due_ns(self, number: int) -> int:
-        return self._start_ns + int((number - self._first) * NS / self._rate)

@@ -1,7 +1,7 @@
 """Latency from source to sink through one shuffle: two sources, key_by, a keyed reduce, two sinks, on two slots.
 
-Once at 10,000 records/s without any tuning, once at 80 % of the highest rate that this machine sustains (measured first). The
-sources are an open loop; the latency of a record is its arrival at the sink minus the time it was due, so whatever delays the
+Once at 10,000 records/s without any tuning, once at 80 % of the highest rate that this machine sustains (measured first, the median
+of three runs). The sources are an open loop; the latency of a record is its arrival at the sink minus the time it was due, so whatever delays the
 source counts too. The first second of every run is left out (processes start, connections are made).
 """
 
@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from clockwork import NS, Clockwork
 from harness import Benchmark, Target, percentiles
@@ -23,6 +24,8 @@ from actorflow.wire.batch import ObjectBatch
 
 SLOTS = 2
 WARM_UP_S = 1.0
+OVERLOAD = 20_000_000
+"""Records per second that no machine sustains: what arrives then is the highest rate, of a source that does the same work."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Arrivals(Sink):
 class _ArrivalsWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._due_ns = array("q")
-        self._arrived_ns = array("q")
+        self._due_ns = array("d")
+        self._arrived_ns = array("d")
 
     def write(self, batch: ObjectBatch) -> None:
         now = time.monotonic_ns()
@@ -60,20 +63,20 @@ class _ArrivalsWriter:
                 column.tofile(out)
 
 
-def arrivals_in(directory: str) -> Iterator[tuple[array[int], array[int]]]:
+def arrivals_in(directory: str) -> Iterator[tuple[array[float], array[float]]]:
     """Return due and arrival times, in ns, of each subtask's records, in the order of the subtasks."""
     for path in sorted(Path(directory).glob("arrivals-*")):
-        both = array("q")
+        both = array("d")
         both.frombytes(path.read_bytes())
         half = len(both) // 2
         yield both[:half], both[half:]
 
 
-def key(record: tuple[int, int]) -> int:
+def key(record: tuple[int, float]) -> int:
     return record[0] % 1024
 
 
-def newest(_: tuple[int, int], record: tuple[int, int]) -> tuple[int, int]:
+def newest(_: tuple[int, float], record: tuple[int, float]) -> tuple[int, float]:
     return record
 
 
@@ -102,7 +105,7 @@ def main() -> None:
         percentiles(low),
         targets=[Target("p50", at_most=2), Target("p99", at_most=5)],
     )
-    _, highest = latencies_ms(0, bench.size(5, quick=1))
+    highest = median(latencies_ms(OVERLOAD, bench.size(5, quick=1))[1] for _ in range(bench.size(3, quick=1)))
     high, rate = latencies_ms(0.8 * highest, seconds)
     bench.figures("highest rate, and the rate that arrived at 80 % of it", "rec/s", {"highest": highest, "at 80 %": rate})
     bench.figures("latency at 80 % of the highest rate", "ms", percentiles(high), targets=[Target("p99", at_most=10)])

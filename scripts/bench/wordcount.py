@@ -30,7 +30,7 @@ import actorflow as af
 if TYPE_CHECKING:
     import polars as pl
 
-VOCABULARY = 500_000
+VOCABULARY = 100_000
 WORDS_PER_LINE = 10
 WORDS_AT_ONCE = 500_000
 
@@ -44,7 +44,7 @@ print(time.perf_counter() - start)
 
 
 def word(rank: int) -> str:
-    """Return the word of a rank: four letters for the frequent ones, five for the rare (English text has 4.7 on average)."""
+    """Return the word of a rank: four letters, the average of English text being 4.7."""
     letters = ""
     number = 26**3 + rank
     while number:
