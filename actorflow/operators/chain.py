@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from actorflow.errors import PlanError
-from actorflow.operators.asynchronous import MapAsyncStage
 from actorflow.operators.batches import MapBatchesStage
 from actorflow.operators.codegen import FUSABLE, FusedOperator
 from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
@@ -81,6 +80,8 @@ class _Builder:
             case MapBatchesSpec() as spec:
                 return MapBatchesStage(operator.name, spec, following, subtask=self._subtask)
             case MapAsyncSpec() as spec:
+                from actorflow.operators.asynchronous import MapAsyncStage  # brings asyncio, which few chains need
+
                 return MapAsyncStage(operator.name, spec, following, self._context)
             case _:
                 raise PlanError(f"'{operator.name}' ({operator.spec.kind}) cannot run inside a chain")
