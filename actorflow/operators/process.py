@@ -15,7 +15,7 @@ from actorflow.operators.contract import SubtaskContext
 from actorflow.operators.failures import NOTHING, call_user, entered, user_failure
 from actorflow.operators.specs import ProcessSpec, Selector
 from actorflow.operators.stage import Consumer, Lookup, Receiver, Stage
-from actorflow.state.backend import KeyedBackend
+from actorflow.state.backend import NO_KEY, KeyedBackend
 from actorflow.state.descriptors import declared_states
 from actorflow.wire.batch import MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
 
@@ -115,8 +115,7 @@ class ProcessStage(Stage):
     def _leave_record(self) -> None:
         """Take the current key and timestamp away: there are none between batches."""
         self._ctx.key = self._ctx.timestamp = None
-        if self._keyed and hasattr(self._backend, "current_key"):
-            del self._backend.current_key
+        self._backend.current_key = NO_KEY
 
     def advance_watermark(self, timestamp: int) -> int:
         """Let the operator see the watermark."""

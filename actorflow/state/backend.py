@@ -1,7 +1,7 @@
 """The contract of a keyed state backend: where the states of one operator of one subtask live.
 
 The operator's loop sets `current_key` once for each record; handles read it. While there is no current key (in `on_start`,
-`on_message`, between batches), touching keyed state is an error.
+`on_message`, between batches), it is `NO_KEY`, and touching keyed state is an error.
 
 Key groups are computed when a snapshot is taken, never per access.
 """
@@ -9,8 +9,9 @@ Key groups are computed when a snapshot is taken, never per access.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
+from actorflow.errors import PlanError
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.handles import ListHandle, MapHandle, ValueHandle
 
@@ -20,11 +21,25 @@ KeyGroupState = dict[str, dict[Any, Any]]
 StateHandle = ValueHandle[Any] | MapHandle[Any, Any] | ListHandle[Any]
 
 
+class NoKey:
+    """What no state is kept by. It refuses to be hashed, so that no table can be asked for it, and handles need not check."""
+
+    def __hash__(self) -> NoReturn:
+        raise PlanError(
+            "keyed state is used where there is no current key",
+            hint="use it in on_record of an operator after key_by; on_start and on_message have no key",
+        )
+
+
+NO_KEY: Final = NoKey()
+"""The current key where there is none."""
+
+
 class KeyedBackend(Protocol):
     """Keyed states of one operator of one subtask. Used from one thread.
 
     Attributes:
-        current_key: key of the record that is being processed. Deleted where there is none.
+        current_key: key of the record that is being processed, or `NO_KEY`.
     """
 
     current_key: Any

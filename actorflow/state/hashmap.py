@@ -7,10 +7,10 @@ entry, so that a key exists only while it holds something.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, ItemsView, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from actorflow.errors import PlanError
-from actorflow.state.backend import KeyGroupState, StateHandle
+from actorflow.state.backend import NO_KEY, KeyGroupState, StateHandle
 from actorflow.state.descriptors import ListState, MapState, StateDescriptor, ValueState
 
 _NO_ITEMS: dict[Any, Any] = {}
@@ -25,20 +25,10 @@ class HashMapBackend:
 
     __slots__ = ("_kinds", "_tables", "current_key")
 
-    current_key: Any
-
     def __init__(self) -> None:
+        self.current_key: Any = NO_KEY
         self._tables: dict[str, dict[Any, Any]] = {}
         self._kinds: dict[str, type[StateDescriptor]] = {}
-
-    def __getattr__(self, name: str) -> NoReturn:
-        # Only reached when the slot is empty, so the check costs nothing while there is a key.
-        if name == "current_key":
-            raise PlanError(
-                "keyed state is used where there is no current key",
-                hint="use it in on_record of an operator after key_by; on_start and on_message have no key",
-            )
-        raise AttributeError(name)
 
     def entries(self, name: str) -> dict[Any, Any]:
         """Return the dict of the state `name`, from key to value: compiled loops work on it directly."""
@@ -112,7 +102,7 @@ class HashMapValue:
 
     def clear(self) -> None:
         """Forget the value of the current key."""
-        self._entries.pop(self._backend.current_key, None)
+        _forget(self._entries, self._backend.current_key)
 
 
 class HashMapMap:
@@ -155,7 +145,7 @@ class HashMapMap:
 
     def clear(self) -> None:
         """Forget all entries of the current key."""
-        self._entries.pop(self._backend.current_key, None)
+        _forget(self._entries, self._backend.current_key)
 
 
 class HashMapList:
@@ -189,7 +179,13 @@ class HashMapList:
 
     def clear(self) -> None:
         """Forget the values of the current key."""
-        self._entries.pop(self._backend.current_key, None)
+        _forget(self._entries, self._backend.current_key)
+
+
+def _forget(entries: dict[Any, Any], key: Any) -> None:
+    """Remove a key, if it is there. (`pop` would not notice that there is no key while the dict is empty.)"""
+    if key in entries:
+        del entries[key]
 
 
 def _copied(value: Any) -> Any:

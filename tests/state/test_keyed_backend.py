@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from actorflow.errors import PlanError
+from actorflow.state.backend import NO_KEY
 from actorflow.state.descriptors import ListState, MapState, ValueState, declared_states
 from actorflow.state.hashmap import HashMapBackend
 
@@ -141,13 +142,15 @@ class TestAnyBackend:
         for handle in bound(make_backend()):
             with pytest.raises(PlanError, match="no current key"):
                 handle.get() if not hasattr(handle, "items") else handle.items()
+            with pytest.raises(PlanError, match="no current key"):
+                handle.clear()
 
     def test_state_is_refused_again_once_the_key_is_taken_away(self, make_backend):
         backend = make_backend()
         value = backend.bind(Declared.value)
         backend.current_key = "a"
         value.set(1)
-        del backend.current_key
+        backend.current_key = NO_KEY
         with pytest.raises(PlanError, match="no current key"):
             value.set(2)
         assert {"value": 1} == backend.values("a")
