@@ -183,9 +183,9 @@ class HashMapList:
 
 
 def _forget(entries: dict[Any, Any], key: Any) -> None:
-    """Remove a key, if it is there. (`pop` would not notice that there is no key while the dict is empty.)"""
-    if key in entries:
-        del entries[key]
+    """Remove a key, if it is there."""
+    if key in entries:  # an empty dict would `pop` without a look at the key, and so take `NO_KEY` for one
+        del entries[key]  # noqa: RUF051
 
 
 def _copied(value: Any) -> Any:
