@@ -14,7 +14,7 @@ from harness import Benchmark, Target
 IMPORT = "import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
 
 EMBEDDED = """
-import sys, time
+import os, time
 import actorflow as af
 
 class FirstRecord(af.Sink):
@@ -23,7 +23,7 @@ class FirstRecord(af.Sink):
 class FirstWriter:
     seen = False
     def write(self, batch):
-        if not self.seen: print(time.monotonic(), flush=True)
+        if not self.seen: os.write(1, f"{time.monotonic()}\\n".encode())  # in one piece: two processes write here
         self.seen = True
     def flush(self): pass
     def close(self): pass
