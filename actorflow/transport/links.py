@@ -198,7 +198,7 @@ class Links:
         if now < self.tick_at_s:
             return self.tick_at_s
         late = now - self.tick_at_s
-        missed = late if late > self.tick_s else 0.0
+        missed = late if late > self._limits.peer_timeout_s / 4 else 0.0
         self.tick_at_s = now + self.tick_s
         for peer in list(self.peers.values()):
             peer.heard_at_s = now if peer.heard else peer.heard_at_s + missed

@@ -89,7 +89,12 @@ class SocketIo:
                 self._run_posted()
 
     def run(self, action: Callable[[], None]) -> None:
-        """Do something with the socket: at once on the thread that polls, else as soon as that thread gets to it. Thread-safe."""
+        """Do something with the socket: at once on the thread that polls, else as soon as that thread gets to it. Thread-safe.
+
+        After `close` there is nothing to do it with, and it is dropped.
+        """
+        if self._closed:
+            return
         if self._owner == threading.get_ident():
             with self._lock:
                 if self._owner == threading.get_ident():

@@ -1,6 +1,5 @@
 """Channels: many on one connection, fenced by deployment, and never silently incomplete."""
 
-import os
 import socket
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def tcp_connections(*ports):
     inodes = set()
     for link in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(link)
+            target = str(link.readlink())
         except OSError:
             continue
         if target.startswith("socket:["):

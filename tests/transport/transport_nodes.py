@@ -9,7 +9,7 @@ from actorflow.transport.endpoint import Endpoint
 from actorflow.transport.limits import TransportLimits
 from actorflow.wire.message import Message, MessageCodec
 
-DEADLINE_S = 10.0
+DEADLINE_S = 8.0
 
 
 class Note(Message, frozen=True):
