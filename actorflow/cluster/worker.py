@@ -18,8 +18,14 @@ from actorflow.runtime.assembly import Site
 from actorflow.runtime.context import AsyncThread
 from actorflow.runtime.slot_worker import SlotWorker
 
-_GC_THRESHOLDS = (50_000, 20, 100)
-"""Batches are many small, short-lived objects; the defaults would scan them again and again for cycles that are not there."""
+GC_THRESHOLDS = (100_000, 50, 100)
+"""When the garbage collector looks for cycles: after so many new containers that live on.
+
+Batches and state are containers that hold no cycles, and each look at them is for nothing. Running counts of words are strings and
+numbers, which the collector does not see at all. Where state is a million lists that grow up beside records that are dicts, looks
+take 26 % of the time at CPython's defaults, 8 % at (50_000, 20, 100), 5 % here, with pauses of 15 ms; for 100,000 keys, 14 %, 1 %
+and 0.5 %. Collecting less often does not shorten a job any more, but each look takes longer, and with it the slowest answer.
+"""
 
 
 def main(
@@ -51,6 +57,6 @@ def main(
     site = Site(system, endpoint, AsyncThread())
     worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, name="worker")
     gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)
     system.resolve(manager).tell_control(WorkerStarted(Allocation(allocation), worker.address, endpoint.endpoints))
     system.run()

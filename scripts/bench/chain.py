@@ -24,6 +24,7 @@ from typing import Any
 
 from harness import Benchmark, Target, per_second
 
+from actorflow.cluster.worker import GC_THRESHOLDS
 from actorflow.ids import OperatorId, SubtaskId, VertexId
 from actorflow.operators.actor import OperatorActor, OperatorContext
 from actorflow.operators.chain import compile_chain
@@ -35,7 +36,6 @@ from actorflow.wire.batch import Batch, ObjectBatch
 
 BATCH = 1000
 WORDS_PER_LINE = 10
-WORKER_GC_THRESHOLDS = (100_000, 50, 100)
 
 Records = list[Any]
 
@@ -259,7 +259,7 @@ def compare_collector(bench: Benchmark) -> None:
         "words/s",
         {
             "off": with_thresholds(0),
-            "as a slot worker": with_thresholds(*WORKER_GC_THRESHOLDS),
+            "as a slot worker": with_thresholds(*GC_THRESHOLDS),
             "default": with_thresholds(700, 10, 10),
         },
     )
@@ -270,7 +270,7 @@ def main() -> None:
     arguments.add_argument("--gc", action="store_true", help="also measure what the garbage collector costs")
     bench = Benchmark("chain", __doc__, arguments)
     default_thresholds = gc.get_threshold()
-    gc.set_threshold(*WORKER_GC_THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)
     compare_all(bench)
     if bench.options.gc:
         gc.set_threshold(*default_thresholds)
