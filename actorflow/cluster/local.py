@@ -24,7 +24,7 @@ from actorflow.cluster.job import Job, JobClient, JobNews, JobResult
 from actorflow.cluster.progress import follow
 from actorflow.config import Config, layered, load, options
 from actorflow.connectors.direct_sinks import CollectSink
-from actorflow.errors import ConfigError
+from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
 from actorflow.protocol.job_messages import OptionValue, SubmitJob, WorkerStarted
@@ -81,6 +81,7 @@ class LocalCluster:
         self._planes: dict[JobId, LoopbackPlane] = {}
         resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config)
         offered = _INLINE_SLOTS if self.inline else self.slots
+        self._slots_max = offered * task_managers
         for number in range(1, task_managers + 1):
             name = f"task-manager-{number}"
             spawn_task_manager(self.system, resource_manager.address, self._launch, name=name, slots=offered, config=self.config)
@@ -107,8 +108,8 @@ class LocalCluster:
         self._launch = self._processes.launch
 
     def _launch_inline(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
-        plane = self._planes.setdefault(recipe.job, LoopbackPlane())
-        site = Site(self.system, plane, self._asyncio)
+        plane = self._planes.setdefault(recipe.job, LoopbackPlane(self.system))
+        site = Site(self.system, plane, self._asyncio, watched=False)
         worker = context.spawn(SlotWorker, recipe.allocation, site, lambda _: None, name=name)
         context.ref.tell_control(WorkerStarted(recipe.allocation, worker.address, ()))
         return worker
@@ -124,6 +125,7 @@ class LocalCluster:
 
         Raises:
             PlanError: if it cannot run as it is written.
+            NotEnoughSlots: if it needs more than the cluster has.
         """
         graph = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
         config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"))
@@ -131,6 +133,12 @@ class LocalCluster:
 
     def _submit(self, submission: Submission, config: Config) -> Job:
         name = submission.graph.name
+        needed = submission.execution.slots_needed()
+        if needed > self._slots_max:  # and no more will ever come: there is nothing to wait for
+            raise NotEnoughSlots(
+                f"job '{name}' needs {needed} slots, this cluster has {self._slots_max}",
+                hint="give slots= a higher number, or lower the parallelism",
+            )
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
         news = JobNews()
         client = self.system.spawn(JobClient, news, name=f"client-{job}")
@@ -208,6 +216,7 @@ def run(
 
     Raises:
         PlanError: if the pipeline cannot run as it is written.
+        NotEnoughSlots: if it needs more than `slots`.
         JobFailed: if it failed; the text ends in the user's own traceback.
     """
     return _run_graph(pipeline.graph(), parallelism, slots, config, progress)

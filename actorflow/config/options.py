@@ -79,6 +79,12 @@ WORKER_START_TIMEOUT = Option(
     30.0,
     "How long a slot worker process may take from its start to its first message.",
 )
+WORKER_STUCK_AFTER = Option(
+    "actorflow.worker.stuck-after",
+    duration(0.01),
+    10.0,
+    "How long user code may work on one batch before the log says where it stands.",
+)
 CANCELLATION_TIMEOUT = Option(
     "task.cancellation.timeout",
     duration(),

@@ -16,7 +16,7 @@ from actorflow.connectors.contracts import Pause, SinkSpec, SourceSpec
 from actorflow.ids import Address, ChannelId, JobId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import OutputPort
-from actorflow.operators.failures import user_failure
+from actorflow.operators.failures import call_user, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import Role
 from actorflow.protocol.credit import ReceiverLedger
@@ -45,11 +45,13 @@ class Site:
         system: the node's actors.
         plane: the node's transport; None when all subtasks are on this node.
         asyncio_thread: for asynchronous operators.
+        watched: whether to report user code that does not return (not where it may stand in a debugger).
     """
 
     system: ActorSystem
     plane: DataPlane | None
     asyncio_thread: AsyncThread
+    watched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +204,9 @@ class Assembly:
             def announce(credit: int, records_max: int) -> None:
                 lane, producer = self._lanes[channel.id]
                 if consumer.vertex.dispatcher == producer.vertex.dispatcher == "default":
-                    _grant(lane, producer, credit, records_max)
+                    producer.actor.granted(lane, credit, records_max)
                 else:
-                    producer.actor.post(lambda: _grant(lane, producer, credit, records_max))
+                    producer.actor.post(lambda: producer.actor.granted(lane, credit, records_max))
 
             return announce
         plane, node, attempt = self._plane(), self._deployment.nodes[channel.producer], self._deployment.attempt
@@ -279,7 +281,7 @@ class Assembly:
 
     def _credit_taker(self, channel: Channel, producer: Part) -> Callable[[int, int], None]:
         def take(credit: int, records_max: int) -> None:
-            _grant(self._lanes[channel.id][0], producer, credit, records_max)
+            producer.actor.granted(self._lanes[channel.id][0], credit, records_max)
 
         if producer.vertex.dispatcher == "default":
             return take
@@ -314,6 +316,8 @@ class Assembly:
         part.source = SourceFeed(
             part.actor,
             spec.source,
+            operator=part.vertex.operators[0].name,
+            subtask_id=part.id,
             batch_records_max=records_max,
             ask=lambda finished: self._ask_split(part.id, finished),
             watch=watch,
@@ -343,7 +347,9 @@ class Assembly:
 
         part.results = window = ResultWindow(send)
         context = SinkContext(self._graph.name, deployment.job, part.id, part.vertex.parallelism, deployment.attempt, window.send)
-        return SinkOutput(spec.sink, spec.sink.open(context), lambda: window.full)
+        operator, subtask = part.vertex.operators[-1].name, str(part.id)
+        writer = call_user(spec.sink.open, context, operator=operator, subtask=subtask)
+        return SinkOutput(spec.sink, writer, lambda: window.full, operator=operator, subtask=subtask)
 
     def _operator_context(self, part: Part) -> OperatorContext:
         return OperatorContext(
@@ -365,8 +371,3 @@ class Assembly:
     def _plane(self) -> DataPlane:
         assert self._site.plane is not None, "a channel to another node needs a transport"
         return self._site.plane
-
-
-def _grant(lane: Lane, producer: Part, credit: int, records_max: int) -> None:
-    lane.granted(credit, records_max)
-    producer.actor.relieved()

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, Source
-from actorflow.ids import ChannelId
+from actorflow.errors import PlanError
+from actorflow.ids import ChannelId, SubtaskId
+from actorflow.operators.failures import call_user
 from actorflow.protocol.flush import BufferSizing
 from actorflow.protocol.watermark import WatermarkMerge
 from actorflow.runtime.input_gate import InputGate
@@ -134,6 +136,8 @@ class SourceFeed:
     Args:
         subtask: takes the batches.
         source: opens the splits.
+        operator: the source's name, for reports.
+        subtask_id: for reports.
         batch_records_max: records to ask a reader for.
         ask: tells the JobMaster which split was read (None at first) and asks for the next; `assign` or `no_more` is called in answer.
         watch: calls back once, on the subtask's thread, after some seconds or when a file descriptor can be read.
@@ -145,6 +149,8 @@ class SourceFeed:
         subtask: Subtask,
         source: Source,
         *,
+        operator: str,
+        subtask_id: SubtaskId,
         batch_records_max: int,
         ask: Callable[[int | None], None],
         watch: Callable[[Pause], None],
@@ -155,6 +161,8 @@ class SourceFeed:
         self.bytes_in = 0
         self._subtask = subtask
         self._source = source
+        self._operator = operator
+        self._subtask_id = str(subtask_id)
         self._batch_records_max = batch_records_max
         self._ask = ask
         self._watch = watch
@@ -171,7 +179,7 @@ class SourceFeed:
         """Take split `number` from the JobMaster, which is the answer to having asked."""
         assert self._reader is None, "a reader asks for a split when it has none"
         self._split = number
-        self._reader = self._source.open(split, None)
+        self._reader = self._call(self._source.open, split, None)
         self._subtask.wake()
 
     def no_more(self) -> None:
@@ -185,7 +193,7 @@ class SourceFeed:
         self._resume()
         if self._reader is None:
             return False
-        match self._reader.read(self._batch_records_max):
+        match self._call(self._reader.read, self._batch_records_max):
             case ObjectBatch() | ColumnBatch() as batch:
                 self.records_in += len(batch)
                 self._subtask.take(batch, 0)
@@ -196,9 +204,15 @@ class SourceFeed:
             case EndOfSplit():
                 self._close_reader()
                 self._ask(self._split)
-            case unexpected:
-                assert_never(unexpected)
+            case other:
+                raise PlanError(
+                    f"the reader of '{self._operator}' returned {type(other).__name__}",
+                    hint="read() returns a batch, a Pause or END_OF_SPLIT",
+                )
         return False
+
+    def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
+        return call_user(function, *arguments, operator=self._operator, subtask=self._subtask_id)
 
     def _resume(self) -> None:
         if self._pause is not None:

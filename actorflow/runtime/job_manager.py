@@ -16,9 +16,10 @@ from typing import Any
 
 from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
-from actorflow.connectors.contracts import Sink, Source, SourceSpec, TwoPhaseSink
+from actorflow.connectors.contracts import Sink, SourceSpec, TwoPhaseSink
 from actorflow.errors import ErrorInfo, describe
 from actorflow.ids import Address, JobId, VertexId
+from actorflow.operators.failures import call_user
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.job import Begin, JobMachine, JobOver
@@ -69,7 +70,7 @@ class JobWork:
         """Do one piece of work and return its result."""
         match work:
             case ListSplits(source=vertex, parallelism=parallelism):
-                return [dumps_code(split) for split in self.source(vertex).splits(parallelism)]
+                return call_user(self._splits, vertex, parallelism, operator=self._name(vertex), subtask="JobMaster")
             case CommitLeft(committables=left):
                 for sink, committables in _prepared(left):
                     sink.commit(committables)
@@ -80,11 +81,13 @@ class JobWork:
                 raise AssertionError(f"unknown work {work!r}")
         return None
 
-    def source(self, vertex: VertexId) -> Source:
-        """Return the source that a vertex reads."""
+    def _splits(self, vertex: VertexId, parallelism: int) -> list[bytes]:
         spec = self._graph.vertex(vertex).operators[0].spec
         assert isinstance(spec, SourceSpec), "only sources have splits"
-        return spec.source
+        return [dumps_code(split) for split in spec.source.splits(parallelism)]
+
+    def _name(self, vertex: VertexId) -> str:
+        return self._graph.vertex(vertex).operators[0].name
 
 
 def _prepared(left: Sequence[bytes]) -> Iterator[tuple[TwoPhaseSink, list[Any]]]:

@@ -1,20 +1,27 @@
 """The data plane of an inline cluster: several slot workers in one process, frames handed over as they are.
 
-Batches between two workers are encoded and decoded as on a real link, so what works here works between processes.
+Batches between two workers are encoded and decoded as on a real link, so what works here works between processes. And as there, what arrives
+is handed over on the node's dispatcher thread, also when a pinned subtask has sent it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from actorflow.actor import ActorSystem
 from actorflow.ids import NodeId
 from actorflow.wire.frame import Frame, Kind
 
 
 class LoopbackPlane:
-    """Carries the channels of one job between the workers of one process (`links.DataPlane`)."""
+    """Carries the channels of one job between the workers of one process (`links.DataPlane`).
 
-    def __init__(self) -> None:
+    Args:
+        system: the node's actors.
+    """
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
         self._inputs: dict[tuple[int, int], Callable[[Frame], None]] = {}
         self._outputs: dict[tuple[int, int], Callable[[int, int], None]] = {}
 
@@ -32,12 +39,26 @@ class LoopbackPlane:
         payload: bytes | memoryview,
     ) -> None:
         """Hand a frame to the receiver of its channel; a frame of an ended deployment is dropped."""
-        handler = self._inputs.get((deployment, channel))
-        if handler is not None:
-            handler(Frame(kind, flags, codec, deployment, channel, sequence, backlog, memoryview(payload)))
+        frame = Frame(kind, flags, codec, deployment, channel, sequence, backlog, memoryview(payload))
+        self._run(lambda: self._take_data(frame))
 
     def send_credit(self, node: NodeId, deployment: int, channel: int, credit: int, batch_records_max: int) -> None:  # noqa: ARG002
         """Hand credit to the sender of a channel."""
+        self._run(lambda: self._take_credit(deployment, channel, credit, batch_records_max))
+
+    def _run(self, function: Callable[[], None]) -> None:
+        """Run a function on the dispatcher's thread: at once, if this is it."""
+        if self._system.dispatcher.runs_here(self._system.root):
+            function()
+        else:
+            self._system.call_soon(function)
+
+    def _take_data(self, frame: Frame) -> None:
+        handler = self._inputs.get((frame.deployment, frame.channel))
+        if handler is not None:
+            handler(frame)
+
+    def _take_credit(self, deployment: int, channel: int, credit: int, batch_records_max: int) -> None:
         handler = self._outputs.get((deployment, channel))
         if handler is not None:
             handler(credit, batch_records_max)

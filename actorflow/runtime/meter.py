@@ -74,6 +74,11 @@ class Meter:
         """What the subtask is doing now."""
         return self._activity
 
+    @property
+    def since_s(self) -> float:
+        """Since when it is doing that, in seconds (monotonic)."""
+        return self._since
+
     def switch(self, activity: Activity) -> None:
         """Book the time since the last switch, and go on in `activity`."""
         now = self.now()

@@ -7,11 +7,12 @@ is reported; what follows is the JobMaster's decision.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 from actorflow.actor import Actor
-from actorflow.config import Config
+from actorflow.config import Config, options
 from actorflow.errors import ErrorInfo, describe
 from actorflow.ids import Address, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
@@ -36,6 +37,7 @@ from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.runtime.assembly import Assembly, Deployment, Part, Site
 from actorflow.runtime.subtask import BEGIN, Subtask
+from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest
 from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
@@ -69,6 +71,7 @@ class SlotWorker(Actor):
         self._parts: dict[SubtaskId, Part] = {}
         self._requests: dict[SubtaskId, int] = {}
         self._reported = (0, 0)
+        self._watchdog: Watchdog | None = None
 
     def on_start(self) -> None:
         """Flush half-full buffers whenever the node would go idle."""
@@ -77,6 +80,8 @@ class SlotWorker(Actor):
     def on_stop(self) -> None:
         """Close the subtasks that are left."""
         self._site.system.remove_idle_hook(self._flush_idle)
+        if self._watchdog is not None:
+            self._watchdog.stop()
         for part in self._parts.values():
             part.actor.close()
         if self._site.plane is not None and self._attempt:
@@ -86,6 +91,11 @@ class SlotWorker(Actor):
         for part in self._parts.values():
             if part.vertex.dispatcher == "default":
                 part.actor.flush_idle()
+
+    def _watch(self, config: Config) -> None:
+        mine = [part.actor for part in self._parts.values() if part.vertex.dispatcher == "default"]
+        self._watchdog = Watchdog(lambda: mine, config[options.WORKER_STUCK_AFTER], threading.get_ident())
+        self._watchdog.start()
 
     # --- messages --------------------------------------------------------------------------------------------------------------
 
@@ -142,6 +152,8 @@ class SlotWorker(Actor):
             )
             assembly = Assembly(self._site, deployment, self, context=self.ctx, ask_split=self._ask_split)
             self._parts = assembly.build()
+            if self._site.watched:
+                self._watch(deployment.config)
         except BaseException as error:
             self._tell(SubtaskFailed(message.subtasks[0], message.attempt, describe(error)))
             return
@@ -150,7 +162,6 @@ class SlotWorker(Actor):
 
     def _start(self, part: Part) -> None:
         part.actor.ref.tell_control(BEGIN)
-        self._tell(SubtaskStarted(part.id, self._attempt))
 
     def _cancel(self, part: Part) -> None:
         part.actor.post(lambda: self._cancelled(part))
@@ -199,6 +210,10 @@ class SlotWorker(Actor):
             part.actor.relieved()
 
     # --- news of subtasks (called on the subtask's thread) ---------------------------------------------------------------------
+
+    def subtask_started(self, subtask: Subtask) -> None:
+        """Tell the JobMaster that a subtask is processing."""
+        self._tell(SubtaskStarted(self._part_of(subtask).id, self._attempt))
 
     def subtask_finished(self, subtask: Subtask) -> None:
         """Tell the JobMaster that a subtask has processed all its input, and how far this worker is."""

@@ -24,9 +24,11 @@ from actorflow.operators.contract import Chain
 from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.exchange import Exchange
 from actorflow.runtime.input_gate import InputGate
+from actorflow.runtime.lanes import Lane
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
 from actorflow.runtime.writing import SinkOutput
 from actorflow.wire.batch import (
+    MIN_TIMESTAMP,
     Active,
     Barrier,
     Batch,
@@ -99,6 +101,10 @@ class Feed(Protocol):
 class Owner(Protocol):
     """Whom a subtask tells of its life: the slot worker."""
 
+    def subtask_started(self, subtask: Subtask) -> None:
+        """Its operators have started; it is processing."""
+        ...
+
     def subtask_finished(self, subtask: Subtask) -> None:
         """All input was processed, all output is on its way, sinks have prepared."""
         ...
@@ -116,7 +122,7 @@ class SubtaskView:
         name: name of the vertex and index.
         activity: busy, idle or back-pressured.
         metrics: counters and shares of time.
-        watermark: event time that was reached, in ms, or None.
+        watermark: event time that was reached, in ms.
         queued_in: elements that wait in the input gate.
         queued_out: for each lane the sealed buffers that wait for credit.
         operators: facts by operator.
@@ -125,7 +131,7 @@ class SubtaskView:
     name: str
     activity: str
     metrics: SubtaskMetrics
-    watermark: int | None
+    watermark: int
     queued_in: int
     queued_out: tuple[int, ...]
     operators: Mapping[str, object]
@@ -155,8 +161,9 @@ class Subtask(Actor):
         self._token_out = False
         self._flush_armed = False
         self._begun = False
+        self._ending = False
         self._over = False
-        self.watermark: int | None = None
+        self.watermark = self._forwarded = MIN_TIMESTAMP
 
     def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
         """Give it its parts, which need the actor to exist before they do. Called once, before any message."""
@@ -194,6 +201,7 @@ class Subtask(Actor):
         elif message is BEGIN:
             self.chain.open()
             self._begun = True
+            self._owner.subtask_started(self)
             self.feed.begin()
             self.wake()
         elif isinstance(message, TimerFired):
@@ -204,6 +212,8 @@ class Subtask(Actor):
         elif isinstance(message, Inspect):
             return self.chain.state(message.operator, message.key)
         elif isinstance(message, OperatorMessage):
+            if self._ending:
+                return None
             self.chain.message(message.operator, message.message, self.ctx.reply)
             self._after_work()
         elif callable(message):
@@ -216,6 +226,9 @@ class Subtask(Actor):
 
     def _turn(self) -> None:
         if not self._begun:
+            return
+        if self._ending:
+            self._end_when_sent()
             return
         if self.chain.blocked or self._exhausted():
             self.meter.switch(Activity.BACK_PRESSURED)
@@ -236,6 +249,20 @@ class Subtask(Actor):
                 return True
         return any(sink.blocked for sink in self.sinks)
 
+    def granted(self, lane: Lane, credit: int, records_max: int) -> None:
+        """Take credit for one of its lanes, and send what that allows. What cannot be sent is a failure of this subtask."""
+        self._guarded(lambda: lane.granted(credit, records_max))
+        self.relieved()
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Do something that this subtask is told outside of its messages: there, too, it fails and nobody else does."""
+        if self._over:
+            return
+        try:
+            action()
+        except BaseException as error:
+            self.fail(describe(error))
+
     def relieved(self) -> None:
         """Note that an output has room again."""
         if self.meter.activity is Activity.BACK_PRESSURED:
@@ -250,7 +277,9 @@ class Subtask(Actor):
         self.chain.process(batch, port)
 
     def _after_work(self) -> None:
-        """Arm the flush timer, if a buffer stands open and it is not armed."""
+        """Pass on a watermark that was held back, and arm the flush timer, if a buffer stands open and it is not armed."""
+        if self.watermark != self._forwarded:
+            self._advance_watermark(self.watermark)
         if self._flush_armed:
             return
         deadline: float | None = None
@@ -271,8 +300,10 @@ class Subtask(Actor):
 
     def flush_idle(self) -> None:
         """Send what stands open, because the node has nothing better to do."""
-        if self._over or not self._begun:
-            return
+        if self._begun:
+            self._guarded(self._flush_all)
+
+    def _flush_all(self) -> None:
         for exchange in self.exchanges:
             exchange.flush_idle()
         for sink in self.sinks:
@@ -285,13 +316,20 @@ class Subtask(Actor):
         match event:
             case Watermark(timestamp):
                 self.watermark = timestamp
-                self._broadcast(Watermark(self.chain.advance_watermark(timestamp)))
+                self._advance_watermark(timestamp)
             case Barrier() | Idle() | Active() | LatencyMarker():
                 self._broadcast(event)
             case EndOfInput():
                 pass  # the end is announced once the chain has drained
             case _:
                 assert_never(event)
+
+    def _advance_watermark(self, timestamp: int) -> None:
+        """Tell the chain, and pass on what it lets through: an asynchronous call in flight holds back what comes after it."""
+        reached = self.chain.advance_watermark(timestamp)
+        if reached > self._forwarded:
+            self._forwarded = reached
+            self._broadcast(Watermark(reached))
 
     def _broadcast(self, event: ChannelEvent) -> None:
         for exchange in self.exchanges:
@@ -303,12 +341,21 @@ class Subtask(Actor):
         if not self.chain.finish():
             self.meter.switch(Activity.IDLE)
             return
+        self._advance_watermark(self.watermark)
         self.chain.close()
         self.feed.close()
         for sink in self.sinks:
             sink.finish()
-        self._over = True  # not before: until here, a failure is one like any other
         self._broadcast(EndOfInput())
+        self._ending = True
+        self._end_when_sent()
+
+    def _end_when_sent(self) -> None:
+        """Finish, unless some output still waits for credit: what has not left can still fail."""
+        if any(lane.waiting for exchange in self.exchanges for lane in exchange.lanes):
+            self.meter.switch(Activity.BACK_PRESSURED)
+            return
+        self._over = True
         self.meter.switch(Activity.IDLE)
         self._owner.subtask_finished(self)
 
@@ -316,6 +363,8 @@ class Subtask(Actor):
         """End with an error."""
         if not self._over:
             self.close()
+            for sink in self.sinks:
+                sink.abort()
             self._owner.subtask_failed(self, error)
 
     def close(self) -> None:

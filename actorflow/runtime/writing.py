@@ -6,10 +6,12 @@ that every subtask of the job has finished, says `commit`. A job that fails or i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from actorflow.connectors.contracts import Sink, TwoPhaseSink, Writer
 from actorflow.operators.columns import to_columns, to_objects
+from actorflow.operators.failures import NOTHING, user_failure
 from actorflow.plan.graph import DataPath
 from actorflow.wire.batch import Batch, ColumnBatch
 
@@ -21,13 +23,17 @@ class SinkOutput:
         sink: opened the writer; commits.
         writer: writes.
         blocked: whether the writer's way out is full (results to a client that does not take them).
+        operator: the sink's name, for reports.
+        subtask: for reports.
     """
 
-    def __init__(self, sink: Sink, writer: Writer, blocked: Callable[[], bool]) -> None:
+    def __init__(self, sink: Sink, writer: Writer, blocked: Callable[[], bool], *, operator: str, subtask: str) -> None:
         self.records = 0
         self._sink = sink
         self._writer = writer
         self._blocked = blocked
+        self._operator = operator
+        self._subtask = subtask
         self._committables: list[object] = []
         self._closed = False
         self._unflushed = False
@@ -44,7 +50,8 @@ class SinkOutput:
             batch = batch if isinstance(batch, ColumnBatch) else to_columns(batch)
         elif takes is DataPath.OBJECTS and isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
-        self._writer.write(batch)
+        with self._reported():
+            self._writer.write(batch)
         self._unflushed = True
         self.records += len(batch)
 
@@ -52,17 +59,31 @@ class SinkOutput:
         """Make what was written leave the writer's own buffers."""
         if self._unflushed and not self._closed:
             self._unflushed = False
-            self._writer.flush()
+            with self._reported():
+                self._writer.flush()
 
     def finish(self) -> None:
         """Flush, prepare and close, at the end of input."""
-        self._writer.flush()
-        if isinstance(self._sink, TwoPhaseSink):
-            prepare: Callable[[], object | None] = self._writer.prepare  # type: ignore[attr-defined]  # a two-phase sink's writer has it
-            committable = prepare()
-            if committable is not None:
-                self._committables.append(committable)
-        self.close()
+        with self._reported():
+            self._writer.flush()
+            if isinstance(self._sink, TwoPhaseSink):
+                prepare: Callable[[], object | None] = self._writer.prepare  # type: ignore[attr-defined]  # a two-phase sink's writer has it
+                committable = prepare()
+                if committable is not None:
+                    self._committables.append(committable)
+            self.close()
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Report what the writer raises like any failure of the user's code: with the operator, and the record at hand if it says so."""
+        try:
+            yield
+        except BaseException as error:
+            record = getattr(self._writer, "record", NOTHING)
+            failure = user_failure(error, operator=self._operator, subtask=self._subtask, record=record)
+            if failure is error:
+                raise
+            raise failure from error
 
     def prepared(self) -> tuple[Sink, list[object]] | None:
         """Return what waits to be committed and by which sink, or None."""
