@@ -17,15 +17,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
-
 from actorflow.clock import Clock
 from actorflow.errors import FrameRefused, TransportError
 from actorflow.ids import ActorPath, Address, NodeId, split_address
 from actorflow.transport.blobs import BlobData, BlobLanes, BlobPiece
 from actorflow.transport.channels import ChannelTable, CreditHandler, FrameHandler
 from actorflow.transport.curve import CurveKeys
-from actorflow.transport.greetings import Parcel
 from actorflow.transport.limits import TransportLimits
 from actorflow.transport.links import Links
 from actorflow.transport.observation import PeerObservation, TransportObservation
@@ -34,6 +31,7 @@ from actorflow.transport.router_socket import RouterSocket
 from actorflow.transport.socket_io import SocketIo
 from actorflow.wire.frame import Frame, Kind, pack, unpack
 from actorflow.wire.message import Message, MessageCodec
+from actorflow.wire.parcel import decode_parcel, encode_parcel
 
 logger = logging.getLogger("actorflow.transport")
 
@@ -156,8 +154,7 @@ class Endpoint:
                 f"cannot send a '{type(message).__name__}' to {to}: only control messages leave a node",
                 hint="subclass actorflow.wire.message.Message, and name it to the node's codec",
             )
-        parcel = Parcel(path, control, reply_to, correlation, msgspec.Raw(self._codec.encode(message)))
-        payload = _encode_parcel(parcel)
+        payload = encode_parcel(path, message, self._codec, control=control, reply_to=reply_to, correlation=correlation)
         if len(payload) > self.limits.control_bytes_max:
             raise TransportError(
                 f"cannot send '{type(message).__name__}' of {len(payload)} bytes to {to}: the limit is {self.limits.control_bytes_max}",
@@ -317,11 +314,8 @@ class Endpoint:
             raise
 
     def _take_message(self, frame: Frame) -> None:
-        try:
-            parcel = _parcel_decoder.decode(frame.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise FrameRefused(f"control message refused: {error}") from None
-        message = self._codec.decode(memoryview(parcel.message))
+        parcel = decode_parcel(frame.payload)
+        message = parcel.open(self._codec)
         if self._system is not None:
             reply_to = Address(parcel.reply_to) if parcel.reply_to is not None else None
             self._system.deliver(
@@ -340,7 +334,3 @@ class Endpoint:
         self._blobs.forget(node)
         for hear in self.on_link_broken:
             hear(node)
-
-
-_encode_parcel = msgspec.msgpack.Encoder().encode
-_parcel_decoder = msgspec.msgpack.Decoder(Parcel)

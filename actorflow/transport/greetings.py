@@ -13,8 +13,6 @@ was on its way to or from the old one is dropped.
 
 from __future__ import annotations
 
-import msgspec
-
 from actorflow.wire.message import Message, MessageCodec
 
 
@@ -39,24 +37,6 @@ class Knock(Message, frozen=True):
 
     node: str
     endpoints: tuple[str, ...]
-
-
-class Parcel(msgspec.Struct, frozen=True, array_like=True):
-    """A control message with its target: the payload of a CONTROL frame.
-
-    Attributes:
-        path: path of the target on the receiving node.
-        control: whether it goes to the target's control lane.
-        reply_to: address that an answer goes to, or None.
-        correlation: number that the answer must carry, or None.
-        message: the message, encoded by the node's `MessageCodec`.
-    """
-
-    path: str
-    control: bool
-    reply_to: str | None
-    correlation: int | None
-    message: msgspec.Raw
 
 
 greeting_codec = MessageCodec([Hello, Knock])

@@ -159,7 +159,6 @@ def test_a_watcher_hears_that_the_node_is_gone(pair):
     watcher = here.spawn(Watcher, f"{there.node}/echo", endings, heard, name="watcher")
     watcher.ask(Note(0), timeout=DEADLINE_S)
     here.resolve(f"{there.node}/echo").ask(Note(1), timeout=DEADLINE_S)
-    there.router.io._on_close = lambda: None  # as a killed process, it says no goodbye
     there.call_soon(there.router.close)
     heard.expect()
     assert [Lost(there.node)] == endings
