@@ -34,7 +34,7 @@ class Watchdog:
         self._stuck_after_s = stuck_after_s
         self._thread = thread
         self._ended = threading.Event()
-        self._reported_since_s = 0.0
+        self._reported_since_s: float | None = None
 
     def start(self) -> None:
         """Begin to watch, on a daemon thread."""
