@@ -47,6 +47,9 @@ Slots = int | Literal["inline"] | None
 _INLINE_SLOTS = 1024
 """Slots of an inline TaskManager: they are no processes, and cost nothing."""
 
+_SOCKET_PARENT_BYTES_MAX = 50
+"""A socket's path may have 107 bytes; this leaves enough for our directory and the name of a node."""
+
 _INTERRUPTED_S = 2.0
 """How long an interrupted job may take to remove what its sinks have begun; then its processes are killed."""
 
@@ -95,7 +98,7 @@ class LocalCluster:
         from actorflow.cluster.node import Node
         from actorflow.cluster.slot_process import SlotProcesses
 
-        self._directory = Path(tempfile.mkdtemp(prefix="actorflow-"))
+        self._directory = _socket_directory()
         server = ForkServer.start(directory=self._directory)
         node = self._node = Node(NodeId(f"local-{unique_suffix()}"), self.config, self._directory)
         self.system = node.system
@@ -269,6 +272,12 @@ def _slots(slots: Slots, config: Config) -> int:
     if number < 1:
         raise ConfigError(f"a TaskManager needs at least one slot, not {number}")
     return number
+
+
+def _socket_directory() -> Path:
+    """Make the directory for local sockets where their paths are short enough for the kernel, however long that of TMPDIR is."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="actorflow-", dir=usual if len(os.fsencode(usual)) <= _SOCKET_PARENT_BYTES_MAX else "/tmp"))  # noqa: S108 - mkdtemp makes it private
 
 
 def _cores() -> int:

@@ -167,16 +167,20 @@ class ForEachWriter:
 
     Args:
         fn: the user's function.
+
+    Attributes:
+        record: what the function was last called with, for the report if it raises.
     """
 
     def __init__(self, fn: Callable[[Any], object]) -> None:
         self._fn = fn
+        self.record: Any = None
 
     def write(self, batch: Batch) -> None:
         """Call the function."""
         fn = self._fn
-        for record in records_of(batch):
-            fn(record)
+        for self.record in records_of(batch):
+            fn(self.record)
 
     def flush(self) -> None:
         """Nothing is kept back."""

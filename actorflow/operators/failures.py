@@ -84,11 +84,14 @@ def user_traceback(error: BaseException, function: object = None, line: int | No
         line: the line of an inlined function.
     """
     report = traceback.TracebackException.from_exception(error)
+    whole = list(report.stack)
     _strip(report, set())
     code = getattr(function, "__code__", None)
     if code is not None and not entered(error, function):
         place = traceback.FrameSummary(code.co_filename, line or code.co_firstlineno, code.co_name)
         report.stack.insert(0, place)
+    if not report.stack:  # no line of the user's: what helps is where the engine was
+        report.stack = traceback.StackSummary.from_list(whole)
     return "".join(report.format())
 
 
