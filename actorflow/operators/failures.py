@@ -90,7 +90,8 @@ def user_traceback(error: BaseException, function: object = None, line: int | No
     if code is not None and not entered(error, function):
         place = traceback.FrameSummary(code.co_filename, line or code.co_firstlineno, code.co_name)
         report.stack.insert(0, place)
-    if not report.stack:  # no line of the user's: what helps is where the engine was
+    ours = function is None or (code is not None and is_engine_file(code.co_filename))
+    if ours and not report.stack:  # nothing of the user's: what helps is where the engine was
         report.stack = traceback.StackSummary.from_list(whole)
     return "".join(report.format())
 
