@@ -4,6 +4,8 @@ Start at `cell` (what an actor is to the runtime), then `dispatcher` (who runs i
 (how it begins, fails and ends). `system` holds it all together; `shell` runs machines.
 """
 
+from pykka import Timeout as AskTimeout
+
 from actorflow.actor.actor import Actor, LightActor
 from actorflow.actor.context import ActorContext
 from actorflow.actor.dead_letters import DeadLetter
@@ -21,6 +23,7 @@ __all__ = [
     "ActorContext",
     "ActorRef",
     "ActorSystem",
+    "AskTimeout",
     "DeadLetter",
     "Directive",
     "Io",

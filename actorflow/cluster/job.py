@@ -7,11 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from actorflow.actor import Actor, ActorRef
-from actorflow.config.values import duration_s
-from actorflow.errors import ErrorInfo, JobCancelled, JobFailed
+from actorflow.actor import Actor, ActorRef, ActorSystem, AskTimeout
+from actorflow.config.values import Duration, duration_s
+from actorflow.errors import ActorflowError, ErrorInfo, JobCancelled, JobFailed
 from actorflow.ids import JobId, SubtaskId
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.job import JobState
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk
+from actorflow.runtime.directory import PREFIX, Directory, packed
+from actorflow.runtime.messages import UserMessage
 from actorflow.wire import pickling
 
 
@@ -79,6 +83,36 @@ class JobClient(Actor):
         self._news.take(message)
 
 
+class OperatorRef:
+    """One subtask of a running operator.
+
+    Args:
+        subtask: the actor that runs it.
+        operator: its name in the chain.
+    """
+
+    def __init__(self, subtask: ActorRef, operator: str) -> None:
+        self._subtask = subtask
+        self._operator = operator
+
+    def tell(self, message: object) -> None:
+        """Have `on_message` called with a message, between two batches. An answer is lost."""
+        self._subtask.tell_control(packed(self._operator, message))
+
+    def ask(self, message: object, *, timeout: Duration = "10s") -> Any:
+        """Have `on_message` called with a message, and return what it answers by `ctx.reply`; None if it does not.
+
+        Raises:
+            TimeoutError: if there is no answer in time.
+            UserFunctionError: if `on_message` raised.
+        """
+        try:
+            answer = self._subtask.ask(packed(self._operator, message), timeout=duration_s(timeout))
+        except AskTimeout:
+            raise TimeoutError(f"operator '{self._operator}' did not answer within {timeout}") from None
+        return pickling.loads(answer.payload) if isinstance(answer, UserMessage) else answer
+
+
 class Job:
     """A submitted job.
 
@@ -87,8 +121,9 @@ class Job:
         name: the pipeline's name.
         news: what is known of it.
         dispatcher: where requests go.
+        graph: what runs.
+        system: the node's actors.
         run_until: how to wait: runs the node until a condition holds or time is up, when nobody else runs it.
-        now: a clock in seconds.
     """
 
     def __init__(
@@ -97,17 +132,20 @@ class Job:
         name: str,
         news: JobNews,
         dispatcher: ActorRef,
+        graph: ExecutionGraph,
         *,
+        system: ActorSystem,
         run_until: Callable[[Callable[[], bool], float | None], None],
-        now: Callable[[], float],
     ) -> None:
         self.id = job
         self.name = name
         self._news = news
         self._dispatcher = dispatcher
+        self._graph = graph
         self._run_until = run_until
-        self._now = now
-        self._submitted_s = now()
+        self._system = system
+        self._now = system.clock.now
+        self._submitted_s = self._now()
         self._ended_s: float | None = None
 
     def status(self) -> JobStatus:
@@ -117,6 +155,24 @@ class Job:
     def progress(self) -> tuple[int, int]:
         """Return the records read by its sources and written by its sinks so far."""
         return self._news.records_in, self._news.records_out
+
+    def operator(self, name: str, index: int = 0) -> OperatorRef:
+        """Return a running operator, to send it messages.
+
+        Args:
+            name: the operator's name.
+            index: which of its subtasks.
+
+        Raises:
+            PlanError: if the job has no such operator, or not so many subtasks of it.
+            ActorflowError: if the job does not run now.
+        """
+        system = self._system
+        state: JobState = system.resolve(f"{self._dispatcher.path}/{self.id}").observe()
+        if not state.workers:
+            raise ActorflowError(f"job '{self.name}' does not run now: it is {state.status.value}")
+        target, operator = Directory(self._graph, state.workers).find(f"{PREFIX}{self._graph.name}/{name}/{index}")
+        return OperatorRef(system.resolve(target), operator)
 
     def cancel(self) -> None:
         """Ask the job to end; its sinks commit nothing. `wait` tells when it has."""

@@ -146,7 +146,15 @@ class LocalCluster:
         news = JobNews()
         client = self.system.spawn(JobClient, news, name=f"client-{job}")
         options_given = cast("dict[str, OptionValue]", config.plain())
-        handle = Job(job, name, news, self._dispatcher, run_until=self._runner(news), now=self.system.clock.now)
+        handle = Job(
+            job,
+            name,
+            news,
+            self._dispatcher,
+            submission.execution,
+            system=self.system,
+            run_until=self._runner(news),
+        )
         self._dispatcher.tell_control(SubmitJob(job, name, submission.payload, options_given, client.address))
         return handle
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
-from actorflow.ids import Address, JobId
+from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RunCommitted
 from actorflow.protocol.deployment import (
     AttemptState,
@@ -94,12 +94,13 @@ class JobOver:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What `JobMachine.observe` shows."""
+    """What `JobMachine.observe` shows: among it the state of each subtask, and the address of the worker that runs it."""
 
     job: JobId
     status: JobStatus
     attempt: int
     subtasks: Mapping[str, AttemptState]
+    workers: Mapping[SubtaskId, Address]
     slots: tuple[str, ...]
     records_in: int
     records_out: int
@@ -301,6 +302,7 @@ class JobMachine:
             self._status,
             self._run.number,
             {str(subtask): attempt.state for subtask, attempt in self._run.attempts.items()},
+            {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()},
             self._run.slots(),
             *self._run.workers.records,
             self._error,

@@ -177,8 +177,8 @@ class OpenDeployment(Message, frozen=True):
         plan: see `SubmitJob`.
         options: see `SubmitJob`.
         subtasks: what to build here.
-        nodes: for every subtask of the job the node that runs it, in the order of `ExecutionGraph.subtasks()`.
-        endpoints: where those nodes can be reached.
+        workers: for every subtask of the job the worker that runs it, in the order of `ExecutionGraph.subtasks()`.
+        endpoints: where the nodes of those workers can be reached.
     """
 
     job: JobId
@@ -188,7 +188,7 @@ class OpenDeployment(Message, frozen=True):
     plan: bytes
     options: dict[str, OptionValue]
     subtasks: tuple[SubtaskId, ...]
-    nodes: tuple[NodeId, ...]
+    workers: tuple[Address, ...]
     endpoints: dict[NodeId, tuple[str, ...]]
 
 

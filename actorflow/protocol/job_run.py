@@ -232,15 +232,15 @@ class JobRun:
         self._not_started = dict.fromkeys(self.attempts)
         self._alive = dict.fromkeys(self.attempts)
         self._by_timer = {attempt.timer: attempt for attempt in self.attempts.values()}
-        nodes = tuple(self.workers[lease.allocation].node for lease in leases.values())
+        addresses = tuple(self.workers[lease.allocation].reachable for lease in leases.values())
         endpoints = {worker.node: worker.endpoints for worker in self.workers}
         effects: list[Effect] = [SetTimer(self._opening_timer, now + self._timeouts.deploy_s)]
         for worker in self.workers:
             worker.subtasks = tuple(subtasks[worker.lease.allocation])
-            effects.append(Send(worker.reachable, self._opening(worker, nodes, endpoints)))
+            effects.append(Send(worker.reachable, self._opening(worker, addresses, endpoints)))
         return effects
 
-    def _opening(self, worker: Worker, nodes: tuple[NodeId, ...], endpoints: dict[NodeId, tuple[str, ...]]) -> OpenDeployment:
+    def _opening(self, worker: Worker, addresses: tuple[Address, ...], endpoints: dict[NodeId, tuple[str, ...]]) -> OpenDeployment:
         description = self._description
         return OpenDeployment(
             description.job,
@@ -250,7 +250,7 @@ class JobRun:
             description.plan,
             dict(description.options),
             worker.subtasks,
-            nodes,
+            addresses,
             endpoints,
         )
 

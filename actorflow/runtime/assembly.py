@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from actorflow.actor import ActorContext, ActorSystem
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import Pause, SinkSpec, SourceSpec
-from actorflow.ids import Address, ChannelId, JobId, NodeId, SubtaskId
+from actorflow.ids import Address, ChannelId, JobId, NodeId, SubtaskId, split_address
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import OutputPort
 from actorflow.operators.failures import call_user, user_failure
@@ -23,6 +23,7 @@ from actorflow.protocol.credit import ReceiverLedger
 from actorflow.protocol.flush import BufferSizing, FlushRules
 from actorflow.protocol.job_messages import ResultChunk
 from actorflow.runtime.context import AsyncThread, OperatorContext, SinkContext
+from actorflow.runtime.directory import Directory, subtask_name
 from actorflow.runtime.exchange import Exchange, make_exchange
 from actorflow.runtime.feeds import GateFeed, SourceFeed
 from actorflow.runtime.input_gate import InputChannel, InputGate
@@ -65,8 +66,8 @@ class Deployment:
         graph: the execution graph, with user code.
         config: the job's effective options.
         mine: the subtasks to build here.
-        nodes: for each subtask of the job the node that runs it.
-        on_this_host: those of them that no network lies between.
+        workers: for each subtask of the job the worker that runs it.
+        on_this_host: those of their nodes that no network lies between.
     """
 
     job: JobId
@@ -75,8 +76,12 @@ class Deployment:
     graph: ExecutionGraph
     config: Config
     mine: tuple[SubtaskId, ...]
-    nodes: dict[SubtaskId, NodeId]
+    workers: dict[SubtaskId, Address]
     on_this_host: frozenset[NodeId]
+
+    def node_of(self, subtask: SubtaskId) -> NodeId:
+        """Return the node that runs a subtask."""
+        return split_address(self.workers[subtask])[0]
 
 
 class ResultWindow:
@@ -142,6 +147,7 @@ class Assembly:
         self._ask_split = ask_split
         self._config = deployment.config
         self._graph = deployment.graph
+        self._directory = Directory(deployment.graph, deployment.workers)
         self._parts: dict[SubtaskId, Part] = {}
         self._lanes: dict[ChannelId, tuple[Lane, Part]] = {}
         self._gates: dict[ChannelId, tuple[InputGate, int, Part]] = {}
@@ -167,7 +173,7 @@ class Assembly:
             self._owner,
             made.append,
             meter=Meter(self._site.system.clock),
-            name=f"{subtask.vertex}-{subtask.index}",
+            name=subtask_name(subtask),
             dispatcher=vertex.dispatcher,
         )
         self._context.watch(ref)
@@ -209,7 +215,7 @@ class Assembly:
                     producer.actor.post(lambda: producer.actor.granted(lane, credit, records_max))
 
             return announce
-        plane, node, attempt = self._plane(), self._deployment.nodes[channel.producer], self._deployment.attempt
+        plane, node, attempt = self._plane(), self._deployment.node_of(channel.producer), self._deployment.attempt
         return lambda credit, records_max: plane.send_credit(node, attempt, channel.id, credit, records_max)
 
     # --- outputs ---------------------------------------------------------------------------------------------------------------
@@ -271,7 +277,7 @@ class Assembly:
             return PostedLink(gate, index, consumer.actor.post)
         plane, attempt = self._plane(), self._deployment.attempt
         plane.register_output(attempt, channel.id, self._credit_taker(channel, producer))
-        node = self._deployment.nodes[channel.consumer]
+        node = self._deployment.node_of(channel.consumer)
         return RemoteLink(plane, node, attempt, channel.id, compressed=self._compressed(node))
 
     def _compressed(self, node: NodeId) -> bool:
@@ -360,6 +366,7 @@ class Assembly:
             self._deployment.attempt,
             logging.getLogger(f"actorflow.job.{self._graph.name}.{part.vertex.name}.{part.id.index}"),
             self._site.system,
+            self._directory,
             part.actor.post,
             part.actor.wake,
             self._site.asyncio_thread,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from actorflow.actor import ActorSystem
 from actorflow.ids import Address, SubtaskId
+from actorflow.runtime.directory import PREFIX, Directory, packed
 
 
 class AsyncThread:
@@ -59,6 +60,7 @@ class OperatorContext:
     attempt: int
     log: logging.Logger
     system: ActorSystem
+    directory: Directory
     run_soon: Callable[[Callable[[], None]], None]
     look_again: Callable[[], None]
     asyncio_thread: AsyncThread
@@ -76,8 +78,12 @@ class OperatorContext:
         return self.asyncio_thread.loop()
 
     def tell(self, to: Address | str, message: object) -> None:
-        """Send a message to any actor: an address, or a path on this node."""
-        self.system.resolve(to).tell(message)
+        """Send a message to an operator of this job (`/jobs/<job>/<operator>/<index>`), or to any actor by address or path on this node."""
+        if to.startswith(PREFIX):
+            target, operator = self.directory.find(to)
+            self.system.resolve(target).tell_control(packed(operator, message))
+        else:
+            self.system.resolve(to).tell(message)
 
     def cached_file(self, name: str) -> str:
         """Return the local path of a distributed-cache file.

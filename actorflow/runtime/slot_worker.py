@@ -147,7 +147,7 @@ class SlotWorker(Actor):
                 graph,
                 Config.of(message.options, "job"),
                 message.subtasks,
-                dict(zip(graph.subtasks(), message.nodes, strict=True)),
+                dict(zip(graph.subtasks(), message.workers, strict=True)),
                 frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
             )
             assembly = Assembly(self._site, deployment, self, context=self.ctx, ask_split=self._ask_split)

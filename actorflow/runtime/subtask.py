@@ -22,11 +22,14 @@ from actorflow.actor import Actor
 from actorflow.errors import ErrorInfo, describe
 from actorflow.operators.contract import Chain
 from actorflow.protocol.machine import TimerFired
+from actorflow.runtime.directory import packed
 from actorflow.runtime.exchange import Exchange
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.lanes import Lane
+from actorflow.runtime.messages import UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
 from actorflow.runtime.writing import SinkOutput
+from actorflow.wire import pickling
 from actorflow.wire.batch import (
     MIN_TIMESTAMP,
     Active,
@@ -64,14 +67,6 @@ class Inspect:
 
     operator: str
     key: object
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorMessage:
-    """A message of any actor for `on_message` of one operator of the chain."""
-
-    operator: str
-    message: object
 
 
 class Feed(Protocol):
@@ -211,16 +206,33 @@ class Subtask(Actor):
                 self.wake()
         elif isinstance(message, Inspect):
             return self.chain.state(message.operator, message.key)
-        elif isinstance(message, OperatorMessage):
-            if self._ending:
-                return None
-            self.chain.message(message.operator, message.message, self.ctx.reply)
-            self._after_work()
+        elif isinstance(message, UserMessage):
+            self._hand_over(message)
         elif callable(message):
             message()
             if self._begun:
                 self._after_work()
         return None
+
+    def _hand_over(self, message: UserMessage) -> None:
+        """Give an operator a message, unless the chain is closing; its answer goes back the way the message came.
+
+        As for every actor, what it raises goes to whoever waits for the answer; if nobody does, it is the subtask's failure.
+        """
+        if self._ending:
+            return
+
+        def reply(answer: object) -> None:
+            self.ctx.reply(packed(message.operator, answer))
+
+        try:
+            self.chain.message(message.operator, pickling.loads(message.payload), reply)
+        except Exception:
+            asker = self.ctx.reply_to
+            if asker is None:
+                raise
+            asker.set_exception()
+        self._after_work()
 
     # --- the data loop -----------------------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def test_every_worker_is_told_its_subtasks_and_where_all_subtasks_run():
     first, second = probe.sent(OpenDeployment)
     assert (READERS[0], WRITERS[0]) == first.subtasks
     assert (READERS[1], WRITERS[1]) == second.subtasks
-    nodes = ("worker-1.1", "worker-1.2", "worker-1.1", "worker-1.2")
+    workers = ("worker-1.1/worker", "worker-1.2/worker", "worker-1.1/worker", "worker-1.2/worker")
     endpoints = {"worker-1.1": ("ipc://1.1",), "worker-1.2": ("ipc://1.2",)}
     for opening in (first, second):
         assert (JOB, 1, MASTER, b"plan", {"a.b": 1}) == (
@@ -86,7 +86,7 @@ def test_every_worker_is_told_its_subtasks_and_where_all_subtasks_run():
             opening.plan,
             opening.options,
         )
-        assert (nodes, endpoints) == (opening.nodes, opening.endpoints)
+        assert (workers, endpoints) == (opening.workers, opening.endpoints)
 
 
 def test_no_subtask_is_started_before_the_last_worker_has_built_its_own():
