@@ -222,7 +222,7 @@ class SourceFeed:
     def _close_reader(self) -> None:
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            reader.close()
+            self._call(reader.close)
 
     def close(self) -> None:
         """Close the reader."""

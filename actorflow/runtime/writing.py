@@ -92,7 +92,8 @@ class SinkOutput:
     def commit(self) -> None:
         """Make what was prepared visible. Idempotent."""
         if self._committables and isinstance(self._sink, TwoPhaseSink):
-            self._sink.commit(self._committables)
+            with self._reported():
+                self._sink.commit(self._committables)
             self._committables = []
 
     def abort(self) -> None:
