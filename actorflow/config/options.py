@@ -100,6 +100,12 @@ BATCH_RECORDS_MAX = Option(
     1024,
     "Records in one batch of Python objects; sources read about as many at once.",
 )
+BATCH_ROWS_MAX = Option(
+    "execution.batch-rows.max",
+    whole(1, 1 << 24),
+    1 << 20,
+    "Rows in one batch of columns that a source reads. Columns are fast when batches are large: a call costs as much for 10 rows as for 10,000.",
+)
 BUFFER_TIMEOUT = Option(
     "execution.buffer-timeout.interval",
     duration(),

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import parquet as pq
 
-_DECODED_ROWS_MAX = 65_536
+_DECODED_ROWS_MAX = 1 << 20
 """How many rows are decoded at once; batches are slices of them."""
+
+_DECODED_BYTES_MAX = 32 << 20
+"""How many bytes that may be: wide rows are decoded fewer at once."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,19 @@ class ParquetReader:
         return True
 
     def _open_group(self, skip_rows: int) -> None:
-        self._chunks = self._file.iter_batches(_DECODED_ROWS_MAX, row_groups=[self._group], columns=self._columns)
+        rows = _rows_at_once(self._file.metadata.row_group(self._group))
+        self._chunks = self._file.iter_batches(rows, row_groups=[self._group], columns=self._columns)
         while skip_rows and (chunk := next(self._chunks, None)) is not None:
             if skip_rows < chunk.num_rows:
                 self._chunk, self._taken = chunk, skip_rows
                 return
             skip_rows -= chunk.num_rows
+
+
+def _rows_at_once(group: pq.RowGroupMetaData) -> int:
+    """Return how many rows of a row group to decode at once."""
+    fitting: int = _DECODED_BYTES_MAX * group.num_rows // max(1, group.total_byte_size)
+    return max(1, min(_DECODED_ROWS_MAX, fitting))
 
 
 def _row_groups(files: Sequence[FileInfo]) -> Iterator[tuple[FileRange, int]]:

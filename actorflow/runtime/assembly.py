@@ -18,7 +18,7 @@ from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import OutputPort
 from actorflow.operators.failures import call_user, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
-from actorflow.plan.graph import Role
+from actorflow.plan.graph import DataPath, Role
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.protocol.flush import BufferSizing, FlushRules
 from actorflow.protocol.job_messages import ResultChunk
@@ -319,12 +319,13 @@ class Assembly:
             if pause.fd is not None:
                 io.unwatch(pause.fd)
 
+        columns = spec.source.gives is DataPath.COLUMNS
         part.source = SourceFeed(
             part.actor,
             spec.source,
             operator=part.vertex.operators[0].name,
             subtask_id=part.id,
-            batch_records_max=records_max,
+            batch_records_max=self._config[options.BATCH_ROWS_MAX] if columns else records_max,
             ask=lambda finished: self._ask_split(part.id, finished),
             watch=watch,
             unwatch=unwatch,
