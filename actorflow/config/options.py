@@ -306,7 +306,7 @@ CONTROL_BYTES_MAX = Option(
     "actorflow.transport.control-bytes-max",
     memory(4 << 10, 64 << 20),
     1 << 20,
-    "Largest control message; what is larger travels as a blob.",
+    "Largest frame of a control message; a larger message travels in pieces of this size.",
 )
 BLOB_CHUNK_BYTES = Option(
     "actorflow.transport.blob-chunk-bytes",
@@ -318,7 +318,7 @@ UNSENT_BYTES_MAX = Option(
     "actorflow.transport.unsent-bytes-max",
     memory(1 << 20),
     256 << 20,
-    "Bytes waiting to be sent to one peer before the link counts as broken.",
+    "Bytes waiting to be sent to one peer before the link counts as broken; a control message may have as many.",
 )
 RECONNECT_INITIAL = Option(
     "actorflow.transport.reconnect-backoff.initial",

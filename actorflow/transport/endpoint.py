@@ -27,6 +27,7 @@ from actorflow.transport.limits import TransportLimits
 from actorflow.transport.links import Links
 from actorflow.transport.observation import PeerObservation, TransportObservation
 from actorflow.transport.peer import Peer
+from actorflow.transport.pieces import Pieces, control_frames
 from actorflow.transport.router_socket import RouterSocket
 from actorflow.transport.socket_io import SocketIo
 from actorflow.wire.frame import Frame, Kind, pack, unpack
@@ -102,6 +103,7 @@ class Endpoint:
         self._links.on_lost = self._lost
         self._links.on_broken = self._broken
         self._channels = ChannelTable()
+        self._pieces = Pieces(self.limits.unsent_bytes_max)
         self._blobs = BlobLanes(self._links.send, self.limits.blob_chunk_bytes, self.limits.blob_chunks_in_flight_max)
         self.on_peer_lost: list[Callable[[NodeId, str], None]] = []
         self.on_link_broken: list[Callable[[NodeId], None]] = []
@@ -146,7 +148,7 @@ class Endpoint:
         """Send a control message to an actor on another node.
 
         Raises:
-            TransportError: if it is not a control message, or larger than `control_bytes_max`.
+            TransportError: if it is not a control message, or larger than what may wait for a peer (`unsent_bytes_max`).
         """
         node, path = split_address(to)
         if not isinstance(message, Message):
@@ -155,13 +157,16 @@ class Endpoint:
                 hint="subclass actorflow.wire.message.Message, and name it to the node's codec",
             )
         payload = encode_parcel(path, message, self._codec, control=control, reply_to=reply_to, correlation=correlation)
-        if len(payload) > self.limits.control_bytes_max:
+        if len(payload) > self.limits.unsent_bytes_max:
             raise TransportError(
-                f"cannot send '{type(message).__name__}' of {len(payload)} bytes to {to}: the limit is {self.limits.control_bytes_max}",
-                hint="send what is large as a blob, or raise actorflow.transport.control-bytes-max",
+                f"cannot send '{type(message).__name__}' of {len(payload)} bytes to {to}: the limit is {self.limits.unsent_bytes_max}",
+                hint="send what is large as a blob, or raise actorflow.transport.unsent-bytes-max",
             )
-        frame = pack(Kind.CONTROL, payload)
-        self.io.run(lambda: self._links.send(node, frame))
+        self.io.run(lambda: self._send_control(node, payload))
+
+    def _send_control(self, node: NodeId, payload: bytes) -> None:
+        for frame in control_frames(payload, self.limits.control_bytes_max):
+            self._links.send(node, frame)
 
     def watch(self, target: Address) -> None:
         """Keep an eye on the node of `target`: when it is lost or cannot be reached, the system hears of it."""
@@ -295,7 +300,9 @@ class Endpoint:
         if kind is Kind.DATA or kind is Kind.EVENT:
             self._take_data(peer, frame)
         elif kind is Kind.CONTROL:
-            self._take_message(frame)
+            payload = self._pieces.joined(peer.node, frame)
+            if payload is not None:
+                self._take_message(payload)
         elif kind is Kind.CREDIT:
             self._channels.credit(frame)
         elif kind is Kind.BLOB:
@@ -313,8 +320,8 @@ class Endpoint:
                 hear(peer.node)
             raise
 
-    def _take_message(self, frame: Frame) -> None:
-        parcel = decode_parcel(frame.payload)
+    def _take_message(self, payload: memoryview) -> None:
+        parcel = decode_parcel(payload)
         message = parcel.open(self._codec)
         if self._system is not None:
             reply_to = Address(parcel.reply_to) if parcel.reply_to is not None else None
@@ -325,6 +332,7 @@ class Endpoint:
     def _lost(self, node: NodeId, reason: str) -> None:
         logger.info("lost %s: %s", node, reason)
         self._blobs.forget(node)
+        self._pieces.forget(node)
         for hear in self.on_peer_lost:
             hear(node, reason)
         if self._system is not None:
@@ -332,5 +340,6 @@ class Endpoint:
 
     def _broken(self, node: NodeId) -> None:
         self._blobs.forget(node)
+        self._pieces.forget(node)
         for hear in self.on_link_broken:
             hear(node)

@@ -12,11 +12,11 @@ class TransportLimits:
     """What an endpoint takes, holds and waits for.
 
     Attributes:
-        control_bytes_max: largest control message.
+        control_bytes_max: largest frame of a control message; a larger message travels in pieces of this size.
         data_bytes_max: largest batch.
         blob_chunk_bytes: size of the pieces in which blobs travel.
         blob_chunks_in_flight_max: pieces to one peer that it has not taken yet; what control messages can be stuck behind.
-        unsent_bytes_max: frames kept for a peer that is not connected; more, and the peer counts as lost.
+        unsent_bytes_max: frames kept for a peer that is not connected; more, and the peer counts as lost. Also the largest control message.
         unsent_frames_max: the same, in frames.
         receive_frames_max: frames taken from the socket before the dispatcher goes on.
         heartbeat_interval_s: longest silence towards a connected peer.

@@ -70,11 +70,13 @@ class Flag(enum.IntFlag):
     LZ4 = 1
     """The payload is compressed; see `codec.decompress`."""
     LAST = 2
-    """The last piece of a blob."""
+    """The last piece of a blob, or of a control message."""
+    PIECE = 4
+    """A piece of a control message that is larger than a frame may be."""
 
 
 _KINDS = {int(kind): kind for kind in Kind}
-_FLAGS_KNOWN = int(Flag.LZ4 | Flag.LAST)
+_FLAGS_KNOWN = int(Flag.LZ4 | Flag.LAST | Flag.PIECE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class FrameLimits:
     """What a node is willing to take. Enforced before a payload is looked at.
 
     Attributes:
-        control_bytes_max: payload of a control message, hello or other small talk.
+        control_bytes_max: payload of a control message or a piece of one, of a hello or other small talk.
         data_bytes_max: payload of a batch or channel event.
         blob_chunk_bytes_max: payload of one piece of a blob.
     """

@@ -9,6 +9,7 @@ from transport_nodes import Note, Text
 
 from actorflow.clock import ManualClock
 from actorflow.errors import TransportError
+from actorflow.transport.pieces import control_frames
 from actorflow.wire.frame import Kind, pack
 
 both_ways = pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")], ids=["knocks", "dials"])
@@ -176,11 +177,40 @@ def test_a_forgotten_peer_gets_nothing(nodes):
 
 
 def test_sizes_are_limited_where_a_message_is_sent(nodes):
-    one = nodes.make("a", control_bytes_max=100)
+    one = nodes.make("a", unsent_bytes_max=100)
     with pytest.raises(TransportError, match="the limit is 100"):
         one.endpoint.send("b/x", Text("x" * 100), control=False)
     with pytest.raises(TransportError, match="only control messages leave a node"):
         one.endpoint.send("b/x", {"a": 1}, control=False)
+
+
+def test_a_message_larger_than_a_frame_travels_in_pieces_and_keeps_its_place(nodes):
+    one, two = nodes.linked(nodes.make("a", control_bytes_max=100), nodes.make("b", control_bytes_max=100))
+    for number, size in enumerate((10, 1000, 10, 5000, 100)):
+        one.endpoint.send("b/x", Text(f"{number}" * size), control=False)
+    nodes.spin(lambda: len(two.inbox.messages) == 5)
+    expected = [(10, "0"), (1000, "1"), (10, "2"), (5000, "3"), (100, "4")]
+    assert expected == [(len(message.text), message.text[0]) for _path, message, *_rest in two.inbox.messages]
+
+
+def test_a_message_whose_beginning_is_missing_is_refused_and_the_next_is_taken(nodes):
+    one, two = nodes.linked(nodes.make("a", control_bytes_max=100), nodes.make("b", control_bytes_max=100))
+    frames = list(control_frames(b"x" * 250, 100))
+    for frame in (frames[0], frames[2], *frames[1:]):
+        one.endpoint._links.send("b", frame)
+    one.endpoint.send("b/x", Text("y" * 500), control=False)
+    nodes.spin(lambda: two.inbox.messages)
+    assert ["y" * 500] == [message.text for _path, message, *_rest in two.inbox.messages]
+    assert {"control": 3} == two.endpoint.observe().refused
+
+
+def test_a_message_in_pieces_is_limited_where_it_arrives(nodes):
+    one, two = nodes.linked(nodes.make("a", control_bytes_max=100), nodes.make("b", control_bytes_max=100, unsent_bytes_max=400))
+    one.endpoint.send("b/x", Text("x" * 1000), control=False)
+    one.note(two, 1)
+    nodes.spin(lambda: two.inbox.messages)
+    assert [1] == two.inbox.numbers()
+    assert any("control message refused: it is larger than 400 bytes" in text for text in two.endpoint.observe().last_refusals)
 
 
 def test_a_message_beyond_the_receivers_limit_is_refused_undecoded(nodes):
