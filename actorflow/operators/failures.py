@@ -18,6 +18,9 @@ NOTHING: Final = object()
 """Stands for a record or key that there is not."""
 
 _REPR_CHARACTERS_MAX = 200
+_TEXT_CHARACTERS_MAX = 10_000
+"""Of a message, and of one part of a traceback: a report travels, and is read by people."""
+
 _PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 _EXAMPLES = f"{_PACKAGE}examples{os.sep}"
 _ASYNCIO = f"{Path(os.__file__).parent / 'asyncio'}{os.sep}"
@@ -74,6 +77,15 @@ def short_repr(value: Any) -> str:
     return text if len(text) <= _REPR_CHARACTERS_MAX else f"{text[: _REPR_CHARACTERS_MAX - 3]}..."
 
 
+def shortened(text: str) -> str:
+    """Return a text with its middle left out if it is very long."""
+    left_out = len(text) - _TEXT_CHARACTERS_MAX
+    if left_out <= 0:
+        return text
+    half = _TEXT_CHARACTERS_MAX // 2
+    return f"{text[:half]} ... ({left_out} characters) ... {text[-half:]}"
+
+
 def user_traceback(error: BaseException, function: object = None, line: int | None = None) -> str:
     """Return the traceback of `error` without the engine's frames, formatted; it ends in the user's line.
 
@@ -93,7 +105,7 @@ def user_traceback(error: BaseException, function: object = None, line: int | No
     ours = function is None or (code is not None and is_engine_file(code.co_filename))
     if ours and not report.stack:  # nothing of the user's: what helps is where the engine was
         report.stack = traceback.StackSummary.from_list(whole)
-    return "".join(report.format())
+    return "".join(map(shortened, report.format()))
 
 
 def _strip(report: traceback.TracebackException, seen: set[int]) -> None:
@@ -127,7 +139,7 @@ def entered(error: BaseException, function: object) -> bool:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        return shortened(str(error))
     except BaseException as second:
         return f"<message that raised {type(second).__name__}>"
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actorflow.actor import ActorContext, ActorSystem
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import Pause, SinkSpec, SourceSpec
+from actorflow.errors import ActorflowError, UserFunctionError
 from actorflow.ids import Address, ChannelId, JobId, NodeId, SubtaskId, split_address
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import OutputPort
-from actorflow.operators.failures import call_user, user_failure
+from actorflow.operators.failures import call_user, short_repr, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import DataPath, Role
 from actorflow.protocol.credit import ReceiverLedger
@@ -265,9 +266,16 @@ class Assembly:
 
     @staticmethod
     def _key_failure(part: Part, target: Vertex) -> Callable[[BaseException, object], Exception]:
-        """Return how a key function that raises is reported: it belongs to the operator that it leads to."""
-        operator, subtask = target.operators[0].name, str(part.id)
-        return lambda error, record: user_failure(error, operator=f"the key of '{operator}'", subtask=subtask, record=record)
+        """Return how a key function that raises, or gives what is no key, is reported: it belongs to the operator that it leads to."""
+        operator, subtask = f"the key of '{target.operators[0].name}'", str(part.id)
+
+        def failure(error: BaseException, record: object) -> Exception:
+            if isinstance(error, ActorflowError):
+                context = {"operator": operator, "subtask": subtask, "record": short_repr(record)}
+                return UserFunctionError(replace(error.info(), context=context))
+            return user_failure(error, operator=operator, subtask=subtask, record=record)
+
+        return failure
 
     def _link(self, channel: Channel, producer: Part) -> Link:
         if channel.consumer in self._parts:
@@ -308,16 +316,16 @@ class Assembly:
             )
         spec = part.vertex.operators[0].spec
         assert isinstance(spec, SourceSpec), "a vertex without input starts with a source"
-        io = self._site.system.io
+        system = self._site.system
 
         def watch(pause: Pause) -> None:
             part.actor.resume_after(pause.seconds)
             if pause.fd is not None:
-                io.watch(pause.fd, part.actor.wake)
+                system.io.watch(pause.fd, part.actor.wake)
 
         def unwatch(pause: Pause) -> None:
             if pause.fd is not None:
-                io.unwatch(pause.fd)
+                system.io.unwatch(pause.fd)
 
         columns = spec.source.gives is DataPath.COLUMNS
         part.source = SourceFeed(
