@@ -37,14 +37,15 @@ class SimulatedDispatcher:
         self._tickets = itertools.count(1)
         self._clock = ManualClock()
         self._owner: int | None = None
+        self._idle_hooks: list[Callable[[], None]] = []
 
     def attach(self, clock: ManualClock) -> None:
         """Take the clock of the system that is simulated."""
         self._clock = clock
 
     def run_until_idle(self) -> None:
-        """Run until no actor is ready. No time passes; timers that are due fire."""
-        while self.step():
+        """Run until no actor is ready, also after the idle hooks. No time passes; timers that are due fire."""
+        while self.step() or self._idle():
             pass
 
     def run_for(self, seconds: float) -> None:
@@ -60,7 +61,7 @@ class SimulatedDispatcher:
         """Run, moving the clock on where needed, until `until()`. Returns False if nothing is left to do within `horizon_s`."""
         end = self._clock.now() + horizon_s
         while not until():
-            if self.step():
+            if self.step() or self._idle():
                 continue
             at = self._timers.next_at()
             if at is None or at > end:
@@ -79,6 +80,24 @@ class SimulatedDispatcher:
         finally:
             self._owner = before
         return True
+
+    def _idle(self) -> bool:
+        """Run the idle hooks, as a loop does before it waits; return whether they made something ready."""
+        before, self._owner = self._owner, threading.get_ident()
+        try:
+            for hook in tuple(self._idle_hooks):
+                hook()
+        finally:
+            self._owner = before
+        return bool(self.ready)
+
+    def add_idle_hook(self, hook: Callable[[], None]) -> None:
+        """Run `hook` whenever no actor is ready."""
+        self._idle_hooks.append(hook)
+
+    def remove_idle_hook(self, hook: Callable[[], None]) -> None:
+        """Forget a hook."""
+        self._idle_hooks.remove(hook)
 
     def _pick(self) -> Runnable:
         """Take the first entry of an actor chosen at random (the messages of a light actor stand in the queue one by one)."""

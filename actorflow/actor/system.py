@@ -151,11 +151,11 @@ class ActorSystem:
 
     def add_idle_hook(self, hook: Callable[[], None]) -> None:
         """Run `hook` on the default dispatcher's thread whenever it would otherwise wait; new work is looked for afterwards."""
-        self._threaded().add_idle_hook(hook)
+        self.dispatcher.add_idle_hook(hook)
 
     def remove_idle_hook(self, hook: Callable[[], None]) -> None:
         """Forget a hook."""
-        self._threaded().remove_idle_hook(hook)
+        self.dispatcher.remove_idle_hook(hook)
 
     def submit_work(self, function: Callable[[], None]) -> None:
         """Run `function` off the actors' threads; in a simulation, in some later step."""

@@ -6,6 +6,8 @@ The dispatcher runs in the main thread, so user code does too. The process ends 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from actorflow.protocol.job_messages import OpenDeployment, OptionValue, WorkerS
 from actorflow.protocol.slots import Allocation
 from actorflow.runtime.assembly import Site
 from actorflow.runtime.context import AsyncThread
-from actorflow.runtime.slot_worker import SlotWorker
+from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
 
 GC_THRESHOLDS = (5_000, 1_000, 100)
 """When the garbage collector looks for cycles: after 5,000 new containers that live on, and at older ones after 5 million.
@@ -61,7 +63,17 @@ def main(
 
     site = Site(system, endpoint, AsyncThread())
     worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, name="worker")
+    endpoint.on_link_broken.append(lambda peer: worker.tell_control(LinkBroken(peer)))
+    endpoint.on_peer_lost.append(lambda peer, reason: _end_without(manager, peer, reason))
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     system.resolve(manager).tell_control(WorkerStarted(Allocation(allocation), worker.address, endpoint.endpoints))
     system.run()
+
+
+def _end_without(manager: Address, peer: NodeId, reason: str) -> None:
+    """End this process if the peer that was lost is its TaskManager's node: nobody is left to work for."""
+    if peer == split_address(manager)[0]:
+        sys.stderr.write(f"slot worker ends: its TaskManager {manager} is lost: {reason}\n")
+        sys.stderr.flush()
+        os._exit(1)

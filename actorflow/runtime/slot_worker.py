@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 from actorflow.actor import Actor
 from actorflow.config import Config, options
-from actorflow.errors import ErrorInfo, describe
+from actorflow.errors import ErrorInfo, TransportError, describe
 from actorflow.ids import Address, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.deployment import (
@@ -44,12 +45,22 @@ from actorflow.wire.user_code import dumps_code, loads_code
 
 _PROGRESS_EVERY_S = 0.5
 
+_LINK_REPORT_AFTER_S = 1.0
+"""A link also breaks because the worker at its other end died. That is the better report, and on its way: it goes first."""
+
 log = logging.getLogger(__name__)
 
 
 def _on_this_host(endpoints: Sequence[str]) -> bool:
     location = nearest(endpoints)
     return location is None or location.local
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBroken:
+    """The node's transport has lost frames to or from a peer."""
+
+    node: str
 
 
 class SlotWorker(Actor):
@@ -70,6 +81,8 @@ class SlotWorker(Actor):
         self._job_master = Address("")
         self._parts: dict[SubtaskId, Part] = {}
         self._requests: dict[SubtaskId, int] = {}
+        self._answered: dict[SubtaskId, int] = {}
+        self._peers: frozenset[str] = frozenset()
         self._reported = (0, 0)
         self._watchdog: Watchdog | None = None
 
@@ -112,9 +125,13 @@ class SlotWorker(Actor):
         match message:
             case OpenDeployment():
                 self._open(message)
-            case TimerFired():
+            case TimerFired(name="progress"):
                 self._report_progress()
                 self.ctx.set_timer("progress", _PROGRESS_EVERY_S)
+            case TimerFired(name=node):
+                self._report_broken_link(node)
+            case LinkBroken(node=node) if node in self._peers:
+                self.ctx.set_timer(node, _LINK_REPORT_AFTER_S)
             case ChildEnded(name=name, ending=Failed(error)):
                 self._subtask_broke(name, error)
             case ChildEnded():
@@ -123,14 +140,21 @@ class SlotWorker(Actor):
                 self._result_taken(self._parts[subtask])
             case SplitAssigned() | NoMoreSplits() if message.attempt == self._attempt:
                 self._split_news(message)
-            case DeploySubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt:
+            case DeploySubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt and subtask in self._parts:
                 self._start(self._parts[subtask])
             case CancelSubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt:
-                self._cancel(self._parts[subtask])
+                self._cancel(subtask)
             case CommitOutput(attempt=attempt) if attempt == self._attempt:
                 self._commit()
             case _:
                 log.debug("dropped %r: it is of another attempt than %d", message, self._attempt)
+
+    def _report_broken_link(self, node: str) -> None:
+        error = TransportError(
+            f"the connection from {self._site.system.node} to {node} broke, and batches or credit on it are lost",
+            hint="'restart-strategy.type' says whether a job tries again",
+        )
+        self._tell(SubtaskFailed(next(iter(self._parts)), self._attempt, error.info()))
 
     def _open(self, message: OpenDeployment) -> None:
         if self._attempt:
@@ -139,6 +163,7 @@ class SlotWorker(Actor):
         self._job_master = message.job_master
         try:
             self._on_open(message)
+            self._peers = frozenset(message.endpoints)
             graph: ExecutionGraph = loads_code(message.plan)
             deployment = Deployment(
                 message.job,
@@ -163,8 +188,12 @@ class SlotWorker(Actor):
     def _start(self, part: Part) -> None:
         part.actor.ref.tell_control(BEGIN)
 
-    def _cancel(self, part: Part) -> None:
-        part.actor.post(lambda: self._cancelled(part))
+    def _cancel(self, subtask: SubtaskId) -> None:
+        part = self._parts.get(subtask)
+        if part is None:
+            self._tell(SubtaskCancelled(subtask, self._attempt))  # it could not be built
+        else:
+            part.actor.post(lambda: self._cancelled(part))
 
     def _cancelled(self, part: Part) -> None:
         """Close a subtask, on its own thread, and say so."""
@@ -193,6 +222,9 @@ class SlotWorker(Actor):
         self._tell(SplitRequested(subtask, self._attempt, request, self.ctx.address))
 
     def _split_news(self, news: SplitAssigned | NoMoreSplits) -> None:
+        if self._answered.get(news.subtask, 0) >= news.request or news.request != self._requests.get(news.subtask):
+            return  # an answer to another request, or the same answer again
+        self._answered[news.subtask] = news.request
         part = self._parts[news.subtask]
         source = part.source
         assert source is not None, "only a source is assigned splits"

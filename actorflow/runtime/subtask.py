@@ -155,6 +155,7 @@ class Subtask(Actor):
         self._owner = owner
         self._token_out = False
         self._flush_armed = False
+        self._assembled = False
         self._begun = False
         self._ending = False
         self._over = False
@@ -162,6 +163,7 @@ class Subtask(Actor):
 
     def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
         """Give it its parts, which need the actor to exist before they do. Called once, before any message."""
+        self._assembled = True
         self.feed = feed
         self.chain = chain
         self.exchanges = exchanges
@@ -384,7 +386,9 @@ class Subtask(Actor):
         if self._over:
             return
         self._over = True
-        parts: list[Callable[[], None]] = [self.feed.close, *(sink.close for sink in self.sinks)]
+        parts: list[Callable[[], None]] = [sink.close for sink in self.sinks]
+        if self._assembled:
+            parts.insert(0, self.feed.close)
         if self._begun:
             parts.insert(0, self.chain.close)
         for part in parts:

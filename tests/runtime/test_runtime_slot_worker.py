@@ -1,0 +1,193 @@
+"""The slot worker, message by message, on virtual time: what the JobMaster says to it and hears from it."""
+
+from __future__ import annotations
+
+import pytest
+
+import actorflow as af
+from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
+from actorflow.api.submission import prepare
+from actorflow.clock import ManualClock
+from actorflow.ids import Address, JobId, NodeId, SubtaskId
+from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.job_messages import (
+    CommitOutput,
+    DeploymentOpened,
+    DeploySubtask,
+    OpenDeployment,
+    OutputCommitted,
+    ProgressReported,
+)
+from actorflow.protocol.slots import Allocation
+from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.runtime.assembly import Site
+from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.loopback import LoopbackPlane
+from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
+from actorflow.wire.user_code import dumps_code
+
+ALLOCATION = Allocation("1.1")
+
+
+class Ear(Actor):
+    """Stands for the JobMaster: keeps what it hears."""
+
+    def __init__(self, heard):
+        super().__init__()
+        self.heard = heard
+
+    def on_receive(self, message):
+        self.heard.append(message)
+
+
+class Bench:
+    """One worker with the whole job, and the JobMaster's ear, in a simulation."""
+
+    def __init__(self, pipeline, workers=("sim/worker",)):
+        self.heard = []
+        self.clock = ManualClock()
+        self.dispatcher = SimulatedDispatcher(7)
+        self.system = ActorSystem(NodeId("sim"), clock=self.clock, dispatcher=self.dispatcher)
+        self.system.spawn(Ear, self.heard, name="master")
+        site = Site(self.system, LoopbackPlane(self.system), AsyncThread(), watched=False)
+        self.worker = self.system.spawn(SlotWorker, ALLOCATION, site, lambda _: None, name="worker")
+        submission = prepare(pipeline, default_parallelism=len(workers))
+        self.subtasks = submission.execution.subtasks()
+        self.mine = tuple(s for s in self.subtasks if workers[s.index % len(workers)] == "sim/worker")
+        self.opening = OpenDeployment(
+            JobId("job"),
+            3,
+            ALLOCATION,
+            Address("sim/master"),
+            submission.payload,
+            {},
+            self.mine,
+            tuple(Address(workers[s.index % len(workers)]) for s in self.subtasks),
+            {NodeId(Address(w).partition("/")[0]): () for w in workers},
+        )
+
+    def say(self, *messages):
+        for message in messages:
+            self.worker.tell_control(message)
+        self.dispatcher.run_until_idle()
+        return self
+
+    def news(self, *kinds):
+        """Return and forget what the JobMaster has heard, progress left out unless asked for."""
+        heard = [m for m in self.heard if (isinstance(m, kinds) if kinds else not isinstance(m, ProgressReported))]
+        self.heard.clear()
+        return heard
+
+
+def count_words(directory=None):
+    pipeline = af.Pipeline("words")
+    counts = pipeline.read(af.sources.collection(["a b", "a"])).flat_map(str.split).key_by(lambda word: word).count()
+    counts.map(str).write(af.sinks.discard() if directory is None else af.sinks.text(str(directory)))
+    return pipeline
+
+
+def started(bench):
+    bench.say(bench.opening).say(*(DeploySubtask(subtask, 3) for subtask in bench.mine))
+    return bench
+
+
+def finish_sources(bench):
+    source = bench.mine[0]
+    assigned = SplitAssigned(source, 3, 1, 0, dumps_code(["a b", "a"]))
+    bench.say(NoMoreSplits(source, 3, 2), assigned, assigned)
+    bench.say(assigned, NoMoreSplits(source, 3, 2), NoMoreSplits(source, 3, 2))
+    return bench
+
+
+def test_it_builds_once_and_starts_when_told():
+    bench = Bench(count_words()).say()
+    opened = bench.say(bench.opening, bench.opening).news()
+    news = bench.say(*(DeploySubtask(subtask, 3) for subtask in bench.mine)).news()
+    source = bench.mine[0]
+
+    assert opened == [DeploymentOpened(3, ALLOCATION)]
+    assert sorted(map(repr, news)) == sorted(
+        map(
+            repr,
+            [SubtaskStarted(subtask, 3) for subtask in bench.mine] + [SplitRequested(source, 3, 1, Address("sim/worker"))],
+        )
+    )
+
+
+def test_it_reads_what_it_is_assigned_and_finishes():
+    bench = started(Bench(count_words()))
+    bench.news()
+    news = finish_sources(bench).news(SubtaskFinished, SplitFinished, ProgressReported)
+    progress = [m for m in news if isinstance(m, ProgressReported)][-1]
+
+    assert [m.subtask for m in news if isinstance(m, SubtaskFinished)] == list(bench.mine)
+    assert [m for m in news if isinstance(m, SplitFinished)] == [SplitFinished(bench.mine[0], 3, 0)]
+    assert (progress.records_in, progress.records_out) == (2, 3)
+
+
+@pytest.mark.parametrize("stale", [2, 4])
+def test_messages_of_another_attempt_are_dropped(stale):
+    bench = started(Bench(count_words()))
+    bench.news()
+    source = bench.mine[0]
+    bench.say(SplitAssigned(source, stale, 1, 0, dumps_code(["x"])), CancelSubtask(source, stale), CommitOutput(stale))
+
+    assert bench.news() == []
+
+
+def test_output_is_visible_only_after_the_commit(tmp_path):
+    bench = finish_sources(started(Bench(count_words(tmp_path))))
+    [finished] = [m for m in bench.news(SubtaskFinished) if m.committables]
+    before = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    committed = bench.say(CommitOutput(3)).news(OutputCommitted)
+    [written] = [path.read_text().split("\n") for path in tmp_path.iterdir()]
+
+    assert finished.subtask == bench.mine[-1]
+    assert (before, committed) == ([], [OutputCommitted(3, ALLOCATION)])
+    assert sorted(written) == ["", "('a', 1)", "('a', 2)", "('b', 1)"]
+
+
+def test_a_cancel_leaves_nothing_behind(tmp_path):
+    bench = started(Bench(count_words(tmp_path)))
+    bench.say(SplitAssigned(bench.mine[0], 3, 1, 0, dumps_code(["a b", "a"]))).news()
+    writing = list(tmp_path.iterdir())
+    news = bench.say(*(CancelSubtask(subtask, 3) for subtask in bench.mine)).news(SubtaskCancelled)
+
+    assert sorted(m.subtask for m in news) == sorted(bench.mine)
+    assert (len(writing), list(tmp_path.iterdir())) == (1, [])
+
+
+def test_user_code_that_raises_is_reported_with_operator_and_record():
+    pipeline = af.Pipeline("fails")
+    pipeline.read(af.sources.collection([1, 0])).map(lambda n: 1 // n, name="divide").write(af.sinks.discard())
+    bench = started(Bench(pipeline))
+    bench.news()
+    bench.say(SplitAssigned(bench.mine[0], 3, 1, 0, dumps_code([1, 0])))
+    [failed] = bench.news(SubtaskFailed)
+
+    assert failed.error.kind == "ZeroDivisionError"
+    assert (failed.error.context["operator"], failed.error.context["record"]) == ("divide", "0")
+
+
+def test_a_plan_that_cannot_be_loaded_is_a_failure_of_the_job():
+    bench = Bench(count_words())
+    broken = OpenDeployment(
+        JobId("job"), 3, ALLOCATION, Address("sim/master"), b"not a plan", {}, bench.mine, bench.opening.workers, {}
+    )
+    [failed] = bench.say(broken).news()
+
+    assert (failed.subtask, failed.attempt) == (bench.mine[0], 3)
+
+
+def test_a_broken_link_to_a_worker_of_the_job_fails_it_after_a_moment():
+    bench = Bench(count_words(), workers=("sim/worker", "other/worker")).say()
+    bench.say(bench.opening)
+    bench.news()
+    bench.say(LinkBroken("stranger"), LinkBroken("other"))
+    at_once = bench.news()
+    bench.dispatcher.run_for(2.0)
+    [failed] = bench.news(SubtaskFailed)
+
+    assert at_once == []
+    assert "connection from sim to other broke" in failed.error.message
+    assert isinstance(failed.subtask, SubtaskId)
