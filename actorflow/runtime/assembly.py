@@ -31,7 +31,8 @@ from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.links import DataPlane, RemoteLink, received
 from actorflow.runtime.meter import Meter
-from actorflow.runtime.subtask import Owner, Subtask
+from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtask_contract import Owner
 from actorflow.runtime.writing import SinkOutput
 from actorflow.wire.frame import Frame
 

@@ -37,7 +37,8 @@ from actorflow.protocol.machine import ChildEnded, Failed, TimerFired
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.runtime.assembly import Assembly, Deployment, Part, Site
-from actorflow.runtime.subtask import BEGIN, Subtask
+from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest
 from actorflow.wire.message import Message

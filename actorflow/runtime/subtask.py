@@ -14,9 +14,8 @@ back-pressured subtask takes no data, and still answers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, assert_never
+from collections.abc import Callable
+from typing import ClassVar, assert_never
 
 from actorflow.actor import Actor
 from actorflow.errors import ErrorInfo, describe
@@ -28,6 +27,7 @@ from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.messages import UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
+from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Inspect, Owner, SubtaskView
 from actorflow.runtime.writing import SinkOutput
 from actorflow.wire import pickling
 from actorflow.wire.batch import (
@@ -43,93 +43,6 @@ from actorflow.wire.batch import (
 )
 
 log = logging.getLogger(__name__)
-
-
-class Turn:
-    """The token in the data lane: there may be something to do."""
-
-    __slots__ = ()
-
-
-class Begin:
-    """Start to read and process."""
-
-    __slots__ = ()
-
-
-TURN = Turn()
-BEGIN = Begin()
-
-
-@dataclass(frozen=True, slots=True)
-class Inspect:
-    """Answer with the values of an operator's keyed states for one key."""
-
-    operator: str
-    key: object
-
-
-class Feed(Protocol):
-    """Where a subtask's batches come from."""
-
-    records_in: int
-    bytes_in: int
-
-    def begin(self) -> None:
-        """Start: grant the first credits, or ask for the first split."""
-        ...
-
-    def advance(self) -> bool:
-        """Do one turn's work; return whether there is more to do right away."""
-        ...
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was taken."""
-        ...
-
-    def close(self) -> None:
-        """Free what it holds."""
-        ...
-
-
-class Owner(Protocol):
-    """Whom a subtask tells of its life: the slot worker."""
-
-    def subtask_started(self, subtask: Subtask) -> None:
-        """Its operators have started; it is processing."""
-        ...
-
-    def subtask_finished(self, subtask: Subtask) -> None:
-        """All input was processed, all output is on its way, sinks have prepared."""
-        ...
-
-    def subtask_failed(self, subtask: Subtask, error: ErrorInfo) -> None:
-        """It cannot go on."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SubtaskView:
-    """What people see of a subtask.
-
-    Attributes:
-        name: name of the vertex and index.
-        activity: busy, idle or back-pressured.
-        metrics: counters and shares of time.
-        watermark: event time that was reached, in ms.
-        queued_in: elements that wait in the input gate.
-        queued_out: for each lane the sealed buffers that wait for credit.
-        operators: facts by operator.
-    """
-
-    name: str
-    activity: str
-    metrics: SubtaskMetrics
-    watermark: int
-    queued_in: int
-    queued_out: tuple[int, ...]
-    operators: Mapping[str, object]
 
 
 class Subtask(Actor):

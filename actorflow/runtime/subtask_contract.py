@@ -1,0 +1,103 @@
+"""What a subtask works with and what it shows: its tokens and questions, its feed, its owner, its view.
+
+Contracts only, so that the feeds, the slot worker and the data loop in `subtask` need not know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from actorflow.errors import ErrorInfo
+from actorflow.runtime.meter import SubtaskMetrics
+
+if TYPE_CHECKING:
+    from actorflow.runtime.subtask import Subtask
+
+
+class Turn:
+    """The token in the data lane: there may be something to do."""
+
+    __slots__ = ()
+
+
+class Begin:
+    """Start to read and process."""
+
+    __slots__ = ()
+
+
+TURN = Turn()
+BEGIN = Begin()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Answer with the values of an operator's keyed states for one key."""
+
+    operator: str
+    key: object
+
+
+class Feed(Protocol):
+    """Where a subtask's batches come from."""
+
+    records_in: int
+    bytes_in: int
+
+    def begin(self) -> None:
+        """Start: grant the first credits, or ask for the first split."""
+        ...
+
+    def advance(self) -> bool:
+        """Do one turn's work; return whether there is more to do right away."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was taken."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+class Owner(Protocol):
+    """Whom a subtask tells of its life: the slot worker."""
+
+    def subtask_started(self, subtask: Subtask) -> None:
+        """Its operators have started; it is processing."""
+        ...
+
+    def subtask_finished(self, subtask: Subtask) -> None:
+        """All input was processed, all output is on its way, sinks have prepared."""
+        ...
+
+    def subtask_failed(self, subtask: Subtask, error: ErrorInfo) -> None:
+        """It cannot go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskView:
+    """What people see of a subtask.
+
+    Attributes:
+        name: name of the vertex and index.
+        activity: busy, idle or back-pressured.
+        metrics: counters and shares of time.
+        watermark: event time that was reached, in ms.
+        queued_in: elements that wait in the input gate.
+        queued_out: for each lane the sealed buffers that wait for credit.
+        operators: facts by operator.
+    """
+
+    name: str
+    activity: str
+    metrics: SubtaskMetrics
+    watermark: int
+    queued_in: int
+    queued_out: tuple[int, ...]
+    operators: Mapping[str, object]
