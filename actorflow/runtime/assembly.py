@@ -287,7 +287,8 @@ class Assembly:
         plane, attempt = self._plane(), self._deployment.attempt
         plane.register_output(attempt, channel.id, self._credit_taker(channel, producer))
         node = self._deployment.node_of(channel.consumer)
-        return RemoteLink(plane, node, attempt, channel.id, compressed=self._compressed(node))
+        limit = self._config[options.FRAME_BYTES_MAX]
+        return RemoteLink(plane, node, attempt, channel.id, compressed=self._compressed(node), payload_bytes_max=limit)
 
     def _compressed(self, node: NodeId) -> bool:
         """Whether frames to a node are compressed: within a host the processor is scarcer than the link."""

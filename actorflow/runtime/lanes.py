@@ -15,14 +15,15 @@ from typing import Any, Protocol
 from actorflow.ids import ChannelId
 from actorflow.protocol.credit import SenderLedger
 from actorflow.runtime.input_gate import InputGate
-from actorflow.wire.batch import Batch, ChannelEvent, ColumnBatch, Element, ObjectBatch
+from actorflow.runtime.links import TOO_LARGE
+from actorflow.wire.batch import Batch, ChannelEvent, ColumnBatch, Element, ObjectBatch, halves
 
 
 class Link(Protocol):
     """How elements reach the receiving end."""
 
     def send(self, element: Element, backlog: int) -> int:
-        """Send one element; return the bytes it took on the wire (0 within a node)."""
+        """Send one element; return the bytes it took on the wire (0 within a node), or `TOO_LARGE` for a batch that has to be cut."""
         ...
 
 
@@ -167,9 +168,14 @@ class Lane:
                     ledger.waiting(len(queue))
                     return
                 queue.popleft()
-                ledger.sent(len(queue))
+                ledger.sent(len(queue))  # before it leaves: the receiver, if it is on this thread, may grant more while it is told
+                sent_bytes = self._link.send(element, len(queue))
+                if sent_bytes == TOO_LARGE:
+                    ledger.granted(1)
+                    queue.extendleft(reversed(halves(element)))
+                    continue
                 self.records_sent += len(element)
-                self.bytes_sent += self._link.send(element, len(queue))
+                self.bytes_sent += sent_bytes
             else:
                 queue.popleft()
                 self._link.send(element, len(queue))

@@ -81,6 +81,10 @@ def received(frame: Frame) -> ReceivedBatch | ChannelEvent:
     return ReceivedBatch(frame) if frame.kind is Kind.DATA else decode_event(frame.payload)
 
 
+TOO_LARGE = -1
+"""What a link answers instead of a size: nothing was sent, the batch has to be cut first."""
+
+
 class RemoteLink:
     """To a subtask on another node.
 
@@ -90,25 +94,31 @@ class RemoteLink:
         deployment: fences the frames.
         channel: the channel's id.
         compressed: whether payloads are compressed when that shrinks them.
+        payload_bytes_max: larger batches are cut, where they can be.
     """
 
-    __slots__ = ("_channel", "_compressed", "_deployment", "_node", "_plane", "_sequence")
+    __slots__ = ("_channel", "_compressed", "_deployment", "_node", "_payload_bytes_max", "_plane", "_sequence")
 
-    def __init__(self, plane: DataPlane, node: NodeId, deployment: int, channel: ChannelId, *, compressed: bool) -> None:
+    def __init__(
+        self, plane: DataPlane, node: NodeId, deployment: int, channel: ChannelId, *, compressed: bool, payload_bytes_max: int
+    ) -> None:
         self._plane = plane
         self._node = node
         self._deployment = deployment
         self._channel = channel
         self._compressed = compressed
+        self._payload_bytes_max = payload_bytes_max
         self._sequence = 0
 
     def send(self, element: Element, backlog: int) -> int:
-        """Encode and send one element; return the size of its payload in bytes."""
+        """Encode and send one element; return the size of its payload in bytes, or `TOO_LARGE`."""
         flags = codec = 0
         payload: bytes | memoryview
         if isinstance(element, ObjectBatch | ColumnBatch):
             kind = Kind.DATA
             codec, payload = encode_batch(element)
+            if len(payload) > self._payload_bytes_max and len(element) > 1:
+                return TOO_LARGE  # decoded, it has to fit a payload at the receiver too, compressed or not
             packed = compress(payload) if self._compressed else None
             if packed is not None:
                 flags, payload = int(Flag.LZ4), packed

@@ -71,6 +71,23 @@ class ColumnBatch:
 Batch = ObjectBatch | ColumnBatch
 
 
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """Return a batch of at least two records as two."""
+    size = len(batch)
+    middle = size // 2
+    assert middle, "a batch of one record has no halves"
+    if isinstance(batch, ColumnBatch):
+        columns, stamps = batch.columns, batch.timestamps
+        first, second = columns.slice(0, middle), columns.slice(middle)
+        if stamps is None:
+            return ColumnBatch(first), ColumnBatch(second)
+        return ColumnBatch(first, stamps.slice(0, middle)), ColumnBatch(second, stamps.slice(middle))
+    records, times = batch.records, batch.timestamps
+    if times is None:
+        return ObjectBatch(records[:middle]), ObjectBatch(records[middle:])
+    return ObjectBatch(records[:middle], times[:middle]), ObjectBatch(records[middle:], times[middle:])
+
+
 class Watermark(msgspec.Struct, frozen=True, tag=True):
     """No record with an event time at or before `timestamp` (ms) will follow in this channel."""
 

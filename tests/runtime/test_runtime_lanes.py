@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from actorflow.ids import ChannelId
 from actorflow.runtime.lanes import Lane
+from actorflow.runtime.links import TOO_LARGE
 from actorflow.wire.batch import EndOfInput, ObjectBatch, Watermark
 
 
@@ -31,6 +32,31 @@ class RecordingLink:
 def make_lane(size=4, waiting_max=3):
     link = RecordingLink()
     return Lane(ChannelId(0), link, batch_records_max=size, waiting_max=waiting_max, overdraft_max=5), link
+
+
+class NarrowLink(RecordingLink):
+    """Takes batches of two records at most."""
+
+    def send(self, element, backlog):
+        if isinstance(element, ObjectBatch) and len(element) > 2:
+            return TOO_LARGE
+        return super().send(element, backlog)
+
+
+@given(st.integers(1, 40), st.booleans())
+def test_a_batch_that_is_too_large_for_its_link_is_cut_each_part_for_a_credit(size, timed):
+    lane = Lane(ChannelId(0), link := NarrowLink(), batch_records_max=100, waiting_max=3, overdraft_max=5)
+    lane.add(ObjectBatch(list(range(size)), list(range(size)) if timed else None))
+    lane.event(EndOfInput())
+    granted = 0
+    while not any(isinstance(element, EndOfInput) for element in link.sent):
+        lane.granted(1, 100)
+        granted += 1
+    batches = link.sent[:-1]
+    assert list(range(size)) == link.records()
+    assert granted == len(batches)
+    assert all((batch.timestamps == batch.records) == timed for batch in batches)
+    assert size == lane.records_sent
 
 
 def test_nothing_is_sent_without_credit():
