@@ -6,8 +6,8 @@ The dispatcher runs in the main thread, so user code does too. The process ends 
 from __future__ import annotations
 
 import gc
+import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from actorflow.protocol.slots import Allocation
 from actorflow.runtime.assembly import Site
 from actorflow.runtime.context import AsyncThread
 from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
+
+log = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (5_000, 1_000, 100)
 """When the garbage collector looks for cycles: after 5,000 new containers that live on, and at older ones after 5 million.
@@ -74,6 +76,5 @@ def main(
 def _end_without(manager: Address, peer: NodeId, reason: str) -> None:
     """End this process if the peer that was lost is its TaskManager's node: nobody is left to work for."""
     if peer == split_address(manager)[0]:
-        sys.stderr.write(f"slot worker ends: its TaskManager {manager} is lost: {reason}\n")
-        sys.stderr.flush()
-        os._exit(1)
+        log.info("slot worker ends: its TaskManager %s is lost: %s", manager, reason)
+        os._exit(0)
