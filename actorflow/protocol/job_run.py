@@ -191,7 +191,7 @@ class JobRun:
     def _granted(self, number: int, leases: tuple[Lease, ...]) -> list[Effect]:
         if number != self.number or self._ending:
             return self._release(tuple(lease.allocation for lease in leases if lease.allocation not in self.workers))
-        if self.workers:
+        if self.workers or self.attempts:
             return []  # the answer was doubled
         self.workers.leased(leases)
         job = self._description.job

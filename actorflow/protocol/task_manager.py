@@ -4,6 +4,9 @@
                                      │                          │
                                      └── freed, killed, process ended, not up in time ──► gone
 
+The slots are offered again and again, with the leases that are held: an offer may be lost, and a lease may come from a JobMaster that has
+not heard yet that this TaskManager was started anew. What the ResourceManager does not know of it has freed.
+
 A TaskManager never runs user code, so nothing a user function does can keep it from seeing its workers die. Each lease gets a fresh
 process: what a job leaves behind in one (memory, threads, patched modules) ends with it.
 
@@ -46,7 +49,7 @@ OVER_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Offer the slots to the ResourceManager. The first event."""
+    """Begin to offer the slots to the ResourceManager. The first event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +87,33 @@ class TaskManagerMachine:
         slots: how many it has.
         incarnation: rises with every start of it.
         start_timeout_s: how long a worker may take to report.
+        offer_every_s: how long after an offer the slots are offered again.
     """
 
     def __init__(
-        self, address: Address, resource_manager: Address, *, slots: int, incarnation: int = 1, start_timeout_s: float = 30.0
+        self,
+        address: Address,
+        resource_manager: Address,
+        *,
+        slots: int,
+        incarnation: int = 1,
+        start_timeout_s: float = 30.0,
+        offer_every_s: float = 5.0,
     ) -> None:
         self._address = address
         self._resource_manager = resource_manager
         self._slots = slots
         self._incarnation = incarnation
         self._start_timeout_s = start_timeout_s
+        self._offer_every_s = offer_every_s
         self._held: dict[Allocation, _Held] = {}
         self._over: dict[Allocation, None] = {}
 
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event; see the diagram above."""
         match event:
-            case Register():
-                held = tuple(HeldLease(h.lease.index, a, h.lease.job, h.lease.job_master) for a, h in self._held.items())
-                return [Send(self._resource_manager, SlotsOffered(self._address, self._incarnation, self._slots, held))]
+            case Register() | TimerFired(name="offer"):
+                return self._offer(now)
             case LeaseSlot():
                 return self._lease(event, now)
             case WorkerStarted():
@@ -118,6 +129,11 @@ class TaskManagerMachine:
                 return self._kill(allocation, f"it did not report within {self._start_timeout_s:g} s of its start")
             case _:
                 raise AssertionError(f"unknown event {event!r}")
+
+    def _offer(self, now: float) -> list[Effect]:
+        held = tuple(HeldLease(h.lease.index, a, h.lease.job, h.lease.job_master) for a, h in self._held.items())
+        offer = SlotsOffered(self._address, self._incarnation, self._slots, held)
+        return [Send(self._resource_manager, offer), SetTimer("offer", now + self._offer_every_s)]
 
     def _lease(self, lease: LeaseSlot, now: float) -> list[Effect]:
         allocation = lease.allocation

@@ -146,6 +146,11 @@ def test_a_grant_that_is_doubled_after_the_run_was_cancelled_does_not_give_back_
     assert [] == probe.tell(granted())
 
 
+def test_a_grant_that_is_doubled_after_all_workers_were_lost_while_committing_leases_nothing():
+    probe = run_at(*RUNNING, *finished(), "commit", SlotsLost(JOB, allocations(), "no heartbeat"))
+    assert [] == probe.tell(granted())
+
+
 def test_slots_granted_to_another_run_are_given_back():
     probe = run_at(granted())
     probe.tell(SlotsGranted(JOB, 7, leases(7)))

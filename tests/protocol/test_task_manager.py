@@ -34,12 +34,19 @@ def spawned(probe):
 
 
 def test_it_offers_its_slots():
-    assert [Send(POOL, SlotsOffered(TM, 4, 2))] == task_manager(Register()).effects
+    assert Send(POOL, SlotsOffered(TM, 4, 2)) == task_manager(Register()).effects[0]
 
 
-def test_it_tells_a_new_resource_manager_what_it_holds():
-    probe = task_manager(LEASE)
-    assert [Send(POOL, SlotsOffered(TM, 4, 2, (HeldLease(0, A, JOB, MASTER),)))] == probe.tell(Register())
+def test_it_offers_them_again_and_again():
+    probe = task_manager(Register())
+    probe.advance(10.0)
+    assert [SlotsOffered(TM, 4, 2)] * 2 == probe.sent()
+
+
+def test_it_offers_them_with_what_it_holds():
+    probe = task_manager(Register(), LEASE)
+    probe.advance(5.0)
+    assert [SlotsOffered(TM, 4, 2, (HeldLease(0, A, JOB, MASTER),))] == probe.sent()
 
 
 def test_a_lease_gets_a_fresh_worker():

@@ -1,0 +1,249 @@
+"""What must hold in a cluster, whatever happens to it."""
+
+from cluster_world import POOL, SLOTS_OF_EACH, TASK_MANAGERS, JobMaster, Worker, task_manager_at
+
+from actorflow.errors import InvariantViolated
+from actorflow.protocol.commit import CommitLeft
+from actorflow.protocol.deployment import SubtaskFinished
+from actorflow.protocol.job import Begin, JobOver
+from actorflow.protocol.job_messages import CommitOutput, JobStatus, JobStatusChanged, OpenDeployment
+from actorflow.protocol.machine import Report, Send, Spawn, Start, ensure
+from actorflow.protocol.slots import FreeSlot, SlotPool, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
+from actorflow.protocol.splits import SplitAssigned, SplitFinished
+from actorflow.protocol.task_manager import TaskManagerMachine
+from actorflow.testing.invariants import EndedJobsHoldNothing, SlotsLeasedOnce
+from actorflow.testing.simulation import Invariant
+
+S = JobStatus
+NEXT = {
+    None: {S.WAITING_FOR_SLOTS, S.CANCELLED},
+    S.WAITING_FOR_SLOTS: {S.DEPLOYING, S.FAILING, S.CANCELLING},
+    S.DEPLOYING: {S.RUNNING, S.FAILING, S.CANCELLING},
+    S.RUNNING: {S.COMMITTING, S.FAILING, S.CANCELLING},
+    S.COMMITTING: {S.FINISHED, S.FAILED},
+    S.FAILING: {S.RESTARTING, S.FAILED, S.CANCELLING},
+    S.RESTARTING: {S.WAITING_FOR_SLOTS, S.CANCELLED},
+    S.CANCELLING: {S.CANCELLED},
+    S.FINISHED: set(),
+    S.FAILED: set(),
+    S.CANCELLED: set(),
+}
+"""The diagram of `protocol.job`."""
+
+
+def sent(step, kind):
+    return [effect.message for effect in step.effects if isinstance(effect, Send) and isinstance(effect.message, kind)]
+
+
+def reported(step, kind):
+    return [effect.value for effect in step.effects if isinstance(effect, Report) and isinstance(effect.value, kind)]
+
+
+def cluster_invariants(world):
+    """Return all that must hold in a world, for one run."""
+    return [
+        EveryJobEnds(),
+        StatusesFollowTheDiagram(),
+        RunNumbersRise(),
+        LateNewsChangesNothing(),
+        RunsGiveBackTheirSlots(),
+        OutputIsAllOrNothing(world),
+        SplitsAreReadOnce(world),
+        OneWorkerForEachLease(),
+        SlotsLeasedOnce(),
+        EndedJobsHoldNothing(),
+        NothingIsLeft(world),
+    ]
+
+
+class EveryJobEnds(Invariant):
+    """A job that has begun is over in the end, once."""
+
+    def __init__(self):
+        self.begun, self.over = {}, {}
+
+    def after(self, step):
+        if isinstance(step.event, Begin):
+            self.begun[step.machine._job] = None
+        for over in reported(step, JobOver):
+            ensure(over.job not in self.over, f"{over.job} is over twice")
+            self.over[over.job] = over.status
+
+    def at_end(self, simulation):
+        for job in self.begun:
+            ensure(job in self.over, f"{job} never ends")
+
+
+class StatusesFollowTheDiagram(Invariant):
+    """A client is told of no step that is not in the diagram, and of no earlier run than it has heard of."""
+
+    def __init__(self):
+        self.last = {}
+
+    def after(self, step):
+        for changed in sent(step, JobStatusChanged):
+            status, attempt = self.last.get(changed.job, (None, 0))
+            ensure(changed.status in NEXT[status], f"{changed.job} goes from {status} to {changed.status}")
+            rise = 1 if changed.status is S.WAITING_FOR_SLOTS else 0
+            ensure(
+                changed.attempt == attempt + rise,
+                f"{changed.job} goes from run {attempt} to {changed.attempt} with {changed.status}",
+            )
+            self.last[changed.job] = (changed.status, changed.attempt)
+
+
+class RunNumbersRise(Invariant):
+    """Each run asks for slots once, under the next number, and deploys under it."""
+
+    def __init__(self):
+        self.run = {}
+
+    def after(self, step):
+        for request in sent(step, SlotsRequested):
+            run = self.run.get(request.job, 0)
+            ensure(request.request == run + 1, f"{request.job} asks for the slots of run {request.request} after {run}")
+            self.run[request.job] = request.request
+        for opening in sent(step, OpenDeployment):
+            ensure(opening.attempt == self.run[opening.job], f"{opening.job} deploys run {opening.attempt}")
+
+
+class LateNewsChangesNothing(Invariant):
+    """What a worker of an earlier run says has no effect."""
+
+    def __init__(self):
+        self.run = {}
+
+    def after(self, step):
+        attempt = getattr(step.event, "attempt", None)
+        if isinstance(step.machine, JobMaster) and attempt is not None and attempt < self.run.get(step.address, 0):
+            ensure(not step.effects, f"{step.address} is in run {self.run[step.address]} and acts on {step.event}: {step.effects}")
+        for request in sent(step, SlotsRequested):
+            self.run[step.address] = request.request
+
+
+class RunsGiveBackTheirSlots(Invariant):
+    """Before a job asks for the slots of its next run, and when it is over, it has given back all it was granted, or has heard of its loss."""
+
+    def __init__(self):
+        self.held, self.over = {}, {}
+
+    def after(self, step):
+        if not isinstance(step.machine, JobMaster):
+            return
+        held = self.held.setdefault(step.address, {})
+        if isinstance(step.event, SlotsGranted):
+            held |= {lease.allocation: None for lease in step.event.leases if lease.allocation not in self.over}
+        gone = sent(step, SlotsReleased) + ([step.event] if isinstance(step.event, SlotsLost) else [])
+        for allocation in [allocation for news in gone for allocation in news.allocations]:
+            held.pop(allocation, None)
+            self.over[allocation] = None
+        if sent(step, SlotsRequested) or reported(step, JobOver):
+            ensure(not held, f"{step.address} has not given back {list(held)}")
+
+
+class OutputIsAllOrNothing(Invariant):
+    """Output becomes visible only if all subtasks of the run have finished; then all of it, before the client hears of it; else none."""
+
+    def __init__(self, world):
+        self.world = world
+        self.finished, self.prepared = {}, {}
+        self.status, self.decided = {}, {}
+
+    def after(self, step):
+        if isinstance(step.machine, Worker):
+            for news in sent(step, SubtaskFinished):
+                run = (step.machine.opening.job, news.attempt)
+                self.finished.setdefault(run, {})[news.subtask] = None
+                if news.committables:
+                    self.prepared.setdefault(run, {})[news.committables] = None
+        elif isinstance(step.machine, JobMaster):
+            job = step.machine._job
+            left = [effect.work for effect in step.effects if isinstance(effect, Start) and isinstance(effect.work, CommitLeft)]
+            for run in [commit.attempt for commit in sent(step, CommitOutput)] + [work.run for work in left]:
+                self.decides(job, run)
+            for changed in sent(step, JobStatusChanged):
+                self.changed(changed)
+
+    def changed(self, changed):
+        self.status[changed.job] = changed.status
+        if changed.status is S.COMMITTING:
+            self.decides(changed.job, changed.attempt)
+        if changed.status is S.FINISHED:
+            hidden = [p for p in self.prepared.get((changed.job, changed.attempt), ()) if p not in self.world.committed]
+            ensure(not hidden, f"{changed.job} has finished, and this is hidden: {hidden}")
+
+    def decides(self, job, run):
+        finished = self.finished.get((job, run), {})
+        missing = [str(subtask) for subtask in self.world.graphs[job].subtasks() if subtask not in finished]
+        ensure(not missing, f"{job} commits run {run}, and these have not finished: {missing}")
+        ensure(self.decided.setdefault(job, run) == run, f"{job} commits run {run} after run {self.decided[job]}")
+
+    def at_end(self, simulation):
+        for payload in self.world.committed:
+            job, run, *_ = payload.decode().split()
+            may = self.status[job] in {S.FINISHED, S.FAILED} and self.decided.get(job) == int(run)
+            ensure(may, f"{payload} is visible, and {job} is {self.status[job]} after deciding for {self.decided.get(job)}")
+            ensure(payload not in self.world.removed, f"{payload} was committed and removed")
+
+
+class SplitsAreReadOnce(Invariant):
+    """In the run that is committed every split was finished once; in each run a split is given to one reader."""
+
+    def __init__(self, world):
+        self.world = world
+        self.given, self.finished = {}, {}
+
+    def after(self, step):
+        if isinstance(step.machine, Worker):
+            for news in sent(step, SplitFinished):
+                key = (news.subtask.vertex, news.attempt)
+                self.finished.setdefault(key, []).append(news.split)
+        for news in sent(step, SplitAssigned):
+            key = (news.subtask.vertex, news.attempt, news.split)
+            ensure(
+                self.given.setdefault(key, news.subtask) == news.subtask,
+                f"split {key} goes to {self.given[key]} and {news.subtask}",
+            )
+        for changed in sent(step, JobStatusChanged):
+            if changed.status is S.COMMITTING:
+                source = self.world.graphs[changed.job].vertices[0].id
+                finished = sorted(self.finished.get((source, changed.attempt), []))
+                expected = list(range(self.world.splits[source]))
+                ensure(finished == expected, f"{changed.job} commits run {changed.attempt} with splits {finished} of {expected}")
+
+
+class OneWorkerForEachLease(Invariant):
+    """A lease gets one worker, and none after the TaskManager has heard that it is free."""
+
+    def __init__(self):
+        self.spawned, self.freed = {}, {}
+
+    def after(self, step):
+        if not isinstance(step.machine, TaskManagerMachine):
+            return
+        life = (step.address, step.machine._incarnation)
+        if isinstance(step.event, FreeSlot):
+            self.freed[life, step.event.allocation] = None
+        for effect in step.effects:
+            if isinstance(effect, Spawn):
+                ensure((life, effect.name) not in self.freed, f"{step.address} starts a worker for {effect.name}, which was freed")
+                ensure((life, effect.name) not in self.spawned, f"{step.address} starts a second worker for {effect.name}")
+                self.spawned[life, effect.name] = None
+
+
+class NothingIsLeft(Invariant):
+    """When all jobs are over, all slots are free, nobody waits, and no worker lives."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def at_end(self, simulation):
+        pool = simulation.machine(POOL, SlotPool).observe()
+        slots = SLOTS_OF_EACH * len(TASK_MANAGERS)
+        ensure(pool.free == pool.registered == slots, f"{pool.free} of {pool.registered} slots are free, of {slots}: {pool.leases}")
+        ensure(not pool.waiting, f"requests wait: {pool.waiting}")
+        for node in TASK_MANAGERS:
+            leases = simulation.machine(task_manager_at(node), TaskManagerMachine).observe().leases
+            ensure(not leases, f"{node} holds {dict(leases)}")
+        if left := self.world.workers():
+            raise InvariantViolated(f"workers are left: {left}")
