@@ -195,9 +195,11 @@ class SplitAssignment:
             return []
         if request.request == reader.request:
             return [Send(request.reply_to, reader.answer)] if reader.answer else []
-        reader.request = request.request
-        reader.waiting, reader.answer = request, None
-        return self._serve()
+        reader.request, reader.answer = request.request, None
+        if self._splits is None:
+            reader.waiting = request
+            return []
+        return [self._answer(reader, request)]
 
     def _split_finished(self, finished: SplitFinished) -> list[Effect]:
         reader = self._current(finished.subtask, finished.attempt)
@@ -215,14 +217,14 @@ class SplitAssignment:
             return []
         self._take_back(subtask)
         self._readers[subtask] = _Reader(attempt)
-        return self._serve()
+        return []
 
     def _reader_lost(self, subtask: SubtaskId, attempt: int) -> list[Effect]:
         if self._current(subtask, attempt) is None:
             return []
         self._take_back(subtask)
         self._readers[subtask] = _Reader(attempt, alive=False)
-        return self._serve()
+        return []
 
     def _reset(self) -> list[Effect]:
         self._assigned.clear()
@@ -233,9 +235,7 @@ class SplitAssignment:
         return []
 
     def _serve(self) -> list[Effect]:
-        """Answer the requests that wait, in the order of the subtasks' first appearance."""
-        if self._splits is None:
-            return []
+        """Answer the requests that have waited for the list, in the order of the subtasks' first appearance."""
         return [self._answer(reader, reader.waiting) for reader in self._readers.values() if reader.waiting is not None]
 
     def _answer(self, reader: _Reader, request: SplitRequested) -> Effect:
