@@ -66,7 +66,7 @@ class _Builder:
 
     def _fused(self, start: int, stop: int, following: Stage | None) -> FusedStage:
         fused = [
-            FusedOperator(operator.name, operator.spec, HashMapBackend().entries(operator.spec.kind) if _keyed(operator) else None)
+            FusedOperator(operator.name, operator.spec, HashMapBackend() if _keyed(operator) else None)
             for operator in self._operators[start:stop]
         ]
         ports = [self._leaving(position, None) for position in range(start - 1, stop)]

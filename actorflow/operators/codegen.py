@@ -45,6 +45,7 @@ from actorflow.operators.specs import (
     SumSpec,
 )
 from actorflow.plan.graph import OperatorSpec
+from actorflow.state.hashmap import HashMapBackend
 
 FUSABLE: Final = (MapSpec, FlatMapSpec, FilterSpec, KeyedSpec)
 """The specs that a generated loop can hold."""
@@ -64,12 +65,17 @@ class FusedOperator:
     Attributes:
         name: for reports.
         spec: one of `FUSABLE`.
-        entries: of a keyed aggregation: its state, from key to accumulator.
+        state: of a keyed aggregation: keeps its accumulators, as the state named like the operator's kind.
     """
 
     name: str
     spec: OperatorSpec
-    entries: dict[Any, Any] | None = None
+    state: HashMapBackend | None = None
+
+    @property
+    def entries(self) -> dict[Any, Any] | None:
+        """The dict of a keyed aggregation, from key to accumulator."""
+        return None if self.state is None else self.state.entries(self.spec.kind)
 
 
 @dataclass(frozen=True, slots=True)

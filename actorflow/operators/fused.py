@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from actorflow.operators.codegen import FusedOperator, Loop, generate
-from actorflow.operators.columnar import updated
+from actorflow.operators.columnar import ColumnarTwin
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import OutputPort
 from actorflow.operators.failures import NOTHING, user_failure
@@ -46,6 +46,7 @@ class FusedStage(Stage):
         self._title = " -> ".join(self._names[1:]) or f"outputs of {origin}"
         self._subtask = subtask
         self._loops: dict[tuple[bool, int], Loop] = {}
+        self._twin = _twin(self._operators[0]) if self._operators else None
         self._emits = [[port.output.emit for port in at] for at in ports]
         if following is not None:
             self._emits[-1].append(following.process)
@@ -65,11 +66,7 @@ class FusedStage(Stage):
             self._run_columns(batch)
 
     def _run_columns(self, batch: ColumnBatch) -> None:
-        first = self._operators[0]
-        result: Batch | None = None
-        if isinstance(first.spec, ColumnarKeyedSpec) and first.spec.columnar:
-            assert first.entries is not None, "a keyed aggregation has state"
-            result = updated(first.name, first.spec, first.entries, batch)
+        result = self._twin.update(batch) if self._twin is not None else None
         if result is None:
             self._run(to_objects(batch), 0)
             return
@@ -81,6 +78,8 @@ class FusedStage(Stage):
             self._records_out += len(result)
 
     def _run(self, batch: ObjectBatch, start: int) -> None:
+        if start == 0 and self._twin is not None:
+            self._twin.move_to_dict()
         timestamps = batch.timestamps
         variant = (timestamps is not None, start)
         loop = self._loops.get(variant)
@@ -143,19 +142,23 @@ class FusedStage(Stage):
                     break
                 facts[operator.name]["records_in"] = self._records_out
         for operator in self._operators:
-            if operator.entries is not None:
-                facts[operator.name]["keys"] = len(operator.entries)
+            if operator.state is not None:
+                facts[operator.name]["keys"] = len(operator.state)
         return facts
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the accumulator of a key, under the name of the aggregation."""
-        return {operator.name: _accumulator_of(operator) for operator in self._operators if operator.entries is not None}
+        return {operator.name: operator.state.values for operator in self._operators if operator.state is not None}
 
 
-def _accumulator_of(operator: FusedOperator) -> Lookup:
-    entries = operator.entries
-    assert entries is not None, "a keyed aggregation has state"
-    return lambda key: {operator.spec.kind: entries[key]} if key in entries else {}
+def _twin(operator: FusedOperator) -> ColumnarTwin | None:
+    """Return what runs this operator on columns, if it can."""
+    if not isinstance(operator.spec, ColumnarKeyedSpec) or not operator.spec.columnar:
+        return None
+    assert operator.state is not None, "a keyed aggregation has state"
+    twin = ColumnarTwin(operator.name, operator.spec, operator.state.entries(operator.spec.kind))
+    operator.state.overlay(operator.spec.kind, twin)
+    return twin
 
 
 def _frame_of(trace: TracebackType | None, filename: str) -> TracebackType | None:

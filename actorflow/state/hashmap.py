@@ -7,13 +7,33 @@ entry, so that a key exists only while it holds something.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, ItemsView, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from actorflow.errors import PlanError
 from actorflow.state.backend import NO_KEY, KeyGroupState, StateHandle
 from actorflow.state.descriptors import ListState, MapState, StateDescriptor, ValueState
 
 _NO_ITEMS: dict[Any, Any] = {}
+
+
+class Overlay(Protocol):
+    """Newer values of a state than its dict has, in another form: running totals in columns, say."""
+
+    def __len__(self) -> int:
+        """Return the number of keys, in the dict or only here."""
+        ...
+
+    def write_back(self) -> None:
+        """Put all values into the dict, too."""
+        ...
+
+    def write_back_key(self, key: Any) -> None:
+        """Put the value of one key into the dict, if it has one."""
+        ...
+
+    def release(self) -> None:
+        """Put all values into the dict, and keep none elsewhere."""
+        ...
 
 
 class HashMapBackend:
@@ -23,16 +43,27 @@ class HashMapBackend:
         current_key: see `KeyedBackend`.
     """
 
-    __slots__ = ("_kinds", "_tables", "current_key")
+    __slots__ = ("_kinds", "_overlays", "_tables", "current_key")
 
     def __init__(self) -> None:
         self.current_key: Any = NO_KEY
         self._tables: dict[str, dict[Any, Any]] = {}
         self._kinds: dict[str, type[StateDescriptor]] = {}
+        self._overlays: dict[str, Overlay] = {}
+
+    def __len__(self) -> int:
+        """Return the number of keys that have a value in any state."""
+        if len(self._tables) == 1:
+            return next((len(overlay) for overlay in self._overlays.values()), len(next(iter(self._tables.values()))))
+        return len(self.keys())
 
     def entries(self, name: str) -> dict[Any, Any]:
         """Return the dict of the state `name`, from key to value: compiled loops work on it directly."""
         return self._tables.setdefault(name, {})
+
+    def overlay(self, name: str, values: Overlay) -> None:
+        """Have the dict of the state `name` brought up to date before it is read here."""
+        self._overlays[name] = values
 
     def bind(self, descriptor: StateDescriptor) -> StateHandle:
         """Return the handle of a declared state.
@@ -56,15 +87,19 @@ class HashMapBackend:
 
     def keys(self) -> Collection[Any]:
         """Return the keys that have a value in any state, each once, in the order of states and insertion."""
+        self._write_back()
         tables = list(self._tables.values())
         return tables[0].keys() if len(tables) == 1 else dict.fromkeys(key for table in tables for key in table)
 
     def values(self, key: Any) -> dict[str, object]:
         """Return copies of the values of one key, by state name."""
+        for overlay in self._overlays.values():
+            overlay.write_back_key(key)
         return {name: _copied(table[key]) for name, table in self._tables.items() if key in table}
 
     def snapshot(self, group_of: Callable[[Any], int]) -> dict[int, KeyGroupState]:
         """Return everything by key group."""
+        self._write_back()
         groups: dict[int, KeyGroupState] = {}
         known: dict[Any, int] = {}
         for name, table in self._tables.items():
@@ -77,9 +112,15 @@ class HashMapBackend:
 
     def restore(self, groups: Iterable[KeyGroupState]) -> None:
         """Add what snapshots hold."""
+        for overlay in self._overlays.values():
+            overlay.release()
         for group in groups:
             for name, values in group.items():
                 self.entries(name).update((key, _copied(value)) for key, value in values.items())
+
+    def _write_back(self) -> None:
+        for overlay in self._overlays.values():
+            overlay.write_back()
 
 
 class HashMapValue:
