@@ -1,15 +1,7 @@
 import pytest
 
-INLINE, PROCESSES = "inline", pytest.mark.slow
 
-
-@pytest.fixture(params=["inline", pytest.param(1, marks=PROCESSES), pytest.param(2, marks=PROCESSES)])
+@pytest.fixture(params=["inline", pytest.param(2, marks=pytest.mark.slow)])
 def slots(request):
-    """Where a pipeline runs: in this thread, in one process, in two."""
-    return request.param
-
-
-@pytest.fixture(params=["inline", pytest.param(2, marks=PROCESSES)])
-def two_slots(request):
-    """The same, for pipelines with two subtasks of an operator."""
+    """Where a pipeline runs: in this thread, or in two processes."""
     return request.param

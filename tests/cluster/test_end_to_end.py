@@ -76,9 +76,9 @@ def test_words_are_counted_as_a_counter_does(number, chained, words_of, pipeline
     assert WORDS == counted(records, every=words_of is by_objects)
 
 
-def test_words_are_counted_in_record_batches_too(two_slots, pipeline):
+def test_words_are_counted_in_record_batches_too(slots, pipeline):
     lines = pipeline.read(af.sources.text(TEXTS, split_bytes=20_000))
-    assert WORDS == counted(af.collect(by_arrow(lines).count(), slots=two_slots), every=False)
+    assert WORDS == counted(af.collect(by_arrow(lines).count(), slots=slots), every=False)
 
 
 def test_a_result_says_what_went_through(slots, pipeline):
@@ -316,51 +316,51 @@ def places(spread, slots):
     return at
 
 
-def test_rebalance_deals_evenly(two_slots, pipeline):
-    at = places(numbers(pipeline, parallelism=1).rebalance(), two_slots)
+def test_rebalance_deals_evenly(slots, pipeline):
+    at = places(numbers(pipeline, parallelism=1).rebalance(), slots)
     assert [25] * 4 == [len(at[index]) for index in range(4)]
     assert list(range(100)) == sorted(n for records in at.values() for n in records)
 
 
-def test_rescale_reaches_the_near_subtasks_only(two_slots, pipeline):
+def test_rescale_reaches_the_near_subtasks_only(slots, pipeline):
     source = numbers(pipeline, parallelism=1).rebalance().process(Place(), parallelism=2)
-    at = places(source.rescale(), two_slots)
+    at = places(source.rescale(), slots)
     assert [{0}, {0}, {1}, {1}] == [{producer for producer, _ in at[index]} for index in range(4)]
     assert list(range(100)) == sorted(n for records in at.values() for _, n in records)
 
 
-def test_shuffle_reaches_all_subtasks_and_loses_nothing(two_slots, pipeline):
-    at = places(numbers(pipeline, 10_000, parallelism=1).shuffle(), two_slots)
+def test_shuffle_reaches_all_subtasks_and_loses_nothing(slots, pipeline):
+    at = places(numbers(pipeline, 10_000, parallelism=1).shuffle(), slots)
     assert [True] * 4 == [len(at[index]) > 1000 for index in range(4)]
     assert list(range(10_000)) == sorted(n for records in at.values() for n in records)
 
 
-def test_broadcast_gives_everything_to_everyone(two_slots, pipeline):
-    at = places(numbers(pipeline).broadcast(), two_slots)
+def test_broadcast_gives_everything_to_everyone(slots, pipeline):
+    at = places(numbers(pipeline).broadcast(), slots)
     assert [list(range(100))] * 4 == [sorted(at[index]) for index in range(4)]
 
 
-def test_global_gives_everything_to_the_first(two_slots, pipeline):
-    at = places(numbers(pipeline).global_(), two_slots)
+def test_global_gives_everything_to_the_first(slots, pipeline):
+    at = places(numbers(pipeline).global_(), slots)
     assert {0: list(range(100))} == {index: sorted(records) for index, records in at.items()}
 
 
-def test_a_partitioner_of_ones_own_decides(two_slots, pipeline):
-    at = places(numbers(pipeline).partition_by(lambda key, parallelism: parallelism - 1 - key, lambda n: n % 4), two_slots)
+def test_a_partitioner_of_ones_own_decides(slots, pipeline):
+    at = places(numbers(pipeline).partition_by(lambda key, parallelism: parallelism - 1 - key, lambda n: n % 4), slots)
     assert [list(range(3 - index, 100, 4)) for index in range(4)] == [sorted(at[index]) for index in range(4)]
 
 
-def test_a_key_goes_to_the_subtask_of_its_key_group(two_slots, pipeline):
-    at = places(numbers(pipeline).map(str).key_by(lambda text: text), two_slots)
+def test_a_key_goes_to_the_subtask_of_its_key_group(slots, pipeline):
+    at = places(numbers(pipeline).map(str).key_by(lambda text: text), slots)
     expected = defaultdict(list)
     for text in sorted(map(str, range(100))):
         expected[subtask_of(key_group(stable_hash(text), 128), 4, 128)].append(text)
     assert expected == {index: sorted(records) for index, records in at.items()}
 
 
-def test_forward_keeps_records_where_they_are(two_slots, pipeline):
+def test_forward_keeps_records_where_they_are(slots, pipeline):
     first = numbers(pipeline).rebalance().process(Place(), parallelism=4)
-    at = places(first.forward(), two_slots)
+    at = places(first.forward(), slots)
     assert [{index} for index in range(4)] == [{before for before, _ in at[index]} for index in range(4)]
 
 
@@ -378,16 +378,16 @@ def test_pinned_operators_run_on_threads_of_their_own(chain, slots, pipeline):
     assert {(True, False)} == set(af.collect(stream, slots=slots))
 
 
-def test_a_pinned_chain_reads_counts_and_writes(two_slots, pipeline):
+def test_a_pinned_chain_reads_counts_and_writes(slots, pipeline):
     words = pipeline.read(af.sources.text(TEXTS, split_bytes=50_000), dispatcher="pinned").flat_map(str.split, dispatcher="pinned")
     counts = words.key_by(lambda word: word).count(dispatcher="pinned").map(tuple, chain="never")
-    assert WORDS == counted(af.collect(counts, slots=two_slots), every=True)
+    assert WORDS == counted(af.collect(counts, slots=slots), every=True)
 
 
-def test_operators_of_two_slot_groups_share_no_process(two_slots, pipeline):
+def test_operators_of_two_slot_groups_share_no_process(slots, pipeline):
     both = numbers(pipeline).map(lambda _: os.getpid()).map(lambda pid: (pid, os.getpid()), slot_group="other")
-    [(here, there)] = set(af.collect(both, slots=two_slots, parallelism=1))
-    assert (here == there) == (two_slots == "inline")
+    [(here, there)] = set(af.collect(both, slots=slots, parallelism=1))
+    assert (here == there) == (slots == "inline")
 
 
 @pytest.mark.slow
@@ -397,11 +397,11 @@ def test_each_slot_is_a_process_of_its_own(pipeline):
     assert os.getpid() not in pids
 
 
-def test_operators_have_the_parallelism_they_ask_for(two_slots, pipeline):
+def test_operators_have_the_parallelism_they_ask_for(slots, pipeline):
     class Subtasks(af.OperatorActor):
         def on_record(self, record, ctx):
             ctx.emit((*record, ctx.parallelism))
 
     one = numbers(pipeline, parallelism=1).map(lambda n: ()).process(Subtasks(), parallelism=1)
-    records = af.collect(one.process(Subtasks(), parallelism=2).key_by(len).process(Subtasks()), slots=two_slots, parallelism=1)
+    records = af.collect(one.process(Subtasks(), parallelism=2).key_by(len).process(Subtasks()), slots=slots, parallelism=1)
     assert {(1, 2, 1)} == set(records)

@@ -204,10 +204,10 @@ def test_what_a_source_reads_a_sink_writes(source, sink, slots, tmp_path, capfd)
 
 
 @pytest.mark.parametrize("make", [from_socket, from_text, from_parquet])
-def test_a_pinned_source_reads_as_any_other(make, two_slots, tmp_path):
+def test_a_pinned_source_reads_as_any_other(make, slots, tmp_path):
     pipeline = af.Pipeline("pinned")
     read = pipeline.read
     pipeline.read = lambda source: read(source, dispatcher="pinned")
     with make(pipeline, tmp_path) as rows:
-        written = [str(row["n"]) for row in af.collect(rows, slots=two_slots)]
+        written = [str(row["n"]) for row in af.collect(rows, slots=slots)]
     assert EXPECTED == sorted(written)

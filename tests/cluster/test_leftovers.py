@@ -116,15 +116,15 @@ def test_ctrl_c_twice_does_not_wait_for_a_job_that_does_not_end(tmp_path):
         script.check_nothing_is_left()
 
 
-@pytest.mark.parametrize("number", ["inline", pytest.param(1, marks=SLOW)])
-def test_twenty_runs_leak_neither_descriptors_nor_threads(number):
+@pytest.mark.parametrize(("number", "times"), [("inline", 20), pytest.param(1, 5, marks=SLOW)])
+def test_many_runs_leak_neither_descriptors_nor_threads(number, times):
     def run():
         stream = af.Pipeline("leak").read(af.sources.collection(range(10))).map(str, dispatcher="pinned")
         assert 10 == len(af.collect(stream.key_by(lambda text: text).count(), slots=number))
 
     run()
     before = open_descriptors(), threading.active_count()
-    for _ in range(20):
+    for _ in range(times):
         run()
     assert before == (open_descriptors(), threading.active_count())
 
