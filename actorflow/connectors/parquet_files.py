@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyarrow import parquet as pq
 
 _DECODED_ROWS_MAX = 1 << 20
-"""How many rows are decoded at once; batches are slices of them."""
+"""How many rows are decoded at once, of one row group or of several small ones; batches are slices of them."""
 
 _DECODED_BYTES_MAX = 32 << 20
 """How many bytes that may be: wide rows are decoded fewer at once."""
@@ -79,11 +79,12 @@ class ParquetReader:
         self._as_columns = as_columns
         at: tuple[int, int] = position or (piece.start, 0)
         self._group, self._row = at
+        self._following_group = self._group
         self._chunks: Iterator[pa.RecordBatch] = iter(())
         self._chunk: pa.RecordBatch | None = None
         self._taken = 0
         if self._group < piece.end:
-            self._open_group(skip_rows=self._row)
+            self._open_groups(skip_rows=self._row)
 
     @property
     def position(self) -> object:
@@ -91,13 +92,15 @@ class ParquetReader:
         return self._group, self._row
 
     def read(self, records_max: int) -> Batch | EndOfSplit:
-        """Return the next rows, a slice of what is decoded already or of the next decoded part of the row group."""
+        """Return the next rows, a slice of what is decoded already or of what is decoded next."""
         if not self._advance():
             return END_OF_SPLIT
         assert self._chunk is not None, "advance found rows"
         rows = self._chunk.slice(self._taken, records_max)
         self._taken += rows.num_rows
         self._row += rows.num_rows
+        while self._row > (group_rows := self._file.metadata.row_group(self._group).num_rows):
+            self._group, self._row = self._group + 1, self._row - group_rows
         return ColumnBatch(rows) if self._as_columns else ObjectBatch(rows.to_pylist())
 
     def close(self) -> None:
@@ -111,15 +114,24 @@ class ParquetReader:
                 self._chunk, self._taken = next(self._chunks, None), 0
             if self._chunk is not None:
                 continue
-            if self._group + 1 >= self._piece.end:
+            if self._following_group >= self._piece.end:
                 return False
-            self._group, self._row = self._group + 1, 0
-            self._open_group(skip_rows=0)
+            self._group, self._row = self._following_group, 0
+            self._open_groups(skip_rows=0)
         return True
 
-    def _open_group(self, skip_rows: int) -> None:
-        rows = _rows_at_once(self._file.metadata.row_group(self._group))
-        self._chunks = self._file.iter_batches(rows, row_groups=[self._group], columns=self._columns)
+    def _open_groups(self, skip_rows: int) -> None:
+        """Begin to decode the current row group, and those behind it that fit in with it."""
+        first = self._file.metadata.row_group(self._group)
+        stop, rows, rows_max = self._group + 1, first.num_rows, _rows_at_once(first)
+        while stop < self._piece.end:
+            group = self._file.metadata.row_group(stop)
+            rows += group.num_rows
+            if rows > min(rows_max, _rows_at_once(group)):
+                break
+            stop, rows_max = stop + 1, min(rows_max, _rows_at_once(group))
+        self._following_group = stop
+        self._chunks = self._file.iter_batches(rows_max, row_groups=list(range(self._group, stop)), columns=self._columns)
         while skip_rows and (chunk := next(self._chunks, None)) is not None:
             if skip_rows < chunk.num_rows:
                 self._chunk, self._taken = chunk, skip_rows

@@ -39,7 +39,12 @@ def parquet(path):
     return sources.parquet(path, path="objects"), [{"n": n} for n in range(COUNT)]
 
 
-@pytest.mark.parametrize("make", [text, json_lines, csv, csv_columns, parquet])
+def parquet_small_groups(path):
+    pq.write_table(pa.table({"n": range(COUNT)}), path, row_group_size=7000)
+    return sources.parquet(path, path="objects", split_bytes=1 << 30), [{"n": n} for n in range(COUNT)]
+
+
+@pytest.mark.parametrize("make", [text, json_lines, csv, csv_columns, parquet, parquet_small_groups])
 def test_positions_deep_in_a_large_file_lead_to_the_exact_rest(make, tmp_path):
     source, expected = make(tmp_path / "file")
     [split] = splits_of(source)
@@ -51,3 +56,12 @@ def test_positions_deep_in_a_large_file_lead_to_the_exact_rest(make, tmp_path):
             given += len(batch)
         assert expected[given:] == drain(source.open(split, reader.position), 10_000)
     assert expected[given:] == drain(reader, 10_000)
+
+
+def test_small_row_groups_are_given_together_up_to_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr("actorflow.connectors.parquet_files._DECODED_ROWS_MAX", 20_000)
+    pq.write_table(pa.table({"n": range(50_000)}), tmp_path / "file", row_group_size=9000)
+    source = sources.parquet(tmp_path / "file")
+    [split] = splits_of(source)
+    reader = source.open(split, None)
+    assert [18_000, 18_000, 14_000] == [len(next_batch(reader, 1 << 20)) for _ in range(3)]
