@@ -3,7 +3,7 @@
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import Address, JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.deployment import SubtaskCancelled, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.deployment import SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
 from actorflow.protocol.job import Begin, JobMachine
 from actorflow.protocol.job_messages import DeploymentOpened, JobStatus, JobStatusChanged, OutputCommitted, SlotReady
 from actorflow.protocol.job_run import JobDescription, JobRun, Timeouts
@@ -20,6 +20,7 @@ READERS = (SubtaskId(READ, 0), SubtaskId(READ, 1))
 WRITERS = (SubtaskId(WRITE, 0), SubtaskId(WRITE, 1))
 SUBTASKS = READERS + WRITERS
 ERROR = ErrorInfo("ValueError", "bad record")
+FAILURE = SubtaskFailed(WRITERS[0], 1, ERROR)
 HOPELESS = ErrorInfo("PlanError", "it cannot work", retry=Retry.NEVER)
 TIMEOUTS = Timeouts(deploy_s=60.0, cancel_s=5.0)
 
@@ -161,3 +162,21 @@ def statuses(probe):
 def work(probe):
     """The slow work that was started in the last step."""
     return [effect.work for effect in probe.effects if isinstance(effect, Start)]
+
+
+def failing(strategy=None):
+    """A running job of which one subtask has failed, and the others have been told to end."""
+    probe = job_at(JobStatus.RUNNING, strategy)
+    probe.tell(FAILURE)
+    return probe
+
+
+def restarted():
+    """A job that runs for the second time."""
+    probe = failing()
+    probe.tell(*cancelled())
+    probe.advance(2.0)
+    probe.tell(granted(2), *ready(2), *opened(2), *started(2))
+    state = probe.machine.observe()
+    assert (JobStatus.RUNNING, 2) == (state.status, state.attempt)
+    return probe

@@ -1,0 +1,147 @@
+"""How a job is cancelled, and how it commits, event by event."""
+
+import pytest
+from job_harness import (
+    ERROR,
+    HOPELESS,
+    JOB,
+    READERS,
+    SUBTASKS,
+    WRITERS,
+    allocations,
+    cancelled,
+    committed,
+    failing,
+    finished,
+    job,
+    job_at,
+    prepared,
+    ready,
+    statuses,
+    work,
+)
+
+from actorflow.protocol.commit import AbortLeft, CommitLeft
+from actorflow.protocol.deployment import CancelSubtask, SubtaskFailed
+from actorflow.protocol.job import Begin, JobOver
+from actorflow.protocol.job_messages import (
+    CancelJob,
+    CommitOutput,
+    JobStatus,
+    JobStatusChanged,
+    OutputCommitted,
+    SlotEnded,
+)
+from actorflow.protocol.machine import WorkDone, WorkFailed
+from actorflow.protocol.slots import SlotsLost, SlotsReleased
+
+S = JobStatus
+
+
+@pytest.mark.parametrize("status", [S.DEPLOYING, S.RUNNING])
+def test_a_cancelled_job_ends_its_subtasks_before_it_is_over(status):
+    probe = job_at(status)
+    probe.tell(CancelJob(JOB))
+    assert [S.CANCELLING] == statuses(probe)
+    assert [CancelSubtask(subtask, 1) for subtask in SUBTASKS] == probe.sent(CancelSubtask)
+    probe.tell(*cancelled())
+    assert [S.CANCELLED] == statuses(probe)
+    assert [SlotsReleased(JOB, allocations())] == probe.sent(SlotsReleased)
+    assert [JobOver(JOB, S.CANCELLED)] == probe.reports()
+
+
+def test_a_job_without_subtasks_is_cancelled_at_once():
+    probe = job_at(S.WAITING_FOR_SLOTS)
+    probe.tell(CancelJob(JOB))
+    assert [S.CANCELLING, S.CANCELLED] == statuses(probe)
+    assert [SlotsReleased(JOB, allocations())] == probe.sent(SlotsReleased)
+
+
+def test_subtasks_that_were_built_and_not_started_are_cancelled_at_once():
+    probe = job_at(S.WAITING_FOR_SLOTS)
+    probe.tell(*ready())
+    probe.tell(CancelJob(JOB))
+    assert ([S.CANCELLING, S.CANCELLED], {}) == (statuses(probe), probe.timers)
+
+
+def test_a_job_that_has_not_begun_is_cancelled_and_never_begins():
+    probe = job()
+    probe.tell(CancelJob(JOB), Begin())
+    assert [S.CANCELLED] == statuses(probe)
+
+
+def test_a_job_that_fails_is_cancelled_instead_of_run_again():
+    probe = failing()
+    probe.tell(CancelJob(JOB))
+    assert [JobStatusChanged(JOB, S.CANCELLING, 1, None)] == probe.sent()
+    probe.tell(*cancelled())
+    assert ([S.CANCELLED], {}) == (statuses(probe), probe.timers)
+
+
+def test_a_job_that_waits_for_its_next_run_is_cancelled_at_once():
+    probe = failing()
+    probe.tell(*cancelled())
+    probe.tell(CancelJob(JOB))
+    assert ([S.CANCELLED], {}) == (statuses(probe), probe.timers)
+
+
+@pytest.mark.parametrize("status", [S.COMMITTING, S.FINISHED])
+def test_a_cancel_after_the_decision_to_commit_comes_too_late(status):
+    assert [] == job_at(status).tell(CancelJob(JOB))
+
+
+def test_a_second_cancel_changes_nothing():
+    probe = job_at(S.RUNNING)
+    probe.tell(CancelJob(JOB))
+    assert [] == probe.tell(CancelJob(JOB))
+
+
+def test_what_a_cancelled_job_has_prepared_is_removed():
+    probe = job_at(S.RUNNING)
+    probe.tell(*finished()[2:], CancelJob(JOB), *cancelled())
+    assert [AbortLeft((prepared(WRITERS[0]), prepared(WRITERS[1])))] == work(probe)
+    assert [] == probe.sent(CommitOutput)
+
+
+def test_a_failure_while_cancelling_does_not_stop_the_cancelling():
+    probe = job_at(S.RUNNING)
+    probe.tell(CancelJob(JOB), SubtaskFailed(READERS[0], 1, HOPELESS), SlotEnded(allocations()[1], ERROR), *cancelled())
+    assert [S.CANCELLING, S.CANCELLED] == statuses(probe)
+    assert None is probe.machine.observe().error
+
+
+# --- committing -------------------------------------------------------------------------------------------------------------
+
+
+def test_output_of_a_worker_that_is_lost_while_committing_is_committed_by_the_job_master():
+    probe = job_at(S.COMMITTING)
+    lost, living = allocations()
+    probe.tell(SlotEnded(lost, ERROR), OutputCommitted(1, living))
+    left = CommitLeft(1, lost, (prepared(WRITERS[0]),))
+    assert ([left], []) == (work(probe), statuses(probe))
+    probe.tell(WorkDone(left, None))
+    assert [S.FINISHED] == statuses(probe)
+
+
+def test_losing_all_task_managers_while_committing_does_not_lose_output():
+    probe = job_at(S.COMMITTING)
+    probe.tell(SlotsLost(JOB, allocations(), "no heartbeat"))
+    left = [CommitLeft(1, a, (prepared(w),)) for a, w in zip(allocations(), WRITERS, strict=True)]
+    assert left == work(probe)
+    probe.tell(*(WorkDone(item, None) for item in left))
+    assert [S.FINISHED] == statuses(probe)
+
+
+def test_output_that_a_worker_cannot_commit_fails_the_job_without_a_restart():
+    probe = job_at(S.COMMITTING)
+    probe.tell(committed(error=ERROR)[0])
+    assert [JobStatusChanged(JOB, S.FAILED, 1, ERROR)] == probe.sent(JobStatusChanged)
+    assert [] == work(probe)
+
+
+def test_output_that_the_job_master_cannot_commit_fails_the_job_without_a_restart():
+    probe = job_at(S.COMMITTING)
+    probe.tell(SlotEnded(allocations()[0], ERROR))
+    (left,) = work(probe)
+    probe.tell(WorkFailed(left, ERROR))
+    assert [S.FAILED] == statuses(probe)
