@@ -50,8 +50,8 @@ _INLINE_SLOTS = 1024
 _SOCKET_PARENT_BYTES_MAX = 50
 """A socket's path may have 107 bytes; this leaves enough for our directory and the name of a node."""
 
-_INTERRUPTED_S = 2.0
-"""How long an interrupted job may take to remove what its sinks have begun; then its processes are killed."""
+_CANCEL_S = 2.0
+"""How long jobs that still run when the cluster is closed may take to end; then their processes are killed."""
 
 
 class LocalCluster:
@@ -72,6 +72,7 @@ class LocalCluster:
         self.inline = slots == "inline"
         self.slots = _slots(slots, self.config)
         self._closed = False
+        self._jobs: list[Job] = []
         self._node: Node | None = None
         self._processes: SlotProcesses | None = None
         self._directory: Path | None = None
@@ -156,6 +157,7 @@ class LocalCluster:
             run_until=self._runner(news),
         )
         self._dispatcher.tell_control(SubmitJob(job, name, submission.payload, options_given, client.address))
+        self._jobs = [*(other for other in self._jobs if not other.status().final), handle]
         return handle
 
     def _runner(self, news: JobNews) -> Callable[[Callable[[], bool], float | None], None]:
@@ -183,6 +185,21 @@ class LocalCluster:
         if self._closed:
             return
         self._closed = True
+        try:
+            self._cancel_jobs()
+        finally:
+            self._free()
+
+    def _cancel_jobs(self) -> None:
+        """Cancel what still runs, and wait a moment for it: sinks remove what they have begun."""
+        running = [job for job in self._jobs if not job.status().final]
+        for job in running:
+            job.cancel()
+        deadline = self.system.clock.now() + _CANCEL_S
+        for job in running:
+            job.wait_until(_ended(job), max(0.0, deadline - self.system.clock.now()))
+
+    def _free(self) -> None:
         self.system.shutdown(timeout_s=5.0)
         if self._processes is not None:
             self._processes.close()
@@ -260,12 +277,11 @@ def _run_graph(
         slots = wanted or submission.execution.slots_needed()
     with LocalCluster(slots=slots, config=effective) as cluster:
         job = cluster._submit(submission, effective)
-        try:
-            return follow(job, progress)
-        except KeyboardInterrupt:
-            job.cancel()
-            job.wait_until(lambda: job.status().final, _INTERRUPTED_S)
-            raise
+        return follow(job, progress)
+
+
+def _ended(job: Job) -> Callable[[], bool]:
+    return lambda: job.status().final
 
 
 def _parallelism(asked: int | None, config: Config, slots: int) -> int:

@@ -326,6 +326,16 @@ def test_a_cancelled_job_leaves_no_file(slots, sink, tmp_path):
         assert [] == list((tmp_path / "out").iterdir())
 
 
+def test_a_cluster_that_is_closed_cancels_its_jobs(slots, tmp_path):
+    pipeline = af.Pipeline("endless")
+    pipeline.read(af.sources.generator()).write(af.sinks.text(tmp_path / "out"))
+    with af.LocalCluster(slots=slots) as cluster:
+        job = cluster.submit(pipeline)
+        assert job.wait_until(lambda: job.progress()[1] > 5000, 20)
+    assert "cancelled" == job.status().value
+    assert [] == list((tmp_path / "out").iterdir())
+
+
 @SLOW
 def test_a_function_that_never_returns_can_be_cancelled(tmp_path):
     pipeline = af.Pipeline("stuck", config={"task.cancellation.timeout": "300ms"})
