@@ -23,7 +23,8 @@ R = TypeVar("R")
 class KeyedStream(Generic[K, T]):
     """A stream whose records are spread by key. Made by `Stream.key_by`.
 
-    The built-in aggregations are *running*: each record brings out the new value of its key.
+    The built-in aggregations are *running*: each record brings out the new value of its key. Over batches of columns (`map_batches`, Parquet,
+    with key and value named by column) a batch brings out one value for each distinct key in it; the last one of every key is the same.
     """
 
     def __init__(self, stream: Stream[T], key: Callable[[Any], Any] | str) -> None:
