@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actorflow.connectors.contracts import END_OF_SPLIT, EndOfSplit, Source
 from actorflow.connectors.file_splits import FileRange, FileSplit, RangesReader, list_all, pack, split_size
+from actorflow.connectors.read_ahead import ReadAhead
 from actorflow.errors import SourceError
 from actorflow.plan.graph import DataPath
 from actorflow.storage.contract import FileInfo
@@ -79,12 +80,9 @@ class ParquetReader:
         self._as_columns = as_columns
         at: tuple[int, int] = position or (piece.start, 0)
         self._group, self._row = at
-        self._following_group = self._group
-        self._chunks: Iterator[pa.RecordBatch] = iter(())
+        self._chunks = ReadAhead(self._decoded(self._group, self._row))
         self._chunk: pa.RecordBatch | None = None
         self._taken = 0
-        if self._group < piece.end:
-            self._open_groups(skip_rows=self._row)
 
     @property
     def position(self) -> object:
@@ -93,9 +91,11 @@ class ParquetReader:
 
     def read(self, records_max: int) -> Batch | EndOfSplit:
         """Return the next rows, a slice of what is decoded already or of what is decoded next."""
-        if not self._advance():
-            return END_OF_SPLIT
-        assert self._chunk is not None, "advance found rows"
+        while self._chunk is None or self._taken >= self._chunk.num_rows:
+            with _decoding(self._piece.uri):
+                self._chunk, self._taken = next(self._chunks, None), 0
+            if self._chunk is None:
+                return END_OF_SPLIT
         rows = self._chunk.slice(self._taken, records_max)
         self._taken += rows.num_rows
         self._row += rows.num_rows
@@ -105,38 +105,31 @@ class ParquetReader:
 
     def close(self) -> None:
         """Close the file."""
+        self._chunks.close()
         self._file.close(force=True)
 
-    def _advance(self) -> bool:
-        """Make the current chunk one with rows left; return False if there is none."""
-        while self._chunk is None or self._taken >= self._chunk.num_rows:
-            with _decoding(self._piece.uri):
-                self._chunk, self._taken = next(self._chunks, None), 0
-            if self._chunk is not None:
-                continue
-            if self._following_group >= self._piece.end:
-                return False
-            self._group, self._row = self._following_group, 0
-            self._open_groups(skip_rows=0)
-        return True
+    def _decoded(self, group: int, skip_rows: int) -> Iterator[pa.RecordBatch]:
+        """Decode from a row of a row group on. Runs on the thread that reads ahead."""
+        while group < self._piece.end:
+            stop, rows_max = self._run_of_groups(group)
+            for chunk in self._file.iter_batches(rows_max, row_groups=list(range(group, stop)), columns=self._columns):
+                if skip_rows < chunk.num_rows:
+                    yield chunk.slice(skip_rows)
+                skip_rows = max(0, skip_rows - chunk.num_rows)
+            group = stop
 
-    def _open_groups(self, skip_rows: int) -> None:
-        """Begin to decode the current row group, and those behind it that fit in with it."""
-        first = self._file.metadata.row_group(self._group)
-        stop, rows, rows_max = self._group + 1, first.num_rows, _rows_at_once(first)
+    def _run_of_groups(self, group: int) -> tuple[int, int]:
+        """Return the end of the row groups to decode together from this one on, and how many rows at once."""
+        metadata = self._file.metadata
+        first = metadata.row_group(group)
+        stop, rows, rows_max = group + 1, first.num_rows, _rows_at_once(first)
         while stop < self._piece.end:
-            group = self._file.metadata.row_group(stop)
-            rows += group.num_rows
-            if rows > min(rows_max, _rows_at_once(group)):
+            following = metadata.row_group(stop)
+            rows += following.num_rows
+            if rows > min(rows_max, _rows_at_once(following)):
                 break
-            stop, rows_max = stop + 1, min(rows_max, _rows_at_once(group))
-        self._following_group = stop
-        self._chunks = self._file.iter_batches(rows_max, row_groups=list(range(self._group, stop)), columns=self._columns)
-        while skip_rows and (chunk := next(self._chunks, None)) is not None:
-            if skip_rows < chunk.num_rows:
-                self._chunk, self._taken = chunk, skip_rows
-                return
-            skip_rows -= chunk.num_rows
+            stop, rows_max = stop + 1, min(rows_max, _rows_at_once(following))
+        return stop, rows_max
 
 
 def _rows_at_once(group: pq.RowGroupMetaData) -> int:
