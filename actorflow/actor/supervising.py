@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from actorflow.actor.signals import End, Escalated, Restart, Resume, Suspend
 from actorflow.actor.state import State
-from actorflow.errors import ErrorInfo
+from actorflow.errors import Domain, ErrorInfo
 from actorflow.protocol.machine import CancelTimer, ChildEnded, Effect, Ending, Failed, Report, SetTimer, TimerFired
 from actorflow.protocol.supervision import (
     STOP_ALWAYS,
@@ -92,5 +92,7 @@ def _instruct(parent: Cell, instruction: Instruction) -> None:
 
 
 def _end(child: Cell, error: ErrorInfo) -> None:
-    logger.error("%s failed and is stopped: %s\n%s", child.path, error, error.traceback)
+    # What the world did to it is told by whoever watches it; a fault in code should be seen even if nobody does.
+    level = logging.INFO if error.domain is Domain.EXTERNAL else logging.ERROR
+    logger.log(level, "%s failed and is stopped: %s\n%s", child.path, error, error.traceback)
     child.post_control(End(Failed(error)))

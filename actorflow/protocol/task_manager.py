@@ -17,7 +17,7 @@ so is everything of an unknown allocation, and a worker's word that it is up aft
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from actorflow.errors import Domain, ErrorInfo, Retry
@@ -187,7 +187,7 @@ class TaskManagerMachine:
             return ErrorInfo("SlotLost", f"{slot} was killed: {held.reason}", domain=Domain.USER)
         match ending:
             case Failed(error):
-                return error
+                return replace(error, traceback="", context={})  # where it was noticed is not where it happened
             case Done() | Stopped() | Killed():
                 return ErrorInfo("SlotLost", f"{slot} ended before it was released", domain=Domain.EXTERNAL)
             case Lost(node):
