@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actorflow.errors import PlanError
 from actorflow.operators.codegen import MISSING
 from actorflow.operators.columns import PAIR_COLUMNS, TUPLES
+from actorflow.operators.key_codes import numbered_type
 from actorflow.operators.running_columns import RunningColumns
 from actorflow.operators.specs import ColumnarKeyedSpec, CountSpec, MaxSpec, MinSpec, SumSpec
 from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
@@ -114,7 +115,7 @@ class ColumnarTwin:
         """Return the running values in the form of columns, or None if they are in the dict, maybe because of this batch."""
         if self._in_dict:
             return None
-        key_type = _key_type(keys)
+        key_type = numbered_type(keys)
         value_type = int if values is None else _value_type(values)
         if key_type is None or value_type is None:
             self.move_to_dict()
@@ -170,17 +171,6 @@ def _same_as_python(spec: ColumnarKeyedSpec, values: pl.Series) -> bool:
         assert isinstance(high, int), "the column is not empty"
         return max(-low, high) * len(values) < 2**63
     return True
-
-
-def _key_type(keys: pl.Series) -> type | None:
-    """Return the Python type of keys that can be numbered."""
-    import polars as pl
-
-    if keys.null_count():
-        return None
-    if keys.dtype.is_integer():
-        return int
-    return str if keys.dtype == pl.String else None
 
 
 def _value_type(values: pl.Series) -> type | None:

@@ -1,11 +1,9 @@
 """Running values by key in columns: a batch of keys and values is taken in without one Python object a key.
 
-Polars numbers the distinct keys (`pl.Categories`, a hash table of strings that only grows), and the values stand in one dense column by
-that number. So a batch costs what its own distinct keys cost, however many others there are:
+The distinct keys are numbered (see `key_codes`), and the values stand in one dense column by that number. So a batch costs what its own
+distinct keys cost, however many others there are:
 
     key ──hash──► code ──gather──► old value ──+ value of the batch──► new value ──scatter──► column
-
-Integer keys are numbered by their decimal digits, which stand for equal integers of every width.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from actorflow.operators.key_codes import KeyCodes
 from actorflow.operators.specs import ColumnarKeyedSpec, CountSpec, MaxSpec, MinSpec, SumSpec
 
 if TYPE_CHECKING:
@@ -32,14 +31,11 @@ class RunningColumns:
     """
 
     def __init__(self, spec: ColumnarKeyedSpec, key_type: type, value_type: type) -> None:
-        import polars as pl
 
         self.key_type = key_type
         self.value_type = value_type
         self._spec = spec
-        self._categories = pl.Categories.random()
-        self._coded = pl.Categorical(self._categories)
-        self._kept = pl.Series([], dtype=self._coded)  # polars forgets the codes when no series uses them
+        self._codes = KeyCodes(key_type)
         self._start = _start(spec, value_type)
         self._values = self._room(_ROOM_MIN)
         self._count = 0
@@ -67,10 +63,8 @@ class RunningColumns:
         return self._count
 
     def codes(self, keys: pl.Series) -> pl.Series:
-        """Return the number of each key, and give one to those that have none."""
-        import polars as pl
-
-        return keys.cast(pl.String).cast(self._coded).to_physical()
+        """Return the number of each key, for `update`."""
+        return self._codes.of(keys)
 
     def update(self, codes: pl.Series, parts: pl.Series) -> pl.Series | None:
         """Combine values with the running ones.
@@ -105,20 +99,12 @@ class RunningColumns:
 
     def get(self, key: Any, default: Any) -> Any:
         """Return the running value of a key of the right type."""
-        try:
-            return self._values[self._categories[str(key)]]
-        except (KeyError, UnicodeEncodeError):  # a string that is not text cannot be in a column
-            return default
+        code = self._codes.find(key)
+        return default if code is None else self._values[code]
 
     def items(self) -> Iterable[tuple[Any, Any]]:
         """Return every key with its running value."""
-        import polars as pl
-
-        codes = pl.int_range(self._count, dtype=pl.UInt32, eager=True)
-        keys: Iterable[Any] = codes.cat.to(self._coded).cast(pl.String).to_list()
-        if self.key_type is int:
-            keys = map(int, keys)
-        return zip(keys, self._values.head(self._count).to_list(), strict=True)
+        return zip(self._codes.keys(0, self._count), self._values.head(self._count).to_list(), strict=True)
 
     def _reach(self, count: int) -> None:
         """Have values for at least so many codes."""

@@ -13,7 +13,7 @@ from itertools import compress
 from typing import Any
 
 from actorflow.clock import Clock
-from actorflow.operators.column_lanes import split_by_lane
+from actorflow.operators.column_lanes import ColumnSplitter
 from actorflow.operators.columns import to_objects
 from actorflow.plan.graph import Partitioner, Partitioning
 from actorflow.protocol.flush import FlushRules
@@ -199,6 +199,7 @@ class ChosenExchange(Exchange):
     def __init__(self, lanes: Sequence[Lane], clock: Clock, rules: FlushRules, chooser: Chooser) -> None:
         super().__init__(lanes, clock, rules)
         self._chooser = chooser
+        self._splitter = ColumnSplitter(chooser.lane_of)
         self._selectors = [_selector(index) for index in range(len(lanes))] if len(lanes) <= _TAGGED_LANES_MAX else []
 
     def spread(self, batch: Batch) -> None:
@@ -235,7 +236,7 @@ class ChosenExchange(Exchange):
             self.lanes[lane].extend([records[position] for position in positions], times)
 
     def _spread_columns(self, batch: ColumnBatch, column: str) -> None:
-        for lane, part in split_by_lane(batch, column, self._chooser.lane_of):
+        for lane, part in self._splitter.split(batch, column):
             self.lanes[lane].add(part)
 
     def settle(self) -> None:
