@@ -16,7 +16,7 @@ from actorflow.ids import ChannelId
 from actorflow.protocol.credit import SenderLedger
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import TOO_LARGE
-from actorflow.wire.batch import Batch, ChannelEvent, ColumnBatch, Element, ObjectBatch, halves
+from actorflow.wire.batch import Batch, ChannelEvent, ColumnBatch, Element, ObjectBatch, portions
 
 
 class Link(Protocol):
@@ -74,6 +74,8 @@ class Lane:
     """
 
     __slots__ = (
+        "_batch_records_first",
+        "_batches",
         "_ledger",
         "_link",
         "_queue",
@@ -87,7 +89,7 @@ class Lane:
 
     def __init__(self, channel: ChannelId, link: Link, *, batch_records_max: int, waiting_max: int, overdraft_max: int) -> None:
         self.channel = channel
-        self.batch_records_max = batch_records_max
+        self.batch_records_max = self._batch_records_first = batch_records_max
         self.records: list[Any] = []
         self.timestamps: list[int] = []
         self.records_sent = 0
@@ -95,11 +97,17 @@ class Lane:
         self._link = link
         self._ledger = SenderLedger(waiting_max=waiting_max, overdraft_max=overdraft_max)
         self._queue: deque[Element] = deque()
+        self._batches = 0
 
     @property
     def exhausted(self) -> bool:
         """Whether the producer has to wait before it adds more."""
         return self._ledger.exhausted
+
+    @property
+    def _small_wanted(self) -> bool:
+        """Whether the receiver has asked for smaller buffers than at first: it does not keep pace."""
+        return self.batch_records_max < self._batch_records_first
 
     @property
     def clear(self) -> bool:
@@ -108,8 +116,8 @@ class Lane:
 
     @property
     def waiting(self) -> int:
-        """Sealed elements that wait for credit."""
-        return len(self._queue)
+        """Sealed buffers that wait for credit."""
+        return self._batches
 
     @property
     def credit(self) -> int:
@@ -123,12 +131,20 @@ class Lane:
         self.drain()
 
     def add(self, batch: Batch) -> None:
-        """Add a whole batch. A large one is queued as it is; small ones are collected into the open buffer."""
-        if isinstance(batch, ColumnBatch) or (not self.records and 2 * len(batch.records) >= self.batch_records_max):
+        """Add a whole batch. Large ones are queued as they are, or cut to the size that the receiver wants; small ones are collected."""
+        if isinstance(batch, ColumnBatch):
             self.seal()
-            self._queue.append(batch)
-            return
-        self.extend(batch.records, batch.timestamps)
+            # As long as the receiver keeps pace, columns stay whole: they are fast because they are large.
+            self._queue_in_portions(batch, self.batch_records_max if self._small_wanted else len(batch))
+        elif not self.records and 2 * len(batch.records) >= self.batch_records_max:
+            self._queue_in_portions(batch, self.batch_records_max)
+        else:
+            self.extend(batch.records, batch.timestamps)
+
+    def _queue_in_portions(self, batch: Batch, size: int) -> None:
+        for portion in (batch,) if len(batch) < 2 * size else portions(batch, size):
+            self._queue.append(portion)
+            self._batches += 1
 
     def extend(self, records: Iterable[Any], timestamps: Iterable[int] | None) -> None:
         """Add records to the open buffer. A buffer holds records with timestamps or without, never both."""
@@ -146,12 +162,10 @@ class Lane:
         """Close the open buffer and queue it, if there is anything in it. An overlong one is cut into full buffers."""
         if not self.records:
             return
-        records, timestamps, size = self.records, self.timestamps, self.batch_records_max
-        for start in range(0, len(records), size) if len(records) >= 2 * size else (0,):
-            stop = start + size if len(records) >= 2 * size else len(records)
-            self._queue.append(ObjectBatch(records[start:stop], timestamps[start:stop] if timestamps else None))
+        batch = ObjectBatch(self.records, self.timestamps or None)
         self.records = []
         self.timestamps = []
+        self._queue_in_portions(batch, self.batch_records_max)
 
     def event(self, event: ChannelEvent) -> None:
         """Send an event behind everything that was added before."""
@@ -165,17 +179,25 @@ class Lane:
             element = queue[0]
             if isinstance(element, ObjectBatch | ColumnBatch):
                 if not ledger.available:
-                    ledger.waiting(len(queue))
-                    return
+                    break
                 queue.popleft()
-                ledger.sent(len(queue))  # before it leaves: the receiver, if it is on this thread, may grant more while it is told
-                sent_bytes = self._link.send(element, len(queue))
-                if sent_bytes == TOO_LARGE:
-                    ledger.granted(1)
-                    queue.extendleft(reversed(halves(element)))
-                    continue
-                self.records_sent += len(element)
-                self.bytes_sent += sent_bytes
+                self._batches -= 1
+                ledger.sent(
+                    self._batches
+                )  # before it leaves: the receiver, if it is on this thread, may grant more while it is told
+                self._send(element)
             else:
                 queue.popleft()
-                self._link.send(element, len(queue))
+                self._link.send(element, self._batches)
+        ledger.waiting(self._batches)
+
+    def _send(self, batch: Batch) -> None:
+        sent_bytes = self._link.send(batch, self._batches)
+        if sent_bytes == TOO_LARGE:
+            halves = list(portions(batch, -(-len(batch) // 2)))
+            self._queue.extendleft(reversed(halves))
+            self._batches += len(halves)
+            self._ledger.granted(1)
+            return
+        self.records_sent += len(batch)
+        self.bytes_sent += sent_bytes

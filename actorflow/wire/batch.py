@@ -11,6 +11,7 @@ The order within a channel is the order of sending; an event separates the batch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
@@ -71,21 +72,15 @@ class ColumnBatch:
 Batch = ObjectBatch | ColumnBatch
 
 
-def halves(batch: Batch) -> tuple[Batch, Batch]:
-    """Return a batch of at least two records as two."""
-    size = len(batch)
-    middle = size // 2
-    assert middle, "a batch of one record has no halves"
-    if isinstance(batch, ColumnBatch):
-        columns, stamps = batch.columns, batch.timestamps
-        first, second = columns.slice(0, middle), columns.slice(middle)
-        if stamps is None:
-            return ColumnBatch(first), ColumnBatch(second)
-        return ColumnBatch(first, stamps.slice(0, middle)), ColumnBatch(second, stamps.slice(middle))
-    records, times = batch.records, batch.timestamps
-    if times is None:
-        return ObjectBatch(records[:middle]), ObjectBatch(records[middle:])
-    return ObjectBatch(records[:middle], times[:middle]), ObjectBatch(records[middle:], times[middle:])
+def portions(batch: Batch, size: int) -> Iterator[Batch]:
+    """Give a batch in portions of at most `size` records, in order. Columns share their memory with the batch."""
+    for start in range(0, len(batch), size):
+        if isinstance(batch, ObjectBatch):
+            timestamps = batch.timestamps[start : start + size] if batch.timestamps is not None else None
+            yield ObjectBatch(batch.records[start : start + size], timestamps)
+        else:
+            times = batch.timestamps.slice(start, size) if batch.timestamps is not None else None
+            yield ColumnBatch(batch.columns.slice(start, size), times)
 
 
 class Watermark(msgspec.Struct, frozen=True, tag=True):

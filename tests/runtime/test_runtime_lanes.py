@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.ids import ChannelId
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.links import TOO_LARGE
-from actorflow.wire.batch import EndOfInput, ObjectBatch, Watermark
+from actorflow.wire.batch import ColumnBatch, EndOfInput, ObjectBatch, Watermark
 
 
 class RecordingLink:
@@ -131,6 +132,42 @@ def test_the_receiver_can_ask_for_smaller_buffers():
     assert [len(batch) for batch in link.sent] == [2, 2, 1]
 
 
+def test_events_that_waited_behind_a_buffer_do_not_keep_it_exhausted():
+    lane, link = make_lane(waiting_max=2)
+    lane.add(ObjectBatch([1, 2, 3, 4]))
+    for timestamp in range(5):
+        lane.event(Watermark(timestamp))
+    lane.drain()
+    lane.granted(1, 4)
+
+    assert (len(link.sent), lane.waiting, lane.exhausted) == (6, 0, False)
+
+
+def test_a_whole_batch_is_cut_to_the_size_that_the_receiver_asked_for():
+    lane, link = make_lane(size=1000)
+    lane.granted(10, 2)
+    lane.add(ObjectBatch([1, 2, 3, 4, 5], [10, 20, 30, 40, 50]))
+    lane.drain()
+
+    assert [(batch.records, batch.timestamps) for batch in link.sent] == [
+        ([1, 2], [10, 20]),
+        ([3, 4], [30, 40]),
+        ([5], [50]),
+    ]
+
+
+def test_columns_stay_whole_until_the_receiver_asks_for_smaller_buffers():
+    lane, link = make_lane(size=10)
+    batch = ColumnBatch(pa.record_batch({"n": list(range(100))}))
+    lane.granted(100, 10)
+    lane.add(batch)
+    lane.granted(1, 5)
+    lane.add(batch)
+    lane.drain()
+
+    assert [len(portion) for portion in link.sent] == [100] + [5] * 20
+
+
 def test_records_with_and_without_timestamps_never_share_a_buffer():
     lane, link = make_lane(size=100)
     lane.granted(10, 100)
@@ -171,6 +208,7 @@ def test_whatever_is_added_leaves_in_order_and_no_buffer_exceeds_its_credit(step
                 lane.seal()
         lane.drain()
         assert sum(isinstance(element, ObjectBatch) for element in link.sent) <= granted
+        assert lane.exhausted == (lane.waiting >= 3)
     lane.seal()
     lane.granted(1000, 5)
 
