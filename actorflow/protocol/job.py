@@ -41,6 +41,7 @@ from actorflow.protocol.job_messages import (
     ResultTaken,
     SlotEnded,
     SlotReady,
+    WorkerFailed,
 )
 from actorflow.protocol.job_run import (
     JobDescription,
@@ -164,7 +165,7 @@ class JobMachine:
                 return self._begin_run(now) if self._status is JobStatus.CREATED else []
             case CancelJob():
                 return self._cancel(now)
-            case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | DeploymentOpened():
+            case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | WorkerFailed() | DeploymentOpened():
                 return self._absorb(run.slot_news(event, now), now)
             case SubtaskStarted() | SubtaskFinished() | SubtaskCancelled() | SubtaskFailed():
                 return self._absorb(run.subtask_news(event, now), now)

@@ -220,6 +220,14 @@ class OutputCommitted(Message, frozen=True):
     error: ErrorInfo | None = None
 
 
+class WorkerFailed(Message, frozen=True):
+    """A slot worker cannot go on, for a reason that is not one subtask's: a link that broke, a message that it could not handle."""
+
+    attempt: int
+    allocation: Allocation
+    error: ErrorInfo
+
+
 class ProgressReported(Message, frozen=True):
     """How far the subtasks of a worker are. Fields as in `JobProgressed`."""
 
@@ -245,6 +253,7 @@ JOB_MESSAGES: tuple[type[Message], ...] = (
     DeploySubtask,
     CommitOutput,
     OutputCommitted,
+    WorkerFailed,
     ProgressReported,
 )
 """The messages of this file."""

@@ -41,6 +41,7 @@ from actorflow.protocol.job_messages import (
     ProgressReported,
     SlotEnded,
     SlotReady,
+    WorkerFailed,
 )
 from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
 from actorflow.protocol.placement import place
@@ -170,7 +171,7 @@ class JobRun:
         return [Send(self._resource_manager, request)]
 
     def slot_news(
-        self, news: SlotsGranted | SlotsRefused | SlotsLost | SlotReady | SlotEnded | DeploymentOpened, now: float
+        self, news: SlotsGranted | SlotsRefused | SlotsLost | SlotReady | SlotEnded | WorkerFailed | DeploymentOpened, now: float
     ) -> list[Effect]:
         """Take what ResourceManager, TaskManagers and workers say about slots."""
         match news:
@@ -185,6 +186,8 @@ class JobRun:
                 return self._open(now) if self.workers.ready(news) and self.workers.all_ready and not self._ending else []
             case SlotEnded():
                 return self._slot_ended(news, now)
+            case WorkerFailed():
+                return self._worker_failed(news)
             case DeploymentOpened():
                 return self._opened(news, now)
 
@@ -215,6 +218,12 @@ class JobRun:
         for subtask in worker.subtasks:
             effects += self._absorb(self.attempts[subtask].handle(SlotGone(error), now))
         return effects
+
+    def _worker_failed(self, failed: WorkerFailed) -> list[Effect]:
+        """Fail with a worker that still lives. Once the decision to commit is made, only its answer or its end counts."""
+        if failed.attempt != self.number or failed.allocation not in self.workers or self._ending or self.output.committing:
+            return []
+        return [Report(RunFailed(failed.error))]
 
     def _release(self, allocations: tuple[Allocation, ...]) -> list[Effect]:
         return [Send(self._resource_manager, SlotsReleased(self._description.job, allocations))] if allocations else []

@@ -35,6 +35,7 @@ from actorflow.protocol.job_messages import (
     ProgressReported,
     ResultChunk,
     SlotEnded,
+    WorkerFailed,
 )
 from actorflow.protocol.machine import Send, TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased
@@ -54,6 +55,7 @@ S = JobStatus
         *opened(1),
         *committed(1),
         SlotEnded(allocations()[0], ERROR),
+        WorkerFailed(1, allocations()[0], ERROR),
         SlotsLost(JOB, allocations(), "no heartbeat"),
         SlotsRefused(JOB, 1, HOPELESS),
         ProgressReported(1, allocations()[0], 99, 99),

@@ -42,6 +42,7 @@ from actorflow.protocol.job_messages import (
     JobStatus,
     JobStatusChanged,
     SlotEnded,
+    WorkerFailed,
 )
 from actorflow.protocol.restarts import FixedDelay, NoRestart
 from actorflow.protocol.slots import SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
@@ -56,6 +57,14 @@ def test_a_failure_ends_every_other_subtask_and_says_why():
     assert [JobStatusChanged(JOB, S.FAILING, 1, ERROR)] == probe.sent(JobStatusChanged)
     others = [CancelSubtask(subtask, 1) for subtask in SUBTASKS if subtask != WRITERS[0]]
     assert others == probe.sent(CancelSubtask)
+
+
+@pytest.mark.parametrize("status", [S.DEPLOYING, S.RUNNING])
+def test_a_worker_that_cannot_go_on_fails_the_run_and_its_subtasks_are_cancelled_too(status):
+    probe = job_at(status)
+    probe.tell(WorkerFailed(1, allocations()[0], ERROR))
+    assert [JobStatusChanged(JOB, S.FAILING, 1, ERROR)] == probe.sent(JobStatusChanged)
+    assert [CancelSubtask(subtask, 1) for subtask in SUBTASKS] == probe.sent(CancelSubtask)
 
 
 def test_when_all_subtasks_have_ended_the_slots_are_given_back_and_the_job_pauses():

@@ -36,6 +36,7 @@ from actorflow.protocol.job_messages import (
     OpenDeployment,
     ProgressReported,
     SlotEnded,
+    WorkerFailed,
 )
 from actorflow.protocol.job_run import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.machine import Send, TimerFired
@@ -223,6 +224,27 @@ def test_slots_that_are_lost_are_not_given_back():
     probe.tell(SlotsLost(JOB, allocations(), "no heartbeat"))
     probe.tell("cancel", "give back")
     assert ([RunEnded()], []) == (probe.reports(), sent_to(probe, POOL))
+
+
+@pytest.mark.parametrize("so_far", [[granted(), *ready()], DEPLOYED, RUNNING, [*RUNNING, *finished()[:3]]])
+def test_a_worker_that_cannot_go_on_fails_the_run(so_far):
+    probe = run_at(*so_far)
+    probe.tell(WorkerFailed(1, FIRST, ERROR))
+    assert [RunFailed(ERROR)] == probe.reports()
+
+
+@pytest.mark.parametrize("late", [WorkerFailed(2, FIRST, ERROR), WorkerFailed(1, allocations(2)[0], ERROR)])
+def test_a_worker_of_another_run_or_without_a_lease_fails_nothing(late):
+    assert [] == run_at(*RUNNING).tell(late)
+
+
+def test_a_worker_that_fails_after_its_slot_is_gone_fails_nothing_more():
+    assert [] == run_at(*RUNNING, SlotEnded(FIRST, ERROR)).tell(WorkerFailed(1, FIRST, ERROR))
+
+
+@pytest.mark.parametrize("end", [["cancel"], [*finished(), "commit"]])
+def test_a_worker_that_fails_while_the_run_ends_or_commits_changes_nothing(end):
+    assert [] == run_at(*RUNNING, *end).tell(WorkerFailed(1, FIRST, ERROR))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from actorflow.protocol.job_messages import (
     DeploySubtask,
     OpenDeployment,
     OutputCommitted,
+    WorkerFailed,
     WorkerStarted,
 )
 from actorflow.protocol.job_run import JobDescription, Timeouts
@@ -138,6 +139,8 @@ class Worker:
         return [SetTimer((what, subtask, *details), now + self.world.random.expovariate(self.world.pace))]
 
     def time_is_up(self, now, what, subtask, *details):
+        if self.world.unlucky(self.world.flakiness / 4):
+            return [Send(self.opening.job_master, WorkerFailed(self.opening.attempt, self.allocation, BROKEN))]  # and then it hangs
         if self.world.unlucky(self.world.flakiness):
             self.alive.discard(subtask)
             return self.tell(SubtaskFailed, subtask, HOPELESS if self.world.unlucky(0.1) else BROKEN)

@@ -87,6 +87,11 @@ class BelievesOldRuns(JobRun):
         return super().subtask_news(news, now)
 
 
+class IgnoresWorkersThatFail(JobRun):
+    def _worker_failed(self, failed):
+        return []
+
+
 class KeepsLateGrants(JobRun):
     def _granted(self, number, leases):
         return [] if number != self.number or self._ending else super()._granted(number, leases)
@@ -199,6 +204,7 @@ RUNS = [
     KeepsTheSlotsOfAFailedRun,
     KeepsTheSlotOfADeadWorker,
     BelievesOldRuns,
+    IgnoresWorkersThatFail,
     KeepsLateGrants,
     DropsTheOutputOfDeadWorkers,
     WaitsForBuildersForEver,
