@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import gc
 import importlib
+import io
 import os
 import pickle
 import selectors
@@ -148,6 +149,7 @@ class _Server:
             os.setpgid(0, 0)
             self._let_go()
             faulthandler.enable()
+            _print_by_line()
             os.chdir(request.directory)
             sys.path[:] = request.search_path
             code = _call(request.entry, request.arguments)
@@ -173,6 +175,12 @@ def _kill_group(child: _Child) -> None:
         signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+
+
+def _print_by_line() -> None:
+    """Write each line that is printed at once, even into a pipe or file: a worker is killed in the end, and what it buffers is lost."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # and not None: the parent may have closed its own
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def _call(entry: str, arguments: bytes) -> int:

@@ -116,8 +116,9 @@ def running(body, tmp_path, slots, *, prefix=(), temporary=None):
     directory.chmod(0o777)
     mark = uuid.uuid4().hex
     environment = {**os.environ, "SLOTS": str(slots), "TMPDIR": str(directory), "ACTORFLOW_TEST": mark}
+    environment.pop("PYTHONUNBUFFERED", None)  # users do not set it: what is printed must not depend on it
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-u", str(path)], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*prefix, sys.executable, str(path)], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     script = Script(process, directory, mark)
     try:
