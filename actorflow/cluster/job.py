@@ -97,7 +97,7 @@ class OperatorRef:
 
     def tell(self, message: object) -> None:
         """Have `on_message` called with a message, between two batches. An answer is lost."""
-        self._subtask.tell_control(packed(self._operator, message))
+        self._subtask.tell(packed(self._operator, message))
 
     def ask(self, message: object, *, timeout: Duration = "10s") -> Any:
         """Have `on_message` called with a message, and return what it answers by `ctx.reply`; None if it does not.

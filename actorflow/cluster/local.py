@@ -29,8 +29,8 @@ from actorflow.ids import JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
 from actorflow.protocol.job_messages import OptionValue, SubmitJob, WorkerStarted
 from actorflow.protocol.task_manager import WorkerRecipe
-from actorflow.runtime.assembly import Site
 from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.deployment import Site
 from actorflow.runtime.job_manager import spawn_job_manager
 from actorflow.runtime.loopback import LoopbackPlane
 from actorflow.runtime.slot_worker import SlotWorker

@@ -16,8 +16,8 @@ from actorflow.config import Config
 from actorflow.ids import Address, NodeId, split_address, unique_suffix
 from actorflow.protocol.job_messages import OpenDeployment, OptionValue, WorkerStarted
 from actorflow.protocol.slots import Allocation
-from actorflow.runtime.assembly import Site
 from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.deployment import Site
 from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
 
 log = logging.getLogger(__name__)

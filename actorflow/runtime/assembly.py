@@ -6,24 +6,26 @@ Every part knows its neighbours only through small callables, so that a channel 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from actorflow.actor import ActorContext, ActorSystem
-from actorflow.config import Config, options
+from actorflow.actor import ActorContext
+from actorflow.config import options
 from actorflow.connectors.contracts import Pause, SinkSpec, SourceSpec
 from actorflow.errors import ActorflowError, UserFunctionError
-from actorflow.ids import Address, ChannelId, JobId, NodeId, SubtaskId, split_address
+from actorflow.ids import ChannelId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import OutputPort
 from actorflow.operators.failures import call_user, short_repr, user_failure
-from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph, Vertex
+from actorflow.plan.execution import Channel, ExecutionEdge, Vertex
 from actorflow.plan.graph import DataPath, Role
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.protocol.flush import BufferSizing, FlushRules
 from actorflow.protocol.job_messages import ResultChunk
-from actorflow.runtime.context import AsyncThread, OperatorContext, SinkContext
+from actorflow.runtime.context import OperatorContext, SinkContext
+from actorflow.runtime.deployment import Deployment, Part, ResultWindow, Site
 from actorflow.runtime.directory import Directory, subtask_name
 from actorflow.runtime.exchange import Exchange, make_exchange
 from actorflow.runtime.feeds import GateFeed, SourceFeed
@@ -35,91 +37,6 @@ from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import Owner
 from actorflow.runtime.writing import SinkOutput
 from actorflow.wire.frame import Frame
-
-_RESULT_CHUNKS_UNDER_WAY_MAX = 8
-"""Chunks of a `collect` sink that one subtask may have on their way to the client."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where subtasks are built.
-
-    Attributes:
-        system: the node's actors.
-        plane: the node's transport; None when all subtasks are on this node.
-        asyncio_thread: for asynchronous operators.
-        watched: whether to report user code that does not return (not where it may stand in a debugger).
-    """
-
-    system: ActorSystem
-    plane: DataPlane | None
-    asyncio_thread: AsyncThread
-    watched: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """What one deployment of a job says to one worker.
-
-    Attributes:
-        job: unique id of the job.
-        attempt: number of the deployment; fences all frames and messages.
-        job_master: to whom results and requests for splits go.
-        graph: the execution graph, with user code.
-        config: the job's effective options.
-        mine: the subtasks to build here.
-        workers: for each subtask of the job the worker that runs it.
-        on_this_host: those of their nodes that no network lies between.
-    """
-
-    job: JobId
-    attempt: int
-    job_master: Address
-    graph: ExecutionGraph
-    config: Config
-    mine: tuple[SubtaskId, ...]
-    workers: dict[SubtaskId, Address]
-    on_this_host: frozenset[NodeId]
-
-    def node_of(self, subtask: SubtaskId) -> NodeId:
-        """Return the node that runs a subtask."""
-        return split_address(self.workers[subtask])[0]
-
-
-class ResultWindow:
-    """Counts the chunks of a `collect` sink that are on their way, so that a slow client slows the job instead of filling memory."""
-
-    __slots__ = ("_under_way", "send_on")
-
-    def __init__(self, send_on: Callable[[bytes], None]) -> None:
-        self.send_on = send_on
-        self._under_way = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether the sink has to wait."""
-        return self._under_way >= _RESULT_CHUNKS_UNDER_WAY_MAX
-
-    def send(self, payload: bytes) -> None:
-        """Send one chunk."""
-        self._under_way += 1
-        self.send_on(payload)
-
-    def taken(self) -> None:
-        """Note that one chunk has arrived."""
-        self._under_way -= 1
-
-
-@dataclass(slots=True)
-class Part:
-    """A subtask under construction, and later what its worker needs to reach it by."""
-
-    id: SubtaskId
-    vertex: Vertex
-    actor: Subtask
-    gate: InputGate | None = None
-    source: SourceFeed | None = None
-    results: ResultWindow | None = None
 
 
 class Assembly:
@@ -150,6 +67,9 @@ class Assembly:
         self._config = deployment.config
         self._graph = deployment.graph
         self._directory = Directory(deployment.graph, deployment.workers)
+        self.failing: SubtaskId | None = None
+        """The subtask that is being completed; if that raises, it is the one to blame."""
+        self._opened: list[SinkOutput] = []
         self._parts: dict[SubtaskId, Part] = {}
         self._lanes: dict[ChannelId, tuple[Lane, Part]] = {}
         self._gates: dict[ChannelId, tuple[InputGate, int, Part]] = {}
@@ -161,8 +81,15 @@ class Assembly:
         for part in self._parts.values():
             self._build_gate(part)
         for part in self._parts.values():
+            self.failing = part.id
             self._complete(part)
         return self._parts
+
+    def undo(self) -> None:
+        """Close the writers that were opened before building failed."""
+        for sink in self._opened:
+            with contextlib.suppress(Exception):  # the failure that led here is the one to report
+                sink.close()
 
     # --- actors ----------------------------------------------------------------------------------------------------------------
 
@@ -202,7 +129,7 @@ class Assembly:
 
     def _receiver(self, gate: InputGate, index: int, part: Part) -> Callable[[Frame], None]:
         if part.vertex.dispatcher == "default":
-            return lambda frame: gate.push(index, received(frame), frame.backlog)
+            return lambda frame: part.actor.guarded(lambda: gate.push(index, received(frame), frame.backlog))
         return lambda frame: part.actor.post(lambda: gate.push(index, received(frame), frame.backlog))
 
     def _announcer(self, channel: Channel, consumer: Part) -> Callable[[int, int], None]:
@@ -318,16 +245,7 @@ class Assembly:
             )
         spec = part.vertex.operators[0].spec
         assert isinstance(spec, SourceSpec), "a vertex without input starts with a source"
-        system = self._site.system
-
-        def watch(pause: Pause) -> None:
-            part.actor.resume_after(pause.seconds)
-            if pause.fd is not None:
-                system.io.watch(pause.fd, part.actor.wake)
-
-        def unwatch(pause: Pause) -> None:
-            if pause.fd is not None:
-                system.io.unwatch(pause.fd)
+        watch, unwatch = self._watchers(part)
 
         columns = spec.source.gives is DataPath.COLUMNS
         part.source = SourceFeed(
@@ -341,6 +259,34 @@ class Assembly:
             unwatch=unwatch,
         )
         return part.source
+
+    def _watchers(self, part: Part) -> tuple[Callable[[Pause], None], Callable[[Pause], None]]:
+        """Return how a source's pause is watched, and forgotten: once, and on the thread that the descriptors are watched on."""
+        system = self._site.system
+
+        def do(action: Callable[[], None]) -> None:
+            if part.vertex.dispatcher == "default":
+                action()
+            else:
+                system.call_soon(action)
+
+        def watch(pause: Pause) -> None:
+            part.actor.resume_after(pause.seconds)
+            fd = pause.fd
+            if fd is not None:
+
+                def ready() -> None:
+                    system.io.unwatch(fd)  # else a subtask that is held back would be woken without end
+                    part.actor.wake()
+
+                do(lambda: system.io.watch(fd, ready))
+
+        def unwatch(pause: Pause) -> None:
+            fd = pause.fd
+            if fd is not None:
+                do(lambda: system.io.unwatch(fd))
+
+        return watch, unwatch
 
     def _sizing(self, records_max: int) -> BufferSizing | None:
         config = self._config
@@ -366,7 +312,17 @@ class Assembly:
         context = SinkContext(self._graph.name, deployment.job, part.id, part.vertex.parallelism, deployment.attempt, window.send)
         operator, subtask = part.vertex.operators[-1].name, str(part.id)
         writer = call_user(spec.sink.open, context, operator=operator, subtask=subtask)
-        return SinkOutput(spec.sink, writer, lambda: window.full, operator=operator, subtask=subtask)
+        sink = SinkOutput(
+            spec.sink,
+            writer,
+            lambda: window.full,
+            now=self._site.system.clock.now,
+            flush_after_s=self._config[options.BUFFER_TIMEOUT],
+            operator=operator,
+            subtask=subtask,
+        )
+        self._opened.append(sink)
+        return sink
 
     def _operator_context(self, part: Part) -> OperatorContext:
         return OperatorContext(

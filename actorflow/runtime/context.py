@@ -17,16 +17,18 @@ class AsyncThread:
     """The asyncio loop of a worker, on a thread of its own that is started on first use."""
 
     def __init__(self) -> None:
+        self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="actorflow-asyncio", daemon=True)
-            self._thread.start()
-        return self._loop
+        """Return the running loop. May be called from any thread."""
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="actorflow-asyncio", daemon=True)
+                self._thread.start()
+            return self._loop
 
     def close(self) -> None:
         """Cancel what runs on the loop and end its thread."""
@@ -81,7 +83,7 @@ class OperatorContext:
         """Send a message to an operator of this job (`/jobs/<job>/<operator>/<index>`), or to any actor by address or path on this node."""
         if to.startswith(PREFIX):
             target, operator = self.directory.find(to)
-            self.system.resolve(target).tell_control(packed(operator, message))
+            self.system.resolve(target).tell(packed(operator, message))
         else:
             self.system.resolve(to).tell(message)
 

@@ -62,7 +62,7 @@ class GateFeed:
         self._batch_records_max = batch_records_max
         self._payload_bytes_max = payload_bytes_max
         self._watermarks = WatermarkMerge(ChannelId(index) for index in range(len(gate.channels)))
-        self._barriers: dict[int, int] = {}
+        self._barriers: dict[int, tuple[Barrier, dict[int, None]]] = {}
         self._sizing = sizing
         self._sizing_period_s = sizing_period_s
         self._measured_at_s = subtask.meter.now()
@@ -108,19 +108,24 @@ class GateFeed:
         match event:
             case Watermark() | Idle() | Active():
                 self._forward(index, event)
-            case Barrier(checkpoint_id):
-                seen = self._barriers.get(checkpoint_id, 0) + 1
-                self._barriers[checkpoint_id] = seen
-                if seen == len(self.gate.channels):
-                    del self._barriers[checkpoint_id]
-                    self._subtask.event(event)
+            case Barrier():
+                self._barriers.setdefault(event.checkpoint_id, (event, {}))[1][index] = None
+                self._pass_barriers()
             case LatencyMarker():
                 self._subtask.event(event)
             case EndOfInput():
                 self.ended = self.gate.end(index)
+                self._pass_barriers()
                 self._forward(index, event)
             case _:
                 assert_never(event)
+
+    def _pass_barriers(self) -> None:
+        """Pass on the barriers that have come on every channel that has not ended."""
+        for checkpoint_id, (barrier, seen) in list(self._barriers.items()):
+            if all(channel.ended or index in seen for index, channel in enumerate(self.gate.channels)):
+                del self._barriers[checkpoint_id]
+                self._subtask.event(barrier)
 
     def _forward(self, index: int, event: Watermark | Idle | Active | EndOfInput) -> None:
         for forwarded in self._watermarks.take(ChannelId(index), event):

@@ -179,7 +179,11 @@ class Dispatcher(Actor):
             resource_manager=self._resource_manager.address,
             strategy=restart_strategy(config),
             chances=iter(random.random, None),
-            timeouts=Timeouts(cancel_s=config[options.CANCELLATION_TIMEOUT]),
+            timeouts=Timeouts(
+                deploy_s=config[options.SUBTASK_START_TIMEOUT],
+                cancel_s=config[options.CANCELLATION_TIMEOUT],
+                commit_s=config[options.COMMIT_TIMEOUT],
+            ),
         )
         return machine, JobWork(graph)
 

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 from actorflow.actor import Actor
 from actorflow.config import Config, options
 from actorflow.errors import ErrorInfo, TransportError, describe
-from actorflow.ids import Address, SubtaskId
+from actorflow.ids import Address, SubtaskId, split_address
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.deployment import (
     CancelSubtask,
@@ -32,11 +32,13 @@ from actorflow.protocol.job_messages import (
     OutputCommitted,
     ProgressReported,
     ResultTaken,
+    WorkerFailed,
 )
 from actorflow.protocol.machine import ChildEnded, Failed, TimerFired
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
-from actorflow.runtime.assembly import Assembly, Deployment, Part, Site
+from actorflow.runtime.assembly import Assembly
+from actorflow.runtime.deployment import Deployment, Part, Site
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.watchdog import Watchdog
@@ -86,9 +88,11 @@ class SlotWorker(Actor):
         self._peers: frozenset[str] = frozenset()
         self._reported = (0, 0)
         self._watchdog: Watchdog | None = None
+        self._thread = 0
 
     def on_start(self) -> None:
         """Flush half-full buffers whenever the node would go idle."""
+        self._thread = threading.get_ident()
         self._site.system.add_idle_hook(self._flush_idle)
 
     def on_stop(self) -> None:
@@ -118,9 +122,9 @@ class SlotWorker(Actor):
         try:
             self._handle(message)
         except Exception as error:
-            if not self._parts:
+            if not self._attempt:
                 raise
-            self._tell(SubtaskFailed(next(iter(self._parts)), self._attempt, describe(error)))
+            self._tell(WorkerFailed(self._attempt, self._allocation, describe(error)))
 
     def _handle(self, message: Any) -> None:
         match message:
@@ -152,19 +156,20 @@ class SlotWorker(Actor):
 
     def _report_broken_link(self, node: str) -> None:
         error = TransportError(
-            f"the connection from {self._site.system.node} to {node} broke, and batches or credit on it are lost",
+            f"the connection from {self._site.system.node} to {node} broke, and what was on it is lost",
             hint="'restart-strategy.type' says whether a job tries again",
         )
-        self._tell(SubtaskFailed(next(iter(self._parts)), self._attempt, error.info()))
+        self._tell(WorkerFailed(self._attempt, self._allocation, error.info()))
 
     def _open(self, message: OpenDeployment) -> None:
         if self._attempt:
             return  # a worker serves one deployment; this is the same message again
         self._attempt = message.attempt
         self._job_master = message.job_master
+        assembly: Assembly | None = None
         try:
             self._on_open(message)
-            self._peers = frozenset(message.endpoints)
+            self._peers = frozenset({*message.endpoints, split_address(message.job_master)[0]})
             graph: ExecutionGraph = loads_code(message.plan)
             deployment = Deployment(
                 message.job,
@@ -181,7 +186,10 @@ class SlotWorker(Actor):
             if self._site.watched:
                 self._watch(deployment.config)
         except BaseException as error:
-            self._tell(SubtaskFailed(message.subtasks[0], message.attempt, describe(error)))
+            if assembly is not None:
+                assembly.undo()
+            blamed = (assembly.failing if assembly is not None else None) or message.subtasks[0]
+            self._tell(SubtaskFailed(blamed, message.attempt, describe(error)))
             return
         self.ctx.set_timer("progress", _PROGRESS_EVERY_S)
         self._tell(DeploymentOpened(message.attempt, self._allocation))
@@ -199,9 +207,8 @@ class SlotWorker(Actor):
     def _cancelled(self, part: Part) -> None:
         """Close a subtask, on its own thread, and say so."""
         part.actor.close()
-        for sink in part.actor.sinks:
-            sink.abort()
-        self._tell(SubtaskCancelled(part.id, self._attempt))
+        part.actor.abort()
+        self._on_own_thread(lambda: self._tell(SubtaskCancelled(part.id, self._attempt)))
 
     def _commit(self) -> None:
         error: ErrorInfo | None = None
@@ -217,10 +224,14 @@ class SlotWorker(Actor):
 
     def _ask_split(self, subtask: SubtaskId, finished: int | None) -> None:
         """Ask for the next split of a source subtask; tell of the one that was read, if any."""
-        if finished is not None:
-            self._tell(SplitFinished(subtask, self._attempt, finished))
-        request = self._requests[subtask] = self._requests.get(subtask, 0) + 1
-        self._tell(SplitRequested(subtask, self._attempt, request, self.ctx.address))
+
+        def ask() -> None:
+            if finished is not None:
+                self._tell(SplitFinished(subtask, self._attempt, finished))
+            request = self._requests[subtask] = self._requests.get(subtask, 0) + 1
+            self._tell(SplitRequested(subtask, self._attempt, request, self.ctx.address))
+
+        self._on_own_thread(ask)
 
     def _split_news(self, news: SplitAssigned | NoMoreSplits) -> None:
         if self._answered.get(news.subtask, 0) >= news.request or news.request != self._requests.get(news.subtask):
@@ -238,27 +249,47 @@ class SlotWorker(Actor):
                 assert_never(news)
 
     def _result_taken(self, part: Part) -> None:
-        if part.results is not None:
-            part.results.taken()
+        results = part.results
+        if results is None:
+            return
+
+        def taken() -> None:
+            results.taken()
             part.actor.relieved()
+
+        if part.vertex.dispatcher == "default":
+            taken()
+        else:
+            part.actor.post(taken)
 
     # --- news of subtasks (called on the subtask's thread) ---------------------------------------------------------------------
 
+    def _on_own_thread(self, action: Callable[[], None]) -> None:
+        """Run `action` on the worker's thread: at once if this is it, so that a pinned subtask's news cannot mix with others'."""
+        if threading.get_ident() == self._thread:
+            action()
+        else:
+            self._site.system.call_soon(action)
+
     def subtask_started(self, subtask: Subtask) -> None:
         """Tell the JobMaster that a subtask is processing."""
-        self._tell(SubtaskStarted(self._part_of(subtask).id, self._attempt))
+        self._on_own_thread(lambda: self._tell(SubtaskStarted(self._part_of(subtask).id, self._attempt)))
 
     def subtask_finished(self, subtask: Subtask) -> None:
         """Tell the JobMaster that a subtask has processed all its input, and how far this worker is."""
         part = self._part_of(subtask)
         prepared = [sink.prepared() for sink in subtask.sinks]
-        self._report_progress()
         committables = dumps_code(prepared) if any(prepared) else b""
-        self._tell(SubtaskFinished(part.id, self._attempt, committables))
+
+        def report() -> None:
+            self._report_progress()
+            self._tell(SubtaskFinished(part.id, self._attempt, committables))
+
+        self._on_own_thread(report)
 
     def subtask_failed(self, subtask: Subtask, error: ErrorInfo) -> None:
         """Tell the JobMaster that a subtask cannot go on."""
-        self._tell(SubtaskFailed(self._part_of(subtask).id, self._attempt, error))
+        self._on_own_thread(lambda: self._tell(SubtaskFailed(self._part_of(subtask).id, self._attempt, error)))
 
     def _subtask_broke(self, name: str, error: ErrorInfo) -> None:
         """Report a subtask whose actor ended by an error that it could not report itself."""

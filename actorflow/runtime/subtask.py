@@ -14,11 +14,11 @@ back-pressured subtask takes no data, and still answers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, assert_never
 
 from actorflow.actor import Actor
-from actorflow.errors import ErrorInfo, describe
+from actorflow.errors import ActorflowError, ErrorInfo, describe
 from actorflow.operators.contract import Chain
 from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.directory import packed
@@ -97,6 +97,8 @@ class Subtask(Actor):
     def on_receive(self, message: object) -> object:
         """Handle one message; a failure of anything in it is the end of this subtask, and is reported to its owner."""
         if self._over and not isinstance(message, Inspect):
+            if isinstance(message, UserMessage):
+                self._turn_away(message)
             return None
         try:
             return self._handle(message)
@@ -112,6 +114,7 @@ class Subtask(Actor):
             self.chain.open()
             self._begun = True
             self._owner.subtask_started(self)
+            self.ctx.unstash_all()
             self.feed.begin()
             self.wake()
         elif isinstance(message, TimerFired):
@@ -134,7 +137,11 @@ class Subtask(Actor):
 
         As for every actor, what it raises goes to whoever waits for the answer; if nobody does, it is the subtask's failure.
         """
+        if not self._begun:
+            self.ctx.stash()
+            return
         if self._ending:
+            self._turn_away(message)
             return
 
         def reply(answer: object) -> None:
@@ -148,6 +155,15 @@ class Subtask(Actor):
                 raise
             asker.set_exception()
         self._after_work()
+
+    def _turn_away(self, message: UserMessage) -> None:
+        """Answer a message that comes after the end."""
+        gone = ActorflowError(f"operator '{message.operator}' of {self.name} takes no messages any more: its input has ended")
+        asker = self.ctx.reply_to
+        if asker is not None:
+            asker.set_exception((ActorflowError, gone, None))
+        else:
+            self.ctx.system.dead_letter(self.ctx.address, message, gone.message)
 
     # --- the data loop -----------------------------------------------------------------------------------------------------
 
@@ -178,10 +194,10 @@ class Subtask(Actor):
 
     def granted(self, lane: Lane, credit: int, records_max: int) -> None:
         """Take credit for one of its lanes, and send what that allows. What cannot be sent is a failure of this subtask."""
-        self._guarded(lambda: lane.granted(credit, records_max))
+        self.guarded(lambda: lane.granted(credit, records_max))
         self.relieved()
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def guarded(self, action: Callable[[], None]) -> None:
         """Do something that this subtask is told outside of its messages: there, too, it fails and nobody else does."""
         if self._over:
             return
@@ -214,6 +230,10 @@ class Subtask(Actor):
             due = exchange.deadline_s
             if due is not None and (deadline is None or due < deadline):
                 deadline = due
+        for sink in self.sinks:
+            due = sink.deadline_s
+            if due is not None and (deadline is None or due < deadline):
+                deadline = due
         if deadline is not None:
             self._flush_armed = True
             self.ctx.set_timer_at("flush", deadline)
@@ -223,12 +243,15 @@ class Subtask(Actor):
         now = self.ctx.now()
         for exchange in self.exchanges:
             exchange.flush_due(now)
+        for sink in self.sinks:
+            if sink.deadline_s is not None and sink.deadline_s <= now:
+                sink.flush()
         self._after_work()
 
     def flush_idle(self) -> None:
         """Send what stands open, because the node has nothing better to do."""
         if self._begun:
-            self._guarded(self._flush_all)
+            self.guarded(self._flush_all)
 
     def _flush_all(self) -> None:
         for exchange in self.exchanges:
@@ -290,9 +313,12 @@ class Subtask(Actor):
         """End with an error."""
         if not self._over:
             self.close()
-            for sink in self.sinks:
-                sink.abort()
+            self.abort()
             self._owner.subtask_failed(self, error)
+
+    def abort(self) -> None:
+        """Remove what its sinks have prepared. Errors on this way are logged: what could not be removed stays hidden."""
+        self._close_parts([sink.abort for sink in self.sinks])
 
     def close(self) -> None:
         """Free everything, at once, whatever the state. Errors of user code on this way are logged: the first error counts."""
@@ -304,6 +330,9 @@ class Subtask(Actor):
             parts.insert(0, self.feed.close)
         if self._begun:
             parts.insert(0, self.chain.close)
+        self._close_parts(parts)
+
+    def _close_parts(self, parts: Sequence[Callable[[], None]]) -> None:
         for part in parts:
             try:
                 part()

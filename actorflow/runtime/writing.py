@@ -23,11 +23,23 @@ class SinkOutput:
         sink: opened the writer; commits.
         writer: writes.
         blocked: whether the writer's way out is full (results to a client that does not take them).
+        now: a clock in seconds.
+        flush_after_s: how long what was written may stay in the writer.
         operator: the sink's name, for reports.
         subtask: for reports.
     """
 
-    def __init__(self, sink: Sink, writer: Writer, blocked: Callable[[], bool], *, operator: str, subtask: str) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        writer: Writer,
+        blocked: Callable[[], bool],
+        *,
+        now: Callable[[], float],
+        flush_after_s: float,
+        operator: str,
+        subtask: str,
+    ) -> None:
         self.records = 0
         self._sink = sink
         self._writer = writer
@@ -36,7 +48,10 @@ class SinkOutput:
         self._subtask = subtask
         self._committables: list[object] = []
         self._closed = False
-        self._unflushed = False
+        self._now = now
+        self._flush_after_s = flush_after_s
+        self.deadline_s: float | None = None
+        """When what was written should be flushed, in seconds (monotonic), or None."""
 
     @property
     def blocked(self) -> bool:
@@ -52,13 +67,14 @@ class SinkOutput:
             batch = to_objects(batch)
         with self._reported():
             self._writer.write(batch)
-        self._unflushed = True
+        if self.deadline_s is None:
+            self.deadline_s = self._now() + self._flush_after_s
         self.records += len(batch)
 
     def flush(self) -> None:
         """Make what was written leave the writer's own buffers."""
-        if self._unflushed and not self._closed:
-            self._unflushed = False
+        if self.deadline_s is not None and not self._closed:
+            self.deadline_s = None
             with self._reported():
                 self._writer.flush()
 

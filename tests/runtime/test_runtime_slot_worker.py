@@ -8,7 +8,7 @@ import actorflow as af
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
 from actorflow.api.submission import prepare
 from actorflow.clock import ManualClock
-from actorflow.ids import Address, JobId, NodeId, SubtaskId
+from actorflow.ids import Address, JobId, NodeId
 from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
 from actorflow.protocol.job_messages import (
     CommitOutput,
@@ -17,13 +17,17 @@ from actorflow.protocol.job_messages import (
     OpenDeployment,
     OutputCommitted,
     ProgressReported,
+    ResultChunk,
+    WorkerFailed,
 )
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
-from actorflow.runtime.assembly import Site
 from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.deployment import Site
+from actorflow.runtime.directory import packed, subtask_name
 from actorflow.runtime.loopback import LoopbackPlane
 from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
+from actorflow.wire import pickling
 from actorflow.wire.user_code import dumps_code
 
 ALLOCATION = Allocation("1.1")
@@ -179,15 +183,77 @@ def test_a_plan_that_cannot_be_loaded_is_a_failure_of_the_job():
     assert (failed.subtask, failed.attempt) == (bench.mine[0], 3)
 
 
-def test_a_broken_link_to_a_worker_of_the_job_fails_it_after_a_moment():
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("node", ["other", "sim"])
+def test_a_broken_link_fails_the_worker_after_a_moment_whatever_has_finished(node, finished):
+    """`other` runs subtasks of the job, `sim` is the JobMaster's node."""
     bench = Bench(count_words(), workers=("sim/worker", "other/worker")).say()
-    bench.say(bench.opening)
+    started(bench)
+    if finished:
+        finish_sources(bench)
     bench.news()
-    bench.say(LinkBroken("stranger"), LinkBroken("other"))
+    bench.say(LinkBroken("stranger"), LinkBroken(node))
     at_once = bench.news()
     bench.dispatcher.run_for(2.0)
-    [failed] = bench.news(SubtaskFailed)
+    [failed] = bench.news(WorkerFailed)
 
     assert at_once == []
-    assert "connection from sim to other broke" in failed.error.message
-    assert isinstance(failed.subtask, SubtaskId)
+    assert (failed.attempt, failed.allocation) == (3, ALLOCATION)
+    assert f"connection from sim to {node} broke" in failed.error.message
+
+
+class Greeter(af.OperatorActor):
+    """Answers with what `on_start` has made."""
+
+    def on_start(self, ctx):
+        self.greeting = "hello"
+
+    def on_record(self, record, ctx):
+        ctx.emit(record)
+
+    def on_message(self, message, ctx):
+        ctx.emit(f"{self.greeting} {message}")
+
+
+def test_a_message_that_comes_before_the_start_waits_for_it():
+    pipeline = af.Pipeline("greet")
+    pipeline.read(af.sources.collection([])).process(Greeter(), name="greeter").write(af.sinks.collect())
+    bench = Bench(pipeline).say()
+    bench.say(bench.opening)
+    subtask = bench.system.resolve(f"sim/worker/{subtask_name(bench.mine[0])}")
+    subtask.tell(packed("greeter", "early"))
+    bench.say()
+    bench.news()
+    bench.say(DeploySubtask(bench.mine[0], 3))
+    news = bench.news(ResultChunk, SubtaskFailed)
+
+    assert [pickling.loads(chunk.payload) for chunk in news] == [["hello early"]]
+
+
+def test_a_message_that_comes_after_the_end_is_a_dead_letter():
+    pipeline = af.Pipeline("greet")
+    pipeline.read(af.sources.collection([])).process(Greeter(), name="greeter").write(af.sinks.collect())
+    bench = started(Bench(pipeline).say())
+    bench.say(NoMoreSplits(bench.mine[0], 3, 1))
+    before = bench.system.dead_letters.count
+    bench.system.resolve(f"sim/worker/{subtask_name(bench.mine[0])}").tell(packed("greeter", "late"))
+    bench.say()
+
+    assert bench.news(SubtaskFinished, SubtaskFailed) == [SubtaskFinished(bench.mine[0], 3)]
+    assert bench.system.dead_letters.count == before + 1
+
+
+class Unwritable(af.Sink):
+    """A sink that cannot be opened."""
+
+    def open(self, ctx):
+        raise OSError("no such place")
+
+
+def test_the_subtask_that_cannot_be_built_is_the_one_that_failed():
+    pipeline = af.Pipeline("unwritable")
+    pipeline.read(af.sources.collection([1])).rebalance().map(str, chain="head").write(Unwritable())
+    bench = Bench(pipeline).say()
+    [failed] = bench.say(bench.opening).news(SubtaskFailed)
+
+    assert (failed.subtask, failed.error.message) == (bench.mine[-1], "no such place")

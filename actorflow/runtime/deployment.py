@@ -1,0 +1,101 @@
+"""What one deployment of a job means to one worker: where and what to build, and the parts it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actorflow.actor import ActorSystem
+from actorflow.config import Config
+from actorflow.ids import Address, JobId, NodeId, SubtaskId, split_address
+from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.feeds import SourceFeed
+from actorflow.runtime.input_gate import InputGate
+from actorflow.runtime.links import DataPlane
+from actorflow.runtime.subtask import Subtask
+
+_RESULT_CHUNKS_UNDER_WAY_MAX = 8
+"""Chunks of a `collect` sink that one subtask may have on their way to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where subtasks are built.
+
+    Attributes:
+        system: the node's actors.
+        plane: the node's transport; None when all subtasks are on this node.
+        asyncio_thread: for asynchronous operators.
+        watched: whether to report user code that does not return (not where it may stand in a debugger).
+    """
+
+    system: ActorSystem
+    plane: DataPlane | None
+    asyncio_thread: AsyncThread
+    watched: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What one deployment of a job says to one worker.
+
+    Attributes:
+        job: unique id of the job.
+        attempt: number of the deployment; fences all frames and messages.
+        job_master: to whom results and requests for splits go.
+        graph: the execution graph, with user code.
+        config: the job's effective options.
+        mine: the subtasks to build here.
+        workers: for each subtask of the job the worker that runs it.
+        on_this_host: those of their nodes that no network lies between.
+    """
+
+    job: JobId
+    attempt: int
+    job_master: Address
+    graph: ExecutionGraph
+    config: Config
+    mine: tuple[SubtaskId, ...]
+    workers: dict[SubtaskId, Address]
+    on_this_host: frozenset[NodeId]
+
+    def node_of(self, subtask: SubtaskId) -> NodeId:
+        """Return the node that runs a subtask."""
+        return split_address(self.workers[subtask])[0]
+
+
+class ResultWindow:
+    """Counts the chunks of a `collect` sink that are on their way, so that a slow client slows the job instead of filling memory."""
+
+    __slots__ = ("_under_way", "send_on")
+
+    def __init__(self, send_on: Callable[[bytes], None]) -> None:
+        self.send_on = send_on
+        self._under_way = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the sink has to wait."""
+        return self._under_way >= _RESULT_CHUNKS_UNDER_WAY_MAX
+
+    def send(self, payload: bytes) -> None:
+        """Send one chunk."""
+        self._under_way += 1
+        self.send_on(payload)
+
+    def taken(self) -> None:
+        """Note that one chunk has arrived."""
+        self._under_way -= 1
+
+
+@dataclass(slots=True)
+class Part:
+    """A subtask under construction, and later what its worker needs to reach it by."""
+
+    id: SubtaskId
+    vertex: Vertex
+    actor: Subtask
+    gate: InputGate | None = None
+    source: SourceFeed | None = None
+    results: ResultWindow | None = None
