@@ -88,6 +88,11 @@ class Exchange(abc.ABC):
         return any(lane.exhausted for lane in self.lanes)
 
     @property
+    def overdrawn(self) -> bool:
+        """Whether a burst has overrun the overdraft of a lane."""
+        return any(lane.overdrawn for lane in self.lanes)
+
+    @property
     def records_sent(self) -> int:
         """Records that left."""
         return sum(lane.records_sent for lane in self.lanes)

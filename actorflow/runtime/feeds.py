@@ -168,7 +168,7 @@ class SourceFeed:
         self._source = source
         self._operator = operator
         self._subtask_id = str(subtask_id)
-        self._batch_records_max = batch_records_max
+        self._batch_records_max = self._batch_records = batch_records_max
         self._ask = ask
         self._watch = watch
         self._unwatch = unwatch
@@ -198,10 +198,11 @@ class SourceFeed:
         self._resume()
         if self._reader is None:
             return False
-        match self._call(self._reader.read, self._batch_records_max):
+        match self._call(self._reader.read, self._batch_records):
             case ObjectBatch() | ColumnBatch() as batch:
                 self.records_in += len(batch)
                 self._subtask.take(batch, 0)
+                self._adapt()
                 return True
             case Pause() as pause:
                 self._pause = pause
@@ -218,6 +219,13 @@ class SourceFeed:
 
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
         return call_user(function, *arguments, operator=self._operator, subtask=self._subtask_id)
+
+    def _adapt(self) -> None:
+        """Read less at once while a batch bursts into more than the outputs should hold, and more again when it does not."""
+        if self._subtask.overdrawn:
+            self._batch_records = max(1, self._batch_records // 2)
+        elif self._batch_records < self._batch_records_max:
+            self._batch_records = min(self._batch_records_max, self._batch_records * 2)
 
     def _resume(self) -> None:
         if self._pause is not None:

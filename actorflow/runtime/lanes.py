@@ -105,6 +105,11 @@ class Lane:
         return self._ledger.exhausted
 
     @property
+    def overdrawn(self) -> bool:
+        """Whether a burst has left more buffers waiting than the overdraft allows."""
+        return self._ledger.overdrawn
+
+    @property
     def _small_wanted(self) -> bool:
         """Whether the receiver has asked for smaller buffers than at first: it does not keep pace."""
         return self.batch_records_max < self._batch_records_first

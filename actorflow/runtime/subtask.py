@@ -192,6 +192,11 @@ class Subtask(Actor):
                 return True
         return any(sink.blocked for sink in self.sinks)
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether the last batch has become more than the outputs should hold: smaller batches would be better."""
+        return any(exchange.overdrawn for exchange in self.exchanges)
+
     def granted(self, lane: Lane, credit: int, records_max: int) -> None:
         """Take credit for one of its lanes, and send what that allows. What cannot be sent is a failure of this subtask."""
         self.guarded(lambda: lane.granted(credit, records_max))

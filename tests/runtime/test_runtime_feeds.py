@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import actorflow as af
 from actorflow.clock import ManualClock
 from actorflow.ids import ChannelId
 from actorflow.protocol.credit import ReceiverLedger
-from actorflow.runtime.feeds import GateFeed
+from actorflow.runtime.feeds import GateFeed, SourceFeed
 from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.meter import Meter
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, Barrier, EndOfInput, Idle, ObjectBatch, Watermark
@@ -73,3 +74,51 @@ def test_it_ends_with_its_last_channel_and_counts_what_it_took():
     assert (before, feed.records_in, ended.ended) == (False, 3, True)
     assert got_all == [Watermark(MAX_TIMESTAMP)]
     assert got == [[1, 2], [3]]
+
+
+class Numbers(af.Source):
+    """Counts up for ever, and notes how many records it was asked for."""
+
+    bounded = False
+
+    def __init__(self):
+        self.asked = []
+
+    def splits(self, parallelism):
+        return [0]
+
+    def open(self, split, position):
+        return self
+
+    position = 0
+
+    def read(self, records_max):
+        self.asked.append(records_max)
+        return ObjectBatch(list(range(records_max)))
+
+    def close(self):
+        pass
+
+
+def test_a_source_reads_less_while_its_batches_burst_beyond_the_overdraft():
+    taker, source = Taker(), Numbers()
+    taker.wake = lambda: None
+    taker.overdrawn = True
+    feed = SourceFeed(
+        taker,
+        source,
+        operator="source",
+        subtask_id="v/0",
+        batch_records_max=64,
+        ask=lambda finished: None,
+        watch=lambda pause: None,
+        unwatch=lambda pause: None,
+    )
+    feed.assign(0, 0)
+    for _ in range(3):
+        feed.advance()
+    taker.overdrawn = False
+    for _ in range(5):
+        feed.advance()
+
+    assert source.asked == [64, 32, 16, 8, 16, 32, 64, 64]
