@@ -29,7 +29,7 @@ class Io(Protocol):
         ...
 
     def unwatch(self, fd: int) -> None:
-        """Forget `fd`."""
+        """Forget `fd`; nothing happens if it is not watched."""
         ...
 
     def close(self) -> None:
@@ -64,7 +64,8 @@ class SelectorIo:
 
     def unwatch(self, fd: int) -> None:
         """See `Io.unwatch`."""
-        self._selector.unregister(fd)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(fd)
 
     def close(self) -> None:
         """See `Io.close`."""
