@@ -85,6 +85,18 @@ WORKER_STUCK_AFTER = Option(
     10.0,
     "How long user code may work on one batch before the log says where it stands.",
 )
+SUBTASK_START_TIMEOUT = Option(
+    "actorflow.subtask.start-timeout",
+    duration(0.1),
+    300.0,
+    "How long the subtasks of a slot may take to be built, and then each to start: its `on_start` may load a model.",
+)
+COMMIT_TIMEOUT = Option(
+    "actorflow.commit.timeout",
+    duration(0.1),
+    300.0,
+    "How long a slot worker may take to make its output visible at the end of a job, before it is killed and the JobManager does it.",
+)
 CANCELLATION_TIMEOUT = Option(
     "task.cancellation.timeout",
     duration(),

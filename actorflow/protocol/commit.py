@@ -2,24 +2,28 @@
 
     prepared ──commit──► asked of the workers ──each has answered──► committed
         │                      │
-        │ abort                ├── worker lost ──► committed for it by the JobMaster ──► committed
-        ▼                      └── could not be committed ──► failed: output is half visible, nothing can be taken back
-     removed
+        │ abort                ├── no answer ──► asked again ──► not in time ──► its slot is killed ──┐
+        ▼                      ├── worker lost ◄─────────────────────────────────────────────────────┘
+     removed                   │        └──► committed for it by the JobMaster ──► committed
+                               └── could not be committed ──► failed, when all others have answered
 
-Committing is idempotent, so output of a worker that was lost while it committed is simply committed again.
+Committing is idempotent, so who does not answer is asked again, and output of a worker that was lost while it committed is committed again.
+What has failed leaves output half visible, and nothing can be taken back; what others commit meanwhile is waited for, so that nothing
+becomes visible after the end.
 
-Late rule: an answer of another run, of a worker that is not waited for any more, or before the decision to commit, is dropped.
+Late rule: an answer of another run, of a worker that is not waited for any more, or before the decision to commit, is dropped; so is the
+failure of a worker that was lost: the JobMaster is trying for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from actorflow.errors import ErrorInfo
+from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, SubtaskId
-from actorflow.protocol.deployment import SubtaskFinished
+from actorflow.protocol.deployment import KillSlot, SubtaskFinished
 from actorflow.protocol.job_messages import CommitOutput, OutputCommitted
-from actorflow.protocol.machine import Effect, Report, Send, Start, WorkDone, WorkFailed, ensure
+from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, Start, WorkDone, WorkFailed, ensure
 from actorflow.protocol.slots import Allocation
 
 
@@ -46,17 +50,19 @@ class RunCommitted:
 
 @dataclass(frozen=True, slots=True)
 class CommitFailed:
-    """Reported when output cannot be made visible; other output of the run may be visible already."""
+    """Reported when some output could not be made visible, and all other is. `error` is the first."""
 
     error: ErrorInfo
 
 
 @dataclass(slots=True)
 class _Writer:
-    """A worker with prepared output."""
+    """A worker with prepared output. `due_s` is when it has to be visible."""
 
     worker: Address
+    task_manager: Address
     committables: dict[SubtaskId, bytes] = field(default_factory=dict)
+    due_s: float = 0.0
     lost: bool = False
 
 
@@ -65,43 +71,78 @@ class PreparedOutput:
 
     Args:
         run: number of the run; fences its messages.
+        again_s: who has not answered after so long is asked again.
+        limit_s: how long a worker may take to commit before it is killed, and the JobMaster after it.
 
     Attributes:
         committing: whether the decision to commit was made. There is no way back.
+        timer: name of the one timer that it uses.
     """
 
-    def __init__(self, run: int) -> None:
+    def __init__(self, run: int, *, again_s: float, limit_s: float) -> None:
         self.committing = False
+        self.timer = f"commit:{run}"
         self._run = run
+        self._again_s = again_s
+        self._limit_s = limit_s
+        self._error: ErrorInfo | None = None
         self._writers: dict[Allocation, _Writer] = {}
         self._awaited: dict[Allocation, None] = {}
         """Whose output is not visible yet, after the decision."""
 
-    def prepared(self, finished: SubtaskFinished, worker: Address, allocation: Allocation) -> None:
+    def prepared(self, finished: SubtaskFinished, worker: Address, task_manager: Address, allocation: Allocation) -> None:
         """Keep what a subtask has prepared, until it is known what becomes of the run."""
         if finished.committables and not self.committing:
-            writer = self._writers.setdefault(allocation, _Writer(worker))
+            writer = self._writers.setdefault(allocation, _Writer(worker, task_manager))
             writer.committables[finished.subtask] = finished.committables
 
-    def commit(self) -> list[Effect]:
+    def commit(self, now: float) -> list[Effect]:
         """Decide to make all of it visible."""
         self.committing = True
         self._awaited = dict.fromkeys(self._writers)
-        commits: list[Effect] = [Send(writer.worker, CommitOutput(self._run)) for writer in self._writers.values()]
-        return [*commits, *self._when_all_is_visible()]
+        for writer in self._writers.values():
+            writer.due_s = now + self._limit_s
+        return self.ask(now) if self._awaited else self._when_all_have_answered()
+
+    def ask(self, now: float) -> list[Effect]:
+        """Have those commit who have not answered; a timer that fires leads here again."""
+        if not self._awaited:
+            return []
+        effects: list[Effect] = [SetTimer(self.timer, now + self._again_s)]
+        for allocation in tuple(self._awaited):
+            writer = self._writers[allocation]
+            if writer.lost:
+                effects += self._answered(allocation, self._overdue(writer)) if now >= writer.due_s else []
+            elif now >= writer.due_s:
+                reason = f"its output was not committed within {self._limit_s:g} s"
+                effects.append(Send(writer.task_manager, KillSlot(allocation, reason)))
+            else:
+                effects.append(Send(writer.worker, CommitOutput(self._run)))
+        return effects
+
+    def _overdue(self, writer: _Writer) -> ErrorInfo:
+        return ErrorInfo(
+            "CommitTimeout",
+            f"output of {writer.worker}, which was lost, could not be committed for it within {self._limit_s:g} s",
+            hint="'actorflow.commit.timeout' says how long it may take",
+            domain=Domain.EXTERNAL,
+            retry=Retry.NEVER,
+        )
 
     def committed(self, committed: OutputCommitted) -> list[Effect]:
         """Take a worker's word on its output."""
-        if committed.attempt != self._run:
+        if committed.attempt != self._run or committed.allocation not in self._awaited:
+            return []
+        if committed.error is not None and self._writers[committed.allocation].lost:
             return []
         return self._answered(committed.allocation, committed.error)
 
-    def worker_lost(self, allocation: Allocation) -> list[Effect]:
+    def worker_lost(self, allocation: Allocation, now: float) -> list[Effect]:
         """Commit for a worker that was lost after the decision, unless it had answered."""
         if allocation not in self._awaited or self._writers[allocation].lost:
             return []
         writer = self._writers[allocation]
-        writer.lost = True
+        writer.lost, writer.due_s = True, now + self._limit_s
         return [Start(CommitLeft(self._run, allocation, tuple(writer.committables.values())))]
 
     def left_committed(self, news: WorkDone | WorkFailed, work: CommitLeft) -> list[Effect]:
@@ -113,13 +154,12 @@ class PreparedOutput:
     def _answered(self, allocation: Allocation, error: ErrorInfo | None) -> list[Effect]:
         if allocation not in self._awaited:
             return []
-        if error is not None:
-            return [Report(CommitFailed(error))]
         del self._awaited[allocation]
-        return self._when_all_is_visible()
+        self._error = self._error or error
+        return [] if self._awaited else [CancelTimer(self.timer), *self._when_all_have_answered()]
 
-    def _when_all_is_visible(self) -> list[Effect]:
-        return [] if self._awaited else [Report(RunCommitted())]
+    def _when_all_have_answered(self) -> list[Effect]:
+        return [Report(RunCommitted() if self._error is None else CommitFailed(self._error))]
 
     def abort(self) -> list[Effect]:
         """Remove what was prepared, unless the decision to commit was made."""

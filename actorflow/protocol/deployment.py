@@ -248,7 +248,7 @@ class Attempt:
             error = ErrorInfo(
                 "DeploymentTimeout",
                 f"subtask {self.subtask} did not start on {self.worker} within {self._deploy_timeout_s:g} s",
-                hint="look at the log of its slot worker",
+                hint="look at the log of its slot worker; 'actorflow.subtask.start-timeout' says how long it may take",
                 domain=Domain.EXTERNAL,
                 retry=Retry.BACKOFF,
             )

@@ -220,7 +220,7 @@ class JobMachine:
                     result += self._become(JobStatus.RUNNING) if self._status is JobStatus.DEPLOYING else []
                 case Report(RunFinished()):
                     result += self._become(JobStatus.COMMITTING)
-                    result += self._absorb(self._run.output.commit(), now)
+                    result += self._absorb(self._run.output.commit(now), now)
                 case Report(RunCommitted()):
                     result += self._end(JobStatus.FINISHED, None)
                 case Report(CommitFailed(error=error)):

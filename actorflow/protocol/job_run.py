@@ -86,10 +86,14 @@ class Timeouts:
     Attributes:
         deploy_s: a worker, to build its subtasks; then a subtask, to start.
         cancel_s: a subtask, to end, before its worker is killed.
+        commit_s: a worker, to make its output visible, before it is killed.
+        commit_again_s: a worker, to say that its output is visible, before it is asked again.
     """
 
-    deploy_s: float = 60.0
+    deploy_s: float = 300.0
     cancel_s: float = 5.0
+    commit_s: float = 300.0
+    commit_again_s: float = 10.0
 
 
 # --- what a run reports to its job ---------------------------------------------------------------------------------------------
@@ -150,7 +154,7 @@ class JobRun:
         self.placed: Mapping[SubtaskId, Slot] = previous
         self.attempts: dict[SubtaskId, Attempt] = {}
         self.workers = Workers()
-        self.output = PreparedOutput(number)
+        self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s)
         self._description = description
         self._address = address
         self._resource_manager = resource_manager
@@ -213,7 +217,7 @@ class JobRun:
         if worker is None:
             return []
         if self.output.committing:
-            return self.output.worker_lost(allocation)
+            return self.output.worker_lost(allocation, now)
         effects: list[Effect] = [] if self._ending else [Report(RunFailed(error))]
         for subtask in worker.subtasks:
             effects += self._absorb(self.attempts[subtask].handle(SlotGone(error), now))
@@ -292,7 +296,7 @@ class JobRun:
         error = ErrorInfo(
             "DeploymentTimeout",
             f"{worker} did not build its subtasks within {self._timeouts.deploy_s:g} s",
-            hint="look at the log of that slot worker",
+            hint="look at the log of that slot worker; 'actorflow.subtask.start-timeout' says how long it may take",
             domain=Domain.EXTERNAL,
             retry=Retry.BACKOFF,
         )
@@ -306,11 +310,13 @@ class JobRun:
         if attempt is None or news.attempt != self.number:
             return []
         if isinstance(news, SubtaskFinished):
-            self.output.prepared(news, attempt.worker, attempt.allocation)
+            self.output.prepared(news, attempt.worker, attempt.task_manager, attempt.allocation)
         return self._absorb(attempt.handle(news, now))
 
     def timer(self, name: str, now: float) -> list[Effect]:
-        """Take a timer of the run or of one of its attempts."""
+        """Take a timer of the run, of its output, or of one of its attempts."""
+        if name == self.output.timer:
+            return self.output.ask(now)
         if name == self._opening_timer:
             return self._not_opened_in_time()
         attempt = self._by_timer.get(name)

@@ -22,7 +22,7 @@ SUBTASKS = READERS + WRITERS
 ERROR = ErrorInfo("ValueError", "bad record")
 FAILURE = SubtaskFailed(WRITERS[0], 1, ERROR)
 HOPELESS = ErrorInfo("PlanError", "it cannot work", retry=Retry.NEVER)
-TIMEOUTS = Timeouts(deploy_s=60.0, cancel_s=5.0)
+TIMEOUTS = Timeouts(deploy_s=60.0, cancel_s=5.0, commit_s=30.0, commit_again_s=10.0)
 
 
 def vertex(name, parallelism):
@@ -107,9 +107,12 @@ class _RunAsMachine:
 
     def handle(self, event, now):
         if isinstance(event, str):
-            return {"cancel": lambda: self.run.cancel(now), "give back": self.run.give_back, "commit": self.run.output.commit}[
-                event
-            ]()
+            steps = {
+                "cancel": lambda: self.run.cancel(now),
+                "give back": self.run.give_back,
+                "commit": lambda: self.run.output.commit(now),
+            }
+            return steps[event]()
         name = type(event).__name__
         if name == "TimerFired":
             return self.run.timer(event.name, now)

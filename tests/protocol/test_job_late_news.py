@@ -67,6 +67,7 @@ S = JobStatus
         WorkDone(CommitLeft(1, allocations()[0], ()), None),
         TimerFired("attempt:read/0:1"),
         TimerFired("opening:1"),
+        TimerFired("commit:1"),
         TimerFired("restart"),
     ],
     ids=str,

@@ -6,8 +6,8 @@ from actorflow.errors import InvariantViolated
 from actorflow.protocol.commit import CommitLeft
 from actorflow.protocol.deployment import SubtaskFinished
 from actorflow.protocol.job import Begin, JobOver
-from actorflow.protocol.job_messages import CommitOutput, JobStatus, JobStatusChanged, OpenDeployment
-from actorflow.protocol.machine import Report, Send, Spawn, Start, ensure
+from actorflow.protocol.job_messages import CommitOutput, JobStatus, JobStatusChanged, OpenDeployment, OutputCommitted
+from actorflow.protocol.machine import Report, Send, Spawn, Start, WorkDone, WorkFailed, ensure
 from actorflow.protocol.slots import FreeSlot, SlotPool, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
 from actorflow.protocol.splits import SplitAssigned, SplitFinished
 from actorflow.protocol.task_manager import TaskManagerMachine
@@ -48,6 +48,7 @@ def cluster_invariants(world):
         LateNewsChangesNothing(),
         RunsGiveBackTheirSlots(),
         OutputIsAllOrNothing(world),
+        NobodyCommitsAfterTheEnd(),
         SplitsAreReadOnce(world),
         OneWorkerForEachLease(),
         SlotsLeasedOnce(),
@@ -142,12 +143,15 @@ class RunsGiveBackTheirSlots(Invariant):
 
 
 class OutputIsAllOrNothing(Invariant):
-    """Output becomes visible only if all subtasks of the run have finished; then all of it, before the client hears of it; else none."""
+    """Output becomes visible only if all subtasks of the run have finished; then all of it, before the client hears of it; else none.
+
+    If some of it cannot be made visible the job fails, and after that no more becomes visible.
+    """
 
     def __init__(self, world):
         self.world = world
         self.finished, self.prepared = {}, {}
-        self.status, self.decided = {}, {}
+        self.status, self.decided, self.ended = {}, {}, {}
 
     def after(self, step):
         if isinstance(step.machine, Worker):
@@ -166,6 +170,10 @@ class OutputIsAllOrNothing(Invariant):
 
     def changed(self, changed):
         self.status[changed.job] = changed.status
+        if changed.status.final:
+            self.ended[changed.job] = self.world.simulation.now
+            late = changed.error is not None and changed.error.kind == "CommitTimeout"
+            ensure(not late, f"{changed.job} waits in vain for what the JobMaster commits, and nothing of that hangs here")
         if changed.status is S.COMMITTING:
             self.decides(changed.job, changed.attempt)
         if changed.status is S.FINISHED:
@@ -179,11 +187,33 @@ class OutputIsAllOrNothing(Invariant):
         ensure(self.decided.setdefault(job, run) == run, f"{job} commits run {run} after run {self.decided[job]}")
 
     def at_end(self, simulation):
-        for payload in self.world.committed:
+        for payload, at in self.world.committed.items():
             job, run, *_ = payload.decode().split()
             may = self.status[job] in {S.FINISHED, S.FAILED} and self.decided.get(job) == int(run)
             ensure(may, f"{payload} is visible, and {job} is {self.status[job]} after deciding for {self.decided.get(job)}")
+            ensure(at <= self.ended[job], f"{payload} becomes visible after the end of {job}")
             ensure(payload not in self.world.removed, f"{payload} was committed and removed")
+
+
+class NobodyCommitsAfterTheEnd(Invariant):
+    """Before a job is over it has heard from all whom it has told to commit, or of what was committed for them."""
+
+    def __init__(self):
+        self.awaited = {}
+
+    def after(self, step):
+        if not isinstance(step.machine, JobMaster):
+            return
+        awaited = self.awaited.setdefault(step.address, {})
+        for effect in step.effects:
+            if isinstance(effect, Send) and isinstance(effect.message, CommitOutput):
+                awaited[effect.to.rpartition("/")[2]] = None
+        if isinstance(step.event, OutputCommitted):
+            awaited.pop(step.event.allocation, None)
+        if isinstance(step.event, WorkDone | WorkFailed) and isinstance(step.event.work, CommitLeft):
+            awaited.pop(step.event.work.allocation, None)
+        if reported(step, JobOver):
+            ensure(not awaited, f"{step.address} is over, and these may still commit: {list(awaited)}")
 
 
 class SplitsAreReadOnce(Invariant):

@@ -36,7 +36,7 @@ POOL, CLIENT, MASTERS = Address("rm/slots"), Address("client/c"), NodeId("jm")
 TASK_MANAGERS = [NodeId(f"tm-{number}") for number in range(3)]
 SLOTS_OF_EACH, JOBS = 2, 3
 CALM_S, END_S = 8.0, 40.0
-TIMEOUTS = Timeouts(deploy_s=2.0, cancel_s=0.4)
+TIMEOUTS = Timeouts(deploy_s=2.0, cancel_s=0.4, commit_s=3.0, commit_again_s=1.0)
 BROKEN = ErrorInfo("ValueError", "bad record")
 HOPELESS = ErrorInfo("PlanError", "it cannot work", retry=Retry.NEVER)
 
@@ -86,6 +86,9 @@ class Worker:
         self.begun = set()
         self.prepared = {}
         self.requests = {}
+        self.answer = None
+        """What it says to whoever asks it to commit, once it has."""
+        self.hangs = False
         self.dead = False
 
     def handle(self, event, now):
@@ -121,7 +124,7 @@ class Worker:
             case CancelSubtask(subtask=subtask) if subtask in self.begun:
                 return self.cancel(subtask)
             case CommitOutput() if self.opening is not None:
-                return [SetTimer("commit", now + self.world.random.expovariate(5))]
+                return self.asked_to_commit(now)
             case TimerFired("commit"):
                 return self.commit()
         return []
@@ -167,12 +170,19 @@ class Worker:
         stuck = self.world.unlucky(0.1)
         return [] if stuck else self.tell(SubtaskCancelled, subtask)
 
+    def asked_to_commit(self, now):
+        self.hangs = self.hangs or self.world.unlucky(0.03)
+        lost = self.world.unlucky(0.05)
+        return [] if self.hangs or lost else [SetTimer("commit", now + self.world.random.expovariate(5))]
+
     def commit(self):
-        error = BROKEN if self.world.unlucky(0.05) else None
-        for payload in self.prepared.values():
-            if error is None or self.world.random.random() < 0.5:
-                self.world.committed.setdefault(payload, self.world.simulation.now)
-        return [Send(self.opening.job_master, OutputCommitted(self.opening.attempt, self.allocation, error))]
+        if self.answer is None:
+            error = BROKEN if self.world.unlucky(0.15) else None
+            for payload in self.prepared.values():
+                if error is None or self.world.random.random() < 0.5:
+                    self.world.committed.setdefault(payload, self.world.simulation.now)
+            self.answer = Send(self.opening.job_master, OutputCommitted(self.opening.attempt, self.allocation, error))
+        return [self.answer]
 
     def observe(self):
         return self.allocation

@@ -11,7 +11,7 @@ from cluster_world import JobMaster, World
 
 from actorflow.protocol.commit import AbortLeft, PreparedOutput, RunCommitted
 from actorflow.protocol.deployment import KillSlot, SubtaskFinished
-from actorflow.protocol.job_messages import CancelJob, JobStatus, SlotEnded
+from actorflow.protocol.job_messages import CancelJob, JobStatus, OutputCommitted, SlotEnded
 from actorflow.protocol.job_run import JobRun, RunFinished
 from actorflow.protocol.machine import Report, Send, Start
 from actorflow.protocol.slots import SlotsReleased
@@ -110,6 +110,17 @@ class WaitsForBuildersForEver(JobRun):
         return []
 
 
+class AsksToCommitOnce(JobRun):
+    def timer(self, name, now):
+        return [] if name == self.output.timer else super().timer(name, now)
+
+
+class NeverKillsWhoHangsWhileCommitting(JobRun):
+    def timer(self, name, now):
+        effects = super().timer(name, now)
+        return [e for e in effects if not (self.output.committing and isinstance(e, Send) and isinstance(e.message, KillSlot))]
+
+
 class ForgetsWhoseWorkerWasLostWhileCommitting(JobRun):
     def _slot_gone(self, allocation, error, now):
         effects = super()._slot_gone(allocation, error, now)
@@ -166,6 +177,13 @@ class FinishesBeforeItsOutputIsVisible(Unchecked):
         return super()._absorb([*effects, Report(RunCommitted())] if committing else effects, now)
 
 
+class FailsBeforeAllHaveCommitted(Unchecked):
+    def handle(self, event, now):
+        if isinstance(event, OutputCommitted) and event.error is not None and self._status is JobStatus.COMMITTING:
+            return self._end(JobStatus.FAILED, event.error)
+        return super().handle(event, now)
+
+
 class RemovesWhatItCommits(Unchecked):
     def _end(self, status, error):
         output: PreparedOutput = self._run.output
@@ -208,6 +226,8 @@ RUNS = [
     KeepsLateGrants,
     DropsTheOutputOfDeadWorkers,
     WaitsForBuildersForEver,
+    AsksToCommitOnce,
+    NeverKillsWhoHangsWhileCommitting,
     ForgetsWhoseWorkerWasLostWhileCommitting,
 ]
 MASTERS = [
@@ -218,6 +238,7 @@ MASTERS = [
     CancelsWhileCommitting,
     RestartsAfterAFailedCommit,
     FinishesBeforeItsOutputIsVisible,
+    FailsBeforeAllHaveCommitted,
     RemovesWhatItCommits,
 ]
 TASK_MANAGERS = [StartsWhatWasFreed, HidesTheEndOfItsWorkers, NeverKills, LetsFreedWorkersLive, OffersOnce]
