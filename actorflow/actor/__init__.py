@@ -4,6 +4,7 @@ Start at `cell` (what an actor is to the runtime), then `dispatcher` (who runs i
 (how it begins, fails and ends). `system` holds it all together; `shell` runs machines.
 """
 
+from pykka import ActorDeadError
 from pykka import Timeout as AskTimeout
 
 from actorflow.actor.actor import Actor, LightActor
@@ -21,6 +22,7 @@ from actorflow.protocol.supervision import Directive, Supervise
 __all__ = [
     "Actor",
     "ActorContext",
+    "ActorDeadError",
     "ActorRef",
     "ActorSystem",
     "AskTimeout",

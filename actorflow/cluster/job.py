@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from actorflow.actor import Actor, ActorRef, ActorSystem, AskTimeout
+from actorflow.actor import Actor, ActorDeadError, ActorRef, ActorSystem, AskTimeout
 from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, ErrorInfo, JobCancelled, JobFailed
-from actorflow.ids import JobId, SubtaskId
+from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.job import JobState
-from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk
+from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk, ResultTaken
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.runtime.messages import UserMessage
 from actorflow.wire import pickling
@@ -72,15 +72,25 @@ class JobNews:
 
 
 class JobClient(Actor):
-    """Hears of one job on behalf of the client."""
+    """Hears of one job on behalf of the client, until the job is over.
 
-    def __init__(self, news: JobNews) -> None:
+    Args:
+        news: where it keeps what it hears; outlives it.
+        job_master: is told of results that were taken: the sinks' window of chunks under way ends here.
+    """
+
+    def __init__(self, news: JobNews, job_master: Address) -> None:
         super().__init__()
         self._news = news
+        self._job_master = job_master
 
     def on_receive(self, message: JobStatusChanged | JobProgressed | ResultChunk) -> None:
         """Take in a message of the JobMaster."""
         self._news.take(message)
+        if isinstance(message, ResultChunk):
+            self.ctx.system.send(self._job_master, ResultTaken(message.subtask, message.attempt))
+        elif isinstance(message, JobStatusChanged) and message.status.final:
+            self.ctx.finish()
 
 
 class OperatorRef:
@@ -168,11 +178,17 @@ class Job:
             ActorflowError: if the job does not run now.
         """
         system = self._system
-        state: JobState = system.resolve(f"{self._dispatcher.path}/{self.id}").observe()
+        try:
+            state: JobState = system.resolve(f"{self._dispatcher.path}/{self.id}").observe()
+        except ActorDeadError:  # its JobMaster has not begun yet, or the job is over
+            raise self._not_running(self.status()) from None
         if not state.workers:
-            raise ActorflowError(f"job '{self.name}' does not run now: it is {state.status.value}")
+            raise self._not_running(state.status)
         target, operator = Directory(self._graph, state.workers).find(f"{PREFIX}{self._graph.name}/{name}/{index}")
         return OperatorRef(system.resolve(target), operator)
+
+    def _not_running(self, status: JobStatus) -> ActorflowError:
+        return ActorflowError(f"job '{self.name}' does not run now: it is {status.value}")
 
     def cancel(self) -> None:
         """Ask the job to end; its sinks commit nothing. `wait` tells when it has."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from weakref import WeakValueDictionary
 
 from actorflow.actor import ActorContext, ActorRef, ActorSystem
 from actorflow.api.pipeline import Pipeline
@@ -25,7 +26,7 @@ from actorflow.cluster.progress import follow
 from actorflow.config import Config, layered, load, options
 from actorflow.connectors.direct_sinks import CollectSink
 from actorflow.errors import ConfigError, NotEnoughSlots
-from actorflow.ids import JobId, NodeId, unique_suffix
+from actorflow.ids import Address, JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
 from actorflow.protocol.job_messages import OptionValue, SubmitJob, WorkerStarted
 from actorflow.protocol.task_manager import WorkerRecipe
@@ -82,7 +83,8 @@ class LocalCluster:
             self._launch: Launch = self._launch_inline
         else:
             self._start_node()
-        self._planes: dict[JobId, LoopbackPlane] = {}
+        self._planes: WeakValueDictionary[JobId, LoopbackPlane] = WeakValueDictionary()
+        """Of each inline job, for as long as any of its workers lives."""
         resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config)
         offered = _INLINE_SLOTS if self.inline else self.slots
         self._slots_max = offered * task_managers
@@ -145,7 +147,7 @@ class LocalCluster:
             )
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
         news = JobNews()
-        client = self.system.spawn(JobClient, news, name=f"client-{job}")
+        client = self.system.spawn(JobClient, news, Address(f"{self._dispatcher.address}/{job}"), name=f"client-{job}")
         options_given = cast("dict[str, OptionValue]", config.plain())
         handle = Job(
             job,

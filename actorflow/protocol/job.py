@@ -174,7 +174,10 @@ class JobMachine:
             case ProgressReported():
                 return self._progressed() if run.progress(event) else []
             case ResultChunk():
-                return self._pass_on(event)
+                return [Send(self._description.client, event)] if self._worker_of(event) else []
+            case ResultTaken():
+                worker = self._worker_of(event)
+                return [Send(worker, event)] if worker else []
             case OutputCommitted():
                 return self._absorb(run.output.committed(event), now)
             case WorkDone() | WorkFailed():
@@ -243,11 +246,10 @@ class JobMachine:
     def _progressed(self) -> list[Effect]:
         return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.workers.records))]
 
-    def _pass_on(self, chunk: ResultChunk) -> list[Effect]:
-        attempt = self._run.attempts.get(chunk.subtask)
-        if attempt is None or chunk.attempt != self._run.number:
-            return []
-        return [Send(self._description.client, chunk), Send(attempt.worker, ResultTaken(chunk.subtask, chunk.attempt))]
+    def _worker_of(self, news: ResultChunk | ResultTaken) -> Address | None:
+        """Return the worker whose results these are, or None if they are of another run."""
+        attempt = self._run.attempts.get(news.subtask)
+        return attempt.worker if attempt is not None and news.attempt == self._run.number else None
 
     # --- failing, cancelling, ending -------------------------------------------------------------------------------------------
 

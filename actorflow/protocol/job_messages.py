@@ -109,7 +109,7 @@ class ResultChunk(Message, frozen=True):
 
 
 class ResultTaken(Message, frozen=True):
-    """The JobMaster has passed on one chunk of this subtask: it may send another."""
+    """The client has taken one chunk of this subtask, which may send another. Passed on by the JobMaster, like the chunk."""
 
     subtask: SubtaskId
     attempt: int

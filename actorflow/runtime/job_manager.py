@@ -111,8 +111,12 @@ def _slim(vertex: Vertex) -> Vertex:
     return replace(vertex, operators=(replace(first, spec=SourceSpec(first.spec.source.for_readers())), *rest))
 
 
+JOBS_REMEMBERED_MAX = 1_000
+"""How many jobs that are over a Dispatcher remembers, by their status only: a cluster may run jobs for years."""
+
+
 class Dispatcher(Actor):
-    """Takes jobs and gives each a JobMaster.
+    """Takes jobs and gives each a JobMaster, which lives until its job is over.
 
     Args:
         resource_manager: where the JobMasters get slots.
@@ -121,8 +125,10 @@ class Dispatcher(Actor):
     def __init__(self, resource_manager: ActorRef) -> None:
         super().__init__()
         self._resource_manager = resource_manager
-        self._jobs: dict[JobId, JobStatus] = {}
         self._clients: dict[JobId, Address] = {}
+        """Of the jobs that are not over."""
+        self._over: dict[JobId, JobStatus] = {}
+        """How the last jobs ended, oldest first."""
 
     def on_receive(self, message: Any) -> None:
         """Handle a request of a client, or the end of a job."""
@@ -130,19 +136,18 @@ class Dispatcher(Actor):
             case SubmitJob():
                 self._submit(message)
             case CancelJob(job=job):
-                if job in self._jobs and not self._jobs[job].final:
+                if job in self._clients:
                     self.ctx.system.resolve(f"{self.ctx.path}/{job}").tell_control(message)
             case JobOver(job=job, status=status):
-                self._over(job, status)
+                self._end(job, status)
             case ChildEnded(name=name, ending=ending):
                 self._master_ended(JobId(name), ending)
             case _:
                 raise AssertionError(f"unknown message {message!r}")
 
     def _submit(self, submission: SubmitJob) -> None:
-        if submission.job in self._jobs:
+        if submission.job in self._clients or submission.job in self._over:
             return  # the same message again
-        self._jobs[submission.job] = JobStatus.CREATED
         self._clients[submission.job] = submission.client
         try:
             machine, work = self._job_machine(submission)
@@ -156,17 +161,21 @@ class Dispatcher(Actor):
 
     def _master_ended(self, job: JobId, ending: Ending) -> None:
         """Fail the job of a JobMaster that could not go on, or its client would wait for ever."""
-        if isinstance(ending, Failed) and not self._jobs[job].final:
+        if isinstance(ending, Failed) and job in self._clients:
             self._fail(job, ending.error)
 
     def _fail(self, job: JobId, error: ErrorInfo) -> None:
         failed = JobStatusChanged(job, JobStatus.FAILED, error=error)
         self.ctx.system.resolve(self._clients[job]).tell_control(failed)
-        self._over(job, JobStatus.FAILED)
+        self._end(job, JobStatus.FAILED)
 
-    def _over(self, job: JobId, status: JobStatus) -> None:
-        self._jobs[job] = status
+    def _end(self, job: JobId, status: JobStatus) -> None:
+        """Let go of all that a job has held: its plan, its splits, with them the records of collections."""
         del self._clients[job]
+        self._over[job] = status
+        if len(self._over) > JOBS_REMEMBERED_MAX:
+            del self._over[next(iter(self._over))]
+        self.ctx.stop(job)
         self._resource_manager.tell_control(JobEnded(job))
 
     def _job_machine(self, submission: SubmitJob) -> tuple[JobMachine, JobWork]:
@@ -188,8 +197,9 @@ class Dispatcher(Actor):
         return machine, JobWork(graph)
 
     def observe(self) -> dict[str, str]:
-        """Return the status of every job."""
-        return {job: status.value for job, status in self._jobs.items()}
+        """Return how the last jobs ended, and which are under way; how far these are their JobMasters know."""
+        over: dict[str, str] = {job: status.value for job, status in self._over.items()}
+        return over | dict.fromkeys(self._clients, "under way")
 
 
 def spawn_job_manager(system: ActorSystem, config: Config) -> tuple[ActorRef, ActorRef]:

@@ -107,12 +107,12 @@ def test_a_finished_job_still_knows_its_counts():
     assert JobStatusChanged(JOB, S.FINISHED, 1, None, 10, 4) in probe.sent(JobStatusChanged)
 
 
-def test_results_are_passed_on_and_acknowledged():
+def test_results_are_passed_on_and_acknowledged_when_the_client_has_taken_them():
     probe = job_at(S.RUNNING)
     chunk = ResultChunk(JOB, WRITERS[1], 1, b"records")
-    probe.tell(chunk)
+    assert [Send(CLIENT, chunk)] == probe.tell(chunk)
     taken = ResultTaken(WRITERS[1], 1)
-    assert [Send(CLIENT, chunk), Send(worker(allocations()[1]), taken)] == probe.effects
+    assert [Send(worker(allocations()[1]), taken)] == probe.tell(taken)
 
 
 # --- being looked at --------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from actorflow.protocol.job_messages import (
     JobStatus,
     ProgressReported,
     ResultChunk,
+    ResultTaken,
     SlotEnded,
     WorkerFailed,
 )
@@ -60,6 +61,7 @@ S = JobStatus
         SlotsRefused(JOB, 1, HOPELESS),
         ProgressReported(1, allocations()[0], 99, 99),
         ResultChunk(JOB, WRITERS[0], 1, b"void"),
+        ResultTaken(WRITERS[0], 1),
         SplitRequested(READERS[0], 1, 1, worker("w")),
         SplitFinished(READERS[0], 1, 0),
         WorkDone(AbortLeft((b"x",)), None),
