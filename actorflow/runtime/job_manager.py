@@ -9,8 +9,10 @@ One job's failure never touches another: each has its own machine, and its user 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +32,8 @@ from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, 
 from actorflow.protocol.slots import JobEnded, SlotPool
 from actorflow.protocol.splits import ListSplits
 from actorflow.wire.user_code import dumps_code, loads_code
+
+log = logging.getLogger(__name__)
 
 
 def restart_strategy(config: Config) -> RestartStrategy:
@@ -72,14 +76,20 @@ class JobWork:
             case ListSplits(source=vertex, parallelism=parallelism):
                 return call_user(self._splits, vertex, parallelism, operator=self._name(vertex), subtask="JobMaster")
             case CommitLeft(committables=left):
-                for sink, committables in _prepared(left):
-                    sink.commit(committables)
+                _for_each(left, lambda sink, committables: sink.commit(committables))
             case AbortLeft(committables=left):
-                for sink, committables in _prepared(left):
-                    sink.abort(committables)
+                self._abort(left)
             case _:
                 raise AssertionError(f"unknown work {work!r}")
         return None
+
+    @staticmethod
+    def _abort(left: Sequence[bytes]) -> None:
+        try:
+            _for_each(left, lambda sink, committables: sink.abort(committables))
+        except BaseException as error:  # the job ends as it would, and nobody waits for this: it is only logged
+            log.warning("prepared output could not be removed, and stays hidden: %s", describe(error))
+            raise
 
     def _splits(self, vertex: VertexId, parallelism: int) -> list[bytes]:
         spec = self._graph.vertex(vertex).operators[0].spec
@@ -90,13 +100,33 @@ class JobWork:
         return self._graph.vertex(vertex).operators[0].name
 
 
-def _prepared(left: Sequence[bytes]) -> Iterator[tuple[TwoPhaseSink, list[Any]]]:
-    """Return what `SlotWorker` has packed: for each subtask the sinks and what they have prepared."""
+def _for_each(left: Sequence[bytes], action: Callable[[TwoPhaseSink, list[Any]], None]) -> None:
+    """Commit or abort what `SlotWorker` has packed: for each subtask the sinks and what they have prepared.
+
+    What goes wrong with one does not keep the rest from it.
+
+    Raises:
+        BaseException: the first that was raised.
+    """
+    errors: list[BaseException] = []
     for payload in left:
-        entries: list[tuple[Sink, list[Any]] | None] = loads_code(payload)
+        entries: list[tuple[Sink, list[Any]] | None] = []
+        with _noted(errors):
+            entries = loads_code(payload)
         for entry in entries:
             if entry is not None and isinstance(entry[0], TwoPhaseSink):
-                yield entry[0], entry[1]
+                with _noted(errors):
+                    action(entry[0], entry[1])
+    if errors:
+        raise errors[0]
+
+
+@contextlib.contextmanager
+def _noted(errors: list[BaseException]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        errors.append(error)
 
 
 def _for_workers(graph: ExecutionGraph) -> ExecutionGraph:

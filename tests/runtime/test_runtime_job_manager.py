@@ -1,11 +1,17 @@
 """The Dispatcher, and the slow work of a job."""
 
+import pytest
+
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
 from actorflow.clock import ManualClock
+from actorflow.connectors.contracts import TwoPhaseSink
 from actorflow.ids import Address, JobId, NodeId
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.job_messages import JobStatus, SubmitJob
-from actorflow.protocol.slots import JobEnded
-from actorflow.runtime.job_manager import Dispatcher
+from actorflow.protocol.slots import Allocation, JobEnded
+from actorflow.runtime.job_manager import Dispatcher, JobWork
+from actorflow.wire.user_code import dumps_code
 
 
 class Ear(Actor):
@@ -51,3 +57,45 @@ def test_only_the_last_jobs_are_remembered(monkeypatch):
     for job in "abc":
         jobs.submit(job)
     assert {"b": "failed", "c": "failed"} == jobs.remembered()
+
+
+# --- output that is left to the JobMaster -----------------------------------------------------------------------------------------
+
+
+class Notes(TwoPhaseSink):
+    """Notes in a file what becomes of its output; refuses what starts with `bad`."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def open(self, ctx):
+        raise AssertionError("the JobMaster writes nothing")
+
+    def commit(self, committables):
+        self.note("committed", committables)
+
+    def abort(self, committables):
+        self.note("removed", committables)
+
+    def note(self, what, committables):
+        for committable in committables:
+            if committable.startswith("bad"):
+                raise OSError(f"{committable} cannot be {what}")
+            with self.path.open("a") as notes:
+                notes.write(f"{what} {committable}\n")
+
+
+@pytest.mark.parametrize(("kind", "what"), [(AbortLeft, "removed"), (CommitLeft, "committed")])
+def test_output_that_cannot_be_dealt_with_does_not_keep_the_rest_from_it(kind, what, tmp_path, caplog):
+    sink = Notes(tmp_path / "notes")
+    left = (
+        dumps_code([(sink, ["first"]), None, (sink, ["bad one"]), (sink, ["second"])]),
+        dumps_code([(sink, ["bad two"])]),
+        dumps_code([(sink, ["third"])]),
+    )
+    work = AbortLeft(left) if kind is AbortLeft else CommitLeft(1, Allocation("1.1"), left)
+    with pytest.raises(OSError, match=f"bad one cannot be {what}"):
+        JobWork(ExecutionGraph("job", (), (), ()))(work)
+    assert [f"{what} {name}" for name in ("first", "second", "third")] == sink.path.read_text().splitlines()
+    logged = ["prepared output could not be removed, and stays hidden: OSError: bad one cannot be removed"]
+    assert (logged if kind is AbortLeft else []) == caplog.messages
