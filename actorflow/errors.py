@@ -9,6 +9,7 @@ carry a hint where there is one.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -31,7 +32,7 @@ class Retry(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """An error as a value that can be sent, stored and shown.
+    """An error as a value that can be sent, stored and shown. Its texts are always UTF-8: what is not is escaped.
 
     Attributes:
         kind: class name of the exception, such as `ValueError`.
@@ -41,6 +42,8 @@ class ErrorInfo:
         retry: whether a retry can help.
         traceback: the user's part of the Python traceback, formatted, or an empty string.
         context: where it happened: operator, subtask, record, key, position.
+        foreign: whether `kind` is a class of the user's or of a library. Such a message often says too little without it, so it is
+            shown; actorflow's own messages speak for themselves.
     """
 
     kind: str
@@ -50,10 +53,21 @@ class ErrorInfo:
     retry: Retry = Retry.BACKOFF
     traceback: str = ""
     context: dict[str, str] = field(default_factory=dict)
+    foreign: bool = False
+
+    def __post_init__(self) -> None:
+        # Errors about files quote names that are not UTF-8 as lone surrogates, and whatever sends, logs or prints those fails.
+        for name in ("kind", "message", "hint", "traceback"):
+            object.__setattr__(self, name, _utf8(getattr(self, name)))
+        object.__setattr__(self, "context", {_utf8(name): _utf8(value) for name, value in self.context.items()})
 
     def __str__(self) -> str:
-        text = self.message if self.kind in _OWN_KINDS else f"{self.kind}: {self.message}"
+        text = f"{self.kind}: {self.message}" if self.foreign else self.message
         return f"{text} (hint: {self.hint})" if self.hint else text
+
+
+def _utf8(text: object) -> str:
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 class ActorflowError(Exception):
@@ -210,11 +224,6 @@ class JobCancelled(ActorflowError):  # noqa: N818 - the event is the name
     domain = Domain.USER
 
 
-_OWN_KINDS = frozenset(
-    cls.__name__ for cls in list(globals().values()) if isinstance(cls, type) and issubclass(cls, ActorflowError)
-)
-
-
 def describe(error: BaseException) -> ErrorInfo:
     """Return any exception as an `ErrorInfo`, without a traceback.
 
@@ -224,5 +233,14 @@ def describe(error: BaseException) -> ErrorInfo:
     if isinstance(error, JobFailed):
         return error.error
     if isinstance(error, ActorflowError):
-        return error.info()
-    return ErrorInfo(type(error).__name__, str(error), domain=Domain.USER, retry=Retry.BACKOFF)
+        with contextlib.suppress(Exception):  # a user's subclass that does not call our `__init__` is one like any other
+            return error.info()
+    return ErrorInfo(type(error).__name__, _text(error), domain=Domain.USER, retry=Retry.BACKOFF, foreign=True)
+
+
+def _text(error: BaseException) -> str:
+    """Return the text of an exception of the user's, even if its own `__str__` raises: reporting one must not fail."""
+    try:
+        return str(error)
+    except BaseException as raised:
+        return f"(no text: its __str__ raised {type(raised).__name__})"

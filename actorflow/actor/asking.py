@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import math
+import secrets
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,8 +14,8 @@ import pykka
 
 from actorflow.actor.future import ReplyFuture, refuse_deadlock
 from actorflow.actor.messages import Answered, AskFailed, LookRequested
-from actorflow.errors import ErrorInfo, UserFunctionError, describe
-from actorflow.ids import ActorPath, Address, address
+from actorflow.errors import ActorflowError, ErrorInfo, UserFunctionError, describe
+from actorflow.ids import ActorPath, Address, NodeId, address, split_address
 from actorflow.wire.message import Message
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
     from actorflow.actor.system import ActorSystem
     from actorflow.actor.timers import TimerKey
+
+logger = logging.getLogger("actorflow.actor")
 
 
 @dataclass(slots=True)
@@ -43,17 +48,28 @@ class Asks:
         self._system = system
         self._timeout_s = timeout_s
         self._pending: dict[int, _Pending] = {}
-        self._numbers = itertools.count(1)
+        # An answer to a question of this node's earlier life must not meet one of this life.
+        self._numbers = itertools.count(secrets.randbits(62))
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def ask(self, target: Address, message: object, *, control: bool, block: bool, timeout_s: float | None) -> Any | Future[Any]:
-        """Send a question and wait for its answer, or return a future of it. Thread-safe."""
+        """Send a question and wait for its answer, or return a future of it. Thread-safe.
+
+        Raises:
+            ActorflowError: for a timeout that is not a number.
+            AskRefused: on the dispatcher's thread, which has to bring the answer.
+            pykka.ActorDeadError: if the node of the actor is lost.
+            pykka.Timeout: if there is no answer in time.
+            UserFunctionError: for what the actor raised.
+        """
         system = self._system
         if block:
             refuse_deadlock(system.root, "ask", target)
         wait_s = self._timeout_s if timeout_s is None else timeout_s
+        if math.isnan(wait_s):
+            raise ActorflowError(f"cannot ask {target}: the timeout is not a number")
         number = next(self._numbers)
         future = ReplyFuture(system.root)
         ticket = system.dispatcher.next_ticket()
@@ -66,17 +82,35 @@ class Asks:
         """Ask an actor elsewhere for what it shows of itself."""
         return self.ask(target, LookRequested(what, n), control=True, block=True, timeout_s=timeout_s)
 
-    def answered(self, number: int, answer: object) -> None:
-        """Take the answer to question `number`; an answer that comes too late is dropped. Thread-safe."""
-        pending = self._pending.pop(number, None)
+    def answered(self, number: int, answer: object, sender: NodeId | None) -> None:
+        """Take the answer to question `number`. One that comes too late, or from another node than was asked, is dropped. Thread-safe."""
+        pending = self._pending.get(number)
         if pending is None:
             return
-        self._system.dispatcher.forget_timer()
-        if isinstance(answer, AskFailed):
-            error = _as_exception(answer.error)
-            pending.future.set_exception((type(error), error, None))
-        else:
+        if sender is not None and sender != split_address(pending.target)[0]:
+            logger.warning("%s answered a question that was for %s: dropped", sender, pending.target)
+        elif isinstance(answer, AskFailed):
+            self._fail(number, _as_exception(answer.error))
+        elif self._pending.pop(number, None) is not None:
+            self._system.dispatcher.forget_timer()
             pending.future.set(answer.value if isinstance(answer, Answered) else answer)
+
+    def node_lost(self, node: NodeId) -> None:
+        """Fail all questions to actors on `node`: nobody there will answer. Thread-safe."""
+        for number, pending in tuple(self._pending.items()):
+            if split_address(pending.target)[0] == node:
+                self._fail(number, pykka.ActorDeadError(f"{pending.target} did not answer: its node '{node}' is lost"))
+
+    def give_up(self) -> None:
+        """Fail all questions: the loop that would bring the answers has ended."""
+        for number, pending in tuple(self._pending.items()):
+            self._fail(number, pykka.ActorDeadError(f"{pending.target} cannot answer: the loop of {self._system} has ended"))
+
+    def _fail(self, number: int, error: Exception) -> None:
+        pending = self._pending.pop(number, None)
+        if pending is not None:
+            self._system.dispatcher.forget_timer()
+            pending.future.set_exception((type(error), error, None))
 
     def timer_live(self, key: TimerKey, ticket: int) -> bool:
         """See `TimerTarget`."""
@@ -116,13 +150,19 @@ class RemoteReply:
         try:
             self._system.send(self._to, answer, correlation=self._correlation)
         except Exception as error:
-            self._system.send(self._to, AskFailed(describe(error)), correlation=self._correlation)
+            self._send_error(error)
 
     def set_exception(self, exc_info: OptExcInfo | None = None) -> None:
         """Send the error, as a value."""
         error = (exc_info or sys.exc_info())[1]
         assert error is not None, "there is an error to answer with"
-        self._system.send(self._to, AskFailed(describe(error)), correlation=self._correlation)
+        self._send_error(error)
+
+    def _send_error(self, error: BaseException) -> None:
+        try:
+            self._system.send(self._to, AskFailed(describe(error)), correlation=self._correlation)
+        except Exception:  # the asker's timeout tells it
+            logger.exception("cannot answer %s", self._to)
 
 
 def _as_exception(error: ErrorInfo) -> Exception:

@@ -16,6 +16,7 @@ dispatcher's ready queue by itself, which costs more for a message and nothing f
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from pykka.messages import _ActorStop
 from actorflow.actor import lifecycle
 from actorflow.actor.signals import SPECIAL, Begin, Envelope, Reply, Signal, TimerDue
 from actorflow.actor.state import Recipe, State
-from actorflow.errors import ErrorInfo
+from actorflow.errors import ActorflowError, ErrorInfo
 from actorflow.ids import ActorPath, Address, address
 from actorflow.protocol.machine import Ending
 
@@ -49,6 +50,7 @@ class Annex:
         supervise: how the parent treats this actor's failures; None stops it.
         supervision: the machine that decides about failed children.
         restarts: fresh instances so far, not counting the first.
+        instance: number of the last restart that was ordered, which the supervisor tells apart failures by.
         failure: what the present instance raised, until its supervisor has decided.
         restart_error: the error that the next instance is told about.
         unfit: the present instance raised in `on_start` or `on_restart`, or could not be made: it gets no last hook.
@@ -64,7 +66,7 @@ class Annex:
     """
 
     __slots__ = (
-        "escalated", "failure", "held", "restart_error", "restarts", "stash", "stop_replies", "story", "supervise", "supervision",
+        "escalated", "failure", "held", "instance", "restart_error", "restarts", "stash", "stop_replies", "story", "supervise", "supervision",
         "timers", "to_end", "unfit", "watchers", "watching",
     )  # fmt: skip
 
@@ -72,6 +74,7 @@ class Annex:
         self.supervise: Supervise | None = None
         self.supervision: Supervision | None = None
         self.restarts = 0
+        self.instance = 0
         self.failure: OptExcInfo | None = None
         self.restart_error: ErrorInfo | None = None
         self.unfit = False
@@ -238,7 +241,13 @@ class Cell:
     # --- timers --------------------------------------------------------------------------------------------------------------
 
     def set_timer(self, key: TimerKey, at: float) -> None:
-        """Schedule a timer, in place of one with the same key."""
+        """Schedule a timer, in place of one with the same key.
+
+        Raises:
+            ActorflowError: for a time that is not a number.
+        """
+        if math.isnan(at):
+            raise ActorflowError(f"cannot set timer {key!r} of {self.path}: its time is not a number")
         timers = self.annex.timers
         if key in timers:
             self.dispatcher.forget_timer()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -35,13 +36,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("actorflow.actor")
 
 SLICE_S = 0.001
+_WAIT_MAX_S = 3600.0
+"""Longest wait for something to happen; the kernel's calls refuse times of weeks."""
+_GLANCE_S = 0.05
+"""Longest wait of a loop that runs until something is so, which may come to be without a message."""
 
 
 class Runnable(Protocol):
     """What stands in a ready queue."""
 
     def turn(self) -> None:
-        """Do a bounded piece of work. Must not raise."""
+        """Do a bounded piece of work. What it raises is a fault of the engine, and only logged."""
         ...
 
     def shorten(self) -> None:
@@ -115,11 +120,16 @@ class Task:
 
 
 def run_logged(function: Callable[[], None]) -> None:
-    """Run a function of the engine whose failure must not end the loop."""
+    """Run a function whose failure must not end the loop, nor may a `SystemExit`: nobody is there to exit but the loop."""
     try:
         function()
-    except Exception:
+    except BaseException:
         logger.exception("a function run by a dispatcher failed: %r", function)
+
+
+def log_fault(item: Runnable, error: BaseException) -> None:
+    """Log that a turn raised, which must not end the loop: other actors run on it."""
+    logger.error("a turn of %r failed by an error of the engine", item, exc_info=error)
 
 
 class ThreadDispatcher:
@@ -200,8 +210,9 @@ class ThreadDispatcher:
 
         def main() -> None:
             try:
-                self.run(_never)
-            except Exception:
+                with self._run_lock:  # whoever drives just now stops at its next glance
+                    self._loop(_never, None)
+            except BaseException:
                 logger.exception("dispatcher '%s' ended by an error of the engine", self.name)
             finally:
                 if on_end is not None:
@@ -232,40 +243,42 @@ class ThreadDispatcher:
             self.io.close()
 
     def drive(self, until: Callable[[], bool], timeout_s: float | None) -> None:
-        """See `Dispatcher.drive`. A loop that was started on its own thread is not taken over."""
-        if self.thread is not None or self._owner is not None or self._halted:
+        """See `Dispatcher.drive`. A loop that was started on its own thread is not taken over, and handed over when it is started."""
+        if self.thread is not None or self._halted or not self._run_lock.acquire(blocking=False):
             return
-        if timeout_s is None:
-            self.run(until)
-        else:
-            deadline = time.monotonic() + timeout_s
-            self.run(lambda: until() or time.monotonic() >= deadline, deadline)
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            self._loop(lambda: until() or self.thread is not None or time.monotonic() >= deadline, deadline)
+        finally:
+            self._run_lock.release()
 
-    def run(self, until: Callable[[], bool], deadline: float | None = None) -> None:
-        """Run cells on the calling thread until `halt`, or until `until()`, which is looked at once a slice.
-
-        Args:
-            until: run on this thread.
-            deadline: time (`time.monotonic()`) at which to look at `until` even if nothing happens.
+    def run(self, until: Callable[[], bool] | None = None) -> None:
+        """Run cells on the calling thread until `halt`, or until `until()`, which is looked at about once a slice.
 
         Raises:
             ActorflowError: if another thread runs this loop.
         """
-        if not self._run_lock.acquire(blocking=False):
+        if self.thread is not None or not self._run_lock.acquire(blocking=False):
             raise ActorflowError(
                 f"cannot run dispatcher '{self.name}' on two threads",
                 hint="use start() or run(), and run_until() only without them",
             )
+        try:
+            self._loop(until or _never, None)
+        finally:
+            self._run_lock.release()
+
+    def _loop(self, until: Callable[[], bool], deadline: float | None) -> None:
+        """Run cells; the caller holds the lock. `deadline` (`time.monotonic()`) is when to look at `until` at the latest."""
         self._owner = threading.get_ident()
         try:
             while not self._halted and not until():
                 if self._run_slice():
                     self.io.poll(0)
                 elif not until():  # what ran just now may have been the last that was waited for
-                    self._wait(deadline)
+                    self._wait(until, deadline)
         finally:
             self._owner = None
-            self._run_lock.release()
 
     def _run_slice(self) -> bool:
         """Run ready cells for about a slice, then fire timers. Returns whether there is more to do."""
@@ -275,7 +288,10 @@ class ThreadDispatcher:
         end = before + SLICE_S
         while ready:
             item = ready.popleft()
-            item.turn()
+            try:
+                item.turn()
+            except BaseException as error:
+                log_fault(item, error)
             now = monotonic()
             if now >= end:
                 if now - before >= SLICE_S:
@@ -283,24 +299,31 @@ class ThreadDispatcher:
                 break
             before = now
         if len(self._timers):
-            self._timers.fire(self._clock.now())
+            run_logged(self._fire)
         return bool(ready)
 
-    def _wait(self, deadline: float | None) -> None:
+    def _fire(self) -> None:
+        self._timers.fire(self._clock.now())
+
+    def _wait(self, until: Callable[[], bool], deadline: float | None) -> None:
         for hook in tuple(self._idle_hooks):
             run_logged(hook)
         self.sleeping = True
-        if self.ready or self._halted:
+        try:
+            idle = not (self.ready or self._halted or until())
+            self.io.poll(self._wait_s(until, deadline) if idle else 0)
+        finally:
             self.sleeping = False
-            self.io.poll(0)
-            return
+
+    def _wait_s(self, until: Callable[[], bool], deadline: float | None) -> float:
+        """Return how long to wait if nothing happens: until the next timer, the deadline, or a look at `until`."""
+        wait_s = _WAIT_MAX_S if until is _never else _GLANCE_S
         timer_at = self._timers.next_at()
-        timeout_s = None if timer_at is None else max(0.0, timer_at - self._clock.now())
+        if timer_at is not None:
+            wait_s = min(wait_s, timer_at - self._clock.now())
         if deadline is not None:
-            left_s = max(0.0, deadline - time.monotonic())
-            timeout_s = left_s if timeout_s is None else min(timeout_s, left_s)
-        self.io.poll(timeout_s)
-        self.sleeping = False
+            wait_s = min(wait_s, deadline - time.monotonic())
+        return max(0.0, wait_s)
 
 
 def _never() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,11 @@ from pykka import ThreadingFuture, Timeout
 from actorflow.errors import AskRefused
 
 if TYPE_CHECKING:
+    from pykka._types import OptExcInfo
+
     from actorflow.actor.cell import Cell
+
+_LOOK_AGAIN_S = 0.05
 
 
 class ReplyFuture(ThreadingFuture[Any]):
@@ -37,15 +42,39 @@ class ReplyFuture(ThreadingFuture[Any]):
             AskRefused: on the thread that runs the actor: it would wait for itself.
             pykka.Timeout: if time is up.
         """
-        if self._cell is not None and self._result is None:
-            refuse_deadlock(self._cell, "wait for an answer from")
-            started = time.monotonic()
-            self._cell.dispatcher.drive(self.done, timeout)
-            if self._result is None and self._cell.system.simulated:
-                raise Timeout(f"nothing is left to do that would make {self._cell.path} answer")
-            if timeout is not None:
-                timeout = max(0.0, timeout - (time.monotonic() - started))
+        if self._cell is not None and self._result is None and self._get_hook is None:
+            self._await_answer(self._cell, timeout)
         return super().get(timeout=timeout)
+
+    def set(self, value: Any = None) -> None:
+        """Give the answer. Thread-safe."""
+        super().set(value)
+        self._wake()
+
+    def set_exception(self, exc_info: OptExcInfo | None = None) -> None:
+        """Give an error as the answer; without an argument, the one being handled. Thread-safe."""
+        super().set_exception(exc_info)
+        self._wake()
+
+    def _await_answer(self, cell: Cell, timeout: float | None) -> None:
+        """Wait until an answer is there. Whoever drives the dispatcher stops when it has its own answer, so look again and again."""
+        refuse_deadlock(cell, "wait for an answer from")
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while self._result is None:
+            left_s = max(0.0, deadline - time.monotonic())
+            cell.dispatcher.drive(self.done, None if timeout is None else left_s)
+            if self._result is None and cell.system.simulated:
+                raise Timeout(f"nothing is left to do that would make {cell.path} answer")
+            if left_s <= 0 and self._result is None:
+                raise Timeout(f"{cell.path} did not answer in {timeout} seconds")
+            with self._condition:
+                if self._result is None:
+                    self._condition.wait(min(_LOOK_AGAIN_S, left_s))
+
+    def _wake(self) -> None:
+        """End the sleep of a thread that drives the dispatcher for this answer, if it came from another thread."""
+        if self._cell is not None and self._cell.dispatcher.sleeping:
+            self._cell.dispatcher.wake()
 
 
 def refuse_deadlock(cell: Cell, verb: str, target: str | None = None) -> None:

@@ -85,12 +85,13 @@ class InboxCell(Cell):
         self.schedule()
 
     def post_control(self, message: object) -> None:
-        """See `Cell.post_control`. Signals always fit: they are bounded by what there is to signal.
+        """See `Cell.post_control`. Signals always fit: they are bounded by what there is to signal. What is held counts.
 
         Raises:
             MailboxOverflow: if the lane is full.
         """
-        if len(self.control) >= self.inbox_max >= 0 and not isinstance(message, Signal):
+        waiting = len(self.control) if self._annex is None else len(self.control) + len(self._annex.held)
+        if waiting >= self.inbox_max >= 0 and not isinstance(message, Signal):
             raise self.overflow("control")
         self.control.append(message)
         self.schedule()
@@ -149,7 +150,8 @@ class InboxCell(Cell):
 
     def depth(self) -> tuple[int, int]:
         """See `Cell.depth`."""
-        return len(self.control), len(self.data)
+        held = len(self._annex.held) if self._annex is not None else 0
+        return len(self.control) + held, len(self.data)
 
     def opened(self) -> None:
         """Let data flow, unless the actor has paused it."""

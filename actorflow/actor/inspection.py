@@ -72,7 +72,7 @@ def look(cell: Cell, request: Look) -> None:
     """Answer a `Look`. What an actor's own `observe` raises goes to whoever looked, not to its supervisor."""
     try:
         answer = story(cell, request.n) if request.what == "story" else (cell.actor.observe() if cell.actor is not None else None)
-    except Exception:
+    except BaseException:
         request.reply.set_exception()
     else:
         request.reply.set(answer)

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+from actorflow.actor.dispatcher import run_logged
+
 
 class Io(Protocol):
     """Readiness of file descriptors, and a way to be woken. Only `wake` may be called from another thread."""
@@ -51,7 +53,7 @@ class SelectorIo:
     def poll(self, timeout_s: float | None) -> None:
         """See `Io.poll`."""
         for key, _events in self._selector.select(timeout_s):
-            key.data()
+            run_logged(key.data)
 
     def wake(self) -> None:
         """See `Io.wake`. A full socket buffer means that a wake-up is under way already; a closed one, that nobody waits."""

@@ -6,12 +6,12 @@ and when no child is left the actor itself goes on. Nothing blocks.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pykka
@@ -39,7 +39,7 @@ from actorflow.actor.signals import (
 )
 from actorflow.actor.state import State
 from actorflow.errors import ActorflowError, Domain, ErrorInfo, describe
-from actorflow.protocol.machine import Ending, Stopped, TimerFired
+from actorflow.protocol.machine import Ending, Killed, Stopped, TimerFired
 
 if TYPE_CHECKING:
     from actorflow.actor.cell import Cell
@@ -57,8 +57,8 @@ def perform(cell: Cell, signal: Signal) -> None:
         case ChildGone(name, ending):
             supervising.child_ended(cell, name, ending)
             _next_step(cell)
-        case ChildFailure(child, error):
-            supervising.child_failed(cell, child, error)
+        case ChildFailure(child, error, instance):
+            supervising.child_failed(cell, child, error, instance)
         case Escalated(name, error):
             cell.annex.escalated.append(name)
             if cell.state is State.RUNNING:  # else its own supervisor is deciding about it already
@@ -69,7 +69,8 @@ def perform(cell: Cell, signal: Signal) -> None:
                 cell.closed()
         case Resume():
             _resume(cell)
-        case Restart(error):
+        case Restart(error, instance):
+            cell.annex.instance = instance
             _restart(cell, error)
         case TimerDue(key, ticket):
             _timer_due(cell, key, ticket)
@@ -104,11 +105,11 @@ def _open(cell: Cell) -> None:
 
 
 def failed(cell: Cell, error: BaseException) -> None:
-    """Take notice that user code of this actor raised: suspend it and ask its supervisor.
+    """Take notice that user code of this actor raised: suspend it and ask its supervisor. Never raises itself.
 
     `on_failure` is for an instance that had started and will be discarded; it runs when the supervisor has decided so.
     """
-    if cell.state not in {State.STARTING, State.RUNNING}:
+    if cell.parent is None or cell.state not in {State.STARTING, State.RUNNING}:  # the root runs no user code, and goes on
         logger.error("%s raised while it was %s", cell.path, cell.state.value, exc_info=error)
         return
     if cell.state is State.RUNNING:
@@ -119,8 +120,15 @@ def failed(cell: Cell, error: BaseException) -> None:
     # Where the world failed, no line of code is to blame.
     expected = isinstance(error, ActorflowError) and error.domain is Domain.EXTERNAL
     if not info.traceback and not expected:
-        info = replace(info, traceback="".join(traceback.format_exception(error)))
+        info = replace(info, traceback=_traceback(error))
     _suspend(cell, replace(info, context={"actor": cell.path, **info.context}))
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as raised:  # it reads attributes of the user's exception
+        return f"(no traceback: formatting it raised {type(raised).__name__})"
 
 
 def _suspend(cell: Cell, error: ErrorInfo) -> None:
@@ -129,11 +137,8 @@ def _suspend(cell: Cell, error: ErrorInfo) -> None:
     cell.state = State.SUSPENDED
     cell.closed()
     note(cell, "failed", error)
-    parent = cell.parent
-    if parent is None:
-        # The root runs no user code, and escalation ends below it.
-        raise AssertionError(f"the root of the actor tree failed: {error}")
-    parent.post_control(ChildFailure(cell, error))
+    assert cell.parent is not None, "escalation ends below the root, which does not fail"
+    cell.parent.post_control(ChildFailure(cell, error, cell.annex.instance))
 
 
 def _resume(cell: Cell) -> None:
@@ -227,28 +232,42 @@ def _discard_instance(cell: Cell) -> None:
 
 
 def _end(cell: Cell) -> None:
-    """Leave the tree, run the last hook, and tell everyone who waits."""
-    ending = cell.ending
+    """Leave the tree, run the last hook, and tell everyone who waits: the parent in any case, for it does not end before."""
+    ending, parent = cell.ending, cell.parent
     assert ending is not None, "stop() set the ending"
     cell.state = State.ENDED
     cell.mark_dead()
-    _discard_instance(cell)
-    _clear_timers(cell)
-    note(cell, "ended", ending)
-    watching.forget_all(cell)
-    parent = cell.parent
-    if parent is not None and parent.children is not None:
-        parent.children.pop(cell.name, None)
+    try:
+        _discard_instance(cell)
+        _clear_timers(cell)
+        note(cell, "ended", ending)
+        watching.forget_all(cell)
+        if parent is not None and parent.children is not None:
+            parent.children.pop(cell.name, None)
+        _answer_all_who_wait(cell)
+        watching.tell_watchers(cell, ending)
+    finally:
+        cell.actor = None
+        if parent is not None:
+            parent.post_control(ChildGone(cell.name, ending))
+        cell.system.cell_ended(cell)
+
+
+def _answer_all_who_wait(cell: Cell) -> None:
     for waiting in cell.drain():
         bury(cell, waiting)
     for reply in cell.annex.stop_replies:
-        _answer_once(lambda reply=reply: reply.set(True))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        _answer_once(partial(reply.set, True))
     cell.annex.stop_replies.clear()
-    watching.tell_watchers(cell, ending)
-    cell.actor = None
-    if parent is not None:
-        parent.post_control(ChildGone(cell.name, ending))
-    cell.system.cell_ended(cell)
+
+
+def abandon(cell: Cell) -> None:
+    """End a cell whose dispatcher will never run again: nobody stops it, but nobody may wait for it either."""
+    if cell.state is not State.ENDED:
+        cell.state = State.ENDED
+        cell.ending = Killed()
+        cell.mark_dead()
+        _answer_all_who_wait(cell)
 
 
 # --- what happens to the mail of the dead ---------------------------------------------------------------------------------
@@ -257,7 +276,7 @@ def _end(cell: Cell) -> None:
 def bury(cell: Cell, message: object) -> None:
     """Deal with a message for an actor that has ended: an asker gets `ActorDeadError`, the rest become dead letters."""
     if isinstance(message, Signal):
-        perform(cell, message)
+        _perform_dead(cell, message)
     elif isinstance(message, Envelope) and isinstance(message.message, _ActorStop):
         if message.reply is not None:
             _answer_once(message.reply.set)
@@ -269,14 +288,28 @@ def bury(cell: Cell, message: object) -> None:
         cell.system.dead_letter(cell.address, message, "the actor has ended")
 
 
+def _perform_dead(cell: Cell, signal: Signal) -> None:
+    try:
+        perform(cell, signal)
+    except Exception:
+        logger.exception("%s has ended and could not act on %r", cell.path, signal)
+
+
 def _dead(cell: Cell) -> tuple[type[BaseException], BaseException, None]:
     return pykka.ActorDeadError, pykka.ActorDeadError(f"{cell.address} stopped before handling the message"), None
 
 
 def _answer_once(answer: Callable[[], None]) -> None:
-    """Answer an asker that may have been answered before, which pykka's futures refuse with `queue.Full`."""
-    with contextlib.suppress(queue.Full):
+    """Answer an asker that may have been answered before, which pykka's futures refuse with `queue.Full`.
+
+    Never raises: an answer that cannot be sent must not keep the others from theirs.
+    """
+    try:
         answer()
+    except queue.Full:
+        pass
+    except Exception:
+        logger.exception("an actor that has ended could not answer")
 
 
 # --- timers ---------------------------------------------------------------------------------------------------------------

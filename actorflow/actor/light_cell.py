@@ -70,12 +70,13 @@ class LightCell(Cell):
         """See `Cell.post`. Both lanes are one: messages come in the order they were sent.
 
         Raises:
-            MailboxOverflow: if the dispatcher's queue is full.
+            MailboxOverflow: if the dispatcher's queue is full, or what is held until the actor runs again.
         """
         dispatcher = self.dispatcher
-        if len(dispatcher.ready) >= self.system.inbox_messages_max and not isinstance(message, Signal):
+        waiting = len(dispatcher.ready) if self._annex is None else len(dispatcher.ready) + len(self._annex.held)
+        if waiting >= self.system.inbox_messages_max and not isinstance(message, Signal):
             raise MailboxOverflow(
-                f"cannot tell {self.address}: {len(dispatcher.ready)} messages wait in its dispatcher's queue, the limit",
+                f"cannot tell {self.address}: {waiting} messages wait for it or in its dispatcher's queue, the limit",
                 hint="whoever sends faster than light actors handle needs flow control",
             )
         dispatcher.ready.append(Delivery(self, message))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from actorflow.actor.dispatcher import Dispatcher, Runnable, run_logged
+from actorflow.actor.dispatcher import Dispatcher, Runnable, log_fault, run_logged
 from actorflow.actor.timers import TimerKey, TimerTarget
 
 if TYPE_CHECKING:
@@ -129,7 +129,10 @@ class PoolDispatcher:
 
     def _run(self, item: Runnable) -> None:
         self._threads[item] = threading.get_ident()
-        item.turn()
+        try:
+            item.turn()
+        except BaseException as error:
+            log_fault(item, error)
         del self._threads[item]
         with self._lock:
             again = self._again.pop(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, assert_never
@@ -9,8 +10,10 @@ from typing import Any, assert_never
 from actorflow.actor.actor import Actor
 from actorflow.actor.context import ActorContext
 from actorflow.actor.inspection import StoryEntry
+from actorflow.actor.keepsakes import kept
 from actorflow.actor.ref import ActorRef
 from actorflow.errors import describe
+from actorflow.ids import Address
 from actorflow.protocol.machine import (
     CancelTimer,
     ChildEnded,
@@ -26,6 +29,8 @@ from actorflow.protocol.machine import (
     WorkDone,
     WorkFailed,
 )
+
+logger = logging.getLogger("actorflow.actor")
 
 SpawnChild = Callable[[ActorContext, str, Any], ActorRef]
 
@@ -59,7 +64,7 @@ class MachineActor(Actor):
         """Hand the message to the machine and perform what it decides."""
         now = self.ctx.now()
         effects = tuple(self._machine.handle(message, now))
-        self._story.append(StoryEntry(now, message, effects))
+        self._story.append(StoryEntry(now, kept(message), tuple([kept(effect) for effect in effects])))
         if self.ctx.system.simulated:
             self._machine.check()
         for effect in effects:
@@ -72,7 +77,7 @@ class MachineActor(Actor):
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Send(to, message):
-                self.ctx.system.send(to, message)
+                self._send(to, message)
             case SetTimer(name, at):
                 self.ctx.set_timer_at(name, at)
             case CancelTimer(name):
@@ -88,6 +93,14 @@ class MachineActor(Actor):
                     self._on_report(value)
             case _:
                 assert_never(effect)
+
+    def _send(self, to: Address, message: object) -> None:
+        """Send, or lose: a machine reckons with lost messages, but not with effects that are left out."""
+        try:
+            self.ctx.system.send(to, message)
+        except Exception as error:
+            logger.exception("%s cannot send to %s", self.ctx.path, to)
+            self.ctx.system.dead_letter(to, message, f"it could not be sent: {describe(error)}")
 
     def _make_child(self, name: str, recipe: object) -> None:
         assert self._spawn is not None, f"the machine of {self.ctx.path} spawns, so its shell needs `spawn`"

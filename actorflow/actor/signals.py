@@ -81,9 +81,10 @@ class Resume(Signal):
 
 @dataclass(frozen=True, slots=True)
 class Restart(Signal):
-    """Replace the instance by a fresh one."""
+    """Replace the instance by a fresh one, number `instance`."""
 
     error: ErrorInfo
+    instance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,11 @@ class Escalated(Signal):
 
 @dataclass(frozen=True, slots=True)
 class ChildFailure(Signal):
-    """A child raised and waits for what its supervisor decides."""
+    """Instance number `instance` of a child raised; the child waits for what its supervisor decides."""
 
     child: Cell
     error: ErrorInfo
+    instance: int
 
 
 @dataclass(frozen=True, slots=True)

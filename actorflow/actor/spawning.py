@@ -28,6 +28,7 @@ class Guardian(Actor):
 def make_root(system: ActorSystem) -> Cell:
     """Make the root of a system's tree."""
     root = InboxCell(system, None, "", system.dispatcher, Recipe(Guardian, (), {}))
+    root.children = {}  # before any thread can spawn: two that make it at once would each have their own
     root.make_instance()
     root.begin()
     return root

@@ -30,14 +30,14 @@ logger = logging.getLogger("actorflow.actor")
 _SUPERVISION = "supervision"
 
 
-def child_failed(parent: Cell, child: Cell, error: ErrorInfo) -> None:
+def child_failed(parent: Cell, child: Cell, error: ErrorInfo, instance: int) -> None:
     """Decide about a child that raised. A parent that is ending or restarting ends its children anyway."""
     if parent.state in {State.STOPPING, State.RESTARTING, State.ENDED}:
         child.post_control(End(Failed(error)))
         return
     policy = child.annex.supervise or STOP_ALWAYS
     siblings = tuple(parent.children or ()) if policy.scope == "all" else ()
-    _feed(parent, ChildFailed(child.name, error, policy, siblings, parent.system.luck()))
+    _feed(parent, ChildFailed(child.name, error, policy, siblings, parent.system.luck(), instance))
 
 
 def child_ended(parent: Cell, name: str, ending: Ending) -> None:
@@ -77,9 +77,9 @@ def _instruct(parent: Cell, instruction: Instruction) -> None:
             child.post_control(Suspend())
         case ResumeChild():
             child.post_control(Resume())
-        case RestartChild(_, error):
+        case RestartChild(_, error, instance):
             logger.warning("%s is restarted after %s", child.path, error)
-            child.post_control(Restart(error))
+            child.post_control(Restart(error, instance))
         case EndChild(_, error):
             _end(child, error)
         case FailParent(name, error):

@@ -9,34 +9,33 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import pykka
-from pykka.messages import _ActorStop
-
-from actorflow.actor import inspection, spawning, watching
+from actorflow.actor import arrivals, inspection, lifecycle, spawning, watching
 from actorflow.actor.actor import Actor, LightActor
-from actorflow.actor.asking import Asks, RemoteReply
+from actorflow.actor.asking import Asks
 from actorflow.actor.cell import TURN_MESSAGES_MAX, Cell
 from actorflow.actor.context import DispatcherName
 from actorflow.actor.dead_letters import DeadLetter, DeadLetters
 from actorflow.actor.dispatcher import ThreadDispatcher
 from actorflow.actor.io import Io, SelectorIo
-from actorflow.actor.messages import Ended, LookRequested, StopRequested, Unwatched, WatchRequested
+from actorflow.actor.keepsakes import kept
 from actorflow.actor.pool import Pool, PoolDispatcher
 from actorflow.actor.ref import ActorRef, AddressRef
 from actorflow.actor.router import Router
-from actorflow.actor.signals import End, Envelope, Look, Unwatch, Watch, WatchedEnded
+from actorflow.actor.signals import End
 from actorflow.actor.simulated import SimulatedDispatcher
 from actorflow.actor.state import Recipe, State
 from actorflow.clock import Clock, ManualClock, SystemClock
 from actorflow.errors import ActorflowError, MailboxOverflow
 from actorflow.ids import ActorPath, Address, NodeId, address, split_address
-from actorflow.protocol.machine import Ending, Killed, Stopped
+from actorflow.protocol.machine import Ending, Stopped
 
 if TYPE_CHECKING:
     from actorflow.actor.inspection import TreeRow
     from actorflow.protocol.supervision import Supervise
 
 logger = logging.getLogger("actorflow.actor")
+
+_LOOK_AGAIN_S = 0.05
 
 
 class ActorSystem:
@@ -90,6 +89,7 @@ class ActorSystem:
         self.asks = Asks(self, ask_timeout_s)
         self.recipes: dict[type, Recipe[Any]] = {}
         self._pinned: list[ThreadDispatcher] = []
+        self._pinned_lock = threading.Lock()
         self._ended = threading.Event()
         self.root: Cell = spawning.make_root(self)
 
@@ -100,14 +100,14 @@ class ActorSystem:
 
     def start(self) -> None:
         """Run the default dispatcher on a daemon thread until `shutdown`."""
-        self._threaded().start(on_end=self._release)
+        self._threaded().start(on_end=self._loop_ended)
 
     def run(self) -> None:
         """Run the default dispatcher on the calling thread until `shutdown`."""
         try:
-            self._threaded().run(self._ended.is_set)
+            self._threaded().run()
         finally:
-            self._release()
+            self._loop_ended()
 
     def run_until(self, predicate: Callable[[], bool]) -> None:
         """Run the default dispatcher on the calling thread until `predicate()` (looked at about once a millisecond) or `shutdown`."""
@@ -130,14 +130,28 @@ class ActorSystem:
         if self.dispatcher.runs_here(self.root):
             return self._ended.is_set()
         deadline = time.monotonic() + timeout_s
-        self.dispatcher.drive(self._ended.is_set, timeout_s)
-        if not self._ended.wait(max(0.0, deadline - time.monotonic())):
-            return False
-        for dispatcher in (*self._pinned, self.dispatcher):
+        while not self._ended.is_set():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            self.dispatcher.drive(self._ended.is_set, left_s)
+            self._ended.wait(min(_LOOK_AGAIN_S, max(0.0, left_s)))
+        for dispatcher in (*self._pinned_now(), self.dispatcher):
             dispatcher.join(max(0.0, deadline - time.monotonic()))
         self._release()
         self._pool.join(max(0.0, deadline - time.monotonic()))
         return True
+
+    def _loop_ended(self) -> None:
+        """The loop of the default dispatcher has ended: on shutdown, or by an error; then nobody may wait for its actors."""
+        if not self._ended.is_set():
+            self._ended.set()
+            self.dispatcher.halt()
+            for cell in (*inspection.walk(self.root), self.root):
+                if cell.dispatcher is self.dispatcher:
+                    lifecycle.abandon(cell)
+            self.asks.give_up()
+        self._release()
 
     def _release(self) -> None:
         """Let go of what the threads used, once nobody runs the default dispatcher any more."""
@@ -194,10 +208,14 @@ class ActorSystem:
                 self.dispatcher.enqueue(dispatcher.ready.popleft())
             dispatcher.close()
 
-        self._pinned = [other for other in self._pinned if not other.halted]
-        self._pinned.append(dispatcher)
+        with self._pinned_lock:
+            self._pinned = [*(other for other in self._pinned if not other.halted), dispatcher]
         dispatcher.start(on_end=hand_over)
         return dispatcher
+
+    def _pinned_now(self) -> tuple[ThreadDispatcher, ...]:
+        with self._pinned_lock:
+            return tuple(self._pinned)
 
     # --- actors ------------------------------------------------------------------------------------------------------------
 
@@ -270,14 +288,21 @@ class ActorSystem:
         """Send a message to an address, here or elsewhere. Never raises for an actor that is not there. Thread-safe."""
         node, path = split_address(to)
         if node == self.node:
-            self.deliver(path, message, control=control, reply_to=reply_to, correlation=correlation)
+            self.deliver(path, message, control=control, reply_to=reply_to, correlation=correlation, sender=node)
         elif self.router is None:
             self.dead_letter(to, message, "this node has no transport")
         else:
             self.router.send(to, message, control=control, reply_to=reply_to, correlation=correlation)
 
     def deliver(
-        self, path: ActorPath, message: object, *, control: bool, reply_to: Address | None = None, correlation: int | None = None
+        self,
+        path: ActorPath,
+        message: object,
+        *,
+        control: bool,
+        reply_to: Address | None = None,
+        correlation: int | None = None,
+        sender: NodeId | None = None,
     ) -> None:
         """Take a message that arrived for `path`. Thread-safe; never raises for what a peer sent.
 
@@ -287,55 +312,24 @@ class ActorSystem:
             control: whether it came on the control lane.
             reply_to: address that is to be answered.
             correlation: number of the question; without `reply_to`, the number of the question that this answers.
+            sender: node that it came from, if the transport knows: only the node that was asked may answer.
         """
         if correlation is not None and reply_to is None:
-            self.asks.answered(correlation, message)
+            self.asks.answered(correlation, message, sender)
             return
         cell = self.find(path)
         if cell is None or cell is self.root:
-            self._nobody_there(path, message, reply_to, correlation)
+            arrivals.nobody_there(self, path, message, reply_to, correlation)
             return
         try:
-            self._hand_over(cell, message, control=control, reply_to=reply_to, correlation=correlation)
+            arrivals.hand_over(cell, message, control=control, reply_to=reply_to, correlation=correlation)
         except MailboxOverflow as error:
             logger.error("message dropped: %s", error)
             self.dead_letter(cell.address, message, "its mailbox is full")
 
-    def _hand_over(self, cell: Cell, message: object, *, control: bool, reply_to: Address | None, correlation: int | None) -> None:
-        match message:
-            case WatchRequested(watcher=watcher):
-                cell.post_control(Watch(watcher))
-            case Unwatched(watcher=watcher):
-                cell.post_control(Unwatch(watcher))
-            case Ended(target=target):
-                cell.post_control(WatchedEnded(target, message.ending()))
-            case LookRequested(what=what, n=n) if reply_to is not None:
-                cell.post_control(Look(what, n, RemoteReply(self, reply_to, correlation)))
-            case StopRequested(drain=drain) if reply_to is not None:
-                reply = RemoteReply(self, reply_to, correlation)
-                if drain:
-                    cell.post(Envelope(_ActorStop(), reply))
-                else:
-                    cell.post_control(End(Stopped(), reply))
-            case _:
-                content = message
-                if reply_to is not None:
-                    content = Envelope(message, RemoteReply(self, reply_to, correlation), asked=correlation is not None)
-                (cell.post_control if control else cell.post)(content)
-
-    def _nobody_there(self, path: ActorPath, message: object, reply_to: Address | None, correlation: int | None) -> None:
-        target = address(self.node, path)
-        if isinstance(message, WatchRequested):
-            self.send(message.watcher, Ended.of(target, self.ending_of_unknown()))
-        elif not isinstance(message, Unwatched | Ended):
-            self.dead_letter(target, message, "nobody lives at this address")
-            if reply_to is not None and correlation is not None:
-                dead = pykka.ActorDeadError(f"{target} not found")
-                RemoteReply(self, reply_to, correlation).set_exception((type(dead), dead, None))
-
     def dead_letter(self, target: Address, message: object, reason: str) -> None:
         """Count and keep a message that reached nobody. Thread-safe."""
-        self.dead_letters.add(DeadLetter(target, message, self.clock.now(), reason))
+        self.dead_letters.add(DeadLetter(target, kept(message), self.clock.now(), reason))
 
     # --- death watch across nodes --------------------------------------------------------------------------------------------
 
@@ -344,13 +338,13 @@ class ActorSystem:
         self.remote_watches.ended(target, ending)
 
     def node_lost(self, node: NodeId) -> None:
-        """Tell the watchers of all actors on `node` that they are lost. For the transport; thread-safe."""
+        """Tell the watchers of all actors on `node`, and who asked one, that they are lost. For the transport; thread-safe."""
         self.remote_watches.node_lost(node)
+        self.asks.node_lost(node)
 
-    @staticmethod
-    def ending_of_unknown() -> Ending:
-        """Return what a watcher hears of an actor that does not exist: it ended before, and nobody knows how."""
-        return Killed()
+    def link_restored(self, node: NodeId) -> None:
+        """Say again what must not be lost, after a connection broke and the node lives on. For the transport; thread-safe."""
+        self.remote_watches.link_restored(node)
 
     # --- looking -------------------------------------------------------------------------------------------------------------
 

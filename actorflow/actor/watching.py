@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,16 @@ from actorflow.actor.messages import Ended, Unwatched, WatchRequested
 from actorflow.actor.signals import Unwatch, Watch, WatchedEnded
 from actorflow.actor.state import State
 from actorflow.ids import Address, NodeId, split_address
-from actorflow.protocol.machine import ChildEnded, Ending, Lost, Stopped
+from actorflow.protocol.machine import ChildEnded, Ending, Killed, Lost, Stopped
 
 if TYPE_CHECKING:
     from actorflow.actor.cell import Cell
     from actorflow.actor.system import ActorSystem
+
+logger = logging.getLogger("actorflow.actor")
+
+ENDING_OF_UNKNOWN: Ending = Killed()
+"""What a watcher hears of an actor that does not exist: it ended before, and nobody knows how."""
 
 
 # --- the watched side -----------------------------------------------------------------------------------------------------
@@ -36,10 +42,14 @@ def tell_watchers(cell: Cell, ending: Ending) -> None:
 
 
 def _tell(cell: Cell, watcher: Cell | str, ending: Ending) -> None:
-    if isinstance(watcher, str):
-        cell.system.send(Address(watcher), Ended.of(cell.address, ending))
-    else:
-        watcher.post_control(WatchedEnded(cell.address, ending))
+    """Tell one watcher. Never raises: one that cannot be told must not keep the others from hearing."""
+    try:
+        if isinstance(watcher, str):
+            cell.system.send(Address(watcher), Ended.of(cell.address, ending))
+        else:
+            watcher.post_control(WatchedEnded(cell.address, ending))
+    except Exception:
+        logger.exception("cannot tell %s that %s has ended", watcher, cell.address)
 
 
 # --- the watching side ----------------------------------------------------------------------------------------------------
@@ -58,7 +68,10 @@ def forget_all(cell: Cell) -> None:
     """Take back every watch of an actor that ends."""
     if cell.has_annex:
         for target in tuple(cell.annex.watching):
-            unwatch(cell, Address(target))
+            try:
+                unwatch(cell, Address(target))
+            except Exception:  # whoever is watched may tell an actor that has ended, which drops it
+                logger.exception("%s cannot take back its watch of %s", cell.path, target)
 
 
 def watch(cell: Cell, target: Address, name: str) -> None:
@@ -71,7 +84,7 @@ def watch(cell: Cell, target: Address, name: str) -> None:
     if node == cell.system.node:
         found = cell.system.find(path)
         if found is None:
-            cell.post_control(WatchedEnded(target, cell.system.ending_of_unknown()))
+            cell.post_control(WatchedEnded(target, ENDING_OF_UNKNOWN))
         else:
             found.post_control(Watch(cell))
     else:
@@ -135,3 +148,15 @@ class RemoteWatches:
             targets = [Address(target) for target in self._watchers if split_address(Address(target))[0] == node]
         for target in targets:
             self.ended(target, Lost(node))
+
+    def link_restored(self, node: NodeId) -> None:
+        """Ask again to be told of endings on `node`: what was said before, and what was answered, may have been lost."""
+        with self._lock:
+            watched = [
+                (Address(target), tuple(cells))
+                for target, cells in self._watchers.items()
+                if split_address(Address(target))[0] == node
+            ]
+        for target, cells in watched:
+            for cell in cells:
+                self._system.send(target, WatchRequested(cell.address))

@@ -8,8 +8,13 @@
 With scope "one" the directive is for the child that failed, with scope "all" for it and its siblings, because they cannot work without
 each other. Siblings are suspended during the back-off, restarted in the order they were spawned, and stopped in reverse.
 
+Two failures at a time are one where they have one remedy. Each restart gives the child's next instance a number; a failure of an
+instance that is to be replaced already is late news, and so is one of a child whose restart a sibling's back-off has promised.
+
 Restarts are limited to `restarts_max` within any `window_s`. The back-off grows by `backoff_factor` for each failure in a row
 and starts again after `quiet_s` without one. Randomness is an argument: `ChildFailed.luck`.
+
+A `decide` that raises, or returns no directive, decides STOP; the error then tells both.
 
 Late events: a timer or an ending that belongs to a child without a record (it was stopped, or never failed) is dropped.
 """
@@ -18,10 +23,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
-from actorflow.errors import ErrorInfo, Retry
+from actorflow.errors import ErrorInfo, Retry, describe
 from actorflow.protocol.machine import CancelTimer, ChildEnded, Effect, Report, SetTimer, TimerFired, ensure
 
 
@@ -113,6 +118,7 @@ class ChildFailed:
         policy: how it is supervised.
         siblings: all living children in the order they were spawned, the failed one included; read for scope "all" only.
         luck: a random number in [0, 1), for jitter.
+        instance: which of its instances failed: the number of the `RestartChild` that made it, 0 for the first.
     """
 
     name: str
@@ -120,6 +126,7 @@ class ChildFailed:
     policy: Supervise
     siblings: tuple[str, ...]
     luck: float
+    instance: int
 
 
 # --- what is to be done, as the values of `Report` effects ----------------------------------------------------------------
@@ -141,10 +148,11 @@ class ResumeChild:
 
 @dataclass(frozen=True, slots=True)
 class RestartChild:
-    """Replace the child's instance by a fresh one; path and mailbox stay."""
+    """Replace the child's instance by a fresh one with this number; path and mailbox stay."""
 
     name: str
     error: ErrorInfo
+    instance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +216,7 @@ class Supervision:
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}
         self._limits: dict[str, int] = {}
+        self._instances: dict[str, int] = {}
 
     def handle(self, event: object, now: float) -> Sequence[Effect]:
         """Take `ChildFailed`, `ChildEnded` or `TimerFired`; anything else is not for this machine."""
@@ -237,17 +246,20 @@ class Supervision:
             ensure(record.in_a_row >= 1, f"'{name}' has a record, so it has failed")
             ensure(not record.waiting or record.error is not None, f"'{name}' waits for a restart after an error")
         ensure(list(self._records) == list(self._limits), "every record has a limit")
+        promised = [name for record in self._records.values() for name in record.waiting]
+        ensure(len(promised) == len(set(promised)), f"two back-offs promise the same restart: {promised}")
 
     def _failed(self, failed: ChildFailed, now: float) -> list[Effect]:
+        if failed.instance < self._instances.get(failed.name, 0) or self._is_promised(failed.name):
+            return []
         record = self._records.setdefault(failed.name, _Record())
         self._limits[failed.name] = failed.policy.restarts_max
         if now - record.failed_at >= failed.policy.quiet_s:
             record.in_a_row = 0
         record.in_a_row += 1
         record.failed_at = now
-        record.error = failed.error
         record.restarted_at = [at for at in record.restarted_at if now - at < failed.policy.window_s]
-        directive = failed.policy.decide(failed.error)
+        directive, record.error = _decide(failed.policy, failed.error)
         if directive is Directive.RESTART and len(record.restarted_at) >= failed.policy.restarts_max:
             directive = failed.policy.beyond_limit
         affected = failed.siblings if failed.policy.scope == "all" else (failed.name,)
@@ -257,41 +269,74 @@ class Supervision:
             case Directive.RESTART:
                 return self._restart(failed, record, affected, now)
             case Directive.STOP:
-                return [Report(EndChild(name, failed.error)) for name in reversed(affected)]
+                return [Report(EndChild(name, record.error)) for name in reversed(affected)]
             case Directive.ESCALATE:
-                return [Report(FailParent(failed.name, failed.error))]
+                return [Report(FailParent(failed.name, record.error))]
         assert_never(directive)
+
+    def _is_promised(self, name: str) -> bool:
+        return any(name in record.waiting for record in self._records.values())
 
     def _restart(self, failed: ChildFailed, record: _Record, affected: tuple[str, ...], now: float) -> list[Effect]:
         # Oldest out first, so that a lowered limit holds from now on.
         record.restarted_at = [*record.restarted_at, now][-failed.policy.restarts_max :]
+        taken_over = self._take_over(affected)
         wait_s = _backoff_s(failed.policy, record.in_a_row, failed.luck)
         if wait_s <= 0:
-            return [Report(RestartChild(name, failed.error)) for name in affected]
+            return [*taken_over, *self._restart_all(affected, failed.error)]
         record.waiting = affected
         suspended: list[Effect] = [Report(SuspendChild(name)) for name in affected if name != failed.name]
-        return [*suspended, SetTimer(_TIMER + failed.name, now + wait_s)]
+        return [*taken_over, *suspended, SetTimer(_TIMER + failed.name, now + wait_s)]
+
+    def _take_over(self, affected: tuple[str, ...]) -> list[Effect]:
+        """Let children that wait for restarts of their own be restarted together with those that failed now."""
+        over: list[Effect] = []
+        for name, record in self._records.items():
+            if record.waiting:
+                record.waiting = tuple(each for each in record.waiting if each not in affected)
+                if not record.waiting:
+                    over.append(CancelTimer(_TIMER + name))
+        return over
+
+    def _restart_all(self, names: tuple[str, ...], error: ErrorInfo) -> list[Effect]:
+        for name in names:
+            self._instances[name] = self._instances.get(name, 0) + 1
+        return [Report(RestartChild(name, error, self._instances[name])) for name in names]
 
     def _backoff_over(self, name: str) -> list[Effect]:
         record = self._records.get(name)
         if record is None or not record.waiting or record.error is None:
             return []
         waiting, record.waiting = record.waiting, ()
-        return [Report(RestartChild(each, record.error)) for each in waiting]
+        return self._restart_all(waiting, record.error)
 
     def _ended(self, name: str) -> list[Effect]:
         """Forget a child. Siblings that waited with it are restarted now, for nobody else will wake them."""
         record = self._records.pop(name, None)
         self._limits.pop(name, None)
+        self._instances.pop(name, None)
         for other in self._records.values():
             other.waiting = tuple(each for each in other.waiting if each != name)
         if record is None or not record.waiting or record.error is None:
             return []
         left = tuple(each for each in record.waiting if each != name)
-        return [CancelTimer(_TIMER + name), *(Report(RestartChild(each, record.error)) for each in left)]
+        return [CancelTimer(_TIMER + name), *self._restart_all(left, record.error)]
 
 
 _TIMER = "restart:"
+
+
+def _decide(policy: Supervise, error: ErrorInfo) -> tuple[Directive, ErrorInfo]:
+    """Ask the user's function. If it fails, nobody knows whether a restart would help: STOP, and tell both errors."""
+    try:
+        directive: object = policy.decide(error)
+    except BaseException as raised:
+        problem = f"raised {describe(raised)}"
+    else:
+        if isinstance(directive, Directive):
+            return directive, error
+        problem = f"returned a '{type(directive).__name__}', which is no directive"
+    return Directive.STOP, replace(error, message=f"{error.message} (and `decide` of its supervision {problem})")
 
 
 def _backoff_s(policy: Supervise, in_a_row: int, luck: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Union
 
 import msgspec
 
-from actorflow.errors import FrameRefused
+from actorflow.errors import FrameRefused, SerializationError
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -38,8 +38,15 @@ class MessageCodec:
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[self.types])  # noqa: UP007 - built at run time
 
     def encode(self, message: Message) -> bytes:
-        """Return the bytes of a message."""
-        return self._encoder.encode(message)
+        """Return the bytes of a message.
+
+        Raises:
+            SerializationError: if a field holds what the wire has no form for.
+        """
+        try:
+            return self._encoder.encode(message)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise SerializationError(f"cannot encode message '{type(message).__name__}': {error}") from None
 
     def decode(self, data: bytes | memoryview) -> Message:
         """Return the message in `data`.

@@ -52,6 +52,9 @@ def test_wakes_that_nobody_polls_for_do_not_block(io):
     for _ in range(100_000):
         io.wake()
     io.poll(DEADLINE_S)
+    before = time.monotonic()
+    io.poll(0.01)
+    assert time.monotonic() - before >= 0.01
 
 
 def test_a_readable_file_runs_its_callback_until_it_is_unwatched(io, pipe):
