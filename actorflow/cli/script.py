@@ -1,7 +1,7 @@
 """Running a user's script with options for its pipelines.
 
-The options reach `af.run` through the environment variable that every actorflow process reads (`ACTORFLOW_OPTIONS`), so that the
-script needs no change and the process needs no global configuration.
+The options reach `af.run` through an environment variable of their own (`ACTORFLOW_OVERRIDES`), so that the script needs no change and the
+process needs no global configuration. They go before what the script itself sets.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actorflow.config import from_assignments, from_environment, layered
-from actorflow.config.load import ENVIRONMENT_VARIABLE
+from actorflow.config import from_assignments, layered, overrides
+from actorflow.config.load import OVERRIDES_VARIABLE
 
 
 def options_for_script(parallelism: int | None, assignments: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return the value of `ACTORFLOW_OPTIONS` for a script: what the environment has, overridden by the command line.
+    """Return the value of `ACTORFLOW_OVERRIDES` for a script: what an outer command has set, overridden by this command line.
 
     Args:
         parallelism: the `-p` of the command line, or None.
@@ -29,7 +29,7 @@ def options_for_script(parallelism: int | None, assignments: Sequence[str], envi
         ConfigError: if an option is unknown or its value malformed; the error names the place.
     """
     wanted = [*assignments, *([f"parallelism.default={parallelism}"] if parallelism is not None else [])]
-    return json.dumps(layered(from_environment(environment), from_assignments(wanted)).plain())
+    return json.dumps(layered(overrides(environment), from_assignments(wanted)).plain())
 
 
 def run_script(script: str, arguments: Sequence[str], options: str) -> None:
@@ -38,9 +38,9 @@ def run_script(script: str, arguments: Sequence[str], options: str) -> None:
     Args:
         script: its path.
         arguments: its own command line.
-        options: the value of `ACTORFLOW_OPTIONS` while it runs.
+        options: the value of `ACTORFLOW_OVERRIDES` while it runs.
     """
-    os.environ[ENVIRONMENT_VARIABLE] = options
+    os.environ[OVERRIDES_VARIABLE] = options
     sys.argv[:] = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
     runpy.run_path(script, run_name="__main__")

@@ -23,7 +23,7 @@ from actorflow.clock import SystemClock
 from actorflow.cluster.interrupt import Interruptible
 from actorflow.cluster.job import Job, JobClient, JobNews, JobResult
 from actorflow.cluster.progress import follow
-from actorflow.config import Config, layered, load, options
+from actorflow.config import Config, layered, load, options, overrides
 from actorflow.connectors.direct_sinks import CollectSink
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
@@ -69,7 +69,7 @@ class LocalCluster:
 
     def __init__(self, *, task_managers: int = 1, slots: Slots = None, config: Mapping[str, object] | Config | None = None) -> None:
         given = config if isinstance(config, Config) else Config.of(config or {}, "config")
-        self.config = layered(load(), given)
+        self.config = layered(load(), given, overrides())
         self.inline = slots == "inline"
         self.slots = _slots(slots, self.config)
         self._closed = False
@@ -134,7 +134,7 @@ class LocalCluster:
             NotEnoughSlots: if it needs more than the cluster has.
         """
         graph = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
-        config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"))
+        config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"), overrides())
         return self._submit(plan(graph, config, _parallelism(parallelism, config, self.slots)), config)
 
     def _submit(self, submission: Submission, config: Config) -> Job:
@@ -272,7 +272,7 @@ def _run_graph(
     progress: bool | None,  # noqa: FBT001 - passed on from the public keyword
 ) -> JobResult:
     given = Config.of(config or {}, "config")
-    effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given)
+    effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given, overrides())
     submission = plan(graph, effective, _parallelism(parallelism, effective, _slots(slots, effective)))
     if slots is None:
         wanted = effective[options.SLOTS]

@@ -30,6 +30,9 @@ DEFAULT_ORIGIN = "default"
 ENVIRONMENT_VARIABLE = "ACTORFLOW_OPTIONS"
 """Holds options as YAML, which JSON is a part of."""
 
+OVERRIDES_VARIABLE = "ACTORFLOW_OVERRIDES"
+"""Holds what `actorflow run` was told, for the scripts that it runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -150,6 +153,19 @@ def from_environment(environment: Mapping[str, str]) -> Config:
     """
     text = environment.get(ENVIRONMENT_VARIABLE, "")
     return Config.of_entries(entries_of_yaml(text, ENVIRONMENT_VARIABLE)) if text.strip() else Config()
+
+
+def overrides(environment: Mapping[str, str] | None = None) -> Config:
+    """Return what `actorflow run` was given by `-D` and `-p`, which goes before everything a script sets.
+
+    Args:
+        environment: environment variables; this process's own if None. The command hands them on in `ACTORFLOW_OVERRIDES`.
+
+    Raises:
+        ConfigError: if it sets something wrong.
+    """
+    text = (os.environ if environment is None else environment).get(OVERRIDES_VARIABLE, "")
+    return Config.of_entries(entries_of_yaml(text, OVERRIDES_VARIABLE)) if text.strip() else Config()
 
 
 def from_assignments(assignments: Iterable[str]) -> Config:

@@ -15,7 +15,7 @@ from actorflow.errors import ConfigError
 @pytest.fixture(autouse=True)
 def _interpreter_as_it_was(monkeypatch):
     """Running a script changes `sys.argv`, `sys.path` and the environment of this process, as it should."""
-    monkeypatch.setenv("ACTORFLOW_OPTIONS", "")
+    monkeypatch.setenv("ACTORFLOW_OVERRIDES", "")
     argv, path = list(sys.argv), list(sys.path)
     yield
     sys.argv[:], sys.path[:] = argv, path
@@ -42,7 +42,7 @@ def test_a_script_runs_as_main_with_its_own_arguments_and_directory(script):
 
 
 def test_parallelism_and_options_reach_the_script_in_the_environment(script):
-    code = "import os; print(os.environ['ACTORFLOW_OPTIONS'])"
+    code = "import os; print(os.environ['ACTORFLOW_OVERRIDES'])"
     result = script(code, "job.py", "-p", "3", "-D", "heartbeat.interval=2s", "-Dtaskmanager.network.compression=never")
     assert json.loads(result.stdout) == {
         "heartbeat.interval": "2s",
@@ -52,7 +52,7 @@ def test_parallelism_and_options_reach_the_script_in_the_environment(script):
 
 
 def test_the_command_line_goes_before_options_already_in_the_environment():
-    environment = {"ACTORFLOW_OPTIONS": '{"parallelism.default": 8, "heartbeat.interval": "1s"}'}
+    environment = {"ACTORFLOW_OVERRIDES": '{"parallelism.default": 8, "heartbeat.interval": "1s"}'}
     options = options_for_script(None, ["parallelism.default=2"], environment)
     assert json.loads(options) == {"parallelism.default": "2", "heartbeat.interval": "1s"}
 
@@ -132,3 +132,24 @@ def test_the_exit_code_of_a_script_is_the_commands(script):
 def test_an_interrupt_is_a_line_and_exit_code_130(script):
     result = script("raise KeyboardInterrupt")
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
+def test_the_command_line_goes_before_what_the_pipeline_sets(script):
+    code = """
+import actorflow as af
+pipeline = af.Pipeline("p", config={"pipeline.operator-chaining.enabled": True, "execution.batch-records.max": 3})
+sizes = pipeline.read(af.sources.collection(range(10)), parallelism=1)
+class Size(af.Sink):
+    def open(self, ctx):
+        return self
+    def write(self, batch):
+        print(len(batch), end=" ")
+    def flush(self):
+        pass
+    def close(self):
+        pass
+sizes.write(Size(), parallelism=1)
+af.run(pipeline, slots="inline")
+"""
+    assert script(code).stdout == "3 3 3 1 "
+    assert script(code, "job.py", "-D", "execution.batch-records.max=5").stdout == "5 5 "
