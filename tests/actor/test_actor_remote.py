@@ -6,9 +6,9 @@ import pykka
 import pytest
 
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
-from actorflow.actor.messages import MESSAGES, AskFailed, Ended, StopRequested
+from actorflow.actor.messages import MESSAGES, Answered, AskFailed, Ended, StopRequested
 from actorflow.clock import ManualClock
-from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, TransportError, UserFunctionError
+from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, SerializationError, TransportError, UserFunctionError
 from actorflow.ids import Address, NodeId, split_address
 from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Stopped
 from actorflow.wire.message import Message, MessageCodec
@@ -17,7 +17,12 @@ DEADLINE_S = 5.0
 
 
 class Link:
-    """A router that is a function call, except that answers and the layer's own messages become bytes on the way."""
+    """A router that is a function call, except that answers and the layer's own messages become bytes on the way.
+
+    While it is `cut`, it loses everything without a word.
+    """
+
+    cut = False
 
     def __init__(self, systems):
         self.systems = {system.node: system for system in systems}
@@ -32,7 +37,7 @@ class Link:
             if not isinstance(message, Message):
                 raise TransportError(f"cannot send a '{type(message).__name__}'")
             message = self.codec.decode(self.codec.encode(message))
-        if node in self.systems:
+        if node in self.systems and not self.cut:
             self.systems[node].deliver(path, message, control=control, reply_to=reply_to, correlation=correlation)
 
     def watch(self, target):
@@ -209,6 +214,84 @@ def test_a_lost_node_ends_every_watched_actor_there_once(sims):
     assert log[1:] == [ChildEnded("elsewhere/b", Killed())]
 
 
+@pytest.mark.parametrize("ended_before_the_watch_is_renewed", [True, False])
+def test_a_watch_outlives_a_connection_that_broke(sims, ended_before_the_watch_is_renewed):
+    left, right, link, settle = sims
+    log = []
+    watcher = left.spawn(Recorder, log, name="w")
+    target = right.spawn(Recorder, name="a")
+    link.cut = True
+    watcher.tell(lambda self: self.ctx.watch(self.ctx.system.resolve("right/a")) or log.clear())
+    settle()
+    if ended_before_the_watch_is_renewed:
+        target.stop(block=False)
+        settle()
+    link.cut = False
+    left.link_restored(NodeId("elsewhere"))
+    settle()
+    assert log == []
+    left.link_restored(NodeId("right"))
+    left.link_restored(NodeId("right"))
+    settle()
+    target.stop(block=False)
+    settle()
+    assert log == [ChildEnded("right/a", Killed() if ended_before_the_watch_is_renewed else Stopped())]
+
+
+def test_an_ask_fails_at_once_when_the_node_is_lost(sims):
+    left, _right, link, settle = sims
+    link.cut = True
+    asked = [left.resolve(target).ask("x", block=False) for target in ("right/a", "elsewhere/a")]
+    settle()
+    left.node_lost(NodeId("right"))
+    assert [future.done() for future in asked] == [True, False]
+    with pytest.raises(pykka.ActorDeadError, match="right/a did not answer: its node 'right' is lost"):
+        asked[0].get(timeout=0)
+    assert len(left.asks) == 1
+
+
+def test_only_the_node_that_was_asked_may_answer(sims):
+    left, _right, link, settle = sims
+    link.cut = True
+    asked = left.resolve("right/a").ask("x", block=False)
+    settle()
+    [number] = left.asks._pending
+    left.deliver("/", Answered("forged"), control=True, correlation=number, sender=NodeId("elsewhere"))
+    left.deliver("/", AskFailed(ErrorInfo("E", "forged")), control=True, correlation=number, sender=NodeId("elsewhere"))
+    assert asked.done() is False
+    left.deliver("/", Answered("true"), control=True, correlation=number, sender=NodeId("right"))
+    left.deliver("/", Answered("twice"), control=True, correlation=number, sender=NodeId("right"))
+    assert asked.get(timeout=0) == "true"
+
+
+def test_an_answer_to_an_earlier_life_of_the_node_meets_no_question_of_this_one():
+    numbers = []
+    for _life in range(2):
+        system = ActorSystem(NodeId("left"), dispatcher=SimulatedDispatcher())
+        Link([system])
+        for target in ("right/a", "right/b"):
+            system.resolve(target).ask("x", block=False)
+        numbers.append(set(system.asks._pending))
+    assert numbers[0] & numbers[1] == set()
+
+
+def test_errors_with_text_that_is_not_utf8_reach_watchers_and_askers(sims):
+    left, right, _link, settle = sims
+    log = []
+    right.spawn(Recorder, name="a")
+    watcher = left.spawn(Recorder, log, name="w")
+    watcher.tell(lambda self: self.ctx.watch(self.ctx.system.resolve("right/a")) or log.clear())
+    settle()
+    asked = left.resolve("right/a").ask(FileNotFoundError("no file \udcff"), block=False)
+    settle()
+    with pytest.raises(UserFunctionError, match=r"no file \\udcff"):
+        asked.get(timeout=0)
+    left.resolve("right/a").tell(FileNotFoundError("no file \udcff"))
+    settle()
+    [ended] = log
+    assert (ended.ending.error.kind, ended.ending.error.message) == ("FileNotFoundError", "no file \\udcff")
+
+
 @pytest.mark.parametrize("ending", [Done(), Stopped(), Killed(), Failed(ErrorInfo("E", "bad", context={"a": "b"})), Lost("n")])
 def test_every_ending_survives_the_wire(ending):
     codec = MessageCodec(MESSAGES)
@@ -219,6 +302,12 @@ def test_ask_failed_survives_the_wire():
     codec = MessageCodec(MESSAGES)
     message = AskFailed(ErrorInfo("E", "bad", hint="h"))
     assert codec.decode(codec.encode(message)) == message
+
+
+@pytest.mark.parametrize("value", ["\udcff", object(), 2**70, {1: {2: 3j}}])
+def test_a_message_that_has_no_form_on_the_wire_is_refused_by_name(value):
+    with pytest.raises(SerializationError, match="cannot encode message 'Answered'"):
+        MessageCodec(MESSAGES).encode(Answered(value))
 
 
 def test_asks_from_many_threads_get_their_own_answers(pair):

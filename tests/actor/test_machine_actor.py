@@ -3,7 +3,7 @@
 import threading
 
 from actorflow.actor import Actor, ActorSystem, MachineActor
-from actorflow.errors import InvariantViolated
+from actorflow.errors import ActorflowError, InvariantViolated
 from actorflow.ids import NodeId
 from actorflow.protocol.machine import (
     CancelTimer,
@@ -68,6 +68,31 @@ def test_sends_reach_actors_here_and_become_dead_letters_elsewhere(sim):
     sim.dispatcher.run_until_idle()
     assert events(inbox) == ["hello"]
     assert [letter.message for letter in sim.dead_letters.last()] == ["lost"]
+
+
+def test_a_send_that_raises_is_a_lost_message_and_the_other_effects_are_performed(sim):
+    class Refusing:
+        def send(self, to, message, **_options):
+            raise ActorflowError("refused")
+
+    sim.router = Refusing()
+    reports = []
+    machine = Scripted({"go": [Send("elsewhere/a", "lost"), Report("reported"), SetTimer("t", 1.0)]})
+    ref = sim.spawn(MachineActor, machine, on_report=reports.append, name="m")
+    ref.tell("go")
+    sim.dispatcher.run_for(2.0)
+    assert (reports, events(machine), ref.is_alive()) == (["reported"], ["go", TimerFired("t")], True)
+    assert [(letter.target, letter.message) for letter in sim.dead_letters.last()] == [("elsewhere/a", "lost")]
+
+
+def test_the_story_keeps_an_outline_of_large_messages(sim):
+    machine = Scripted({b"x" * 100_000: [Send("sim/m", "y" * 100_000)]})
+    ref = sim.spawn(MachineActor, machine, name="m")
+    ref.tell(b"x" * 100_000)
+    sim.dispatcher.run_until_idle()
+    entry = ref.story()[1]
+    assert repr(entry.event) == "<100,000 bytes>"
+    assert repr(entry.caused) == f"(Send(to='sim/m', message='{'y' * 60}'... (100,000 characters)),)"
 
 
 def test_timers_fire_in_order_are_replaced_and_cancelled(sim):
