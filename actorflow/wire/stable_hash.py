@@ -17,7 +17,8 @@ Python's own `hash` will not do: `hash(str)` is salted per process. Here a key h
     date             11   proleptic ordinal, 8 bytes
     naive datetime   12   microseconds since 1970-01-01T00:00, 8 bytes
     aware datetime   13   the same, in UTC
-    time of day      14   microseconds since midnight, less the UTC offset if it has one, 8 bytes, then one byte: 1 if it has one
+    time of day      14   microseconds since midnight, less the whole seconds of the UTC offset (equality ignores the rest) if it has
+                          one, 8 bytes, then one byte: 1 if it has one
     timedelta        15   microseconds, as an integer is encoded
     UUID             16   its 16 bytes
 
@@ -56,6 +57,7 @@ _OBJECT, _ENUM, _DATE, _NAIVE, _AWARE, _TIME, _DELTA, _UUID = range(9, 17)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the zero of naive datetimes, and of aware ones less their offset
 _EXPONENT_MAX = 10_000
 _MICROSECOND = dt.timedelta(microseconds=1)
+_SECOND = dt.timedelta(seconds=1)
 
 Hasher = Callable[[Any], int]
 
@@ -87,7 +89,10 @@ def stable_hash(key: Hashable) -> int:
             return _digest(key.encode())
         except UnicodeEncodeError:
             return _digest(key.encode("utf-8", "surrogatepass"))
-    return (_EXACT.get(type(key)) or _hasher_of(type(key)))(key)
+    try:
+        return (_EXACT.get(type(key)) or _hasher_of(type(key)))(key)
+    except RecursionError:
+        raise UnstableKey(type(key).__name__, "it is nested too deeply") from None
 
 
 # --- one function a kind -------------------------------------------------------------------------------------------------
@@ -177,7 +182,7 @@ def _hash_time(key: dt.time) -> int:
     offset = key.replace(fold=0).utcoffset()
     since_midnight = ((key.hour * 60 + key.minute) * 60 + key.second) * 1_000_000 + key.microsecond
     if offset is not None:
-        since_midnight -= offset // _MICROSECOND
+        since_midnight -= offset // _SECOND * 1_000_000
     return _digest(_pack_i64(since_midnight) + bytes([offset is not None]), _TIME)
 
 

@@ -68,6 +68,7 @@ GOLDEN = [
     (dt.datetime(2024, 2, 29, 12, 30), 16796007313658297273),  # noqa: DTZ001 - a naive one is meant
     (dt.datetime(2024, 2, 29, 12, 30, tzinfo=dt.UTC), 3684548474726963060),
     (dt.time(12, 30), 12541979752869797067),
+    (dt.time(12, 30, tzinfo=dt.timezone(dt.timedelta(hours=1, microseconds=-1))), 4842365782655859521),
     (dt.timedelta(days=-1, microseconds=7), 16910511841709290558),
     (uuid.UUID(int=7), 14098547558270413149),
 ]
@@ -139,6 +140,41 @@ def test_equal_keys_of_different_types_hash_equal():
     assert stable_hash(Point(1, 2)) == stable_hash((1.0, 2))
     assert stable_hash(0.1) == stable_hash(decimal.Decimal.from_float(0.1)) != stable_hash(decimal.Decimal("0.1"))
     assert stable_hash(decimal.Decimal("0.1")) == stable_hash(fractions.Fraction(1, 10))
+
+
+class Half(float, enum.Enum):
+    ONE = 0.5
+
+
+class Corner(tuple, enum.Enum):  # noqa: SLOT001 - an enum
+    ORIGIN = (0, 0)
+
+
+class Word(str, enum.Enum):  # noqa: UP042 - the older way to write StrEnum
+    HELLO = "hello"
+
+
+@pytest.mark.parametrize(("member", "value"), [(Half.ONE, 0.5), (Corner.ORIGIN, (0, 0)), (Word.HELLO, "hello")])
+def test_a_member_of_an_enum_that_equals_its_value_hashes_as_its_value(member, value):
+    assert member == value
+    assert stable_hash(member) == stable_hash(value)
+
+
+@given(st.times(), st.integers(-(86_400 * 10**6) + 1, 86_400 * 10**6 - 1), st.integers(-3, 3))
+def test_times_with_any_offset_hash_equal_exactly_when_they_are_equal(time, offset_us, seconds):
+    there = time.replace(tzinfo=dt.timezone(dt.timedelta(microseconds=offset_us)))
+    whole = dt.timedelta(microseconds=offset_us) // dt.timedelta(seconds=1) + seconds
+    if abs(whole) < 86_400:
+        other = time.replace(tzinfo=dt.timezone(dt.timedelta(seconds=whole)))
+        assert (stable_hash(there) == stable_hash(other)) is (there == other)
+
+
+def test_a_key_that_is_nested_too_deeply_is_refused():
+    key = ()
+    for _ in range(100_000):
+        key = (key,)
+    with pytest.raises(UnstableKey, match="'tuple' has no stable hash: it is nested too deeply"):
+        stable_hash(key)
 
 
 def test_the_same_instant_in_two_zones_hashes_equal_and_fold_does_not_matter():
