@@ -12,6 +12,11 @@ doubles and acknowledges.
 A stream is the pair of one incarnation of the sender and one of the receiver. When either starts anew, the old stream is over: what
 it had not delivered is reported, never carried over, because it was meant for someone who is gone.
 
+A message that cannot be encoded is reported at once, and takes no number: the ones behind it are not held up.
+
+Both ends are told of lost peers and forget their streams; they remember the last `LOST_KEPT_MAX` lost incarnations, so that what these
+sent long ago begins no stream again.
+
 Late rule: envelopes and acknowledgements of another stream are dropped; an envelope that was delivered before is only acknowledged.
 """
 
@@ -21,10 +26,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actorflow.errors import FrameRefused
+from actorflow.errors import FrameRefused, describe
 from actorflow.ids import Address
 from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
 from actorflow.wire.message import Message
+
+LOST_KEPT_MAX = 1024
 
 
 class Envelope(Message, frozen=True):
@@ -64,7 +71,7 @@ class PeerStarted:
 
 @dataclass(frozen=True, slots=True)
 class PeerLost:
-    """To a sender: this incarnation of the peer is dead."""
+    """To a sender or a receiver: this incarnation of the peer is dead."""
 
     peer: Address
     incarnation: int
@@ -102,9 +109,11 @@ class _Outgoing:
     incarnation: int
     pause_s: float
     sequence: int = 0
-    """Of the last message in flight."""
+    """Of the last message that was sent."""
+    acknowledged: int = 0
+    """Of the last message that is known to have been delivered."""
     in_flight: dict[int, tuple[Message, bytes]] = field(default_factory=dict)
-    waiting: deque[Message] = field(default_factory=deque)
+    waiting: deque[tuple[Message, bytes]] = field(default_factory=deque)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,7 @@ class ReliableSender:
     Args:
         address: of the machine that sends; acknowledgements come there.
         incarnation: rises each time this machine starts anew.
-        encode: turns a message into bytes, once, however often it is sent.
+        encode: turns a message into bytes, once, however often it is sent. What it raises makes the message undelivered.
         window_max: most messages in flight to one peer.
         waiting_max: most messages that wait behind the window of one peer; more are undelivered at once.
         resend_after_s: first pause before sending again; doubles with each resend without progress.
@@ -175,7 +184,11 @@ class ReliableSender:
             return [Report(Undelivered(to, message, f"{to} is not known to live"))]
         if len(stream.waiting) >= self._waiting_max:
             return [Report(Undelivered(to, message, f"{self._waiting_max} messages wait for {to} already"))]
-        stream.waiting.append(message)
+        try:
+            payload = self._encode(message)
+        except Exception as error:
+            return [Report(Undelivered(to, message, f"it cannot be encoded: {describe(error)}"))]
+        stream.waiting.append((message, payload))
         return self._fill_window(to, stream, now)
 
     def owns_timer(self, name: str) -> bool:
@@ -186,9 +199,8 @@ class ReliableSender:
         effects: list[Effect] = []
         was_empty = not stream.in_flight
         while stream.waiting and len(stream.in_flight) < self._window_max:
-            message = stream.waiting.popleft()
             stream.sequence += 1
-            stream.in_flight[stream.sequence] = (message, self._encode(message))
+            stream.in_flight[stream.sequence] = stream.waiting.popleft()
             effects.append(self._envelope(peer, stream, stream.sequence))
         if was_empty and effects:
             effects.append(SetTimer(_timer(peer), now + stream.pause_s))
@@ -207,6 +219,7 @@ class ReliableSender:
             return []
         for sequence in done:
             del stream.in_flight[sequence]
+        stream.acknowledged = done[-1]
         stream.pause_s = self._resend_after_s
         timer = _timer(ack.receiver)
         effects: list[Effect] = [SetTimer(timer, now + stream.pause_s) if stream.in_flight else CancelTimer(timer)]
@@ -226,36 +239,34 @@ class ReliableSender:
         if incarnation <= known:
             return []
         effects = self._close(peer, f"{peer} was started anew") if stream else []
+        self._lost.pop(peer, None)
         self._streams[peer] = _Outgoing(incarnation, self._resend_after_s)
         return effects
 
     def _peer_lost(self, peer: Address, incarnation: int) -> list[Effect]:
-        self._lost[peer] = max(incarnation, self._lost.get(peer, -1))
         stream = self._streams.get(peer)
-        if stream is None or stream.incarnation > incarnation:
+        if stream is not None and stream.incarnation > incarnation:
             return []
-        return self._close(peer, f"{peer} is lost")
+        _remember(self._lost, peer, incarnation)
+        return self._close(peer, f"{peer} is lost") if stream is not None else []
 
     def _close(self, peer: Address, reason: str) -> list[Effect]:
         stream = self._streams.pop(peer)
-        left = [message for message, _ in stream.in_flight.values()] + list(stream.waiting)
-        return [CancelTimer(_timer(peer)), *(Report(Undelivered(peer, message, reason)) for message in left)]
+        left = [*stream.in_flight.values(), *stream.waiting]
+        return [CancelTimer(_timer(peer)), *(Report(Undelivered(peer, message, reason)) for message, _ in left)]
 
     def observe(self) -> tuple[OutgoingStream, ...]:
         """Return the streams as values."""
         return tuple(
-            OutgoingStream(
-                peer, stream.incarnation, stream.sequence - len(stream.in_flight), len(stream.in_flight), len(stream.waiting)
-            )
+            OutgoingStream(peer, stream.incarnation, stream.acknowledged, len(stream.in_flight), len(stream.waiting))
             for peer, stream in self._streams.items()
         )
 
     def check(self) -> None:
         """State that what is in flight has no gaps, fits the window, and that nobody waits for room that is there."""
         for peer, stream in self._streams.items():
-            first = stream.sequence - len(stream.in_flight) + 1
             ensure(
-                list(stream.in_flight) == list(range(first, stream.sequence + 1)),
+                list(stream.in_flight) == list(range(stream.acknowledged + 1, stream.sequence + 1)),
                 f"gaps in flight to {peer}: {list(stream.in_flight)}",
             )
             ensure(len(stream.in_flight) <= self._window_max, f"{len(stream.in_flight)} in flight to {peer}")
@@ -301,15 +312,32 @@ class ReliableReceiver:
         self._decode = decode
         self._window_max = window_max
         self._streams: dict[Address, _Incoming] = {}
+        self._lost: dict[Address, int] = {}
 
     def handle(self, event: object, now: float) -> list[Effect]:  # noqa: ARG002 - receiving does not depend on time
-        """Take an `Envelope`."""
-        assert isinstance(event, Envelope), f"unknown event {event!r}"
-        if event.receiver_incarnation != self._incarnation:
+        """Take an `Envelope` or `PeerLost`."""
+        match event:
+            case Envelope():
+                return self._arrived(event)
+            case PeerLost(peer, incarnation):
+                self._forget(peer, incarnation)
+                return []
+            case _:
+                raise AssertionError(f"unknown event {event!r}")
+
+    def _forget(self, peer: Address, incarnation: int) -> None:
+        stream = self._streams.get(peer)
+        if stream is None or stream.incarnation <= incarnation:
+            self._streams.pop(peer, None)
+            _remember(self._lost, peer, incarnation)
+
+    def _arrived(self, event: Envelope) -> list[Effect]:
+        if event.receiver_incarnation != self._incarnation or event.sender_incarnation <= self._lost.get(event.sender, -1):
             return []
         stream = self._streams.get(event.sender)
         if stream is None or stream.incarnation < event.sender_incarnation:
             stream = self._streams[event.sender] = _Incoming(event.sender_incarnation)
+            self._lost.pop(event.sender, None)
         elif event.sender_incarnation < stream.incarnation:
             return []
         effects: list[Effect] = []
@@ -340,6 +368,14 @@ class ReliableReceiver:
             for sequence in stream.early:
                 within = stream.delivered + 1 < sequence <= stream.delivered + self._window_max
                 ensure(within, f"message {sequence} of {sender} is kept after {stream.delivered} were delivered")
+            ensure(stream.incarnation > self._lost.get(sender, -1), f"a stream of a lost incarnation of {sender}")
+
+
+def _remember(lost: dict[Address, int], peer: Address, incarnation: int) -> None:
+    """Note that an incarnation is dead, as the latest news; forget the oldest if there are too many."""
+    lost[peer] = max(incarnation, lost.pop(peer, -1))
+    if len(lost) > LOST_KEPT_MAX:
+        del lost[next(iter(lost))]
 
 
 def _timer(peer: Address) -> str:

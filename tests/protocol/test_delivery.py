@@ -5,6 +5,7 @@ import pytest
 from actorflow.errors import FrameRefused, InvariantViolated
 from actorflow.ids import Address
 from actorflow.protocol.delivery import (
+    LOST_KEPT_MAX,
     Acknowledged,
     Delivered,
     Envelope,
@@ -178,6 +179,61 @@ def test_a_message_that_cannot_be_decoded_is_reported_and_does_not_stop_the_othe
     assert [EnvelopeRefused, Delivered] == [type(report) for report in probe.reports()]
     with pytest.raises(FrameRefused):
         CODEC.decode(b"\x00nonsense")
+
+
+class Odd(Message, frozen=True):
+    text: str
+
+
+def test_a_message_that_cannot_be_encoded_is_undelivered_and_the_ones_behind_it_go_on():
+    probe = Probe(ReliableSender(MASTER, 1, MessageCodec([Order, Odd]).encode, window_max=1))
+    probe.tell(PeerStarted(WORKER, 5))
+    odd = Odd("\udcff")
+    probe.tell(SendReliably(WORKER, Order(1)), SendReliably(WORKER, odd), SendReliably(WORKER, Order(2)), acknowledged(1))
+    assert [1, 2] == numbers(probe)
+    [report] = probe.reports()
+    assert (WORKER, odd) == (report.to, report.message)
+    assert report.reason.startswith("it cannot be encoded: cannot encode message 'Odd'")
+
+
+def test_what_is_acknowledged_is_observed_and_checked():
+    probe = sender()
+    probe.tell(*(SendReliably(WORKER, Order(number)) for number in (1, 2, 3)), acknowledged(2))
+    [stream] = probe.machine.observe()
+    assert (2, 1) == (stream.acknowledged, stream.in_flight)
+    probe.tell(acknowledged(1), acknowledged(99))
+    assert 3 == probe.machine.observe()[0].acknowledged
+    probe.tell(SendReliably(WORKER, Order(4)))
+    probe.machine._streams[WORKER].in_flight.clear()
+    with pytest.raises(InvariantViolated, match="gaps"):
+        probe.machine.check()
+
+
+def test_a_receiver_forgets_a_lost_sender_and_hears_it_again_only_in_a_later_incarnation():
+    probe = receiver()
+    probe.tell(envelope(1), PeerLost(MASTER, 1))
+    probe.reports()
+    assert () == probe.machine.observe()
+    assert [] == probe.tell(envelope(1))
+    probe.tell(envelope(1, sender_incarnation=2), PeerLost(MASTER, 1))
+    assert [Delivered(MASTER, Order(1))] == probe.reports()
+    assert [2] == [stream.incarnation for stream in probe.machine.observe()]
+
+
+def test_lost_peers_are_remembered_up_to_a_limit_the_latest_longest():
+    for machine in (ReliableSender(MASTER, 1, CODEC.encode), ReliableReceiver(MASTER, 1, CODEC.decode)):
+        probe = Probe(machine)
+        for number in range(LOST_KEPT_MAX + 10):
+            probe.tell(PeerLost(Address(f"tm-{number}/tm"), 5))
+        assert [LOST_KEPT_MAX, "tm-10/tm"] == [len(machine._lost), next(iter(machine._lost))]
+
+
+def test_a_peer_that_lives_again_is_no_longer_remembered_as_lost():
+    probe = sender()
+    probe.tell(PeerLost(WORKER, 5), PeerStarted(WORKER, 6))
+    assert {} == probe.machine._lost
+    assert [] == probe.tell(PeerLost(WORKER, 5), PeerStarted(WORKER, 5))
+    assert [6] == [stream.incarnation for stream in probe.machine.observe()]
 
 
 def test_the_timer_of_a_peer_belongs_to_the_sender():
