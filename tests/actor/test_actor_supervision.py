@@ -298,3 +298,43 @@ def test_the_story_tells_failures_and_restarts(sim, family):
         ("failed", ["ValueError"]),
         ("restarted", ["ValueError"]),
     ]
+
+
+@pytest.mark.parametrize("backoff_s", [0, 1])
+def test_siblings_that_fail_at_the_same_time_are_all_restarted_once(sim, family, backoff_s):
+    log, _endings, b = family(Supervise(decide=restart, scope="all", restarts_max=1, backoff_min_s=backoff_s, jitter=0))
+    for ref in (sim.resolve("/p/a"), b):
+        ref.tell(ValueError("bad"))
+        ref.tell("then")
+    sim.dispatcher.run_for(5.0)
+    assert sorted(log) == [
+        "failure /p/a ValueError",
+        "failure /p/b ValueError",
+        *[f"restart /p/{name} after ValueError" for name in "abc"],
+        "stop /p/c",
+        "then",
+        "then",
+    ]
+    assert [row.restarts for row in sim.tree()] == [0, 1, 1, 1]
+
+
+def test_a_sibling_restarted_before_it_began_is_supervised_like_the_others(sim, family):
+    log, _endings, b = family(Supervise(decide=restart, scope="all"))
+    policy = Supervise(decide=restart, restarts_max=1)
+    late = sim.resolve("/p").ask(lambda self: self.ctx.spawn(Fragile, log, name="late", supervise=policy))
+    b.tell(ValueError("bad"))
+    sim.dispatcher.run_until_idle()
+    for _ in range(2):
+        late.tell(ValueError("bad"))
+    sim.dispatcher.run_until_idle()
+    assert late.is_alive() is False
+    assert log.count("failure /p/late ValueError") == 2
+
+
+def test_a_watcher_hears_what_the_actor_raised_even_where_its_decider_raises_too(sim, family):
+    _log, endings, b = family(Supervise(decide=lambda _error: 1 / 0))
+    b.tell(ValueError("bad"))
+    sim.dispatcher.run_until_idle()
+    [ended] = endings
+    assert (ended.name, ended.ending.error.kind) == ("b", "ValueError")
+    assert ended.ending.error.message == "bad (and `decide` of its supervision raised ZeroDivisionError: division by zero)"
