@@ -42,7 +42,7 @@ from actorflow.runtime.deployment import Deployment, Part, Site
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.watchdog import Watchdog
-from actorflow.transport.addresses import nearest
+from actorflow.transport.addresses import nearest, parse
 from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
 
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 
 def _on_this_host(endpoints: Sequence[str]) -> bool:
-    location = nearest(endpoints)
+    location = nearest([parse(text) for text in endpoints])
     return location is None or location.local
 
 

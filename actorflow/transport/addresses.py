@@ -76,10 +76,16 @@ def parse(text: str) -> Location:
     return Location(match["protocol"], match["place"], match["key"] or "")
 
 
-def nearest(endpoints: Sequence[str]) -> Location | None:
+def nearest(locations: Sequence[Location]) -> Location | None:
     """Return the best endpoint to dial: a socket file that exists on this host, else the first tcp endpoint, else None."""
-    parsed = [parse(text) for text in endpoints]
-    for endpoint in parsed:
-        if endpoint.protocol == "ipc" and Path(endpoint.place).exists():
-            return endpoint
-    return next((endpoint for endpoint in parsed if endpoint.protocol == "tcp"), parsed[0] if parsed else None)
+    for location in locations:
+        if location.protocol == "ipc" and _is_here(location.place):
+            return location
+    return next((location for location in locations if location.protocol == "tcp"), locations[0] if locations else None)
+
+
+def _is_here(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # a directory that is not ours to look into
+        return False

@@ -3,14 +3,16 @@
 A node has a key pair, and a set of public keys that it lets in. Nodes may share one pair (its own key is always let in), or have one
 each, with a directory of `*.pub` files. The secret half lives in a file that only its owner can read.
 
-ZeroMQ asks a ZAP handler (RFC 27) on `inproc://zeromq.zap.01` about every connection. `Gate` answers from the node's own poll
-loop: there is no thread of its own.
+ZeroMQ asks a ZAP handler (RFC 27) on `inproc://zeromq.zap.01` about every connection. `Gate` answers on a thread of its own: the node's thread
+may be busy with user code, and a node whose handshakes nobody answers would look dead to its peers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +66,7 @@ class CurveKeys:
         """Read a pair, and the public keys (`*.pub`) of the peers that are let in.
 
         Raises:
-            ConfigError: if a file is missing or malformed, or if others than its owner may read the secret.
+            ConfigError: if a file or the directory is missing or malformed, or if others than its owner may read the secret.
         """
         source = Path(path)
         entries = _read(source)
@@ -72,6 +74,11 @@ class CurveKeys:
             raise ConfigError(f"key file '{source}' can be read by others than its owner", hint=f"chmod 600 {source}")
         if "public" not in entries or "secret" not in entries:
             raise ConfigError(f"key file '{source}' lacks a key pair", hint="make one with `actorflow keygen`")
+        if authorized_directory is not None and not Path(authorized_directory).is_dir():
+            raise ConfigError(
+                f"cannot read authorized keys: '{authorized_directory}' is not a directory",
+                hint="put a *.pub file for each node that may connect into it",
+            )
         peers = sorted(Path(authorized_directory).glob("*.pub")) if authorized_directory is not None else []
         authorized = frozenset(_read(peer).get("public", "") for peer in peers)
         return cls(entries["public"], entries["secret"], authorized - {""})
@@ -98,7 +105,7 @@ def guard_client(socket: zmq.Socket[bytes], keys: CurveKeys | None, server: str)
 
 
 class Gate:
-    """Answers ZeroMQ's question whether a connection may be made.
+    """Answers ZeroMQ's question whether a connection may be made, and vouches for the key it was made with. Ends with its context.
 
     Args:
         context: its sockets are guarded.
@@ -107,27 +114,21 @@ class Gate:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: CurveKeys) -> None:
         self._keys = keys
-        self._socket = context.socket(zmq.REP)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.bind(_ZAP_URL)
         self.turned_away = 0
+        questions = context.socket(zmq.REP)
+        questions.setsockopt(zmq.LINGER, 0)
+        questions.bind(_ZAP_URL)
+        threading.Thread(target=self._answer, args=(questions,), name="curve-gate", daemon=True).start()
 
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when there may be something to `answer`."""
-        return int(self._socket.getsockopt(zmq.FD))
-
-    def answer(self) -> None:
-        """Answer all questions that have come."""
-        while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            _version, request, _domain, _address, _identity, mechanism, *credentials = self._socket.recv_multipart()
-            known = mechanism == b"CURVE" and len(credentials) == 1 and self._keys.lets_in(credentials[0].hex())
-            self.turned_away += not known
-            status = (b"200", b"OK") if known else (b"400", b"unknown key")
-            self._socket.send_multipart([b"1.0", request, *status, b"", b""])
-
-    def close(self) -> None:
-        """Release the socket."""
-        self._socket.close()
+    def _answer(self, questions: zmq.Socket[bytes]) -> None:
+        with contextlib.suppress(zmq.ContextTerminated), questions:
+            while True:
+                _version, request, _domain, _address, _identity, mechanism, *credentials = questions.recv_multipart()
+                key = credentials[0].hex() if mechanism == b"CURVE" and len(credentials) == 1 else ""
+                known = self._keys.lets_in(key)
+                self.turned_away += not known
+                status = (b"200", b"OK", key.encode()) if known else (b"400", b"unknown key", b"")
+                questions.send_multipart([b"1.0", request, *status, b""])
 
 
 def _to_hex(key: bytes) -> str:
@@ -137,7 +138,7 @@ def _to_hex(key: bytes) -> str:
 def _read(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="ascii").splitlines()
-        entries = dict(line.split() for line in lines if line)
+        entries = dict(line.lower().split() for line in lines if line)
         if any(len(bytes.fromhex(key)) != 32 for key in entries.values()):
             raise ValueError("a key is not 32 bytes long")
     except OSError as error:

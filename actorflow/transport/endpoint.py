@@ -11,15 +11,17 @@ Delivery between two actors is first in, first out, and at most once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from actorflow.clock import Clock
 from actorflow.errors import FrameRefused, TransportError
 from actorflow.ids import ActorPath, Address, NodeId, split_address
+from actorflow.transport.addresses import parse
 from actorflow.transport.blobs import BlobData, BlobLanes, BlobPiece
 from actorflow.transport.channels import ChannelTable, CreditHandler, FrameHandler
 from actorflow.transport.curve import CurveKeys
@@ -43,9 +45,20 @@ class System(Protocol):
     """What the transport needs of the actor system that it is attached to."""
 
     def deliver(
-        self, path: ActorPath, message: object, *, control: bool, reply_to: Address | None = None, correlation: int | None = None
+        self,
+        path: ActorPath,
+        message: object,
+        *,
+        control: bool,
+        reply_to: Address | None = None,
+        correlation: int | None = None,
+        sender: NodeId | None = None,
     ) -> None:
-        """Hand a message to the actor at `path`, or to the dead letters."""
+        """Hand a message of node `sender` to the actor at `path`, or to the dead letters."""
+        ...
+
+    def link_restored(self, node: NodeId) -> None:
+        """Say again to `node` what may have been lost when the connection to it broke: it is up again, in the same life."""
         ...
 
     def node_lost(self, node: NodeId) -> None:
@@ -102,6 +115,7 @@ class Endpoint:
         self._links = Links(node, incarnation, self.endpoints, self._socket, self.limits, clock.now)
         self._links.on_lost = self._lost
         self._links.on_broken = self._broken
+        self._links.on_restored = self._restored
         self._channels = ChannelTable()
         self._pieces = Pieces(self.limits.unsent_bytes_max)
         self._blobs = BlobLanes(self._links.send, self.limits.blob_chunk_bytes, self.limits.blob_chunks_in_flight_max)
@@ -132,9 +146,14 @@ class Endpoint:
     # --- peers -----------------------------------------------------------------------------------------------------------
 
     def learn(self, node: NodeId, endpoints: Sequence[str]) -> None:
-        """Note where a peer can be reached; this may connect to it."""
+        """Note where a peer can be reached; this may connect to it.
+
+        Raises:
+            TransportError: if a text is not an endpoint.
+        """
+        locations = tuple(map(parse, endpoints))
         if node != self.node:
-            self.io.run(lambda: self._links.learn(node, endpoints))
+            self.io.run(lambda: self._links.learn(node, locations))
 
     def forget(self, node: NodeId) -> None:
         """Drop what waits for a peer, and stop connecting to it."""
@@ -244,7 +263,7 @@ class Endpoint:
     def observe(self) -> TransportObservation:
         """Return the state of the transport."""
         peers = tuple(
-            PeerObservation(peer.node, peer.up, peer.endpoints, len(peer.unsent), peer.unsent_bytes)
+            PeerObservation(peer.node, peer.up, tuple(map(str, peer.locations)), len(peer.unsent), peer.unsent_bytes)
             for peer in list(self._links.peers.values())
         )
         return TransportObservation(
@@ -266,7 +285,7 @@ class Endpoint:
 
     # --- what arrives ----------------------------------------------------------------------------------------------------
 
-    def _received(self, identity: bytes, data: bytes) -> None:
+    def _received(self, identity: bytes, data: bytes, key: str) -> None:
         if not data:
             self._links.connected(identity)
             return
@@ -276,7 +295,7 @@ class Endpoint:
         try:
             frame = unpack(data, self._frame_limits)
             step = frame.kind.name.lower()
-            self._take(identity, frame)
+            self._take(identity, frame, key)
         except FrameRefused as refused:
             self._refused[step] += 1
             self._last_refusals.append(f"from {identity!r}: {refused}")
@@ -285,24 +304,23 @@ class Endpoint:
             self._refused[f"{step} failed"] += 1
             logger.exception("a receiver failed on a %s from %r", step, identity)
 
-    def _take(self, identity: bytes, frame: Frame) -> None:
+    def _take(self, identity: bytes, frame: Frame, key: str) -> None:
         kind = frame.kind
         if kind is Kind.HELLO:
-            self._links.greeted(identity, frame)
+            self._links.greeted(identity, frame, key)
             return
         if kind is Kind.KNOCK:
-            self._links.knocked(frame)
+            self._links.knocked(frame, key)
             return
         peer = self._links.peers.get(identity)
         if peer is None or not peer.up:
             raise FrameRefused(f"{kind.name} before a hello")
-        peer.heard = True
         if kind is Kind.DATA or kind is Kind.EVENT:
             self._take_data(peer, frame)
         elif kind is Kind.CONTROL:
             payload = self._pieces.joined(peer.node, frame)
             if payload is not None:
-                self._take_message(payload)
+                self._take_message(peer.node, payload)
         elif kind is Kind.CREDIT:
             self._channels.credit(frame)
         elif kind is Kind.BLOB:
@@ -316,30 +334,55 @@ class Endpoint:
         try:
             self._channels.deliver(peer.node, frame)
         except FrameRefused:
-            for hear in self.on_link_broken:
-                hear(peer.node)
+            self._tell_broken(peer.node)
             raise
 
-    def _take_message(self, payload: memoryview) -> None:
+    def _take_message(self, sender: NodeId, payload: memoryview) -> None:
         parcel = decode_parcel(payload)
         message = parcel.open(self._codec)
         if self._system is not None:
-            reply_to = Address(parcel.reply_to) if parcel.reply_to is not None else None
             self._system.deliver(
-                ActorPath(parcel.path), message, control=parcel.control, reply_to=reply_to, correlation=parcel.correlation
+                ActorPath(parcel.path),
+                message,
+                control=parcel.control,
+                reply_to=Address(parcel.reply_to) if parcel.reply_to is not None else None,
+                correlation=parcel.correlation,
+                sender=sender,
             )
+
+    # --- what becomes of peers -------------------------------------------------------------------------------------------
 
     def _lost(self, node: NodeId, reason: str) -> None:
         logger.info("lost %s: %s", node, reason)
         self._blobs.forget(node)
         self._pieces.forget(node)
         for hear in self.on_peer_lost:
-            hear(node, reason)
+            with _logged("of the loss", node):
+                hear(node, reason)
         if self._system is not None:
-            self._system.node_lost(node)
+            with _logged("of the loss", node):
+                self._system.node_lost(node)
 
     def _broken(self, node: NodeId) -> None:
         self._blobs.forget(node)
         self._pieces.forget(node)
+        self._tell_broken(node)
+
+    def _tell_broken(self, node: NodeId) -> None:
         for hear in self.on_link_broken:
-            hear(node)
+            with _logged("of the broken link", node):
+                hear(node)
+
+    def _restored(self, node: NodeId) -> None:
+        if self._system is not None:
+            with _logged("of the restored link", node):
+                self._system.link_restored(node)
+
+
+@contextlib.contextmanager
+def _logged(news: str, node: NodeId) -> Iterator[None]:
+    """Keep a listener that fails from those that hear after it."""
+    try:
+        yield
+    except Exception:
+        logger.exception("a listener failed when it heard %s: %s", news, node)

@@ -9,6 +9,9 @@
 
 A node's *incarnation* is a random number that it draws at its start. A `Hello` of another incarnation says that the node was restarted: what
 was on its way to or from the old one is dropped.
+
+Within a life, each node numbers its *attempts* to agree with a peer: another one begins with each connection, and when it has given the peer up.
+A hello of the attempt that is known already is a repetition, and changes nothing; one of another attempt says that frames may be missing.
 """
 
 from __future__ import annotations
@@ -23,12 +26,14 @@ class Hello(Message, frozen=True):
         node: node id; must equal the identity of the connection.
         incarnation: the sender's life.
         seen: the receiver's life that the sender has accepted, or 0.
+        attempt: number of the sender's attempt.
         endpoints: where the sender listens.
     """
 
     node: str
     incarnation: int
     seen: int
+    attempt: int
     endpoints: tuple[str, ...]
 
 

@@ -19,8 +19,10 @@ class TransportLimits:
         unsent_bytes_max: frames kept for a peer that is not connected; more, and the peer counts as lost. Also the largest control message.
         unsent_frames_max: the same, in frames.
         receive_frames_max: frames taken from the socket before the dispatcher goes on.
-        heartbeat_interval_s: longest silence towards a connected peer.
-        peer_timeout_s: silence of a peer, or time without a connection to one that is wanted, after which it is lost.
+        heartbeat_interval_s: time between two signs of life of ZeroMQ's threads on a connection to another host, and twice the time between
+            two looks at all peers.
+        peer_timeout_s: time without anybody where a wanted peer listens, after which it is lost; a peer that nobody wants is dialled for as
+            long. A connection to another host that is silent for half of it is cut.
         reconnect_initial_s: time to the first attempt to connect again, and between knocks.
         reconnect_max_s: longest time between two attempts.
         linger_s: how long closing waits for frames that are still to be sent.

@@ -3,9 +3,10 @@
     unknown ─ wanted ─► waiting ─ connection ─► greeting ─ its hello ─► up
                            ▲ └── too long ──► lost                      │
                            └──────────── connection broken ◄────────────┤
-                                                    silence, bye ──► lost
+                                                             bye ──► lost
 
-A peer is *wanted* when something is to be sent to it or watched there. What is sent while it is not up waits, in order.
+A peer is *wanted* when something is to be sent to it or watched there. What is sent while it is not up waits, in order. One that is neither
+up nor connected nor wanted is idle, and in the end `Links` retires it.
 """
 
 from __future__ import annotations
@@ -22,28 +23,32 @@ class Peer:
     Attributes:
         node: its id.
         identity: its id as the socket knows it.
-        endpoints: where it listens, best knowledge.
+        locations: where it listens, best knowledge.
+        key: the CURVE key that it was first seen with, or announced with; empty if none was.
         dialled: where this node connects to it, if it does.
         knocked: where this node knocks for it, if it does.
         connected: there is a connection, as far as is known.
         up: greeted; frames flow.
         incarnation: its life, once greeted; kept while it is away, so that a restart is noticed.
-        heard: a frame of it came since the last tick.
+        attempt: number of this node's attempt to agree with it: another one with each connection, and when it is lost.
+        their_attempt: number of its attempt, by its last hello.
         told: a frame went to it since the last tick.
-        heard_at_s: tick by which its last frame had come.
-        wanted_at_s: since when it is wanted and not up, or None.
+        wanted_at_s: since when it is wanted, not up, and nobody seems to be there; or None.
+        idle_since_s: tick at which it was found idle, or None.
     """
 
     __slots__ = (
+        "attempt",
         "connected",
         "dialled",
-        "endpoints",
-        "heard",
-        "heard_at_s",
         "identity",
+        "idle_since_s",
         "incarnation",
+        "key",
         "knocked",
+        "locations",
         "node",
+        "their_attempt",
         "told",
         "unsent",
         "unsent_bytes",
@@ -51,19 +56,21 @@ class Peer:
         "wanted_at_s",
     )
 
-    def __init__(self, node: NodeId, now: float) -> None:
+    def __init__(self, node: NodeId) -> None:
         self.node = node
         self.identity = node.encode()
-        self.endpoints: tuple[str, ...] = ()
+        self.locations: tuple[Location, ...] = ()
+        self.key = ""
         self.dialled: Location | None = None
         self.knocked: Location | None = None
         self.connected = False
         self.up = False
         self.incarnation = 0
-        self.heard_at_s = now
-        self.heard = False
+        self.attempt = 0
+        self.their_attempt = 0
         self.told = False
         self.wanted_at_s: float | None = None
+        self.idle_since_s: float | None = None
         self.unsent: deque[bytes] = deque()
         self.unsent_bytes = 0
 

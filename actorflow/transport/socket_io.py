@@ -5,10 +5,13 @@ dispatcher may be driven by different threads in turn, so ownership is settled u
 
 Edges. ZeroMQ's descriptor signals *changes*: sending may consume the signal that a message has come. So each poll first asks the socket
 itself, and sleeps only when that says no. What the owner sends after that, it sends before the next poll; what others want sent wakes it.
+
+Failures. Whatever is run here for the transport and its listeners may fail, and is logged; the dispatcher's thread goes on.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +19,10 @@ from collections.abc import Callable
 from actorflow.clock import Clock
 from actorflow.transport.readiness import Readiness
 from actorflow.transport.router_socket import RouterSocket
+
+logger = logging.getLogger("actorflow.transport")
+
+_TICK_AFTER_FAILURE_S = 1.0
 
 
 class SocketIo:
@@ -25,7 +32,7 @@ class SocketIo:
         socket: the node's socket.
         clock: when to tick.
         receive_frames_max: messages taken before the dispatcher goes on.
-        on_message: takes (identity, bytes) of each message. Must not raise.
+        on_message: takes (identity, bytes, key) of each message.
         on_disconnected: takes the endpoints of connections that ended; called once everything that came over
             them was handed on; returns when the next tick is due.
         on_close: called before the socket closes, to say goodbye.
@@ -37,7 +44,7 @@ class SocketIo:
         socket: RouterSocket,
         clock: Clock,
         receive_frames_max: int,
-        on_message: Callable[[bytes, bytes], None],
+        on_message: Callable[[bytes, bytes, str], None],
         on_disconnected: Callable[[list[str]], float],
         on_tick: Callable[[float], float],
         on_close: Callable[[], None],
@@ -59,9 +66,6 @@ class SocketIo:
         self._readiness.watch(socket.fileno(), self._receive)
         self._readiness.watch(socket.monitor_fileno(), self._note_disconnections)
         self._note_disconnections()  # a descriptor signals only after its socket was found empty once
-        if socket.gate is not None:
-            self._readiness.watch(socket.gate.fileno(), socket.gate.answer)
-            socket.gate.answer()
 
     def poll(self, timeout_s: float | None) -> None:
         """See `Io.poll`."""
@@ -71,13 +75,15 @@ class SocketIo:
                 return
             self._owner = threading.get_ident()
             if now >= self._tick_at_s:
-                self._tick_at_s = self._on_tick(now)
+                self._tick(lambda: self._on_tick(now))
+                self._note_disconnections()  # the tick may have consumed their signal
             self._run_posted()
             if self._receive():
                 timeout_s = 0.0
             elif self._disconnections:
                 urls, self._disconnections = self._disconnections, []
-                self._tick_at_s = self._on_disconnected(urls)
+                self._tick(lambda: self._on_disconnected(urls))
+                timeout_s = 0.0  # it may have sent, and consumed the signal of a message that has just come
         if self._disconnections:
             timeout_s = 0.0
         if timeout_s != 0.0:
@@ -122,14 +128,28 @@ class SocketIo:
                 return
             self._owner = threading.get_ident()
             self._run_posted()
-            self._on_close()
+            try:
+                self._on_close()
+            except Exception:
+                logger.exception("the transport failed to say goodbye")
             self._closed = True
             self._readiness.close()
             self._socket.close()
 
+    def _tick(self, step: Callable[[], float]) -> None:
+        try:
+            self._tick_at_s = step()
+        except Exception:
+            logger.exception("the transport failed at a tick or a disconnection")
+            self._tick_at_s = self._now() + _TICK_AFTER_FAILURE_S
+
     def _run_posted(self) -> None:
         while self._posted:
-            self._posted.popleft()()
+            action = self._posted.popleft()
+            try:
+                action()
+            except Exception:
+                logger.exception("the transport failed at what another thread asked of it")
 
     def _note_disconnections(self) -> None:
         self._disconnections += self._socket.disconnections()
@@ -141,5 +161,8 @@ class SocketIo:
                 message = self._socket.receive()
                 if message is None:
                     return count > 0
-                self._on_message(*message)
+                try:
+                    self._on_message(*message)
+                except Exception:
+                    logger.exception("the transport failed at a message from %r", message[0])
         return True

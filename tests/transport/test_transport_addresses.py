@@ -35,7 +35,8 @@ def test_what_is_no_endpoint_is_refused(text):
 def test_a_socket_file_of_this_host_comes_first(tmp_path):
     here, elsewhere, tcp = f"ipc://{tmp_path}/here", f"ipc://{tmp_path}/elsewhere", "tcp://10.0.0.1:80"
     (tmp_path / "here").touch()
-    assert here == str(nearest([tcp, elsewhere, here]))
-    assert tcp == str(nearest([elsewhere, tcp]))
-    assert elsewhere == str(nearest([elsewhere]))
+    here, elsewhere, tcp = map(parse, (here, elsewhere, tcp))
+    assert here == nearest([tcp, elsewhere, here])
+    assert tcp == nearest([elsewhere, tcp])
+    assert elsewhere == nearest([elsewhere])
     assert nearest([]) is None

@@ -38,12 +38,16 @@ class Inbox:
 
     messages: list = field(default_factory=list)
     lost: list = field(default_factory=list)
+    restored: list = field(default_factory=list)
 
-    def deliver(self, path, message, *, control, reply_to=None, correlation=None):
+    def deliver(self, path, message, *, control, reply_to=None, correlation=None, sender=None):
         self.messages.append((path, message, control, reply_to, correlation))
 
     def node_lost(self, node):
         self.lost.append(node)
+
+    def link_restored(self, node):
+        self.restored.append(node)
 
     def numbers(self):
         return [message.n for _path, message, *_rest in self.messages]
@@ -89,12 +93,14 @@ class Nodes:
 
     def __init__(self, folder):
         self._folder = folder
+        self._made = []
         self.all = []
 
     def make(self, name, bind="tcp", **options):
         url = {"tcp": "tcp://127.0.0.1:0", "ipc": f"ipc://{self._folder}/{name}{len(self.all)}.sock"}.get(bind, bind)
         node = Node(name, url, **options)
         self.all.append(node)
+        self._made.append(node)
         return node
 
     def spin(self, until):
@@ -123,7 +129,7 @@ class Nodes:
         return first, second
 
     def close(self):
-        for node in self.all:
+        for node in self._made:
             node.endpoint.close()
 
 
