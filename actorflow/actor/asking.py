@@ -58,7 +58,7 @@ class Asks:
         """Send a question and wait for its answer, or return a future of it. Thread-safe.
 
         Raises:
-            ActorflowError: for a timeout that is not a number.
+            ActorflowError: for a timeout that is not a number, or a message that cannot travel.
             AskRefused: on the dispatcher's thread, which has to bring the answer.
             pykka.ActorDeadError: if the node of the actor is lost.
             pykka.Timeout: if there is no answer in time.
@@ -75,7 +75,12 @@ class Asks:
         ticket = system.dispatcher.next_ticket()
         self._pending[number] = _Pending(target, future, wait_s, ticket)
         system.dispatcher.add_timer(system.clock.now() + wait_s, ticket, self, str(number))
-        system.send(target, message, control=control, reply_to=address(system.node, ActorPath("/")), correlation=number)
+        try:
+            system.send(target, message, control=control, reply_to=address(system.node, ActorPath("/")), correlation=number)
+        except Exception:  # it cannot travel, so nobody will answer
+            if self._pending.pop(number, None) is not None:
+                system.dispatcher.forget_timer()
+            raise
         return future.get() if block else future
 
     def look(self, target: Address, what: Literal["observe", "story"], n: int, timeout_s: float | None) -> Any:

@@ -15,7 +15,7 @@ class DeadLetter:
 
     Attributes:
         target: address it was meant for.
-        message: the message itself.
+        message: the message itself, or the `keepsakes.Outline` of a large one.
         at_s: when, on the system's clock.
         reason: why it was not delivered.
     """

@@ -147,6 +147,8 @@ class ThreadDispatcher:
         self.ready: deque[Runnable] = deque()
         self.sleeping = False
         self.thread: threading.Thread | None = None
+        self.broken = False
+        """Whether the loop ended by an error of the engine, such as an `Io` that cannot be polled."""
         self._idle_hooks: list[Callable[[], None]] = []
         self._timers = Timers()
         self._tickets = itertools.count(1)
@@ -252,8 +254,8 @@ class ThreadDispatcher:
         finally:
             self._run_lock.release()
 
-    def run(self, until: Callable[[], bool] | None = None) -> None:
-        """Run cells on the calling thread until `halt`, or until `until()`, which is looked at about once a slice.
+    def run(self, until: Callable[[], bool] | None = None, on_end: Callable[[], None] | None = None) -> None:
+        """Run cells on the calling thread until `halt`, or until `until()`, which is looked at about once a slice; then call `on_end`.
 
         Raises:
             ActorflowError: if another thread runs this loop.
@@ -267,6 +269,8 @@ class ThreadDispatcher:
             self._loop(until or _never, None)
         finally:
             self._run_lock.release()
+            if on_end is not None:
+                on_end()
 
     def _loop(self, until: Callable[[], bool], deadline: float | None) -> None:
         """Run cells; the caller holds the lock. `deadline` (`time.monotonic()`) is when to look at `until` at the latest."""
@@ -277,6 +281,11 @@ class ThreadDispatcher:
                     self.io.poll(0)
                 elif not until():  # what ran just now may have been the last that was waited for
                     self._wait(until, deadline)
+        except KeyboardInterrupt:  # of whoever runs this loop, who may run it again
+            raise
+        except BaseException:
+            self.broken = True
+            raise
         finally:
             self._owner = None
 

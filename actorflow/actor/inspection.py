@@ -20,7 +20,7 @@ class StoryEntry:
 
     Attributes:
         at_s: when, on the system's clock.
-        event: what came: a machine's event, or a step of the actor's life ("started", "failed", ...).
+        event: what came: a machine's event (of a large one its `keepsakes.Outline`), or a step of the actor's life ("started", ...).
         caused: what followed: a machine's effects, or details of the step.
     """
 

@@ -25,9 +25,9 @@ from actorflow.actor.signals import End
 from actorflow.actor.simulated import SimulatedDispatcher
 from actorflow.actor.state import Recipe, State
 from actorflow.clock import Clock, ManualClock, SystemClock
-from actorflow.errors import ActorflowError, MailboxOverflow
+from actorflow.errors import ActorflowError, ErrorInfo, MailboxOverflow
 from actorflow.ids import ActorPath, Address, NodeId, address, split_address
-from actorflow.protocol.machine import Ending, Stopped
+from actorflow.protocol.machine import Ending, Failed, Stopped
 
 if TYPE_CHECKING:
     from actorflow.actor.inspection import TreeRow
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("actorflow.actor")
 
 _LOOK_AGAIN_S = 0.05
+_THREAD_ENDED = ErrorInfo("ActorflowError", "the actor's own thread ended by an error of the engine")
 
 
 class ActorSystem:
@@ -104,10 +105,7 @@ class ActorSystem:
 
     def run(self) -> None:
         """Run the default dispatcher on the calling thread until `shutdown`."""
-        try:
-            self._threaded().run()
-        finally:
-            self._loop_ended()
+        self._threaded().run(on_end=self._loop_ended)
 
     def run_until(self, predicate: Callable[[], bool]) -> None:
         """Run the default dispatcher on the calling thread until `predicate()` (looked at about once a millisecond) or `shutdown`."""
@@ -144,7 +142,7 @@ class ActorSystem:
 
     def _loop_ended(self) -> None:
         """The loop of the default dispatcher has ended: on shutdown, or by an error; then nobody may wait for its actors."""
-        if not self._ended.is_set():
+        if self._threaded().broken and not self._ended.is_set():
             self._ended.set()
             self.dispatcher.halt()
             for cell in (*inspection.walk(self.root), self.root):
@@ -204,6 +202,11 @@ class ActorSystem:
         dispatcher = ThreadDispatcher(f"{self.node}{path}", SelectorIo(), self.clock)
 
         def hand_over() -> None:
+            if dispatcher.broken:
+                for cell in inspection.walk(self.root):
+                    if cell.dispatcher is dispatcher:
+                        cell.dispatcher = self.dispatcher
+                        cell.post_control(End(Failed(_THREAD_ENDED)))
             while dispatcher.ready:
                 self.dispatcher.enqueue(dispatcher.ready.popleft())
             dispatcher.close()

@@ -153,6 +153,50 @@ def test_when_the_loop_ends_by_an_error_nobody_waits_for_its_actors():
     assert system.shutdown(timeout_s=DEADLINE_S)
 
 
+def test_when_the_thread_of_a_pinned_actor_ends_by_an_error_the_actor_has_failed(system):
+    class Parent(Recorder):
+        def on_start(self):
+            self.ctx.watch(self.ctx.spawn(Recorder, name="child", dispatcher="pinned"))
+
+    log = []
+    parent = system.spawn(Parent, log, name="p")
+    assert parent.ask("x", timeout=DEADLINE_S) == 1
+    pinned = system.resolve("/p/child")
+
+    def poll(_timeout_s):
+        raise OSError("the io is broken")
+
+    pinned._cell.dispatcher.io.poll = poll
+    pinned.tell("x")
+    assert pinned._cell.stopped.wait(DEADLINE_S)
+    while len(log) < 2:
+        parent.observe(timeout=DEADLINE_S)
+    assert (log[1].name, log[1].ending.error.message) == ("child", "the actor's own thread ended by an error of the engine")
+
+
+def test_a_second_thread_that_wants_to_run_a_system_is_refused_and_harms_nothing(system):
+    with pytest.raises(ActorflowError, match="on two threads"):
+        system.run()
+    done = threading.Event()
+    system.submit_work(done.set)
+    assert done.wait(DEADLINE_S)
+    assert system.spawn(Recorder, name="a").ask("x", timeout=DEADLINE_S) == 1
+
+
+def test_a_system_interrupted_from_the_keyboard_can_still_be_stopped_in_order():
+    class Interrupting(SelectorIo):
+        def poll(self, timeout_s):
+            raise KeyboardInterrupt
+
+    log = []
+    system = ActorSystem(NodeId("inline"), io=Interrupting())
+    system.spawn(Recorder, log, name="a")
+    with pytest.raises(KeyboardInterrupt):
+        system.run()
+    assert system.shutdown(timeout_s=DEADLINE_S)
+    assert log == ["stop /a"]
+
+
 # --- endings that cannot be told --------------------------------------------------------------------------------------------
 
 

@@ -250,6 +250,13 @@ def test_an_ask_fails_at_once_when_the_node_is_lost(sims):
     assert len(left.asks) == 1
 
 
+def test_a_question_that_cannot_travel_is_raised_at_once_and_forgotten(sims):
+    left, _right, _link, _settle = sims
+    with pytest.raises(SerializationError):
+        left.resolve("right/a").ask(Answered(object()), block=False)
+    assert len(left.asks) == 0
+
+
 def test_only_the_node_that_was_asked_may_answer(sims):
     left, _right, link, settle = sims
     link.cut = True
