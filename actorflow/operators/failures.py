@@ -60,7 +60,9 @@ def user_failure(
         context["key"] = short_repr(key)
     text = user_traceback(error, function, line)
     return UserFunctionError(
-        ErrorInfo(type(error).__name__, _message(error), hint, Domain.USER, Retry.BACKOFF, traceback=text, context=context)
+        ErrorInfo(
+            type(error).__name__, _message(error), hint, Domain.USER, Retry.BACKOFF, traceback=text, context=context, foreign=True
+        )
     )
 
 
