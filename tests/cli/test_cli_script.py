@@ -106,7 +106,7 @@ def test_a_failed_job_shows_where_it_failed_and_the_users_traceback_only(script)
     code = (
         "from actorflow.errors import ErrorInfo, JobFailed\n"
         "raise JobFailed('count', ErrorInfo('ValueError', 'bad word', traceback='  File \"words.py\", line 3\\n',"
-        " context={'operator': 'split'}))\n"
+        " context={'operator': 'split'}, foreign=True))\n"
     )
     result = script(code)
     assert result.exit_code == 1
