@@ -49,6 +49,8 @@ class ColumnSplitter:
     def _row_lanes(self, keys: pa.Array) -> pa.Array:
         import pyarrow as pa
 
+        if pa.types.is_dictionary(keys.type):  # each batch may have a dictionary of its own
+            keys = keys.dictionary_decode()
         if pa.types.is_integer(keys.type) or pa.types.is_string(keys.type) or pa.types.is_large_string(keys.type):
             import polars as pl
 
@@ -56,8 +58,16 @@ class ColumnSplitter:
             key_type = numbered_type(series)
             if key_type is not None:
                 return self._known(key_type).of(series).to_arrow()
-        encoded = keys.dictionary_encode(null_encoding="encode")
-        return pa.array([self._lane_of[key] for key in encoded.dictionary.to_pylist()], pa.uint32()).take(encoded.indices)
+        try:
+            encoded = keys.dictionary_encode(null_encoding="encode")
+        except NotImplementedError:  # Arrow cannot tell values of this type apart, Python can
+            return self._lanes_of(keys)
+        return self._lanes_of(encoded.dictionary).take(encoded.indices)
+
+    def _lanes_of(self, keys: pa.Array) -> pa.Array:
+        import pyarrow as pa
+
+        return pa.array([self._lane_of[key] for key in keys.to_pylist()], pa.uint32())
 
     def _known(self, key_type: type) -> _KnownLanes:
         known = self._remembered.get(key_type)

@@ -241,7 +241,11 @@ class ChosenExchange(Exchange):
             self.lanes[lane].extend([records[position] for position in positions], times)
 
     def _spread_columns(self, batch: ColumnBatch, column: str) -> None:
-        for lane, part in self._splitter.split(batch, column):
+        try:
+            parts = list(self._splitter.split(batch, column))
+        except BaseException as error:
+            raise self._chooser.columns_failure(error, batch.columns) from error
+        for lane, part in parts:
             self.lanes[lane].add(part)
 
     def settle(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import PlanError
 from actorflow.operators.failures import NOTHING
 from actorflow.operators.inline import inlined
 from actorflow.plan.key_groups import key_group, subtask_of
 from actorflow.wire.stable_hash import stable_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _REMEMBERED_FIRST = 1 << 14
 _REMEMBERED_MAX = 1 << 19
@@ -54,6 +57,16 @@ class Chooser:
             return list(map(look_up, records if self._key is None else map(self._key, records)))
         except BaseException as error:
             raise self._failure(error, self._culprit(records)) from error
+
+    def columns_failure(self, error: BaseException, columns: pa.RecordBatch) -> Exception:
+        """Return what to raise when the lanes of a batch of columns could not be found: it names the row."""
+        keys = columns.column(self.key_column).to_pylist() if self.key_column in columns.schema.names else []
+        for row, key in enumerate(keys):
+            try:
+                self.lane_of[key]
+            except BaseException as failed:
+                return self._failure(failed, columns.slice(row, 1).to_pylist()[0])
+        return self._failure(error, NOTHING)
 
     def _culprit(self, records: list[Any]) -> Any:
         """Return the record for which looking up a lane fails."""

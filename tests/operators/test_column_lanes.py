@@ -1,6 +1,7 @@
 """Cutting columns by lane: every row goes where its key goes, in order, and a key is looked up once."""
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,20 @@ def test_each_row_goes_to_the_lane_of_its_key_in_order(batches):
 
 def split(splitter, keys):
     return list(splitter.split(ColumnBatch(pa.record_batch({"k": keys})), "k"))
+
+
+def test_keys_of_a_dictionary_column_go_where_their_values_go():
+    lanes = Lanes()
+    splitter = ColumnSplitter(lanes)
+    plain = [(lane, part.columns.to_pydict()) for lane, part in split(splitter, pa.array(["a", "b", "a"]))]
+    coded = [(lane, part.columns.to_pydict()) for lane, part in split(splitter, pa.array(["a", "b", "a"]).dictionary_encode())]
+    assert (plain, ["a", "b"]) == (coded, lanes.asked)
+
+
+@pytest.mark.parametrize("keys", [[[1], [2], [1]], [{"a": 1}, {"a": 2}, {"a": 1}]], ids=["lists", "structs"])
+def test_keys_that_arrow_cannot_tell_apart_are_looked_up_row_by_row(keys):
+    parts = [(lane, part.columns.column("k").to_pylist()) for lane, part in split(ColumnSplitter(Lanes()), pa.array(keys))]
+    assert [(lane, [key for key in keys if lane_of(key) == lane]) for lane in sorted(set(map(lane_of, keys)))] == parts
 
 
 def test_a_key_is_looked_up_once_in_all_batches():

@@ -191,6 +191,15 @@ def test_an_unhashable_key_is_refused():
         Outlet(by_key(lambda record: [record])).emit(1)
 
 
+def test_a_column_of_keys_that_cannot_be_hashed_is_reported_with_the_row():
+    outlet = Outlet(by_key(lambda record: record["tags"], key_column="tags"))
+
+    with pytest.raises(UserFunctionError, match="unhashable type: 'list'") as caught:
+        outlet.exchange.emit(ColumnBatch(pa.record_batch({"n": [1, 2], "tags": [["x"], ["y"]]})))
+
+    assert {"operator": "next", "subtask": "v/0", "record": "{'n': 1, 'tags': ['x']}"} == caught.value.error.context
+
+
 def test_a_full_buffer_leaves_at_once():
     outlet = Outlet(Partitioner(Partitioning.GLOBAL), lanes=1, size=2)
     outlet.emit(1).emit(2)
