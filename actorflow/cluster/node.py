@@ -52,7 +52,7 @@ class Node:
             control_codec(),
             bind=bind,
             clock=clock,
-            keys=CurveKeys.load(key_file) if key_file else None,
+            keys=CurveKeys.load(key_file, config[options.CURVE_AUTHORIZED_KEYS]) if key_file else None,
             limits=transport_limits(config),
         )
         self.system = ActorSystem(

@@ -306,13 +306,16 @@ class Endpoint:
 
     def _take(self, identity: bytes, frame: Frame, key: str) -> None:
         kind = frame.kind
+        peer = self._links.peers.get(identity)
+        if key and peer is not None and peer.key and key != peer.key:
+            self._links.usurped(peer)
+            raise FrameRefused(f"{peer.node} refused: it shows another key than the one it is known by")
         if kind is Kind.HELLO:
             self._links.greeted(identity, frame, key)
             return
         if kind is Kind.KNOCK:
             self._links.knocked(frame, key)
             return
-        peer = self._links.peers.get(identity)
         if peer is None or not peer.up:
             raise FrameRefused(f"{kind.name} before a hello")
         if kind is Kind.DATA or kind is Kind.EVENT:

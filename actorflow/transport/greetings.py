@@ -10,7 +10,7 @@
 A node's *incarnation* is a random number that it draws at its start. A `Hello` of another incarnation says that the node was restarted: what
 was on its way to or from the old one is dropped.
 
-Within a life, each node numbers its *attempts* to agree with a peer: another one begins with each connection, and when it has given the peer up.
+Within a life, each node numbers its *attempts* to agree with a peer: another one begins with each connection, and when it is given up.
 A hello of the attempt that is known already is a repetition, and changes nothing; one of another attempt says that frames may be missing.
 """
 
@@ -38,9 +38,18 @@ class Hello(Message, frozen=True):
 
 
 class Knock(Message, frozen=True):
-    """A node with a lesser id asks to be dialled."""
+    """A node with a lesser id asks to be dialled.
+
+    Attributes:
+        node: who asks.
+        incarnation: its life.
+        attempt: number of its attempt, as in `Hello`: a knock that is older than its last hello has been answered.
+        endpoints: where it listens.
+    """
 
     node: str
+    incarnation: int
+    attempt: int
     endpoints: tuple[str, ...]
 
 

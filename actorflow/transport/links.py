@@ -197,7 +197,7 @@ class Links:
         self._send_waiting(peer)
 
     def knocked(self, frame: Frame, key: str) -> None:
-        """A node with a lesser id wants to be dialled. If it is up already it may have forgotten this node, and is greeted.
+        """A node with a lesser id wants to be dialled. One that is up keeps its endpoints, and if it knocks anew its link is made anew.
 
         Raises:
             FrameRefused: if the knock is malformed, comes from a node that dials itself, or shows another key than that node's.
@@ -208,11 +208,16 @@ class Links:
         node, locations = NodeId(knock.node), _parsed(knock.endpoints)
         key = self._vouched(node, key, locations)
         peer = self._peer(node)
-        if peer.up:
-            self._socket.send(peer.identity, self._hello(peer.attempt, 0))
-        else:
+        if not peer.up:
             self.learn(node, locations)
             peer.key = key
+        elif knock.incarnation != peer.incarnation or knock.attempt > peer.their_attempt:
+            self._break(peer)
+
+    def usurped(self, peer: Peer) -> None:
+        """Someone else connected under the name of a peer, and displaced it: send nothing, and make the link anew."""
+        if peer.up:
+            self._break(peer)
 
     def said_goodbye(self, peer: Peer) -> None:
         """A peer ends the connection on purpose."""
@@ -323,7 +328,8 @@ class Links:
         if peer.knocked != location:
             self._stop_knocking(peer)
         peer.knocked = location
-        self._socket.knock(location, pack(Kind.KNOCK, greeting_codec.encode(Knock(self._node, self._endpoints))))
+        knock = Knock(self._node, self._incarnation, peer.attempt, self._endpoints)
+        self._socket.knock(location, pack(Kind.KNOCK, greeting_codec.encode(knock)))
 
     def _send_waiting(self, peer: Peer) -> None:
         while peer.up and peer.unsent:
@@ -336,6 +342,7 @@ class Links:
 
     def _interrupt(self, peer: Peer) -> None:
         peer.up = peer.connected = False
+        peer.attempt = self._next_attempt()
         if peer.wanted_at_s is None:
             peer.wanted_at_s = self._now()
         self.on_broken(peer.node)

@@ -30,7 +30,7 @@ class Peer:
         connected: there is a connection, as far as is known.
         up: greeted; frames flow.
         incarnation: its life, once greeted; kept while it is away, so that a restart is noticed.
-        attempt: number of this node's attempt to agree with it: another one with each connection, and when it is lost.
+        attempt: number of this node's attempt to agree with it: another one with each connection, and when that breaks.
         their_attempt: number of its attempt, by its last hello.
         told: a frame went to it since the last tick.
         wanted_at_s: since when it is wanted, not up, and nobody seems to be there; or None.

@@ -5,8 +5,11 @@ import stat
 import pytest
 import zmq
 
+from actorflow.cluster import node as cluster_node
+from actorflow.config import Config
 from actorflow.errors import ConfigError
-from actorflow.transport.curve import CurveKeys
+from actorflow.transport.curve import CurveKeys, guard_client
+from actorflow.transport.greetings import Hello, Knock, greeting_codec
 from actorflow.wire.frame import Kind, pack
 
 
@@ -124,3 +127,103 @@ def test_key_files_that_are_unsafe_or_broken_are_refused(tmp_path):
             CurveKeys.load(path)
     with pytest.raises(ConfigError, match="cannot write key file"):
         CurveKeys.make().save(tmp_path / "no" / "directory.key")
+
+
+def test_authorized_keys_come_from_the_options(tmp_path):
+    keys, peer = CurveKeys.make(), CurveKeys.make()
+    keys.save(tmp_path / "node.key")
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "peers" / "peer.pub").write_text(f"public {peer.public.upper()}\n")
+    (tmp_path / "sockets").mkdir()
+    settings = {
+        "actorflow.security.curve.key-file": str(tmp_path / "node.key"),
+        "actorflow.security.curve.authorized-keys": str(tmp_path / "peers"),
+    }
+    node = cluster_node.Node("a", Config.of(settings, "test"), tmp_path / "sockets")
+    node.endpoint.close()
+    assert node.endpoint._socket.gate._keys.lets_in(peer.public)
+    assert not node.endpoint._socket.gate._keys.lets_in(CurveKeys.make().public)
+
+
+def test_a_missing_directory_of_authorized_keys_is_an_error(tmp_path):
+    CurveKeys.make().save(tmp_path / "node.key")
+    with pytest.raises(ConfigError, match=r"authorized keys: '.*nowhere' is not a directory.*hint: put a \*.pub file"):
+        CurveKeys.load(tmp_path / "node.key", tmp_path / "nowhere")
+
+
+def introduction(name, endpoints=(), incarnation=99):
+    return pack(Kind.HELLO, greeting_codec.encode(Hello(name, incarnation, 0, 1, endpoints)))
+
+
+@pytest.fixture
+def insider(zmq_context):
+    """Connects to a node with a key that is let in, under any name, and stays until the end of the test."""
+    connected = []
+
+    def connect(node, keys, name, *frames):
+        dealer = zmq_context.socket(zmq.DEALER)
+        dealer.setsockopt(zmq.LINGER, 0)
+        if name:
+            dealer.setsockopt(zmq.IDENTITY, name)
+        url, _, server = node.endpoint.endpoints[0].partition("#")
+        guard_client(dealer, keys, server)
+        dealer.connect(url)
+        for frame in frames:
+            dealer.send(frame)
+        connected.append(dealer)
+
+    yield connect
+    for dealer in connected:
+        dealer.close()
+
+
+def test_a_node_with_another_key_cannot_take_the_name_of_a_peer(nodes, insider):
+    mine, yours, theirs = each_other(3)
+    one, two = nodes.linked(nodes.make("a", keys=mine), nodes.make("b", keys=yours))
+    insider(one, theirs, b"b", introduction("b", two.endpoint.endpoints), pack(Kind.BYE))
+    nodes.spin(lambda: one.endpoint.observe().refused.get("hello"))
+    assert "b refused: it shows another key" in one.endpoint.observe().last_refusals[0]
+    assert [] == one.inbox.lost
+    nodes.spin(lambda: one.up(two))
+    one.note(two, 1)
+    nodes.spin(lambda: two.inbox.messages)
+    assert [1] == two.inbox.numbers()
+
+
+def test_a_key_that_was_announced_is_the_only_one_that_counts(nodes, insider):
+    mine, yours, theirs = each_other(3)
+    one = nodes.make("a", keys=mine)
+    one.endpoint.learn("b", [f"tcp://127.0.0.1:1#{yours.public}"])
+    insider(one, theirs, b"b", introduction("b"))
+    nodes.spin(lambda: one.endpoint.observe().refused.get("hello"))
+    assert [False] == [peer.up for peer in one.endpoint.observe().peers]
+
+
+@pytest.mark.parametrize("announced", ["own key", "another key"])
+def test_a_knock_redirects_no_peer_that_is_known(nodes, insider, announced):
+    mine, yours, theirs = each_other(3)
+    one, two = nodes.linked(nodes.make("a", keys=mine), nodes.make("b", keys=yours))
+    where = [peer.endpoints for peer in two.endpoint.observe().peers]
+    evil = f"tcp://127.0.0.1:1#{theirs.public if announced == 'another key' else mine.public}"
+    insider(two, theirs, b"", pack(Kind.KNOCK, greeting_codec.encode(Knock("a", 1, 1, (evil,)))))
+    nodes.spin(lambda: two.endpoint.observe().refused.get("knock"))
+    insider(two, mine, b"", pack(Kind.KNOCK, greeting_codec.encode(Knock("a", 1, 1, (f"tcp://127.0.0.1:1#{mine.public}",)))))
+    nodes.spin(lambda: two.broken and two.up(one))
+    assert where == [peer.endpoints for peer in two.endpoint.observe().peers]
+    assert ([], ["a"]) == (two.inbox.lost, two.inbox.restored)
+
+
+def test_a_node_whose_thread_is_busy_completes_handshakes(nodes, zmq_context):
+    keys = CurveKeys.make()
+    one = nodes.make("a", keys=keys)
+    dealer = zmq_context.socket(zmq.DEALER)
+    url, _, server = one.endpoint.endpoints[0].partition("#")
+    guard_client(dealer, keys, server)
+    monitor = dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    dealer.connect(url)
+    try:
+        assert monitor.poll(8000), "nobody polls the node"
+    finally:
+        dealer.disable_monitor()
+        monitor.close()
+        dealer.close(linger=0)

@@ -12,7 +12,7 @@ import zmq
 from actorflow.clock import ManualClock
 from actorflow.errors import TransportError
 from actorflow.transport.addresses import Location, nearest
-from actorflow.transport.greetings import Hello, greeting_codec
+from actorflow.transport.greetings import Hello, Knock, greeting_codec
 from actorflow.wire.frame import Kind, pack
 
 both_ways = pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")], ids=["knocks", "dials"])
@@ -174,6 +174,14 @@ def test_a_peer_that_was_forgotten_comes_back_when_it_is_wanted(nodes, first, se
     assert ([1], [first]) == (two.inbox.numbers(), two.broken)
 
 
+def test_a_knock_that_was_answered_already_changes_nothing(nodes):
+    one, two = nodes.linked(nodes.make("a"), nodes.make("b"))
+    links = one.endpoint._links
+    links._knock(peer_of(one, "b"), peer_of(one, "b").locations[0])
+    nodes.settle()
+    assert ([], []) == (one.broken, two.broken)
+
+
 def test_a_poll_that_handled_a_disconnection_does_not_sleep(nodes):
     one = nodes.make("a")
     one.endpoint.io.poll(0)
@@ -233,7 +241,7 @@ def test_knocking_elsewhere_leaves_the_first_door(nodes):
 def test_a_hello_or_knock_with_what_is_no_endpoint_is_refused(nodes, stranger, endpoint):
     one = nodes.make("b")
     dealer = stranger(one, "a", endpoints=(endpoint,))
-    dealer.send(pack(Kind.KNOCK, b"\x93\xa5Knock\xa1a\x91" + bytes([0xD9, len(endpoint)]) + endpoint.encode()))
+    dealer.send(pack(Kind.KNOCK, greeting_codec.encode(Knock("a", 7, 1, (endpoint,)))))
     nodes.spin(lambda: one.endpoint.observe().refused.get("knock"))
     dealer.close()
     nodes.settle()
