@@ -6,6 +6,7 @@ once in each batch.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,11 +59,10 @@ class ColumnSplitter:
             key_type = numbered_type(series)
             if key_type is not None:
                 return self._known(key_type).of(series).to_arrow()
-        try:
+        encoded = None
+        with contextlib.suppress(NotImplementedError):  # Arrow cannot tell values of every type apart; Python can
             encoded = keys.dictionary_encode(null_encoding="encode")
-        except NotImplementedError:  # Arrow cannot tell values of this type apart, Python can
-            return self._lanes_of(keys)
-        return self._lanes_of(encoded.dictionary).take(encoded.indices)
+        return self._lanes_of(keys) if encoded is None else self._lanes_of(encoded.dictionary).take(encoded.indices)
 
     def _lanes_of(self, keys: pa.Array) -> pa.Array:
         import pyarrow as pa

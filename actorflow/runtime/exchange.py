@@ -244,7 +244,7 @@ class ChosenExchange(Exchange):
         try:
             parts = list(self._splitter.split(batch, column))
         except BaseException as error:
-            raise self._chooser.columns_failure(error, batch.columns) from error
+            raise self._chooser.columns_failure(error, batch) from error
         for lane, part in parts:
             self.lanes[lane].add(part)
 

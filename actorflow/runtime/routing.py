@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actorflow.errors import PlanError
 from actorflow.operators.failures import NOTHING
 from actorflow.operators.inline import inlined
 from actorflow.plan.key_groups import key_group, subtask_of
+from actorflow.wire.batch import ColumnBatch
 from actorflow.wire.stable_hash import stable_hash
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _REMEMBERED_FIRST = 1 << 14
 _REMEMBERED_MAX = 1 << 19
@@ -58,8 +56,9 @@ class Chooser:
         except BaseException as error:
             raise self._failure(error, self._culprit(records)) from error
 
-    def columns_failure(self, error: BaseException, columns: pa.RecordBatch) -> Exception:
+    def columns_failure(self, error: BaseException, batch: ColumnBatch) -> Exception:
         """Return what to raise when the lanes of a batch of columns could not be found: it names the row."""
+        columns = batch.columns
         keys = columns.column(self.key_column).to_pylist() if self.key_column in columns.schema.names else []
         for row, key in enumerate(keys):
             try:

@@ -10,6 +10,7 @@ from actorflow.operators.failures import NOTHING
 from actorflow.plan.key_groups import key_group, subtask_of
 from actorflow.runtime import routing
 from actorflow.runtime.routing import Chooser, LaneOf, hash_lane
+from actorflow.wire.batch import ColumnBatch
 from actorflow.wire.stable_hash import stable_hash
 
 
@@ -73,7 +74,7 @@ def test_the_row_whose_key_has_no_lane_is_found():
     found = []
     chooser = Chooser(lambda row: row["k"], LaneOf(hash_lane(2, 128)), lambda *report: found.append(report) or OSError(), "k")
     unstable = ValueError("somewhere in the batch")
-    chooser.columns_failure(unstable, pa.record_batch({"n": [1, 2, 3], "k": [0.5, math.nan, 1.0]}))
-    chooser.columns_failure(unstable, pa.record_batch({"n": [1]}))
+    chooser.columns_failure(unstable, ColumnBatch(pa.record_batch({"n": [1, 2, 3], "k": [0.5, math.nan, 1.0]})))
+    chooser.columns_failure(unstable, ColumnBatch(pa.record_batch({"n": [1]})))
     (named, record), (missing, nothing) = found
     assert ("UnstableKey", 2, unstable, NOTHING) == (type(named).__name__, record["n"], missing, nothing)
