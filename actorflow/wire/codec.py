@@ -255,7 +255,7 @@ def decode_event(payload: bytes | memoryview) -> ChannelEvent:
     """
     try:
         event: ChannelEvent = _event_decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameRefused(f"channel event refused: {error}") from None
     return event
 

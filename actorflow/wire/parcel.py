@@ -53,5 +53,5 @@ def decode_parcel(payload: bytes | memoryview) -> Parcel:
     """
     try:
         return _decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameRefused(f"control message refused: {error}") from None

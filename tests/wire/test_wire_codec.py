@@ -34,6 +34,7 @@ from actorflow.wire.codec import (
     encode_batch,
     encode_event,
 )
+from actorflow.wire.parcel import decode_parcel
 
 
 class Pair(NamedTuple):
@@ -190,7 +191,7 @@ def test_a_malformed_payload_gives_a_batch_or_a_refusal(codec, timed, payload):
 @given(st.binary(max_size=40))
 def test_a_malformed_pickle_is_an_actorflow_error(payload):
     with pytest.raises((SerializationError, FrameRefused)):
-        decode_batch(Codec.PICKLE, b"\x80\x05" + payload + b"}.")
+        decode_batch(Codec.PICKLE, b"\x80\x05}" + payload.replace(b".", b"") + b"}.")  # whatever it builds, a dict is on top
 
 
 @pytest.mark.parametrize(
@@ -206,6 +207,15 @@ def test_a_channel_event_comes_back(event):
 def test_malformed_events_are_refused(payload):
     with pytest.raises(FrameRefused, match="channel event refused"):
         decode_event(payload + b"\xc1")
+
+
+@given(st.sampled_from([b"\x91", b"\x81\xa1x", b"\x92\xc0", b"\xdc\x00\x01"]), st.integers(20_000, 100_000), st.booleans())
+def test_deeply_nested_events_and_parcels_are_refused(opening, depth, ended):
+    deep = opening * depth + (b"\xc0" if ended else b"")
+    with pytest.raises(FrameRefused, match="channel event refused"):
+        decode_event(b"\x82\xa4type\xa4Idle\xa1x" + deep)
+    with pytest.raises(FrameRefused, match="control message refused"):
+        decode_parcel(b"\x95\xa1/\xc3\xc0\xc0" + deep)
 
 
 @given(st.binary(max_size=50), st.integers(20, 60))
