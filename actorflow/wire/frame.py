@@ -73,10 +73,14 @@ class Flag(enum.IntFlag):
     """The last piece of a blob, or of a control message."""
     PIECE = 4
     """A piece of a control message that is larger than a frame may be."""
+    ABORTED = 8
+    """The sender of a blob could not read it: nothing follows, and what came is not the whole."""
+    REFUSED = 16
+    """The receiver of a blob does not take this piece, nor what follows of that blob."""
 
 
 _KINDS = {int(kind): kind for kind in Kind}
-_FLAGS_KNOWN = int(Flag.LZ4 | Flag.LAST | Flag.PIECE)
+_FLAGS_KNOWN = int(Flag.LZ4 | Flag.LAST | Flag.PIECE | Flag.ABORTED | Flag.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
