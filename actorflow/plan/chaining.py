@@ -2,7 +2,8 @@
 
 A consumer is *chained* to its producer (it runs in the same actor, called directly) when nothing is lost by it:
 
-- records go forward: chosen by the user, or by default between equal parallelisms;
+- records go forward: chosen by the user, or by default between equal parallelisms; or they go by key from an only subtask to an only
+  subtask, where all keys meet anyway (one compiled loop instead of two and a list between them);
 - both have the same parallelism, number of key groups, slot group and dispatcher;
 - the edge is the only input of the consumer and the only one that takes the producer's main output;
 - the consumer's policy is `always`, and the producer's is not `never` (`head` starts a chain: it has consumers, but no producer).
@@ -98,11 +99,17 @@ class _Planner:
             edge.tag is None
             and len(self._outputs[producer.id]) == 1
             and producer.chain != "never"
-            and self._partitioner(edge).kind is Partitioning.FORWARD
+            and self._stays_together(edge)
             and self._parallelism[producer.id] == self._parallelism[operator.id]
             and producer.slot_group == operator.slot_group
             and producer.dispatcher == operator.dispatcher
         )
+
+    def _stays_together(self, edge: LogicalEdge) -> bool:
+        """Whether a record stays in the subtask with the same index: forward, or by key where all keys meet in the only subtask anyway."""
+        kind = self._partitioner(edge).kind
+        alone = self._parallelism[edge.source].subtasks == self._parallelism[edge.target].subtasks == 1
+        return kind is Partitioning.FORWARD or (alone and kind is Partitioning.HASH)
 
     def _partitioner(self, edge: LogicalEdge) -> Partitioner:
         producers = self._parallelism[edge.source].subtasks

@@ -37,6 +37,8 @@ class Exchange(abc.ABC):
 
     def __init__(self, lanes: Sequence[Lane], clock: Clock, rules: FlushRules) -> None:
         self.lanes = tuple(lanes)
+        self.records_taken = 0
+        """Records that were emitted into it."""
         self._now = clock.now
         self._rules = rules
 
@@ -46,6 +48,7 @@ class Exchange(abc.ABC):
 
     def emit(self, batch: Batch) -> None:
         """Spread a batch and send what is full."""
+        self.records_taken += len(batch)
         self.spread(batch)
         self.settle()
 

@@ -193,6 +193,11 @@ class Subtask(Actor):
         return any(sink.blocked for sink in self.sinks)
 
     @property
+    def emitted(self) -> int:
+        """Records that its chain has put out."""
+        return sum(exchange.records_taken for exchange in self.exchanges) + sum(sink.records for sink in self.sinks)
+
+    @property
     def overdrawn(self) -> bool:
         """Whether the last batch has become more than the outputs should hold: smaller batches would be better."""
         return any(exchange.overdrawn for exchange in self.exchanges)

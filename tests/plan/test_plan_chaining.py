@@ -51,9 +51,12 @@ def test_an_explicit_forward_edge_is_chained():
     assert chains(plan(graph([op("read"), op("write")], [edge("read", "write", "forward")]))) == ["read -> write"]
 
 
-def test_a_hash_edge_between_single_subtasks_is_an_exchange_all_the_same():
-    execution = plan(graph([op("read"), op("write")], [edge("read", "write", "hash")]), default_parallelism=1)
-    assert exchanges(execution) == [("read", "write", "hash")]
+def test_a_hash_edge_between_single_subtasks_is_chained_and_any_other_is_an_exchange():
+    by_key = graph([op("read"), op("write")], [edge("read", "write", "hash")])
+    assert chains(plan(by_key, default_parallelism=1)) == ["read -> write"]
+    assert exchanges(plan(by_key, default_parallelism=2)) == [("read", "write", "hash")]
+    dealt = plan(graph([op("read"), op("write")], [edge("read", "write", "rebalance")]), default_parallelism=1)
+    assert exchanges(dealt) == [("read", "write", "rebalance")]
 
 
 def test_unequal_parallelism_breaks_the_chain_and_rebalances():
@@ -192,7 +195,13 @@ def test_a_line_is_cut_exactly_where_a_rule_says(steps):
         edges.append(edge(operators[-1].id, name, kind))
         before = operators[-1]
         operators.append(op(name, parallelism=parallelism, chain=policy))
-        if kind is not None or before.parallelism != parallelism or before.chain == "never" or policy != "always":
+        by_key_alone = kind == "hash" and before.parallelism == parallelism == 1
+        if (
+            (kind is not None and not by_key_alone)
+            or before.parallelism != parallelism
+            or before.chain == "never"
+            or policy != "always"
+        ):
             breaks.append(name)
     execution = plan(graph(operators, edges))
     assert [vertex.id for vertex in execution.vertices] == ["read", *breaks]

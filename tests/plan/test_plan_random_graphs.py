@@ -8,6 +8,7 @@ from plan_graphs import edge, graph, op
 
 from actorflow.plan.chaining import build_execution_graph
 from actorflow.plan.explain import explain
+from actorflow.plan.graph import Partitioning
 
 KINDS = st.sampled_from([None, None, None, "hash", "rebalance", "rescale", "broadcast"])
 POLICIES = st.sampled_from(["always", "always", "always", "head", "never"])
@@ -32,8 +33,9 @@ def graphs(draw):
 def may_chain(logical, candidate):
     """The rules once more, as plainly as they can be said."""
     producer, consumer = logical.operator(candidate.source), logical.operator(candidate.target)
+    by_key = candidate.partitioner is not None and candidate.partitioner.kind is Partitioning.HASH
     return (
-        candidate.partitioner is None
+        (candidate.partitioner is None or (by_key and producer.parallelism == 1))
         and producer.parallelism == consumer.parallelism
         and candidate.tag is None
         and sum(other.target == consumer.id for other in logical.edges) == 1

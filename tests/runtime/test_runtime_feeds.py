@@ -18,9 +18,16 @@ class Taker:
     def __init__(self):
         self.meter = Meter(ManualClock())
         self.got = []
+        self.growth = 1
+        self.emitted = 0
+        self.overdrawn = False
+
+    def wake(self):
+        pass
 
     def take(self, batch, port):
         self.got.append(batch.records)
+        self.emitted += len(batch) * self.growth
 
     def event(self, event):
         self.got.append(event)
@@ -102,8 +109,31 @@ class Numbers(af.Source):
 
 def test_a_source_reads_less_while_its_batches_burst_beyond_the_overdraft():
     taker, source = Taker(), Numbers()
-    taker.wake = lambda: None
     taker.overdrawn = True
+    feed = source_feed(taker, source)
+    for _ in range(3):
+        feed.advance()
+    taker.overdrawn = False
+    for _ in range(5):
+        feed.advance()
+
+    assert source.asked == [64, 32, 16, 8, 16, 32, 64, 64]
+
+
+def test_a_source_reads_so_many_records_as_become_one_batch():
+    taker, source = Taker(), Numbers()
+    taker.growth = 10
+    feed = source_feed(taker, source)
+    for _ in range(3):
+        feed.advance()
+    taker.growth = 0.1
+    for _ in range(5):
+        feed.advance()
+
+    assert source.asked == [64, 6, 6, 6, 12, 24, 48, 64]
+
+
+def source_feed(taker, source):
     feed = SourceFeed(
         taker,
         source,
@@ -115,10 +145,4 @@ def test_a_source_reads_less_while_its_batches_burst_beyond_the_overdraft():
         unwatch=lambda pause: None,
     )
     feed.assign(0, 0)
-    for _ in range(3):
-        feed.advance()
-    taker.overdrawn = False
-    for _ in range(5):
-        feed.advance()
-
-    assert source.asked == [64, 32, 16, 8, 16, 32, 64, 64]
+    return feed
