@@ -44,7 +44,7 @@ def test_the_default_input_is_the_interpreters_own_library_and_no_installed_pack
 
 def test_the_pipeline_reads_keys_and_counts(tmp_path):
     (tmp_path / "book.txt").write_text("call me ishmael\n")
-    plan = build(tmp_path / "book.txt").explain()
+    plan = build(tmp_path / "book.txt").explain(parallelism=2)
     assert [verb for verb in ("words", "count", "hash") if verb in plan] == ["words", "count", "hash"]
 
 
