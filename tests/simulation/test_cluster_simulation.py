@@ -24,6 +24,7 @@ def run(seed, *, invariants=cluster_invariants, **machines):
     return World(seed, invariants, **machines).run()
 
 
+@pytest.mark.slow
 def test_every_job_ends_as_it_must_and_leaves_nothing_over_many_seeds():
     sweep(run, range(200))
 

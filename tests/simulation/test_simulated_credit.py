@@ -188,6 +188,7 @@ def run(seed, *, sender=SenderLedger, receiver=ReceiverLedger):
     return simulation.run(END_S).finish()
 
 
+@pytest.mark.slow
 def test_everything_arrives_and_every_buffer_comes_back_over_many_seeds():
     sweep(run, range(200))
 

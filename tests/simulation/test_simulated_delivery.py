@@ -147,6 +147,7 @@ def run(seed, *, sender=ReliableSender, receiver=ReliableReceiver):
     return simulation.run(END_S).finish()
 
 
+@pytest.mark.slow
 def test_every_order_is_delivered_once_in_order_or_reported_over_many_seeds():
     sweep(run, range(300))
 

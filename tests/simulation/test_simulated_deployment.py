@@ -168,6 +168,7 @@ def run(seed, *, attempt=Attempt):
     return simulation.run(END_S).finish()
 
 
+@pytest.mark.slow
 def test_every_attempt_follows_the_diagram_and_ends_once_over_many_seeds():
     sweep(run, range(300))
 

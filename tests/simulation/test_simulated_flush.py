@@ -68,6 +68,7 @@ def run(seed, *, rules=FlushRules):
     return simulation.run(END_S).finish()
 
 
+@pytest.mark.slow
 def test_no_record_waits_too_long_over_many_seeds():
     sweep(run, range(200))
 

@@ -115,6 +115,7 @@ def run(seed, *, monitor=HeartbeatMonitor, faults=None, extra=()):
     return simulation.run(END_S).finish()
 
 
+@pytest.mark.slow
 def test_death_is_final_and_everyone_knows_the_living_in_the_end_over_many_seeds():
     sweep(run, range(200))
 

@@ -111,6 +111,7 @@ STRATEGIES = [
 
 
 @pytest.mark.parametrize(("strategy", "promise"), STRATEGIES)
+@pytest.mark.slow
 def test_every_strategy_keeps_its_promise_over_many_seeds(strategy, promise):
     sweep(lambda seed: run(seed, strategy, promise), range(200))
 

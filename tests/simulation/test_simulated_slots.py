@@ -142,6 +142,7 @@ def end(simulation, job):
     simulation.tell(POOL, JobEnded(job.name))
 
 
+@pytest.mark.slow
 def test_slots_are_leased_once_and_all_come_back_over_many_seeds():
     sweep(run, range(200))
 

@@ -164,6 +164,7 @@ def launch(simulation, subtask, attempt, until_s):
     simulation.at(lost_at + random.uniform(-0.5, 2.0), lambda: setattr(reader, "handle", lambda event, now: []))
 
 
+@pytest.mark.slow
 def test_every_split_is_read_and_finished_by_its_one_reader_over_many_seeds():
     sweep(run, range(200))
 

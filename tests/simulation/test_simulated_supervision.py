@@ -187,6 +187,7 @@ def run(seed, *, supervision=Supervision, scope="all"):
 
 
 @pytest.mark.parametrize("scope", ["one", "all", "mixed"])
+@pytest.mark.slow
 def test_every_failure_has_one_remedy_and_nobody_waits_for_ever_over_many_seeds(scope):
     sweep(lambda seed: run(seed, scope=scope), range(200))
 

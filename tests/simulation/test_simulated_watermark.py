@@ -113,6 +113,7 @@ def run(seed, *, merge=WatermarkMerge):
     return simulation.run(END_S + 5).finish()
 
 
+@pytest.mark.slow
 def test_the_merged_watermark_rises_and_is_never_ahead_over_many_seeds():
     sweep(run, range(200))
 
