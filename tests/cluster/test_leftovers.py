@@ -9,7 +9,7 @@ from script_harness import run_script, running
 
 import actorflow as af
 
-SLOW = pytest.mark.slow
+pytestmark = pytest.mark.slow
 
 ENDLESS = """
     def show(n):
@@ -40,7 +40,6 @@ def test_nothing_is_left_after_success(slots, tmp_path):
     assert (0, "100\n", "") == (ended.code, ended.out, ended.err)
 
 
-@SLOW
 def test_a_temporary_directory_with_a_long_path_is_no_place_for_sockets_and_none_is_left(tmp_path):
     long = tmp_path / ("x" * 100)
     long.mkdir()
@@ -83,7 +82,7 @@ def test_nothing_is_left_of_a_cluster_that_nobody_closes(slots, tmp_path):
     assert 0 == run_script(script, tmp_path, slots).code
 
 
-@pytest.mark.parametrize("job", [ENDLESS, pytest.param(STUCK, marks=SLOW)], ids=["endless", "stuck"])
+@pytest.mark.parametrize("job", [ENDLESS, STUCK], ids=["endless", "stuck"])
 def test_nothing_is_left_after_ctrl_c(slots, job, tmp_path):
     with running(job + "    af.run(pipeline, slots=SLOTS, parallelism=1)", tmp_path, slots) as script:
         assert "running" == script.line()
@@ -95,7 +94,6 @@ def test_nothing_is_left_after_ctrl_c(slots, job, tmp_path):
     assert [] == [path.name for path in (tmp_path / "out").glob("*" if job is STUCK else ".*")]
 
 
-@SLOW
 @pytest.mark.parametrize("job", [ENDLESS, STUCK], ids=["endless", "stuck"])
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_after_the_program_is_killed(end, job, tmp_path):
@@ -106,7 +104,6 @@ def test_nothing_is_left_after_the_program_is_killed(end, job, tmp_path):
         script.check_nothing_is_left()
 
 
-@SLOW
 def test_ctrl_c_twice_does_not_wait_for_a_job_that_does_not_end(tmp_path):
     with running(STUCK + "    af.run(pipeline, slots=1)", tmp_path, 1) as script:
         assert "running" == script.line()
@@ -116,7 +113,7 @@ def test_ctrl_c_twice_does_not_wait_for_a_job_that_does_not_end(tmp_path):
         script.check_nothing_is_left()
 
 
-@pytest.mark.parametrize(("number", "times"), [("inline", 20), pytest.param(1, 5, marks=SLOW)])
+@pytest.mark.parametrize(("number", "times"), [("inline", 20), (1, 5)])
 def test_many_runs_leak_neither_descriptors_nor_threads(number, times):
     def run():
         stream = af.Pipeline("leak").read(af.sources.collection(range(10))).map(str, dispatcher="pinned")

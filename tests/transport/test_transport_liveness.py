@@ -15,6 +15,8 @@ from actorflow.transport.addresses import Location, nearest
 from actorflow.transport.greetings import Hello, Knock, greeting_codec
 from actorflow.wire.frame import Kind, pack
 
+pytestmark = pytest.mark.slow
+
 both_ways = pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")], ids=["knocks", "dials"])
 protocols = pytest.mark.parametrize("protocol", ["tcp", "ipc"])
 
