@@ -172,7 +172,7 @@ def test_a_peer_that_was_forgotten_comes_back_when_it_is_wanted(nodes, first, se
     one.endpoint.forget(second)
     one.knows(two)
     one.note(two, 1)
-    nodes.spin(lambda: two.inbox.messages)
+    nodes.spin(lambda: two.inbox.messages and two.broken)
     assert ([1], [first]) == (two.inbox.numbers(), two.broken)
 
 
