@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from actorflow.ids import SubtaskId
 from actorflow.plan.graph import DataPath, OperatorSpec, Role
-from actorflow.wire.batch import Batch
+from actorflow.wire.batch import Active, Batch, Idle, Watermark
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class EndOfSplit:
 
 END_OF_SPLIT = EndOfSplit()
 
+Reading = Batch | Watermark | Idle | Active | Pause | EndOfSplit
+"""What a reader may return."""
+
 
 class Reader(Protocol):
     """Reads one split. Used from one thread."""
@@ -53,8 +56,12 @@ class Reader(Protocol):
         """The place after the last batch, small and picklable: `Source.open(split, position)` goes on from there."""
         ...
 
-    def read(self, records_max: int) -> Batch | Pause | EndOfSplit:
+    def read(self, records_max: int) -> Reading:
         """Return the next batch (not empty, about `records_max` records, fewer if that is what is there), or why there is none.
+
+        Batches may carry timestamps. A source that knows of event time itself (a log with watermarks in it) also returns, between batches:
+        `Watermark`, which holds for its split (one that does not rise is dropped); `Idle`, by which the split holds back no watermark until
+        its next batch or `Active`. It is asked again at once after these.
 
         Must return within a few milliseconds: data that is slow to come is a `Pause`.
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actorflow.connectors.contracts import END_OF_SPLIT, EndOfSplit, Pause, Reader
+from actorflow.connectors.contracts import END_OF_SPLIT, EndOfSplit, Reader, Reading
 from actorflow.errors import PlanError
 from actorflow.storage.compression import is_compressed
 from actorflow.storage.contract import FileInfo
 from actorflow.storage.files import as_uri, list_files
-from actorflow.wire.batch import Batch
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -140,7 +139,7 @@ class RangesReader:
         """Index of the current range, and the position within."""
         return self._index, None if self._reader is None else self._reader.position
 
-    def read(self, records_max: int) -> Batch | Pause | EndOfSplit:
+    def read(self, records_max: int) -> Reading:
         """Return the next batch of the first range that is not exhausted."""
         while self._reader is not None:
             got = self._reader.read(records_max)

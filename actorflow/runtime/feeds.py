@@ -135,6 +135,10 @@ class GateFeed:
         """Nothing to free: what is queued goes with the subtask."""
 
 
+_READER = ChannelId(0)
+"""The only channel of a source, as far as event time goes."""
+
+
 class SourceFeed:
     """Feeds a subtask by reading splits, which the JobMaster hands out one at a time.
 
@@ -176,6 +180,7 @@ class SourceFeed:
         self._pause: Pause | None = None
         self._reader: Reader | None = None
         self._split = 0
+        self._watermarks = WatermarkMerge([_READER])
 
     def begin(self) -> None:
         """Ask for the first split."""
@@ -195,15 +200,20 @@ class SourceFeed:
         self._subtask.wake()
 
     def advance(self) -> bool:
-        """Read one batch."""
+        """Read one batch, or what the reader knows of event time."""
         self._resume()
         if self._reader is None:
             return False
         match self._call(self._reader.read, self._batch_records):
             case ObjectBatch() | ColumnBatch() as batch:
                 self.records_in += len(batch)
+                if self._watermarks.all_idle:
+                    self._forward(Active())
                 self._subtask.take(batch, 0)
                 self._adapt(len(batch))
+                return True
+            case Watermark() | Idle() | Active() as event:
+                self._forward(event)
                 return True
             case Pause() as pause:
                 self._pause = pause
@@ -214,9 +224,13 @@ class SourceFeed:
             case other:
                 raise PlanError(
                     f"the reader of '{self._operator}' returned {type(other).__name__}",
-                    hint="read() returns a batch, a Pause or END_OF_SPLIT",
+                    hint="read() returns a batch, a Watermark, Idle, Active, a Pause or END_OF_SPLIT",
                 )
         return False
+
+    def _forward(self, event: Watermark | Idle | Active) -> None:
+        for forwarded in self._watermarks.take(_READER, event):
+            self._subtask.event(forwarded)
 
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
         return call_user(function, *arguments, operator=self._operator, subtask=self._subtask_id)

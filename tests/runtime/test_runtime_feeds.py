@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import actorflow as af
 from actorflow.clock import ManualClock
+from actorflow.connectors.contracts import END_OF_SPLIT
 from actorflow.ids import ChannelId
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.runtime.feeds import GateFeed, SourceFeed
@@ -131,6 +132,51 @@ def test_a_source_reads_so_many_records_as_become_one_batch():
         feed.advance()
 
     assert source.asked == [64, 6, 6, 6, 12, 24, 48, 64]
+
+
+class Told(af.Source):
+    """Gives what it was made with, in order, then ends."""
+
+    def __init__(self, *readings):
+        self.readings = list(readings)
+
+    def splits(self, parallelism):
+        return [0]
+
+    def open(self, split, position):
+        return self
+
+    position = 0
+
+    def read(self, records_max):
+        return self.readings.pop(0) if self.readings else END_OF_SPLIT
+
+    def close(self):
+        pass
+
+
+def got_from(*readings):
+    """Return what the subtask gets of a reader that returns these."""
+    taker = Taker()
+    feed = source_feed(taker, Told(*readings))
+    while feed.advance():
+        pass
+    return taker.got
+
+
+def test_what_a_reader_knows_of_event_time_passes_between_its_batches():
+    got = got_from(ObjectBatch([1], [10]), Watermark(10), ObjectBatch([2], [20]), Watermark(20))
+
+    assert got == [[1], Watermark(10), [2], Watermark(20)]
+
+
+def test_a_readers_watermark_that_does_not_rise_is_dropped():
+    assert got_from(Watermark(10), Watermark(5), Watermark(10), Watermark(11)) == [Watermark(10), Watermark(11)]
+
+
+def test_an_idle_reader_is_active_again_by_its_word_or_by_its_next_batch():
+    assert got_from(Idle(), Idle(), Active(), Active()) == [Idle(), Active()]
+    assert got_from(Idle(), ObjectBatch([1]), ObjectBatch([2])) == [Idle(), Active(), [1], [2]]
 
 
 def source_feed(taker, source):
