@@ -20,7 +20,6 @@ from actorflow.operators.process import ProcessStage
 from actorflow.operators.specs import KeyedSpec, MapAsyncSpec, MapBatchesSpec, ProcessSpec
 from actorflow.operators.stage import Stage
 from actorflow.plan.graph import LogicalOperator
-from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import Batch
 
 
@@ -66,7 +65,7 @@ class _Builder:
 
     def _fused(self, start: int, stop: int, following: Stage | None) -> FusedStage:
         fused = [
-            FusedOperator(operator.name, operator.spec, HashMapBackend() if _keyed(operator) else None)
+            FusedOperator(operator.name, operator.spec, self._context.keyed_backend(operator.name) if _keyed(operator) else None)
             for operator in self._operators[start:stop]
         ]
         ports = [self._leaving(position, None) for position in range(start - 1, stop)]
@@ -76,7 +75,8 @@ class _Builder:
         operator = self._operators[position]
         match operator.spec:
             case ProcessSpec() as spec:
-                return ProcessStage(operator.name, spec, HashMapBackend(), following, self._sides(position), self._context)
+                backend = self._context.keyed_backend(operator.name)
+                return ProcessStage(operator.name, spec, backend, following, self._sides(position), self._context)
             case MapBatchesSpec() as spec:
                 return MapBatchesStage(operator.name, spec, following, subtask=self._subtask)
             case MapAsyncSpec() as spec:
@@ -111,10 +111,22 @@ class CompiledChain:
         self._receivers = {name: receiver for stage in stages for name, receiver in stage.receivers().items()}
         self._lookups = {name: lookup for stage in stages for name, lookup in stage.lookups().items()}
         self._first = stages[0].process
+        for position, stage in enumerate(self._stages):
+            stage.wire(self._announcer(self._stages[position + 1 :]))
+
+    def _announcer(self, behind: Sequence[Stage]) -> Callable[[int], None]:
+        """Return how a stage tells those behind it of a watermark that it made."""
+
+        def announce(timestamp: int) -> None:
+            for stage in behind:
+                timestamp = stage.advance_watermark(timestamp)
+            self._context.forward_watermark(timestamp)
+
+        return announce
 
     @property
     def blocked(self) -> bool:
-        """True while an operator is at capacity."""
+        """True while an operator is at capacity, or busy with a watermark."""
         return any(stage.blocked for stage in self._stages)
 
     def open(self) -> None:

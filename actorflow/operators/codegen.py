@@ -45,7 +45,7 @@ from actorflow.operators.specs import (
     SumSpec,
 )
 from actorflow.plan.graph import OperatorSpec
-from actorflow.state.hashmap import HashMapBackend
+from actorflow.state.backend import KeyedBackend
 
 FUSABLE: Final = (MapSpec, FlatMapSpec, FilterSpec, KeyedSpec)
 """The specs that a generated loop can hold."""
@@ -70,12 +70,12 @@ class FusedOperator:
 
     name: str
     spec: OperatorSpec
-    state: HashMapBackend | None = None
+    state: KeyedBackend | None = None
 
     @property
     def entries(self) -> dict[Any, Any] | None:
         """The dict of a keyed aggregation, from key to accumulator."""
-        return None if self.state is None else self.state.entries(self.spec.kind)
+        return None if self.state is None else self.state.table(self.spec.kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from actorflow.ids import Address, SubtaskId
+from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import Batch
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class OutputPort:
     output: Output
 
 
+class Alarm(Protocol):
+    """A call that waits for its time."""
+
+    def cancel(self) -> None:
+        """Forget it; nothing happens if it was made already."""
+        ...
+
+
 class SubtaskContext(Protocol):
     """The subtask, as its operators see it.
 
@@ -71,6 +80,30 @@ class SubtaskContext(Protocol):
 
     def wake(self) -> None:
         """Make the runtime look again at `blocked` and `finish`. May be called from any thread."""
+        ...
+
+    def processing_time(self) -> int:
+        """Return the wall clock, in ms since the Unix epoch, UTC. Tests run on a clock of their own."""
+        ...
+
+    def call_at(self, timestamp: int, callback: Callable[[], None]) -> Alarm:
+        """Run `callback` on the subtask's thread once processing time has reached `timestamp` (ms), between two batches.
+
+        Like a batch it waits while the chain is blocked or its outputs are exhausted. What is pending when the input ends is
+        dropped: an operator that wants it does it in `finish`.
+        """
+        ...
+
+    def forward_watermark(self, timestamp: int) -> None:
+        """Pass a watermark (ms) that was made inside the chain on to the subtask's consumers, behind all that was emitted so far."""
+        ...
+
+    def forward_idleness(self, *, idle: bool) -> None:
+        """Tell the subtask's consumers that it holds back no watermark for now, or that it counts again."""
+        ...
+
+    def keyed_backend(self, operator: str) -> KeyedBackend:
+        """Return a new backend for the keyed states of one operator of this subtask, of the kind that the job is configured with."""
         ...
 
     def event_loop(self) -> asyncio.AbstractEventLoop:

@@ -156,7 +156,7 @@ def _twin(operator: FusedOperator) -> ColumnarTwin | None:
     if not isinstance(operator.spec, ColumnarKeyedSpec) or not operator.spec.columnar:
         return None
     assert operator.state is not None, "a keyed aggregation has state"
-    twin = ColumnarTwin(operator.name, operator.spec, operator.state.entries(operator.spec.kind))
+    twin = ColumnarTwin(operator.name, operator.spec, operator.state.table(operator.spec.kind))
     operator.state.overlay(operator.spec.kind, twin)
     return twin
 

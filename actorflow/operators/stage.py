@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from actorflow.wire.batch import Batch
 
-Lookup = Callable[[Any], dict[str, object]]
+Lookup = Callable[[Any], Mapping[str, object]]
 """From a key to the values of its states, by state name."""
 
 Receiver = Callable[[object, Callable[[object], None]], None]
@@ -36,6 +36,12 @@ class Stage:
 
     blocked: bool = False
 
+    def wire(self, announce: Callable[[int], None]) -> None:
+        """Take what a stage that makes watermarks needs: `announce(timestamp)` tells the stages behind it and the subtask's consumers.
+
+        Called once, before `open`. A watermark so announced comes behind all that the stage has given on.
+        """
+
     def open(self) -> None:
         """Get ready."""
 
@@ -44,7 +50,11 @@ class Stage:
         raise NotImplementedError
 
     def advance_watermark(self, timestamp: int) -> int:
-        """Take a watermark (ms), or the latest one again; return the one that now holds behind this stage."""
+        """Take a watermark (ms), or the latest one again; return the one that now holds behind this stage.
+
+        A stage with much to do for it (a million timers) does a part, is `blocked`, returns the watermark before, and asks for the next
+        call by `SubtaskContext.wake`. So messages are answered in between, and the watermark still comes behind what it brought about.
+        """
         return timestamp
 
     def receivers(self) -> Mapping[str, Receiver]:

@@ -36,6 +36,7 @@ from actorflow.runtime.meter import Meter
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import Owner
 from actorflow.runtime.writing import SinkOutput
+from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.frame import Frame
 
 
@@ -334,9 +335,9 @@ class Assembly:
             logging.getLogger(f"actorflow.job.{self._graph.name}.{part.vertex.name}.{part.id.index}"),
             self._site.system,
             self._directory,
-            part.actor.post,
-            part.actor.wake,
+            part.actor,
             self._site.asyncio_thread,
+            lambda _operator: HashMapBackend(),
         )
 
     def _edge(self, channel: Channel) -> ExecutionEdge:

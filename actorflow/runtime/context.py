@@ -7,10 +7,16 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from actorflow.actor import ActorSystem
 from actorflow.ids import Address, SubtaskId
 from actorflow.runtime.directory import PREFIX, Directory, packed
+from actorflow.state.backend import KeyedBackend
+
+if TYPE_CHECKING:
+    from actorflow.runtime.alarms import Alarm
+    from actorflow.runtime.subtask import Subtask
 
 
 class AsyncThread:
@@ -63,17 +69,37 @@ class OperatorContext:
     log: logging.Logger
     system: ActorSystem
     directory: Directory
-    run_soon: Callable[[Callable[[], None]], None]
-    look_again: Callable[[], None]
+    actor: Subtask
     asyncio_thread: AsyncThread
+    new_backend: Callable[[str], KeyedBackend]
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
-        self.run_soon(callback)
+        self.actor.post(callback)
 
     def wake(self) -> None:
         """Make the subtask look again at what blocked it. May be called from any thread."""
-        self.look_again()
+        self.actor.wake()
+
+    def processing_time(self) -> int:
+        """Return the wall clock, in ms since the Unix epoch, UTC."""
+        return self.actor.processing_time()
+
+    def call_at(self, timestamp: int, callback: Callable[[], None]) -> Alarm:
+        """Run `callback` on the subtask's thread once processing time has reached `timestamp` (ms), between two batches."""
+        return self.actor.call_at(timestamp, callback)
+
+    def forward_watermark(self, timestamp: int) -> None:
+        """Pass a watermark (ms) on to the subtask's consumers."""
+        self.actor.forward_watermark(timestamp)
+
+    def forward_idleness(self, *, idle: bool) -> None:
+        """Tell the subtask's consumers whether it holds back a watermark."""
+        self.actor.forward_idleness(idle=idle)
+
+    def keyed_backend(self, operator: str) -> KeyedBackend:
+        """Return a new backend for the keyed states of one operator."""
+        return self.new_backend(operator)
 
     def event_loop(self) -> asyncio.AbstractEventLoop:
         """Return the asyncio loop of this worker."""

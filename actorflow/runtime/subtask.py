@@ -21,13 +21,14 @@ from actorflow.actor import Actor
 from actorflow.errors import ActorflowError, ErrorInfo, describe
 from actorflow.operators.contract import Chain
 from actorflow.protocol.machine import TimerFired
+from actorflow.runtime.alarms import Alarm, Alarms
 from actorflow.runtime.directory import packed
 from actorflow.runtime.exchange import Exchange
-from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.messages import UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
 from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Inspect, Owner, SubtaskView
+from actorflow.runtime.viewing import metrics_of, view_of
 from actorflow.runtime.writing import SinkOutput
 from actorflow.wire import pickling
 from actorflow.wire.batch import (
@@ -72,6 +73,7 @@ class Subtask(Actor):
         self._begun = False
         self._ending = False
         self._over = False
+        self._alarms = Alarms(self._arm)
         self.watermark = self._forwarded = MIN_TIMESTAMP
 
     def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
@@ -177,6 +179,11 @@ class Subtask(Actor):
             self.meter.switch(Activity.BACK_PRESSURED)
             return
         self.meter.switch(Activity.BUSY)
+        if self._alarms.due(self.processing_time()):
+            self._alarms.ring(self.processing_time())
+            self._after_work()
+            self.wake()
+            return
         more = self.feed.advance()
         self._after_work()
         if self.feed.ended:
@@ -224,6 +231,17 @@ class Subtask(Actor):
     def resume_after(self, seconds: float) -> None:
         """Take a turn after some seconds: a source reader has nothing until then."""
         self.ctx.set_timer("resume", seconds)
+
+    def processing_time(self) -> int:
+        """Return the wall clock, in ms."""
+        return self.ctx.system.clock.wall_ms()
+
+    def call_at(self, timestamp: int, callback: Callable[[], None]) -> Alarm:
+        """Run a callback in a turn of its own, once processing time has reached `timestamp` (ms)."""
+        return self._alarms.set(timestamp, callback)
+
+    def _arm(self, timestamp: int) -> None:
+        self.ctx.set_timer("alarm", max(0, timestamp - self.processing_time()) / 1000)
 
     def take(self, batch: Batch, port: int) -> None:
         """Process one batch."""
@@ -286,10 +304,17 @@ class Subtask(Actor):
 
     def _advance_watermark(self, timestamp: int) -> None:
         """Tell the chain, and pass on what it lets through: an asynchronous call in flight holds back what comes after it."""
-        reached = self.chain.advance_watermark(timestamp)
-        if reached > self._forwarded:
-            self._forwarded = reached
-            self._broadcast(Watermark(reached))
+        self.forward_watermark(self.chain.advance_watermark(timestamp))
+
+    def forward_watermark(self, timestamp: int) -> None:
+        """Pass a watermark (ms) on to the consumers, unless they have heard of a later one."""
+        if timestamp > self._forwarded:
+            self._forwarded = timestamp
+            self._broadcast(Watermark(timestamp))
+
+    def forward_idleness(self, *, idle: bool) -> None:
+        """Tell the consumers whether this subtask holds back a watermark."""
+        self._broadcast(Idle() if idle else Active())
 
     def _broadcast(self, event: ChannelEvent) -> None:
         for exchange in self.exchanges:
@@ -316,6 +341,7 @@ class Subtask(Actor):
             self.meter.switch(Activity.BACK_PRESSURED)
             return
         self._over = True
+        self._alarms.clear()
         self.meter.switch(Activity.IDLE)
         self._owner.subtask_finished(self)
 
@@ -335,6 +361,7 @@ class Subtask(Actor):
         if self._over:
             return
         self._over = True
+        self._alarms.clear()
         parts: list[Callable[[], None]] = [sink.close for sink in self.sinks]
         if self._assembled:
             parts.insert(0, self.feed.close)
@@ -357,25 +384,8 @@ class Subtask(Actor):
 
     def metrics(self) -> SubtaskMetrics:
         """Return its counters and shares of time."""
-        totals = self.meter.totals_s()
-        return SubtaskMetrics(
-            self.feed.records_in,
-            sum(exchange.records_sent for exchange in self.exchanges) + sum(sink.records for sink in self.sinks),
-            self.feed.bytes_in,
-            sum(exchange.bytes_sent for exchange in self.exchanges),
-            *self.meter.shares_ms,
-            *totals,
-        )
+        return metrics_of(self)
 
     def observe(self) -> SubtaskView:
         """Return its state as a value."""
-        gate = getattr(self.feed, "gate", None)
-        return SubtaskView(
-            self.name,
-            self.meter.activity.name.lower(),
-            self.metrics(),
-            self.watermark,
-            gate.queued() if isinstance(gate, InputGate) else 0,
-            tuple(lane.waiting for exchange in self.exchanges for lane in exchange.lanes),
-            self.chain.observe(),
-        )
+        return view_of(self)

@@ -1,19 +1,29 @@
 """The contract of a keyed state backend: where the states of one operator of one subtask live.
 
-The operator's loop sets `current_key` once for each record; handles read it. While there is no current key (in `on_start`,
-`on_message`, between batches), it is `NO_KEY`, and touching keyed state is an error.
+There are two ways to one state, and both see the same values:
 
-Key groups are computed when a snapshot is taken, never per access.
+- *Handles*, for code that takes a record at a time. The loop sets `current_key` once for each record; handles read it. While there is
+  no current key (in `on_start`, `on_message`, between batches), it is `NO_KEY`, and touching keyed state is an error.
+- *Tables*, for code that takes a batch at a time: `table(name)` is a plain dict from key to value. A backend that keeps values elsewhere
+  (`resident` is False) has `load` called with the keys of a batch first, and `settle` when the batch is through.
+
+A state may be divided into *namespaces* (the windows of a windowed aggregation): each is a table of its own, and disappears as a whole. To
+handles and snapshots such a state is a map state, whose entries are the namespaces.
+
+Time to live is counted on the clock that the state declares: `now_ms`, or the `watermark` that the operator has reached.
+
+Key groups are computed when a snapshot is taken, never per access of a resident backend.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
 from actorflow.errors import PlanError
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.handles import ListHandle, MapHandle, ValueHandle
+from actorflow.state.timers import TimerQueue
 
 KeyGroupState = dict[str, dict[Any, Any]]
 """Snapshot of one key group: state name, then key, then value (a dict for a map state, a list for a list state)."""
@@ -35,14 +45,38 @@ NO_KEY: Final = NoKey()
 """The current key where there is none."""
 
 
+class Overlay(Protocol):
+    """Newer values of a state than its table has, in another form: running totals in columns, say."""
+
+    def __len__(self) -> int:
+        """Return the number of keys, in the table or only here."""
+        ...
+
+    def write_back(self) -> None:
+        """Put all values into the table, too."""
+        ...
+
+    def write_back_key(self, key: Any) -> None:
+        """Put the value of one key into the table, if it has one."""
+        ...
+
+    def release(self) -> None:
+        """Put all values into the table, and keep none elsewhere."""
+        ...
+
+
 class KeyedBackend(Protocol):
     """Keyed states of one operator of one subtask. Used from one thread.
 
     Attributes:
         current_key: key of the record that is being processed, or `NO_KEY`.
+        watermark: event time that the operator has reached, in ms; set by the operator's stage.
+        resident: whether tables hold all values, always. If not, `load` and `settle` enclose the work on them.
     """
 
     current_key: Any
+    watermark: int
+    resident: bool
 
     def bind(self, descriptor: StateDescriptor) -> StateHandle:
         """Return the handle of a declared state, creating the state if it does not exist.
@@ -52,12 +86,52 @@ class KeyedBackend(Protocol):
         """
         ...
 
+    def table(self, name: str, namespace: Hashable = None) -> dict[Any, Any]:
+        """Return the dict of a state (of one namespace of it), from key to value. It stays the same object until `drop` or `clear`."""
+        ...
+
+    def load(self, name: str, keys: Iterable[Any], namespace: Hashable = None) -> None:
+        """Have the values of these keys in the table, if they have any, and take them for changed after it."""
+        ...
+
+    def settle(self) -> None:
+        """Note that no code is at work on tables: values may leave them for the place where they are kept."""
+        ...
+
+    def namespaces(self, name: str) -> Collection[Any]:
+        """Return the namespaces of a state that hold a value, in no certain order."""
+        ...
+
+    def entries(self, name: str, namespace: Hashable = None) -> Iterable[tuple[Any, Any]]:
+        """Give every key with its value, wherever it is kept. Not changed on the way."""
+        ...
+
+    def drop(self, name: str, namespace: Hashable = None) -> None:
+        """Forget a namespace of a state and all its values."""
+        ...
+
+    def overlay(self, name: str, values: Overlay) -> None:
+        """Have the table of the state `name` brought up to date before it is read here. For resident backends only."""
+        ...
+
+    def timers(self, name: str) -> TimerQueue:
+        """Return the timers of this name, such as `event` and `processing`. They belong to the snapshot."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of keys that have a value in any state; an estimate where counting would read everything."""
+        ...
+
     def keys(self) -> Collection[Any]:
         """Return the keys that have a value in any state, each once."""
         ...
 
     def values(self, key: Any) -> Mapping[str, object]:
         """Return copies of the values of one key, by state name; states without a value for it are left out."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all values and timers. Handles stay bound; tables have to be asked for again."""
         ...
 
     def snapshot(self, group_of: Callable[[Any], int]) -> dict[int, KeyGroupState]:
@@ -70,4 +144,8 @@ class KeyedBackend(Protocol):
 
     def restore(self, groups: Iterable[KeyGroupState]) -> None:
         """Add what snapshots hold. States that are not bound yet find their values when they are."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds: memory, files. Called once."""
         ...

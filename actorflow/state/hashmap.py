@@ -1,39 +1,21 @@
 """Keyed state in Python dicts: the fastest backend, for state that fits in memory.
 
 One dict a state, from key to value. A map state holds a dict for each key and a list state a list, which disappear with their last
-entry, so that a key exists only while it holds something.
+entry, so that a key exists only while it holds something. A state with namespaces has one dict for each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, ItemsView, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Hashable, ItemsView, Iterable, Iterator
+from typing import Any
 
 from actorflow.errors import PlanError
-from actorflow.state.backend import NO_KEY, KeyGroupState, StateHandle
+from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay, StateHandle
 from actorflow.state.descriptors import ListState, MapState, StateDescriptor, ValueState
+from actorflow.state.timers import HeapTimers
+from actorflow.wire.batch import MIN_TIMESTAMP
 
 _NO_ITEMS: dict[Any, Any] = {}
-
-
-class Overlay(Protocol):
-    """Newer values of a state than its dict has, in another form: running totals in columns, say."""
-
-    def __len__(self) -> int:
-        """Return the number of keys, in the dict or only here."""
-        ...
-
-    def write_back(self) -> None:
-        """Put all values into the dict, too."""
-        ...
-
-    def write_back_key(self, key: Any) -> None:
-        """Put the value of one key into the dict, if it has one."""
-        ...
-
-    def release(self) -> None:
-        """Put all values into the dict, and keep none elsewhere."""
-        ...
 
 
 class HashMapBackend:
@@ -41,29 +23,70 @@ class HashMapBackend:
 
     Attributes:
         current_key: see `KeyedBackend`.
+        watermark: see `KeyedBackend`.
     """
 
-    __slots__ = ("_kinds", "_overlays", "_tables", "current_key")
+    __slots__ = ("_divided", "_kinds", "_overlays", "_tables", "_timers", "current_key", "watermark")
+
+    resident = True
 
     def __init__(self) -> None:
         self.current_key: Any = NO_KEY
+        self.watermark = MIN_TIMESTAMP
         self._tables: dict[str, dict[Any, Any]] = {}
+        self._divided: dict[str, dict[Hashable, dict[Any, Any]]] = {}
         self._kinds: dict[str, type[StateDescriptor]] = {}
         self._overlays: dict[str, Overlay] = {}
+        self._timers: dict[str, HeapTimers] = {}
 
     def __len__(self) -> int:
         """Return the number of keys that have a value in any state."""
-        if len(self._tables) == 1:
+        if len(self._tables) == 1 and not self._divided:
             return next((len(overlay) for overlay in self._overlays.values()), len(next(iter(self._tables.values()))))
         return len(self.keys())
 
-    def entries(self, name: str) -> dict[Any, Any]:
-        """Return the dict of the state `name`, from key to value: compiled loops work on it directly."""
-        return self._tables.setdefault(name, {})
+    # --- tables ------------------------------------------------------------------------------------------------------------
+
+    def table(self, name: str, namespace: Hashable = None) -> dict[Any, Any]:
+        """Return the dict of a state, from key to value: compiled loops work on it directly."""
+        if namespace is None:
+            return self._tables.setdefault(name, {})
+        return self._divided.setdefault(name, {}).setdefault(namespace, {})
+
+    def load(self, name: str, keys: Iterable[Any], namespace: Hashable = None) -> None:
+        """Nothing to do: the values are here."""
+
+    def settle(self) -> None:
+        """Nothing to do: the values stay here."""
+
+    def namespaces(self, name: str) -> Collection[Any]:
+        """Return the namespaces of a state that hold a value."""
+        return [namespace for namespace, table in self._divided.get(name, {}).items() if table]
+
+    def entries(self, name: str, namespace: Hashable = None) -> Iterable[tuple[Any, Any]]:
+        """Give every key with its value."""
+        if namespace is not None:
+            return self._divided.get(name, {}).get(namespace, _NO_ITEMS).items()
+        if name in self._overlays:
+            self._overlays[name].write_back()
+        return self._tables.get(name, _NO_ITEMS).items()
+
+    def drop(self, name: str, namespace: Hashable = None) -> None:
+        """Forget a namespace of a state and all its values."""
+        if namespace is not None:
+            self._divided.get(name, {}).pop(namespace, None)
+        else:
+            self._tables.pop(name, None)
 
     def overlay(self, name: str, values: Overlay) -> None:
         """Have the dict of the state `name` brought up to date before it is read here."""
         self._overlays[name] = values
+
+    def timers(self, name: str) -> HeapTimers:
+        """Return the timers of this name."""
+        return self._timers.setdefault(name, HeapTimers())
+
+    # --- handles -----------------------------------------------------------------------------------------------------------
 
     def bind(self, descriptor: StateDescriptor) -> StateHandle:
         """Return the handle of a declared state.
@@ -74,7 +97,7 @@ class HashMapBackend:
         kind = self._kinds.setdefault(descriptor.name, type(descriptor))
         if kind is not type(descriptor):
             raise PlanError(f"state '{descriptor.name}' is declared as {type(descriptor).__name__} and as {kind.__name__}")
-        entries = self.entries(descriptor.name)
+        entries = self.table(descriptor.name)
         match descriptor:
             case ValueState():
                 return HashMapValue(self, entries, descriptor.default)
@@ -85,30 +108,58 @@ class HashMapBackend:
             case _:
                 raise PlanError(f"state '{descriptor.name}' is of unknown kind {type(descriptor).__name__}")
 
+    # --- everything ----------------------------------------------------------------------------------------------------------
+
     def keys(self) -> Collection[Any]:
         """Return the keys that have a value in any state, each once, in the order of states and insertion."""
         self._write_back()
-        tables = list(self._tables.values())
+        tables = [*self._tables.values(), *(table for tables in self._divided.values() for table in tables.values())]
         return tables[0].keys() if len(tables) == 1 else dict.fromkeys(key for table in tables for key in table)
 
     def values(self, key: Any) -> dict[str, object]:
         """Return copies of the values of one key, by state name."""
         for overlay in self._overlays.values():
             overlay.write_back_key(key)
-        return {name: _copied(table[key]) for name, table in self._tables.items() if key in table}
+        found = {name: _copied(table[key]) for name, table in self._tables.items() if key in table}
+        for name, tables in self._divided.items():
+            divided = {namespace: table[key] for namespace, table in tables.items() if key in table}
+            if divided:
+                found[name] = divided
+        return found
+
+    def clear(self) -> None:
+        """Forget all values and timers."""
+        for overlay in self._overlays.values():
+            overlay.release()
+        for table in self._tables.values():
+            table.clear()
+        self._divided.clear()
+        self._timers.clear()
 
     def snapshot(self, group_of: Callable[[Any], int]) -> dict[int, KeyGroupState]:
         """Return everything by key group."""
-        self._write_back()
         groups: dict[int, KeyGroupState] = {}
         known: dict[Any, int] = {}
+        for name, key, value in self._all():
+            group = known.get(key)
+            if group is None:
+                group = known[key] = group_of(key)
+            groups.setdefault(group, {}).setdefault(name, {})[key] = value
+        return groups
+
+    def _all(self) -> Iterator[tuple[str, Any, Any]]:
+        """Give every value with its state and key."""
+        self._write_back()
         for name, table in self._tables.items():
             for key, value in table.items():
-                group = known.get(key)
-                if group is None:
-                    group = known[key] = group_of(key)
-                groups.setdefault(group, {}).setdefault(name, {})[key] = _copied(value)
-        return groups
+                yield name, key, _copied(value)
+        for name, tables in self._divided.items():
+            by_key: dict[Any, dict[Any, Any]] = {}
+            for namespace, table in tables.items():
+                for key, value in table.items():
+                    by_key.setdefault(key, {})[namespace] = value
+            for key, divided in by_key.items():
+                yield name, key, divided
 
     def restore(self, groups: Iterable[KeyGroupState]) -> None:
         """Add what snapshots hold."""
@@ -116,7 +167,10 @@ class HashMapBackend:
             overlay.release()
         for group in groups:
             for name, values in group.items():
-                self.entries(name).update((key, _copied(value)) for key, value in values.items())
+                self.table(name).update((key, _copied(value)) for key, value in values.items())
+
+    def close(self) -> None:
+        """Nothing to free: memory goes with the object."""
 
     def _write_back(self) -> None:
         for overlay in self._overlays.values():

@@ -12,6 +12,8 @@ from actorflow.operators.chain import compile_chain
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import OutputPort
 from actorflow.plan.graph import LogicalOperator
+from actorflow.runtime.alarms import Alarms
+from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 
 DEADLINE_S = 20
@@ -31,6 +33,9 @@ class Subtask:
         self.posted = queue.Queue()
         self.told = []
         self.wakes = 0
+        self.now_ms = 0
+        self.forwarded = []
+        self.alarms = Alarms(lambda _: None)
         self._loop = None
 
     def post(self, callback):
@@ -38,6 +43,27 @@ class Subtask:
 
     def wake(self):
         self.wakes += 1
+
+    def processing_time(self):
+        return self.now_ms
+
+    def call_at(self, timestamp, callback):
+        return self.alarms.set(timestamp, callback)
+
+    def advance_to(self, now_ms):
+        """Let processing time pass, and make the calls that are due."""
+        self.now_ms = now_ms
+        while self.alarms.due(now_ms):
+            self.alarms.ring(now_ms)
+
+    def forward_watermark(self, timestamp):
+        self.forwarded.append(timestamp)
+
+    def forward_idleness(self, *, idle):
+        self.forwarded.append("idle" if idle else "active")
+
+    def keyed_backend(self, operator):
+        return HashMapBackend()
 
     def event_loop(self):
         if self._loop is None:

@@ -191,3 +191,22 @@ class TestAnyBackend:
         backend.bind(Declared.value)
         with pytest.raises(PlanError, match="'value' is declared as ListState and as ValueState"):
             backend.bind(Other.value)
+
+
+@pytest.mark.parametrize("make_backend", BACKENDS)
+def test_a_namespace_is_a_table_of_its_own_that_disappears_as_a_whole(make_backend):
+    backend = make_backend()
+    for namespace, entries in ((10, {"a": 1, "b": 2}), (20, {"a": 3})):
+        backend.load("panes", entries, namespace)
+        backend.table("panes", namespace).update(entries)
+        backend.settle()
+    assert {10, 20} == set(backend.namespaces("panes"))
+    assert {"a": 1, "b": 2} == dict(backend.entries("panes", 10))
+    assert {"panes": {10: 1, 20: 3}} == backend.values("a")
+    assert {"panes": {"a": {10: 1, 20: 3}, "b": {10: 2}}} == by_key(backend.snapshot(hash))
+    backend.drop("panes", 10)
+    assert [20] == list(backend.namespaces("panes"))
+    assert {"a"} == set(backend.keys())
+    backend.clear()
+    assert [] == list(backend.namespaces("panes"))
+    assert 0 == len(backend)

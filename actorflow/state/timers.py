@@ -1,0 +1,125 @@
+"""Timers of keys: which key wants to be called at what time.
+
+A timer is a triple of timestamp, key and namespace (a window, or None), and is there once, however often it is set. Timers come out by
+timestamp, and those of one timestamp in the order in which they were set, so that a run can be repeated.
+
+The queue in memory has a dict for each timestamp and a heap of timestamps: setting and taking one of a million timers that are due at the
+same time costs a dict access, not a step through the heap. (They are taken from a list of what the dict held: the first item of a dict from
+whose front much was deleted is found in linear time.)
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+
+class Timer(NamedTuple):
+    """A call that a key wants.
+
+    Attributes:
+        timestamp: when, in ms.
+        key: for whom.
+        namespace: for which part of its state; None where there are no parts.
+    """
+
+    timestamp: int
+    key: Any
+    namespace: Hashable = None
+
+
+class TimerQueue(Protocol):
+    """The timers of one kind of one operator of one subtask. Used from one thread."""
+
+    def set(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
+        """Set a timer; nothing happens if it is set."""
+        ...
+
+    def delete(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
+        """Forget a timer; nothing happens if it is not set. It will not come out after this."""
+        ...
+
+    def take(self, until: int) -> Timer | None:
+        """Remove and return the first timer at or before `until` (ms), or return None if there is none."""
+        ...
+
+    def first(self) -> int | None:
+        """Return the timestamp of the first timer (ms), or None if there is none."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of timers."""
+        ...
+
+    def __iter__(self) -> Iterator[Timer]:
+        """Give all timers, in the order in which they would come out."""
+        ...
+
+
+class HeapTimers:
+    """Timers in memory. See `TimerQueue`."""
+
+    __slots__ = ("_at", "_count", "_line", "_line_at", "_times")
+
+    def __init__(self, timers: Iterable[Timer] = ()) -> None:
+        self._at: dict[int, dict[tuple[Any, Hashable], None]] = {}
+        self._times: list[int] = []
+        self._count = 0
+        self._line: list[tuple[Any, Hashable]] = []  # of timestamp `_line_at`, last one first; some may have been deleted since
+        self._line_at: int | None = None
+        for timer in timers:
+            self.set(*timer)
+
+    def set(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
+        """Set a timer."""
+        at = self._at.get(timestamp)
+        if at is None:
+            at = self._at[timestamp] = {}
+            heapq.heappush(self._times, timestamp)
+        before = len(at)
+        at[key, namespace] = None
+        self._count += len(at) - before
+
+    def delete(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
+        """Forget a timer. An emptied timestamp stays in the heap until it is the first."""
+        at = self._at.get(timestamp)
+        if at is not None and (key, namespace) in at:
+            del at[key, namespace]
+            self._count -= 1
+
+    def take(self, until: int) -> Timer | None:
+        """Remove and return the first timer that is due."""
+        timestamp = self.first()
+        if timestamp is None or timestamp > until:
+            return None
+        at = self._at[timestamp]
+        if self._line_at != timestamp:
+            self._line_at, self._line = timestamp, list(reversed(at))
+        while True:
+            if not self._line:
+                self._line = list(reversed(at))
+            entry = self._line.pop()
+            if entry in at:
+                break
+        del at[entry]
+        self._count -= 1
+        return Timer(timestamp, *entry)
+
+    def first(self) -> int | None:
+        """Return the timestamp of the first timer."""
+        times = self._times
+        while times:
+            if self._at[times[0]]:
+                return times[0]
+            del self._at[heapq.heappop(times)]
+            self._line_at = None
+        return None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Timer]:
+        for timestamp in sorted(self._at):
+            for key, namespace in self._at[timestamp]:
+                yield Timer(timestamp, key, namespace)
