@@ -1,0 +1,133 @@
+"""Classes whose instances have declared parts: dataclasses, named tuples, msgspec structs, enums. What they declare, and how to build one.
+
+A class says with `__state_aliases__ = {"new name": "old name"}` what its fields or members were called before, and with the entry
+`"__class__": "module.OldName"` what it was called itself. A value may be a tuple of names, for what was renamed more than once. The
+attribute is written the same way in all these classes, without an annotation. Entries for fields are inherited.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from actorflow.errors import SerializationError
+
+ALIASES: Final = "__state_aliases__"
+CLASS_ALIAS: Final = "__class__"
+
+_HEAP_TYPE = 1 << 9
+"""Flag of classes that were made by a `class` statement, `Py_TPFLAGS_HEAPTYPE`."""
+
+
+def form_of(cls: type) -> str | None:
+    """Return what kind of class with declared parts it is: "enum", "struct", "dataclass", "named tuple", or None."""
+    if issubclass(cls, enum.Enum):
+        return "enum"
+    if issubclass(cls, msgspec.Struct):
+        return "struct"
+    if dataclasses.is_dataclass(cls):
+        return None if _has_builtin_base(cls) else "dataclass"
+    return "named tuple" if issubclass(cls, tuple) and hasattr(cls, "_fields") else None
+
+
+def _has_builtin_base(cls: type) -> bool:
+    """Return whether instances hold more than their attributes, because the class derives from `Exception` or `dict`, say."""
+    return any(base is not object and not base.__flags__ & _HEAP_TYPE for base in cls.__mro__)
+
+
+def qualified_name(cls: type) -> str:
+    """Return the name that a class has in schemas: its module and its qualified name."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def record_fields(cls: type) -> Iterator[tuple[str, Any]]:
+    """Give name and default of each field of a record class: a function without arguments that makes the default, or None."""
+    if issubclass(cls, msgspec.Struct):
+        for info in msgspec.structs.fields(cls):
+            yield info.name, _default_of(info.default, info.default_factory, msgspec.NODEFAULT)
+    elif dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            yield field.name, _default_of(field.default, field.default_factory, dataclasses.MISSING)
+    else:
+        defaults = getattr(cls, "_field_defaults", {})
+        for name in getattr(cls, "_fields", ()):
+            yield name, _default_of(defaults.get(name, dataclasses.MISSING), dataclasses.MISSING, dataclasses.MISSING)
+
+
+def _default_of(value: Any, factory: Any, missing: object) -> Any:
+    if value is not missing:
+        return lambda: value
+    return None if factory is missing else factory
+
+
+def record_of(cls: type, values: dict[str, Any]) -> Any:
+    """Build an instance of a record class from its fields' values.
+
+    Raises:
+        Exception: whatever the constructor of a struct raises.
+    """
+    if issubclass(cls, msgspec.Struct):
+        return cls(**values)
+    if not dataclasses.is_dataclass(cls):
+        return tuple.__new__(cls, values.values())  # type: ignore[type-var]
+    instance = object.__new__(cls)
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+    return instance
+
+
+def subclasses_of(cls: type) -> Iterator[type]:
+    """Give the subclasses of a class that exist, and theirs."""
+    subclass: type
+    for subclass in type.__subclasses__(cls):
+        yield subclass
+        yield from subclasses_of(subclass)
+
+
+def aliases_of(cls: type, name: str) -> tuple[str, ...]:
+    """Return the names that a field or member, or with `CLASS_ALIAS` the class, had before."""
+    for base in cls.__mro__ if name != CLASS_ALIAS else (cls,):
+        found = vars(base).get(ALIASES, {})
+        if not isinstance(found, Mapping):
+            raise SerializationError(
+                f"{ALIASES} of '{cls.__qualname__}' is a {type(found).__name__}", hint='write {"new name": "old name"}'
+            )
+        if name in found:
+            old = found[name]
+            return (old,) if isinstance(old, str) else tuple(old)
+    return ()
+
+
+def resolved_hints(cls: type, place: str) -> dict[str, Any]:
+    """Return the annotations of a class and its bases, evaluated.
+
+    Args:
+        cls: the class.
+        place: path of the field that has it as type, for errors.
+
+    Raises:
+        SerializationError: if one cannot be evaluated; the field is named.
+    """
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        names = {cls.__name__: cls} | dict(vars(base))
+        module = sys.modules.get(base.__module__)
+        for name, annotation in inspect.get_annotations(base).items():
+            alone = types.SimpleNamespace(__annotations__={name: annotation})
+            try:
+                hints |= typing.get_type_hints(alone, vars(module) if module else {}, names, include_extras=True)
+            except Exception as error:
+                path = f"{place}.{name}" if place else f"field '{name}'"
+                raise SerializationError(
+                    f"the annotation of {path} of '{base.__qualname__}' cannot be resolved: {error}",
+                    hint="import or define the type where the class is defined, not only for type checkers",
+                ) from error
+    return hints
