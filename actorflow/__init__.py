@@ -59,13 +59,17 @@ if TYPE_CHECKING:
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
     from actorflow.operators.actor import OperatorActor, OperatorContext
     from actorflow.operators.aggregate import Aggregate
-    from actorflow.state.descriptors import ListState, MapState, ValueState
+    from actorflow.state.descriptors import AggregatingState, ListState, MapState, ReducingState, ValueState
+    from actorflow.state.operator_state import BroadcastState, OperatorListState, UnionListState
+    from actorflow.state.ttl import Ttl
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActorflowError",
     "Aggregate",
+    "AggregatingState",
+    "BroadcastState",
     "ConfigError",
     "Job",
     "JobFailed",
@@ -76,14 +80,18 @@ __all__ = [
     "MapState",
     "OperatorActor",
     "OperatorContext",
+    "OperatorListState",
     "Pipeline",
     "PlanError",
+    "ReducingState",
     "Retry",
     "Sink",
     "Source",
     "Stream",
     "Tag",
+    "Ttl",
     "TwoPhaseSink",
+    "UnionListState",
     "ValueState",
     "collect",
     "run",
@@ -105,7 +113,9 @@ _HOMES = {
     "actorflow.errors": ("ActorflowError", "ConfigError", "JobFailed", "PlanError"),
     "actorflow.operators.actor": ("OperatorActor", "OperatorContext"),
     "actorflow.operators.aggregate": ("Aggregate",),
-    "actorflow.state.descriptors": ("ListState", "MapState", "ValueState"),
+    "actorflow.state.descriptors": ("AggregatingState", "ListState", "MapState", "ReducingState", "ValueState"),
+    "actorflow.state.operator_state": ("BroadcastState", "OperatorListState", "UnionListState"),
+    "actorflow.state.ttl": ("Ttl",),
 }
 """Where each public name is defined; a module that has its own name here is public as a whole."""
 

@@ -337,7 +337,7 @@ class Assembly:
             self._directory,
             part.actor,
             self._site.asyncio_thread,
-            lambda _operator: HashMapBackend(),
+            lambda _operator: HashMapBackend(part.actor.processing_time),
         )
 
     def _edge(self, channel: Channel) -> ExecutionEdge:

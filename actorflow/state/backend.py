@@ -10,7 +10,7 @@ There are two ways to one state, and both see the same values:
 A state may be divided into *namespaces* (the windows of a windowed aggregation): each is a table of its own, and disappears as a whole. To
 handles and snapshots such a state is a map state, whose entries are the namespaces.
 
-Time to live is counted on the clock that the state declares: `now_ms`, or the `watermark` that the operator has reached.
+Time to live is counted on the clock that the state declares: `processing_time`, or `event_time` with the `watermark` as its horizon.
 
 Key groups are computed when a snapshot is taken, never per access of a resident backend.
 """
@@ -21,14 +21,12 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
 from actorflow.errors import PlanError
+from actorflow.state.binding import StateHandle
 from actorflow.state.descriptors import StateDescriptor
-from actorflow.state.handles import ListHandle, MapHandle, ValueHandle
 from actorflow.state.timers import TimerQueue
 
 KeyGroupState = dict[str, dict[Any, Any]]
 """Snapshot of one key group: state name, then key, then value (a dict for a map state, a list for a list state)."""
-
-StateHandle = ValueHandle[Any] | MapHandle[Any, Any] | ListHandle[Any]
 
 
 class NoKey:
@@ -71,11 +69,15 @@ class KeyedBackend(Protocol):
     Attributes:
         current_key: key of the record that is being processed, or `NO_KEY`.
         watermark: event time that the operator has reached, in ms; set by the operator's stage.
+        processing_time: returns the wall clock in ms.
+        event_time: returns the event time in ms of what is being processed; the operator's stage sets it, until then it is the watermark.
         resident: whether tables hold all values, always. If not, `load` and `settle` enclose the work on them.
     """
 
     current_key: Any
     watermark: int
+    processing_time: Callable[[], int]
+    event_time: Callable[[], int]
     resident: bool
 
     def bind(self, descriptor: StateDescriptor) -> StateHandle:

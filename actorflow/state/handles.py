@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
 
 
 class ValueHandle(Protocol[T]):
@@ -75,4 +77,36 @@ class ListHandle(Protocol[T]):
 
     def clear(self) -> None:
         """Forget the values of the current key."""
+        ...
+
+
+class ReducingHandle(Protocol[T]):
+    """The values of each key, combined as they come."""
+
+    def add(self, value: T) -> None:
+        """Combine a value with those of the current key."""
+        ...
+
+    def get(self) -> T | None:
+        """Return what the values of the current key have become, or None if there are none."""
+        ...
+
+    def clear(self) -> None:
+        """Forget the values of the current key."""
+        ...
+
+
+class AggregatingHandle(Protocol[In_contra, Out_co]):
+    """The values of each key, in an accumulator."""
+
+    def add(self, value: In_contra) -> None:
+        """Add a value to the accumulator of the current key."""
+        ...
+
+    def get(self) -> Out_co | None:
+        """Return what the accumulator of the current key says, or None if nothing was added."""
+        ...
+
+    def clear(self) -> None:
+        """Forget the accumulator of the current key."""
         ...

@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, ItemsView, Iterable, Iterator
 from typing import Any
 
+from actorflow.clock import SystemClock
 from actorflow.errors import PlanError
-from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay, StateHandle
-from actorflow.state.descriptors import ListState, MapState, StateDescriptor, ValueState
+from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay
+from actorflow.state.binding import KeyedState, StateHandle, bound, presented
+from actorflow.state.descriptors import StateDescriptor
+from actorflow.state.expiry import ExpiryLine, expiry_line, remember
 from actorflow.state.timers import HeapTimers
+from actorflow.state.ttl import Ages, Ttl
 from actorflow.wire.batch import MIN_TIMESTAMP
 
 _NO_ITEMS: dict[Any, Any] = {}
+
+_LOOKS_PER_BATCH = 1000
+"""At values that may have expired, so that state which nobody uses any more goes away while others work."""
 
 
 class HashMapBackend:
@@ -24,18 +31,37 @@ class HashMapBackend:
     Attributes:
         current_key: see `KeyedBackend`.
         watermark: see `KeyedBackend`.
+        processing_time: see `KeyedBackend`.
+        event_time: see `KeyedBackend`.
+
+    Args:
+        processing_time: returns the wall clock in ms; by default this machine's.
     """
 
-    __slots__ = ("_divided", "_kinds", "_overlays", "_tables", "_timers", "current_key", "watermark")
+    __slots__ = (
+        "_declared",
+        "_divided",
+        "_lines",
+        "_overlays",
+        "_tables",
+        "_timers",
+        "current_key",
+        "event_time",
+        "processing_time",
+        "watermark",
+    )
 
     resident = True
 
-    def __init__(self) -> None:
+    def __init__(self, processing_time: Callable[[], int] | None = None) -> None:
         self.current_key: Any = NO_KEY
         self.watermark = MIN_TIMESTAMP
+        self.processing_time = processing_time or SystemClock().wall_ms
+        self.event_time: Callable[[], int] = lambda: self.watermark
         self._tables: dict[str, dict[Any, Any]] = {}
         self._divided: dict[str, dict[Hashable, dict[Any, Any]]] = {}
-        self._kinds: dict[str, type[StateDescriptor]] = {}
+        self._declared: dict[str, StateDescriptor] = {}
+        self._lines: dict[str, ExpiryLine] = {}
         self._overlays: dict[str, Overlay] = {}
         self._timers: dict[str, HeapTimers] = {}
 
@@ -57,7 +83,9 @@ class HashMapBackend:
         """Nothing to do: the values are here."""
 
     def settle(self) -> None:
-        """Nothing to do: the values stay here."""
+        """Look for values that have expired; the others stay here."""
+        for line in self._lines.values():
+            line.clean(_LOOKS_PER_BATCH)
 
     def namespaces(self, name: str) -> Collection[Any]:
         """Return the namespaces of a state that hold a value."""
@@ -94,19 +122,37 @@ class HashMapBackend:
         Raises:
             PlanError: if another kind of state has this name.
         """
-        kind = self._kinds.setdefault(descriptor.name, type(descriptor))
-        if kind is not type(descriptor):
-            raise PlanError(f"state '{descriptor.name}' is declared as {type(descriptor).__name__} and as {kind.__name__}")
-        entries = self.table(descriptor.name)
-        match descriptor:
-            case ValueState():
-                return HashMapValue(self, entries, descriptor.default)
-            case MapState():
-                return HashMapMap(self, entries)
-            case ListState():
-                return HashMapList(self, entries)
-            case _:
-                raise PlanError(f"state '{descriptor.name}' is of unknown kind {type(descriptor).__name__}")
+        before = self._declared.setdefault(descriptor.name, descriptor)
+        if type(before) is not type(descriptor):
+            names = f"{type(descriptor).__name__} and as {type(before).__name__}"
+            raise PlanError(f"state '{descriptor.name}' is declared as {names}")
+        return bound(descriptor, self)
+
+    def value(self, descriptor: KeyedState, default: Any) -> HashMapValue:
+        """Return the handle of a value for each key."""
+        return HashMapValue(self, self.table(descriptor.name), default)
+
+    def map(self, descriptor: KeyedState) -> HashMapMap:
+        """Return the handle of a dict for each key."""
+        return HashMapMap(self, self.table(descriptor.name))
+
+    def list(self, descriptor: KeyedState) -> HashMapList:
+        """Return the handle of a list for each key."""
+        return HashMapList(self, self.table(descriptor.name))
+
+    def ages(self, descriptor: KeyedState, ttl: Ttl) -> Ages:
+        """Return the clock of a state, which finds what has expired by a line."""
+        table = self.table(descriptor.name)
+        line = self._lines[descriptor.name] = expiry_line(descriptor, table, lambda: self.current_key)
+        in_event_time = ttl.time == "event"
+        clock = self._event_time if in_event_time else self.processing_time
+        horizon = (lambda: self.watermark) if in_event_time else self.processing_time
+        line.ages = Ages(ttl, clock, horizon, line)
+        remember(descriptor, table, line)
+        return line.ages
+
+    def _event_time(self) -> int:
+        return self.event_time()  # looked up each time, because the stage sets it when states are bound already
 
     # --- everything ----------------------------------------------------------------------------------------------------------
 
@@ -120,7 +166,7 @@ class HashMapBackend:
         """Return copies of the values of one key, by state name."""
         for overlay in self._overlays.values():
             overlay.write_back_key(key)
-        found = {name: _copied(table[key]) for name, table in self._tables.items() if key in table}
+        found = {name: presented(self._declared.get(name), table[key]) for name, table in self._tables.items() if key in table}
         for name, tables in self._divided.items():
             divided = {namespace: table[key] for namespace, table in tables.items() if key in table}
             if divided:
@@ -135,6 +181,8 @@ class HashMapBackend:
             table.clear()
         self._divided.clear()
         self._timers.clear()
+        for line in self._lines.values():
+            line.clear()
 
     def snapshot(self, group_of: Callable[[Any], int]) -> dict[int, KeyGroupState]:
         """Return everything by key group."""
@@ -168,6 +216,8 @@ class HashMapBackend:
         for group in groups:
             for name, values in group.items():
                 self.table(name).update((key, _copied(value)) for key, value in values.items())
+        for name, line in self._lines.items():
+            remember(self._declared[name], self.table(name), line)
 
     def close(self) -> None:
         """Nothing to free: memory goes with the object."""
