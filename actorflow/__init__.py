@@ -26,7 +26,7 @@ row 1  `plan` is what is to run: the logical graph that users build, the chains,
 row 2  `protocol` holds every decision of the system as machines without I/O: READ `protocol/machine.py` SECOND, it is the one idea.
 
 row 3  `actor` runs actors on dispatchers: mailboxes, paths, supervision, and the shell that performs what machines decide.
-       `storage` is file systems, blobs and manifests.
+       `storage` is file systems, blobs and manifests, and sorting more than fits into memory.
 
 row 4  `transport` carries messages and frames between nodes over ZeroMQ. `state` keeps values by key. `coordination` elects leaders.
 

@@ -133,6 +133,12 @@ class SinkError(ActorflowError):
     domain = Domain.EXTERNAL
 
 
+class SpillError(ActorflowError):
+    """Data that does not fit into memory, and cannot be put on a local disk either."""
+
+    domain = Domain.EXTERNAL
+
+
 class TransportError(ActorflowError):
     """A peer that cannot be reached, or is not allowed."""
 

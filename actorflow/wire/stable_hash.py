@@ -117,30 +117,36 @@ def _hash_float(key: float) -> int:
     return _digest(_pack_f64(key), _FLOAT)
 
 
-def _hash_decimal(key: decimal.Decimal) -> int:
-    if key.is_nan():
-        raise UnstableKey(type(key).__name__, "nan is not equal to itself")
-    if key.is_infinite():
-        return _hash_float(float(key))
-    if key and abs(key.adjusted()) > _EXPONENT_MAX:
-        raise UnstableKey(type(key).__name__, f"its exponent is beyond {_EXPONENT_MAX}")
-    return _hash_ratio(*key.as_integer_ratio())
+def _hash_exact(key: decimal.Decimal | fractions.Fraction) -> int:
+    number = simplest_number(key)
+    if isinstance(number, fractions.Fraction):
+        return _digest(f"{number.numerator:x}/{number.denominator:x}".encode(), _RATIO)
+    return _hash_float(number) if isinstance(number, float) else _hash_int(number)
 
 
-def _hash_fraction(key: fractions.Fraction) -> int:
-    return _hash_ratio(key.numerator, key.denominator)
+def simplest_number(key: decimal.Decimal | fractions.Fraction) -> int | float | fractions.Fraction:
+    """Return the same number as an integer if it is one, else as the float that equals it, else as a fraction.
 
-
-def _hash_ratio(numerator: int, denominator: int) -> int:
+    Raises:
+        UnstableKey: for `nan`, and for exponents that would take the memory of the machine.
+    """
+    if isinstance(key, decimal.Decimal):
+        if key.is_nan():
+            raise UnstableKey(type(key).__name__, "nan is not equal to itself")
+        if key.is_infinite():
+            return float(key)
+        if key and abs(key.adjusted()) > _EXPONENT_MAX:
+            raise UnstableKey(type(key).__name__, f"its exponent is beyond {_EXPONENT_MAX}")
+    numerator, denominator = key.as_integer_ratio()
     if denominator == 1:
-        return _hash_int(numerator)
+        return numerator
     try:
         near = numerator / denominator
     except OverflowError:
         near = math.inf
     if math.isfinite(near) and near.as_integer_ratio() == (numerator, denominator):
-        return _hash_float(near)
-    return _digest(f"{numerator:x}/{denominator:x}".encode(), _RATIO)
+        return near
+    return fractions.Fraction(numerator, denominator)
 
 
 def _hash_bytes(key: bytes) -> int:
@@ -162,7 +168,7 @@ def _hash_frozenset(key: frozenset[Hashable]) -> int:
 def _hash_enum(key: enum.Enum) -> int:
     # A combination of flags has no name of its own in every Python version; its value is what compares.
     member = key.value if isinstance(key, enum.Flag) else key.name
-    return _digest(f"{_name_of(type(key))}.{member}".encode(), _ENUM)
+    return _digest(f"{name_of(type(key))}.{member}".encode(), _ENUM)
 
 
 def _hash_date(key: dt.date) -> int:
@@ -203,8 +209,8 @@ _EXACT: dict[type, Hasher] = {
     type(None): _hash_none,
     tuple: _hash_sequence,
     frozenset: _hash_frozenset,
-    decimal.Decimal: _hash_decimal,
-    fractions.Fraction: _hash_fraction,
+    decimal.Decimal: _hash_exact,
+    fractions.Fraction: _hash_exact,
     dt.datetime: _hash_datetime,
     dt.date: _hash_date,
     dt.time: _hash_time,
@@ -223,29 +229,43 @@ def _hasher_of(cls: type) -> Hasher:
     Raises:
         UnstableKey: if there is none.
     """
+    base = base_of(cls)
+    return _hash_enum if base is enum.Enum else _EXACT.get(base) or _dataclass_hasher(cls)
+
+
+def base_of(cls: type) -> type:
+    """Return as what the keys of a type are taken: as one of the built-in types above, as `enum.Enum`, or as `cls`, a frozen dataclass.
+
+    Raises:
+        UnstableKey: if they cannot be hashed stably.
+    """
     if issubclass(cls, enum.Enum) and _equality(cls) is _equality(object):
-        return _hash_enum
-    for base, hasher in _EXACT.items():
+        return enum.Enum
+    for base in _EXACT:
         if issubclass(cls, base):
             if _equality(cls) is _equality(base):
-                return hasher
+                return base
             raise UnstableKey(cls.__name__, "it has an equality of its own")
     if dataclasses.is_dataclass(cls):
-        return _dataclass_hasher(cls)
+        _check_dataclass(cls)
+        return cls
     if cls.__hash__ is None:
         raise UnstableKey(cls.__name__, "it is mutable")
     raise UnstableKey(cls.__name__)
 
 
-def _dataclass_hasher(cls: type) -> Hasher:
+def _check_dataclass(cls: type) -> None:
     parameters = cls.__dataclass_params__  # type: ignore[attr-defined]  # every dataclass has it
     if not (parameters.frozen and parameters.eq):
         raise UnstableKey(cls.__name__, "a dataclass must be frozen, and compare by its fields")
     # The methods that `dataclass` generates come from source text without a file.
     if getattr(getattr(_equality(cls), "__code__", None), "co_filename", "") != "<string>":
         raise UnstableKey(cls.__name__, "it has an equality of its own")
-    names = [field.name for field in dataclasses.fields(cls) if field.compare]
-    prefix = _name_of(cls).encode()
+
+
+def _dataclass_hasher(cls: type) -> Hasher:
+    names = compared_fields(cls)
+    prefix = name_of(cls).encode()
 
     def hash_object(key: Any) -> int:
         return _digest(prefix + b"".join([_pack_u64(stable_hash(getattr(key, name))) for name in names]), _OBJECT)
@@ -257,5 +277,11 @@ def _equality(cls: type) -> object:
     return cls.__eq__
 
 
-def _name_of(cls: type) -> str:
+def compared_fields(cls: type) -> list[str]:
+    """Return the names of the fields by which a dataclass compares."""
+    return [field.name for field in dataclasses.fields(cls) if field.compare]
+
+
+def name_of(cls: type) -> str:
+    """Return the name under which a type is hashed."""
     return f"{cls.__module__}.{cls.__qualname__}"
