@@ -15,6 +15,7 @@ from typing import Any
 from actorflow.connectors.contracts import Sink, Source
 from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
+from actorflow.operators.watermarks import Watermarks
 from actorflow.state.descriptors import declared_states
 
 Selector = Callable[[Any], Any] | str | int
@@ -123,6 +124,19 @@ def check_sink(sink: object) -> None:
         return
     hint = "to call a function on each record use write(af.sinks.for_each(function))" if callable(sink) else "sinks are in af.sinks"
     raise PlanError(f"write needs a sink, not {type(sink).__name__}: {_short(sink)}", hint=hint)
+
+
+def check_watermarks(watermarks: object) -> None:
+    """Check what a stream's watermarks are to follow from.
+
+    Raises:
+        PlanError: if it is no `Watermarks` value.
+    """
+    if not isinstance(watermarks, Watermarks):
+        raise PlanError(
+            f"with_timestamps needs watermarks, not {_short(watermarks)}",
+            hint="write with_timestamps('time', af.Watermarks.bounded(out_of_order='10s')), or monotonous() or none()",
+        )
 
 
 def check_stable_key(verb: str, key: object) -> None:

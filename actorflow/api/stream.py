@@ -10,7 +10,16 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from actorflow.api.arguments import Selector, check_function, check_operator, check_sink, check_stable_key, selector
+from actorflow.api.arguments import (
+    Selector,
+    check_function,
+    check_operator,
+    check_sink,
+    check_stable_key,
+    check_watermarks,
+    selector,
+    value_selector,
+)
 from actorflow.api.builder import GraphBuilder, Upstream
 from actorflow.api.keyed import KeyedStream
 from actorflow.api.options import OperatorOptions, Options, check_choice, check_whole
@@ -21,6 +30,7 @@ from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
 from actorflow.operators.retry import RetryPolicy
 from actorflow.operators.specs import FilterSpec, FlatMapSpec, MapAsyncSpec, MapBatchesSpec, MapSpec, ProcessSpec
+from actorflow.operators.watermarks import TimestampSpec, Watermarks
 from actorflow.plan.graph import LogicalGraph, OperatorSpec, Partitioner, Partitioning
 
 T = TypeVar("T")
@@ -109,6 +119,21 @@ class Stream(Generic[T]):
         """Run an operator of the user's own. For state by key use `key_by(...).process(...)`. See `actorflow.OperatorActor`."""
         check_operator(operator, keyed=False)
         return self._apply(ProcessSpec(None, operator), options)
+
+    # --- event time ------------------------------------------------------------------------------------------------------
+
+    def with_timestamps(self, timestamp: Selector, watermarks: Watermarks, **options: Unpack[OperatorOptions]) -> Stream[T]:
+        """Give each record its event time, and say how event time advances. Windows and timers in event time go by it.
+
+        Args:
+            timestamp: function of a record, or what to put into `record[...]`. It gives milliseconds since the Unix epoch, or a `datetime`
+                with a time zone; of columns also timestamps with a time zone.
+            watermarks: how late records may come, made by `af.Watermarks`.
+            options: see `OperatorOptions`.
+        """
+        select = value_selector("with_timestamps", timestamp)
+        check_watermarks(watermarks)
+        return self._apply(TimestampSpec(select, watermarks), options)
 
     # --- by key ----------------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,13 @@ OPERATOR_CHAINING = Option(
     "Run neighbouring operators as one subtask, compiled into one loop. Off helps to see which operator is slow.",
 )
 
+AUTO_WATERMARK_INTERVAL = Option(
+    "pipeline.auto-watermark-interval",
+    duration(),
+    0.2,
+    "How often watermarks are made while records come; 0 makes one after every batch. A watermark sends the buffers that it passes.",
+)
+
 # --- slots and workers ---------------------------------------------------------------------------------------------------
 
 SLOTS = Option(

@@ -19,6 +19,8 @@ from actorflow.operators.fused import FusedStage
 from actorflow.operators.process import ProcessStage
 from actorflow.operators.specs import KeyedSpec, MapAsyncSpec, MapBatchesSpec, ProcessSpec
 from actorflow.operators.stage import Stage
+from actorflow.operators.timestamps import TimestampStage
+from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.graph import LogicalOperator
 from actorflow.wire.batch import Batch
 
@@ -83,6 +85,8 @@ class _Builder:
                 from actorflow.operators.asynchronous import MapAsyncStage  # brings asyncio, which few chains need
 
                 return MapAsyncStage(operator.name, spec, following, self._context)
+            case TimestampSpec() as spec:
+                return TimestampStage(operator.name, spec, following, self._context)
             case _:
                 raise PlanError(f"'{operator.name}' ({operator.spec.kind}) cannot run inside a chain")
 
@@ -111,23 +115,38 @@ class CompiledChain:
         self._receivers = {name: receiver for stage in stages for name, receiver in stage.receivers().items()}
         self._lookups = {name: lookup for stage in stages for name, lookup in stage.lookups().items()}
         self._first = stages[0].process
+        self._holding = [False] * len(stages)
+        self._own_time = any(stage.makes_watermarks for stage in stages)
         for position, stage in enumerate(self._stages):
-            stage.wire(self._announcer(self._stages[position + 1 :]))
+            stage.wire(self._announcer(position + 1))
 
-    def _announcer(self, behind: Sequence[Stage]) -> Callable[[int], None]:
-        """Return how a stage tells those behind it of a watermark that it made."""
+    def _announcer(self, behind: int) -> Callable[[int], None]:
+        """Return how a stage tells those from position `behind` on of a watermark that it made."""
+        return lambda timestamp: self._context.forward_watermark(self._advance(behind, timestamp))
 
-        def announce(timestamp: int) -> None:
-            for stage in behind:
-                timestamp = stage.advance_watermark(timestamp)
-            self._context.forward_watermark(timestamp)
-
-        return announce
+    def _advance(self, start: int, timestamp: int) -> int:
+        """Tell the stages from position `start` on, and note which of them hold the watermark back."""
+        for position in range(start, len(self._stages)):
+            stage = self._stages[position]
+            behind = stage.advance_watermark(timestamp)
+            self._holding[position] = behind < timestamp and not stage.makes_watermarks
+            timestamp = behind
+        return timestamp
 
     @property
     def blocked(self) -> bool:
         """True while an operator is at capacity, or busy with a watermark."""
         return any(stage.blocked for stage in self._stages)
+
+    @property
+    def own_time(self) -> bool:
+        """True if an operator gives records their event times here."""
+        return self._own_time
+
+    @property
+    def held_back(self) -> bool:
+        """True while an operator has not let the latest watermark through."""
+        return any(self._holding)
 
     def open(self) -> None:
         """Start the operators, last one first."""
@@ -142,9 +161,7 @@ class CompiledChain:
 
     def advance_watermark(self, timestamp: int) -> int:
         """Tell the operators of the watermark, first one first. After a wake, call it again with the latest one: more may be free."""
-        for stage in self._stages:
-            timestamp = stage.advance_watermark(timestamp)
-        return timestamp
+        return self._advance(0, timestamp)
 
     def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
         """Hand a message to an operator.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
 from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import Batch
@@ -65,6 +66,7 @@ class SubtaskContext(Protocol):
         max_parallelism: number of key groups.
         attempt: 1 for the first deployment, one more after each restart.
         log: a logger named after the subtask.
+        config: the job's options.
     """
 
     job_name: str
@@ -73,6 +75,7 @@ class SubtaskContext(Protocol):
     max_parallelism: int
     attempt: int
     log: logging.Logger
+    config: Config
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
@@ -141,6 +144,16 @@ class Chain(Protocol):
         Raises:
             UserFunctionError: if a user function raised; it names operator, record and key, and chains the original.
         """
+        ...
+
+    @property
+    def own_time(self) -> bool:
+        """True if watermarks are made inside: those that come in, and idleness, end there. Only the last one, at the end of input, passes."""
+        ...
+
+    @property
+    def held_back(self) -> bool:
+        """True while an operator has not let the latest watermark through: `advance_watermark` is to be called again after other work."""
         ...
 
     def advance_watermark(self, timestamp: int) -> int:

@@ -8,7 +8,7 @@ FusedStage → ProcessStage → FusedStage → outputs
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from actorflow.wire.batch import Batch
 
@@ -32,9 +32,11 @@ class Stage:
 
     Attributes:
         blocked: whether it can take no batch now.
+        makes_watermarks: whether the watermarks behind it are its own, whatever it is told.
     """
 
     blocked: bool = False
+    makes_watermarks: ClassVar[bool] = False
 
     def wire(self, announce: Callable[[int], None]) -> None:
         """Take what a stage that makes watermarks needs: `announce(timestamp)` tells the stages behind it and the subtask's consumers.

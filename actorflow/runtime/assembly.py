@@ -333,6 +333,7 @@ class Assembly:
             part.vertex.max_parallelism,
             self._deployment.attempt,
             logging.getLogger(f"actorflow.job.{self._graph.name}.{part.vertex.name}.{part.id.index}"),
+            self._config,
             self._site.system,
             self._directory,
             part.actor,

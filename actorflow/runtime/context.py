@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actorflow.actor import ActorSystem
+from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.state.backend import KeyedBackend
@@ -67,6 +68,7 @@ class OperatorContext:
     max_parallelism: int
     attempt: int
     log: logging.Logger
+    config: Config
     system: ActorSystem
     directory: Directory
     actor: Subtask

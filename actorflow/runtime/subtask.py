@@ -249,7 +249,7 @@ class Subtask(Actor):
 
     def _after_work(self) -> None:
         """Pass on a watermark that was held back, and arm the flush timer, if a buffer stands open and it is not armed."""
-        if self.watermark != self._forwarded:
+        if self.chain.held_back:
             self._advance_watermark(self.watermark)
         if self._flush_armed:
             return
@@ -295,7 +295,10 @@ class Subtask(Actor):
             case Watermark(timestamp):
                 self.watermark = timestamp
                 self._advance_watermark(timestamp)
-            case Barrier() | Idle() | Active() | LatencyMarker():
+            case Idle() | Active():
+                if not self.chain.own_time:
+                    self._broadcast(event)
+            case Barrier() | LatencyMarker():
                 self._broadcast(event)
             case EndOfInput():
                 pass  # the end is announced once the chain has drained

@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from concurrent.futures import Future
 
+from actorflow.config import Config
 from actorflow.ids import OperatorId, SubtaskId, VertexId
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.columns import to_objects
@@ -28,6 +29,7 @@ class Subtask:
     max_parallelism = 128
     attempt = 1
     log = logging.getLogger("test")
+    config = Config()
 
     def __init__(self):
         self.posted = queue.Queue()

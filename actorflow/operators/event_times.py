@@ -1,0 +1,134 @@
+"""The event time of each record of a batch, in whole milliseconds since the Unix epoch, UTC.
+
+| the selector gives                      | event time                                        |
+|-----------------------------------------|---------------------------------------------------|
+| a whole number                          | itself                                            |
+| a datetime with a time zone             | its instant, rounded down                         |
+| an Arrow column of either               | the same, without making Python objects of it     |
+| a datetime without a time zone          | refused: nobody but the user knows which it is in |
+| None, NaN, a fraction, a truth value, … | refused                                           |
+
+One pass in C for each step over the whole batch; a loop only where there are datetimes, and where something is refused.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from actorflow.errors import PlanError, UserFunctionError
+from actorflow.operators.columns import to_objects
+from actorflow.operators.failures import short_repr, user_failure
+from actorflow.operators.specs import Selector
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_NAIVE_HINT = "say which time zone it is in, such as time.replace(tzinfo=datetime.UTC)"
+_KINDS_HINT = "give milliseconds since the Unix epoch as an int, or a datetime with a time zone"
+
+
+class EventTimes:
+    """Reads event times as one `with_timestamps` was told.
+
+    Args:
+        selector: function of a record, or name of a field or column.
+        name: the operator's name, for reports.
+        subtask: for reports.
+    """
+
+    def __init__(self, selector: Selector, name: str, subtask: str) -> None:
+        self._column = selector if isinstance(selector, str) else None
+        self._select = itemgetter(selector) if isinstance(selector, str) else selector
+        self._name = name
+        self._subtask = subtask
+
+    def stamp(self, batch: Batch) -> tuple[Batch, int]:
+        """Return the batch with event times, and the latest of them.
+
+        Raises:
+            UserFunctionError: if the user's function raises, or gives what is no event time; it names operator and record.
+        """
+        if isinstance(batch, ObjectBatch):
+            stamps = self._of_records(batch.records)
+            return ObjectBatch(batch.records, stamps), max(stamps)
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self._column is not None and self._column in batch.columns.schema.names:
+            column = self._of_column(batch, batch.columns.column(self._column))
+            return ColumnBatch(batch.columns, column), pc.max(column).as_py()
+        stamps = self._of_records(to_objects(batch).records)
+        return ColumnBatch(batch.columns, pa.array(stamps, pa.int64())), max(stamps)
+
+    # --- records -----------------------------------------------------------------------------------------------------------
+
+    def _of_records(self, records: list[Any]) -> list[int]:
+        stamps: list[Any] = []
+        try:
+            stamps.extend(map(self._select, records))
+        except BaseException as error:
+            self._fail(error, records[len(stamps)])  # what came before the failure is in the list
+        if set(map(type, stamps)) != {int}:
+            stamps = [self._milliseconds(stamp, record) for stamp, record in zip(stamps, records, strict=True)]
+        if max(stamps) >= MAX_TIMESTAMP or min(stamps) <= MIN_TIMESTAMP:
+            place = next(place for place, stamp in enumerate(stamps) if not MIN_TIMESTAMP < stamp < MAX_TIMESTAMP)
+            self._refuse(f"the event time {stamps[place]}, which is not within 64 bits", _KINDS_HINT, records[place])
+        return stamps
+
+    def _milliseconds(self, stamp: Any, record: Any) -> int:
+        """Return one event time, or refuse it."""
+        if isinstance(stamp, datetime):
+            if stamp.utcoffset() is None:
+                self._refuse(f"a datetime without a time zone, {stamp!r}, as event time", _NAIVE_HINT, record)
+            return (stamp - _EPOCH) // _MILLISECOND
+        if isinstance(stamp, bool) or not hasattr(stamp, "__index__"):
+            self._refuse(f"{short_repr(stamp)} ({type(stamp).__name__}) as event time", _KINDS_HINT, record)
+        try:
+            return operator.index(stamp)
+        except TypeError:
+            self._refuse(f"{short_repr(stamp)} ({type(stamp).__name__}) as event time", _KINDS_HINT, record)
+
+    # --- columns -----------------------------------------------------------------------------------------------------------
+
+    def _of_column(self, batch: ColumnBatch, column: pa.Array) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        kind = column.type
+        if column.null_count:
+            self._refuse("null as event time", _KINDS_HINT, _row(batch, pc.index(column.is_null(), True).as_py()))
+        if pa.types.is_timestamp(kind):
+            if kind.tz is None:
+                self._refuse(f"datetimes without a time zone (column of {kind}) as event times", _NAIVE_HINT, _row(batch, 0))
+            instants = pc.floor_temporal(column.view(pa.int64()).view(pa.timestamp(kind.unit)), unit="millisecond")
+            return instants.cast(pa.timestamp("ms")).cast(pa.int64())
+        if not pa.types.is_integer(kind):
+            self._refuse(f"a column of {kind} as event times", _KINDS_HINT, _row(batch, 0))
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            self._refuse(f"a column of event times that are not within 64 bits ({error})", _KINDS_HINT, _row(batch, 0))
+
+    # --- what is refused ---------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: BaseException, record: Any) -> NoReturn:
+        failure = user_failure(error, operator=self._name, subtask=self._subtask, function=self._select, record=record)
+        if failure is error:
+            raise error
+        raise failure from error
+
+    def _refuse(self, what: str, hint: str, record: Any) -> NoReturn:
+        info = PlanError(f"'{self._name}' got {what}", hint=hint).info()
+        context = {"operator": self._name, "subtask": self._subtask, "record": short_repr(record)}
+        raise UserFunctionError(replace(info, context=context))
+
+
+def _row(batch: ColumnBatch, place: int) -> Any:
+    return to_objects(ColumnBatch(batch.columns.slice(place, 1))).records[0]
