@@ -90,6 +90,9 @@ class Source(abc.ABC):
     parallelism_max: ClassVar[int | None] = None
     """The most readers it can use (a socket has one connection), or None."""
 
+    timed: ClassVar[bool] = False
+    """Whether its batches carry event times. An instance may override it."""
+
     @abc.abstractmethod
     def splits(self, parallelism: int) -> Iterable[Any]:
         """Return the splits, small picklable values. Runs on the JobMaster, may take long, may be a generator.
@@ -208,6 +211,11 @@ class SourceSpec(OperatorSpec):
     def parallelism_max(self) -> int | None:  # type: ignore[override]  # an instance's answer, where the base has a class constant
         """The most readers that the source can use."""
         return self.source.parallelism_max
+
+    @property
+    def timed(self) -> bool:  # type: ignore[override]  # an instance's answer, where the base has a class constant
+        """Whether the source's batches carry event times."""
+        return self.source.timed
 
     def functions(self) -> Mapping[str, object]:
         """The source itself is user-made, as far as pickling goes."""

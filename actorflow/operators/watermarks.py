@@ -76,6 +76,7 @@ class TimestampSpec(OperatorSpec):
     kind: ClassVar[str] = "with_timestamps"
     takes: ClassVar[DataPath] = DataPath.ANY
     gives: ClassVar[DataPath] = DataPath.ANY
+    timed: ClassVar[bool | None] = True
 
     def functions(self) -> Mapping[str, object]:
         """The user's function, and the strategy with its factory."""

@@ -130,10 +130,26 @@ def _check_numbers(graph: LogicalGraph) -> None:
             check_parallelism(what, operator.parallelism, key_groups)
 
 
+def _check_event_time(graph: LogicalGraph) -> None:
+    """Check that records have event times where they are needed. A source has none unless it says so."""
+    names = {operator.id: operator.name for operator in graph.operators}
+    timed: dict[OperatorId, bool] = {}
+    for operator in graph.operators:
+        without = next((edge.source for edge in graph.inputs(operator.id) if not timed[edge.source]), None)
+        if operator.spec.needs_timestamps and without is not None:
+            raise PlanError(
+                f"'{operator.name}' goes by event time, and the records from '{names[without]}' have none",
+                hint="say what it is, before: stream.with_timestamps('time', af.Watermarks.bounded(out_of_order='10s'))",
+            )
+        given = operator.spec.timed
+        timed[operator.id] = given if given is not None else operator.spec.role is not Role.SOURCE and without is None
+
+
 _CHECKS: tuple[Callable[[LogicalGraph], None], ...] = (
     _check_pipeline,
     _check_identities,
     _check_edges,
     _check_roles,
     _check_numbers,
+    _check_event_time,
 )

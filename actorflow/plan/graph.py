@@ -40,6 +40,8 @@ class OperatorSpec:
         takes: the form in which it wants its input; the runtime converts where the producer gives another.
         gives: the form of its output.
         parallelism_max: the most subtasks it can use, or None; an inherited parallelism above it is lowered to it.
+        timed: whether the records that it gives have event times; None: if those that it takes have.
+        needs_timestamps: whether it works only on records with event times.
     """
 
     __slots__ = ()
@@ -49,6 +51,8 @@ class OperatorSpec:
     takes: ClassVar[DataPath] = DataPath.OBJECTS
     gives: ClassVar[DataPath] = DataPath.OBJECTS
     parallelism_max: ClassVar[int | None] = None
+    timed: ClassVar[bool | None] = None
+    needs_timestamps: ClassVar[bool] = False
 
     def functions(self) -> Mapping[str, object]:
         """Return the user's functions and objects by the attribute path that names them in error messages."""

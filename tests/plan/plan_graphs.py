@@ -38,6 +38,20 @@ class Passing(OperatorSpec):
     gives: ClassVar[DataPath] = DataPath.ANY
 
 
+class Timing(OperatorSpec):
+    kind: ClassVar[str] = "with_timestamps"
+    timed: ClassVar[bool | None] = True
+
+
+class ReadingTimed(Reading):
+    timed: ClassVar[bool | None] = True
+
+
+class Windowing(OperatorSpec):
+    kind: ClassVar[str] = "window"
+    needs_timestamps: ClassVar[bool] = True
+
+
 class MappingColumns(OperatorSpec):
     kind: ClassVar[str] = "map_batches"
     takes: ClassVar[DataPath] = DataPath.COLUMNS

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from plan_graphs import edge, graph, line, op
+from plan_graphs import ReadingTimed, Timing, Windowing, edge, graph, line, op
 
 from actorflow.errors import PlanError
 from actorflow.plan.chaining import build_execution_graph
@@ -11,6 +11,7 @@ from actorflow.plan.checks import check_graph
 from actorflow.plan.suggest import nearest
 
 READ, MAP, WRITE = op("read"), op("map"), op("write")
+TIMED, WINDOW, LOG = op("timed", Timing()), op("window", Windowing()), op("log", ReadingTimed())
 
 
 def test_a_sound_graph_passes():
@@ -120,3 +121,34 @@ def test_planning_refuses_what_the_checks_refuse(faulty):
 def test_the_nearest_name_is_suggested(wrong, expected):
     assert nearest(wrong, ["name", "uid", "parallelism"]) == expected
     assert nearest(wrong, []) == "there are none"
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        line(READ, MAP, TIMED, WINDOW, WRITE),
+        line(LOG, MAP, WINDOW, WRITE),
+        graph(
+            [LOG, READ, TIMED, WINDOW, WRITE],
+            [*map(edge, ("log", "read", "timed", "window"), ("window", "timed", "window", "write"))],
+        ),
+    ],
+)
+def test_event_times_reach_what_needs_them_from_with_timestamps_or_a_source_that_brings_them(sound):
+    check_graph(sound)
+
+
+@pytest.mark.parametrize(
+    ("unsound", "producer"),
+    [
+        (line(READ, MAP, WINDOW, WRITE), "map"),
+        (line(READ, MAP, WINDOW, TIMED, WRITE), "map"),
+        (graph([LOG, READ, WINDOW, WRITE], [edge("log", "window"), edge("read", "window"), edge("window", "write")]), "read"),
+    ],
+)
+def test_event_times_that_are_missing_are_found_before_anything_runs(unsound, producer):
+    with pytest.raises(PlanError) as caught:
+        check_graph(unsound)
+
+    assert caught.value.message == f"'window' goes by event time, and the records from '{producer}' have none"
+    assert "with_timestamps" in caught.value.hint
