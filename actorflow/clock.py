@@ -35,6 +35,10 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+_ROUNDING_MS = 1e-3
+"""A sum of seconds that is meant to be a whole millisecond may fall this much short of it: a timer would find itself early."""
+
+
 class ManualClock:
     """A clock that moves only when told to.
 
@@ -55,7 +59,7 @@ class ManualClock:
 
     def wall_ms(self) -> int:
         """Return the wall clock in milliseconds; it advances with `now`."""
-        return self._wall_offset_ms + int(self._now_s * 1000)
+        return self._wall_offset_ms + int(self._now_s * 1000 + _ROUNDING_MS)
 
     def advance(self, seconds: float) -> None:
         """Move time forward by `seconds` (not negative)."""

@@ -58,13 +58,14 @@ class SimulatedDispatcher:
         self._clock.advance_to(end)
 
     def run_until(self, until: Callable[[], bool], horizon_s: float = 3600.0) -> bool:
-        """Run, moving the clock on where needed, until `until()`. Returns False if nothing is left to do within `horizon_s`."""
+        """Run, moving the clock on where needed, until `until()`. Returns False if nothing is left to do within `horizon_s`, then over."""
         end = self._clock.now() + horizon_s
         while not until():
             if self.step() or self._idle():
                 continue
             at = self._timers.next_at()
             if at is None or at > end:
+                self._clock.advance_to(end)
                 return False
             self._clock.advance_to(at)
         return True

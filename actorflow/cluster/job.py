@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -151,7 +151,7 @@ class Job:
         self.name = name
         self._news = news
         self._dispatcher = dispatcher
-        self._graph = graph
+        self.graph = graph
         self._run_until = run_until
         self._system = system
         self._now = system.clock.now
@@ -165,6 +165,15 @@ class Job:
     def progress(self) -> tuple[int, int]:
         """Return the records read by its sources and written by its sinks so far."""
         return self._news.records_in, self._news.records_out
+
+    @property
+    def attempts(self) -> int:
+        """Deployments it has taken so far."""
+        return self._news.attempt
+
+    def payloads(self) -> Mapping[SubtaskId, Sequence[bytes]]:
+        """Return what the sinks of its present attempt have sent by `ctx.send_result` so far, in order for each subtask."""
+        return self._news.chunks
 
     def operator(self, name: str, index: int = 0) -> OperatorRef:
         """Return a running operator, to send it messages.
@@ -184,7 +193,7 @@ class Job:
             raise self._not_running(self.status()) from None
         if not state.workers:
             raise self._not_running(state.status)
-        target, operator = Directory(self._graph, state.workers).find(f"{PREFIX}{self._graph.name}/{name}/{index}")
+        target, operator = Directory(self.graph, state.workers).find(f"{PREFIX}{self.graph.name}/{name}/{index}")
         return OperatorRef(system.resolve(target), operator)
 
     def _not_running(self, status: JobStatus) -> ActorflowError:

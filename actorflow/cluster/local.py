@@ -30,12 +30,13 @@ from actorflow.ids import Address, JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
 from actorflow.protocol.job_messages import OptionValue, SubmitJob, WorkerStarted
 from actorflow.protocol.task_manager import WorkerRecipe
-from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.context import AsyncHome, AsyncThread
 from actorflow.runtime.deployment import Site
 from actorflow.runtime.job_manager import spawn_job_manager
 from actorflow.runtime.loopback import LoopbackPlane
 from actorflow.runtime.slot_worker import SlotWorker
 from actorflow.runtime.task_manager import Launch, spawn_task_manager
+from actorflow.runtime.virtual_async import VirtualAsync
 
 if TYPE_CHECKING:
     from actorflow.cluster.node import Node
@@ -62,31 +63,39 @@ class LocalCluster:
         task_managers: how many TaskManagers.
         slots: slots of each, or `inline`.
         config: options by name; they go before the environment's.
+        system: runs everything in the calling thread, like `inline`, but on these actors: simulated ones, with virtual time.
 
     Raises:
         ConfigError: if an option is unknown or malformed.
     """
 
-    def __init__(self, *, task_managers: int = 1, slots: Slots = None, config: Mapping[str, object] | Config | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        task_managers: int = 1,
+        slots: Slots = None,
+        config: Mapping[str, object] | Config | None = None,
+        system: ActorSystem | None = None,
+    ) -> None:
         given = config if isinstance(config, Config) else Config.of(config or {}, "config")
         self.config = layered(load(), given, overrides())
-        self.inline = slots == "inline"
+        self.inline = slots == "inline" or system is not None
         self.slots = _slots(slots, self.config)
         self._closed = False
         self._jobs: list[Job] = []
         self._node: Node | None = None
         self._processes: SlotProcesses | None = None
         self._directory: Path | None = None
-        self._asyncio = AsyncThread()
         if self.inline:
-            self.system = ActorSystem(NodeId("inline"), clock=SystemClock(), io=None)
+            self.system = system or ActorSystem(NodeId("inline"), clock=SystemClock(), io=None)
+            self._async_home: AsyncHome = VirtualAsync(self.system) if self.system.simulated else AsyncThread()
             self._launch: Launch = self._launch_inline
         else:
             self._start_node()
         self._planes: WeakValueDictionary[JobId, LoopbackPlane] = WeakValueDictionary()
         """Of each inline job, for as long as any of its workers lives."""
         resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config)
-        offered = _INLINE_SLOTS if self.inline else self.slots
+        offered = _INLINE_SLOTS if slots == "inline" else self.slots
         self._slots_max = offered * task_managers
         for number in range(1, task_managers + 1):
             name = f"task-manager-{number}"
@@ -115,7 +124,7 @@ class LocalCluster:
 
     def _launch_inline(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
         plane = self._planes.setdefault(recipe.job, LoopbackPlane(self.system))
-        site = Site(self.system, plane, self._asyncio, watched=False)
+        site = Site(self.system, plane, self._async_home, watched=False)
         worker = context.spawn(SlotWorker, recipe.allocation, site, lambda _: None, name=name)
         context.ref.tell_control(WorkerStarted(recipe.allocation, worker.address, ()))
         return worker
@@ -207,7 +216,8 @@ class LocalCluster:
             self._processes.close()
         if self._node is not None:
             self._node.endpoint.close()
-        self._asyncio.close()
+        if self.inline:
+            self._async_home.close()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 

@@ -74,6 +74,12 @@ SLOTS = Option(
     "Slots of a TaskManager. Each is a process, so more than the CPU cores rarely helps.",
     unset="the number of CPU cores this process may use",
 )
+SLOT_OFFER_INTERVAL = Option(
+    "actorflow.slot.offer-interval",
+    duration(0.01),
+    5.0,
+    "How often a TaskManager tells the ResourceManager anew which slots it has: an offer may be lost, and a new leader knows none.",
+)
 SLOT_REQUEST_TIMEOUT = Option(
     "slot.request.timeout",
     duration(),
@@ -91,6 +97,12 @@ WORKER_STUCK_AFTER = Option(
     duration(0.01),
     10.0,
     "How long user code may work on one batch before the log says where it stands.",
+)
+WORKER_REPORT_EVERY = Option(
+    "actorflow.worker.report-interval",
+    duration(0.001),
+    0.5,
+    "How often a slot worker tells how many records it has read and written.",
 )
 SUBTASK_START_TIMEOUT = Option(
     "actorflow.subtask.start-timeout",

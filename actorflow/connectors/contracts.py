@@ -13,8 +13,9 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from actorflow.clock import Clock
 from actorflow.ids import SubtaskId
 from actorflow.plan.graph import DataPath, OperatorSpec, Role
 from actorflow.wire.batch import Active, Batch, Idle, Watermark
@@ -75,6 +76,23 @@ class Reader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ReaderContext:
+    """What a reader may know of where it runs.
+
+    Attributes:
+        clock: the node's. A reader that reads the time reads it here: in a test it is virtual.
+        subtask: vertex and index of the reading subtask.
+        parallelism: number of reading subtasks.
+        attempt: 1 for the first deployment, one more after each restart.
+    """
+
+    clock: Clock
+    subtask: SubtaskId
+    parallelism: int
+    attempt: int
+
+
 class Source(abc.ABC):
     """Where records come from. Immutable and picklable; it opens nothing before `splits` or `open`."""
 
@@ -112,6 +130,10 @@ class Source(abc.ABC):
             SourceError: if the split cannot be opened.
         """
 
+    def open_reader(self, split: Any, position: object | None, ctx: ReaderContext) -> Reader:  # noqa: ARG002 - for those that need it
+        """Return a reader as `open` does, which this calls. A source whose readers look at the clock or the attempt overrides it."""
+        return self.open(split, position)
+
     def for_readers(self) -> Source:
         """Return what the subtasks get: all that `open` needs. A source that holds its data leaves it out here, once `splits` has run."""
         return self
@@ -121,6 +143,7 @@ class WriterContext(Protocol):
     """What a writer may know and use.
 
     Attributes:
+        clock: the node's; in a test it is virtual.
         job_name: the pipeline's name.
         job_id: unique to this run of the pipeline.
         subtask: vertex and index of the writing subtask.
@@ -128,6 +151,7 @@ class WriterContext(Protocol):
         attempt: 1 for the first deployment, one more after each restart.
     """
 
+    clock: Clock
     job_name: str
     job_id: str
     subtask: SubtaskId
@@ -156,6 +180,15 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Free what it holds, and drop what was not prepared. Called once, also after a failure."""
+        ...
+
+
+@runtime_checkable
+class EventTimeWriter(Writer, Protocol):
+    """A writer that wants to know how far event time is."""
+
+    def event(self, event: Watermark | Idle | Active) -> None:
+        """Hear of event time, between the batches before and after it."""
         ...
 
 

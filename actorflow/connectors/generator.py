@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actorflow.clock import Clock, SystemClock
-from actorflow.connectors.contracts import END_OF_SPLIT, EndOfSplit, Pause, Source
+from actorflow.connectors.contracts import END_OF_SPLIT, EndOfSplit, Pause, ReaderContext, Source
 from actorflow.errors import PlanError
 from actorflow.wire.batch import ObjectBatch
 
@@ -78,6 +78,10 @@ class GeneratorSource(Source):
     def open(self, split: GeneratorSplit, position: Any) -> GeneratorReader:
         """Return a reader of a split's records; its clock starts now."""
         return GeneratorReader(split, position or 0, self.fn, SystemClock())
+
+    def open_reader(self, split: GeneratorSplit, position: Any, ctx: ReaderContext) -> GeneratorReader:
+        """Return a reader on the node's clock."""
+        return GeneratorReader(split, position or 0, self.fn, ctx.clock)
 
 
 class GeneratorReader:

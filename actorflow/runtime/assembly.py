@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from actorflow.actor import ActorContext
 from actorflow.config import options
-from actorflow.connectors.contracts import Pause, SinkSpec, SourceSpec
+from actorflow.connectors.contracts import Pause, ReaderContext, SinkSpec, SourceSpec
 from actorflow.errors import ActorflowError, UserFunctionError
 from actorflow.ids import ChannelId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
@@ -253,7 +253,7 @@ class Assembly:
             part.actor,
             spec.source,
             operator=part.vertex.operators[0].name,
-            subtask_id=part.id,
+            context=ReaderContext(self._site.system.clock, part.id, part.vertex.parallelism, self._deployment.attempt),
             batch_records_max=self._config[options.BATCH_ROWS_MAX] if columns else records_max,
             ask=lambda finished: self._ask_split(part.id, finished),
             watch=watch,
@@ -310,7 +310,15 @@ class Assembly:
             resolve(deployment.job_master).tell_control(chunk)
 
         part.results = window = ResultWindow(send)
-        context = SinkContext(self._graph.name, deployment.job, part.id, part.vertex.parallelism, deployment.attempt, window.send)
+        context = SinkContext(
+            self._site.system.clock,
+            self._graph.name,
+            deployment.job,
+            part.id,
+            part.vertex.parallelism,
+            deployment.attempt,
+            window.send,
+        )
         operator, subtask = part.vertex.operators[-1].name, str(part.id)
         writer = call_user(spec.sink.open, context, operator=operator, subtask=subtask)
         sink = SinkOutput(
@@ -337,7 +345,7 @@ class Assembly:
             self._site.system,
             self._directory,
             part.actor,
-            self._site.asyncio_thread,
+            self._site.async_home,
             lambda _operator: HashMapBackend(part.actor.processing_time),
         )
 

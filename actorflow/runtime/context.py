@@ -7,9 +7,10 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from actorflow.actor import ActorSystem
+from actorflow.clock import Clock
 from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
 from actorflow.runtime.directory import PREFIX, Directory, packed
@@ -18,6 +19,18 @@ from actorflow.state.backend import KeyedBackend
 if TYPE_CHECKING:
     from actorflow.runtime.alarms import Alarm
     from actorflow.runtime.subtask import Subtask
+
+
+class AsyncHome(Protocol):
+    """Where the asynchronous operators of a worker run."""
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, which is made on first use. May be called from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Cancel what runs on the loop and end it."""
+        ...
 
 
 class AsyncThread:
@@ -72,7 +85,7 @@ class OperatorContext:
     system: ActorSystem
     directory: Directory
     actor: Subtask
-    asyncio_thread: AsyncThread
+    async_home: AsyncHome
     new_backend: Callable[[str], KeyedBackend]
 
     def post(self, callback: Callable[[], None]) -> None:
@@ -105,7 +118,7 @@ class OperatorContext:
 
     def event_loop(self) -> asyncio.AbstractEventLoop:
         """Return the asyncio loop of this worker."""
-        return self.asyncio_thread.loop()
+        return self.async_home.loop()
 
     def tell(self, to: Address | str, message: object) -> None:
         """Send a message to an operator of this job (`/jobs/<job>/<operator>/<index>`), or to any actor by address or path on this node."""
@@ -128,6 +141,7 @@ class OperatorContext:
 class SinkContext:
     """What a writer may know and use (`connectors.contracts.WriterContext`)."""
 
+    clock: Clock
     job_name: str
     job_id: str
     subtask: SubtaskId

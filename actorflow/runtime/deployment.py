@@ -9,7 +9,7 @@ from actorflow.actor import ActorSystem
 from actorflow.config import Config
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.runtime.context import AsyncThread
+from actorflow.runtime.context import AsyncHome
 from actorflow.runtime.feeds import SourceFeed
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import DataPlane
@@ -26,13 +26,13 @@ class Site:
     Attributes:
         system: the node's actors.
         plane: the node's transport; None when all subtasks are on this node.
-        asyncio_thread: for asynchronous operators.
+        async_home: for asynchronous operators.
         watched: whether to report user code that does not return (not where it may stand in a debugger).
     """
 
     system: ActorSystem
     plane: DataPlane | None
-    asyncio_thread: AsyncThread
+    async_home: AsyncHome
     watched: bool = True
 
 

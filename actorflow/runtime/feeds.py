@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, assert_never
 
-from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, Source
+from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, ReaderContext, Source
 from actorflow.errors import PlanError
-from actorflow.ids import ChannelId, SubtaskId
+from actorflow.ids import ChannelId
 from actorflow.operators.failures import call_user
 from actorflow.protocol.flush import BufferSizing
 from actorflow.protocol.watermark import WatermarkMerge
@@ -146,7 +146,7 @@ class SourceFeed:
         subtask: takes the batches.
         source: opens the splits.
         operator: the source's name, for reports.
-        subtask_id: for reports.
+        context: what its readers may know.
         batch_records_max: records to ask a reader for.
         ask: tells the JobMaster which split was read (None at first) and asks for the next; `assign` or `no_more` is called in answer.
         watch: calls back once, on the subtask's thread, after some seconds or when a file descriptor can be read.
@@ -159,7 +159,7 @@ class SourceFeed:
         source: Source,
         *,
         operator: str,
-        subtask_id: SubtaskId,
+        context: ReaderContext,
         batch_records_max: int,
         ask: Callable[[int | None], None],
         watch: Callable[[Pause], None],
@@ -171,7 +171,7 @@ class SourceFeed:
         self._subtask = subtask
         self._source = source
         self._operator = operator
-        self._subtask_id = str(subtask_id)
+        self._context = context
         self._batch_records_max = self._batch_records = batch_records_max
         self._ask = ask
         self._watch = watch
@@ -190,7 +190,7 @@ class SourceFeed:
         """Take split `number` from the JobMaster, which is the answer to having asked."""
         assert self._reader is None, "a reader asks for a split when it has none"
         self._split = number
-        self._reader = self._call(self._source.open, split, None)
+        self._reader = self._call(self._source.open_reader, split, None, self._context)
         self._subtask.wake()
 
     def no_more(self) -> None:
@@ -233,7 +233,7 @@ class SourceFeed:
             self._subtask.event(forwarded)
 
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
-        return call_user(function, *arguments, operator=self._operator, subtask=self._subtask_id)
+        return call_user(function, *arguments, operator=self._operator, subtask=str(self._context.subtask))
 
     def _adapt(self, read: int) -> None:
         """Read as many records at once as become about one full batch of output, and fewer while a burst overruns the outputs.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -217,7 +216,7 @@ class Dispatcher(Actor):
             address=Address(f"{self.ctx.address}/{submission.job}"),
             resource_manager=self._resource_manager.address,
             strategy=restart_strategy(config),
-            chances=iter(random.random, None),
+            chances=iter(self.ctx.system.luck, None),
             timeouts=Timeouts(
                 deploy_s=config[options.SUBTASK_START_TIMEOUT],
                 cancel_s=config[options.CANCELLATION_TIMEOUT],

@@ -7,6 +7,7 @@ is reported; what follows is the JobMaster's decision.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,8 +46,6 @@ from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest, parse
 from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
-
-_PROGRESS_EVERY_S = 0.5
 
 _LINK_REPORT_AFTER_S = 1.0
 """A link also breaks because the worker at its other end died. That is the better report, and on its way: it goes first."""
@@ -87,6 +86,7 @@ class SlotWorker(Actor):
         self._answered: dict[SubtaskId, int] = {}
         self._peers: frozenset[str] = frozenset()
         self._reported = (0, 0)
+        self._report_every_s = math.inf
         self._watchdog: Watchdog | None = None
         self._thread = 0
 
@@ -132,7 +132,7 @@ class SlotWorker(Actor):
                 self._open(message)
             case TimerFired(name="progress"):
                 self._report_progress()
-                self.ctx.set_timer("progress", _PROGRESS_EVERY_S)
+                self.ctx.set_timer("progress", self._report_every_s)
             case TimerFired(name=node):
                 self._report_broken_link(node)
             case LinkBroken(node=node) if node in self._peers:
@@ -191,7 +191,8 @@ class SlotWorker(Actor):
             blamed = (assembly.failing if assembly is not None else None) or message.subtasks[0]
             self._tell(SubtaskFailed(blamed, message.attempt, describe(error)))
             return
-        self.ctx.set_timer("progress", _PROGRESS_EVERY_S)
+        self._report_every_s = deployment.config[options.WORKER_REPORT_EVERY]
+        self.ctx.set_timer("progress", self._report_every_s)
         self._tell(DeploymentOpened(message.attempt, self._allocation))
 
     def _start(self, part: Part) -> None:

@@ -320,6 +320,8 @@ class Subtask(Actor):
         self._broadcast(Idle() if idle else Active())
 
     def _broadcast(self, event: ChannelEvent) -> None:
+        for sink in self.sinks:
+            sink.event(event)
         for exchange in self.exchanges:
             exchange.event(event)
 

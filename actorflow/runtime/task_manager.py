@@ -22,7 +22,11 @@ def spawn_task_manager(
 ) -> ActorRef:
     """Start a TaskManager on a node and offer its slots."""
     machine = TaskManagerMachine(
-        Address(f"{system.node}/{name}"), resource_manager, slots=slots, start_timeout_s=config[options.WORKER_START_TIMEOUT]
+        Address(f"{system.node}/{name}"),
+        resource_manager,
+        slots=slots,
+        start_timeout_s=config[options.WORKER_START_TIMEOUT],
+        offer_every_s=config[options.SLOT_OFFER_INTERVAL],
     )
 
     def spawn(context: ActorContext, child: str, recipe: object) -> ActorRef:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from actorflow.connectors.contracts import Sink, TwoPhaseSink, Writer
+from actorflow.connectors.contracts import EventTimeWriter, Sink, TwoPhaseSink, Writer
 from actorflow.operators.columns import to_columns, to_objects
 from actorflow.operators.failures import NOTHING, user_failure
 from actorflow.plan.graph import DataPath
-from actorflow.wire.batch import Batch, ColumnBatch
+from actorflow.wire.batch import Active, Batch, ChannelEvent, ColumnBatch, Idle, Watermark
 
 
 class SinkOutput:
@@ -48,6 +48,7 @@ class SinkOutput:
         self._subtask = subtask
         self._committables: list[object] = []
         self._closed = False
+        self._hear = writer.event if isinstance(writer, EventTimeWriter) else None
         self._now = now
         self._flush_after_s = flush_after_s
         self.deadline_s: float | None = None
@@ -70,6 +71,12 @@ class SinkOutput:
         if self.deadline_s is None:
             self.deadline_s = self._now() + self._flush_after_s
         self.records += len(batch)
+
+    def event(self, event: ChannelEvent) -> None:
+        """Tell the writer of event time, if it wants to know."""
+        if self._hear is not None and isinstance(event, Watermark | Idle | Active):
+            with self._reported():
+                self._hear(event)
 
     def flush(self) -> None:
         """Make what was written leave the writer's own buffers."""

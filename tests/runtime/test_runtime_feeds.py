@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import actorflow as af
 from actorflow.clock import ManualClock
-from actorflow.connectors.contracts import END_OF_SPLIT
-from actorflow.ids import ChannelId
+from actorflow.connectors.contracts import END_OF_SPLIT, ReaderContext
+from actorflow.ids import ChannelId, SubtaskId, VertexId
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.runtime.feeds import GateFeed, SourceFeed
 from actorflow.runtime.input_gate import InputChannel, InputGate
@@ -184,7 +184,7 @@ def source_feed(taker, source):
         taker,
         source,
         operator="source",
-        subtask_id="v/0",
+        context=ReaderContext(ManualClock(), SubtaskId(VertexId("v"), 0), 1, 1),
         batch_records_max=64,
         ask=lambda finished: None,
         watch=lambda pause: None,

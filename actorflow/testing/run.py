@@ -1,0 +1,210 @@
+"""Running a pipeline in virtual time.
+
+It is the engine itself: the actors, machines and messages of an inline cluster, on a dispatcher that gives them their turns in a seeded order,
+on a clock that moves on to the next timer when nobody has anything to do. A day of waiting takes as long as what happens in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from actorflow.actor import ActorSystem, SimulatedDispatcher
+from actorflow.api.pipeline import Pipeline
+from actorflow.api.stream import Stream
+from actorflow.clock import ManualClock
+from actorflow.cluster.interrupt import Interruptible
+from actorflow.cluster.job import Job
+from actorflow.cluster.local import LocalCluster
+from actorflow.config.values import Duration, duration_s
+from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec
+from actorflow.connectors.direct_sinks import CollectSink
+from actorflow.errors import ActorflowError, Domain, PlanError
+from actorflow.ids import NodeId
+from actorflow.plan.graph import LogicalGraph
+from actorflow.protocol.job_messages import JobStatus
+from actorflow.testing.arrivals import Received
+from actorflow.testing.moments import Moment, moment_ms
+from actorflow.testing.sink import TestSink
+from actorflow.testing.source import TestSource
+from actorflow.wire import pickling
+
+_CALM = {"actorflow.worker.report-interval": "30d", "actorflow.slot.offer-interval": "30d"}
+"""Options for virtual time, in which nobody looks at a progress line and no message is lost: what is done every few seconds takes steps."""
+
+_LOOK_STEPS = 1024
+"""Steps between two looks at the real clock."""
+
+
+class TestStuck(ActorflowError):  # noqa: N818 - the condition is the name
+    """A pipeline that did not end in a test. The text says what each subtask waits for."""
+
+    __test__: ClassVar[bool] = False
+    domain = Domain.USER
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """How a test run went.
+
+    Attributes:
+        received: what each test sink and `collect` sink got, by the sink's operator name.
+        ended: whether the job has finished; not if it was stopped after `run_for`.
+        records_in: records read by the sources.
+        records_out: records written by the sinks.
+        attempts: deployments it took; 1 if nothing failed.
+        duration_s: virtual time from start to end.
+    """
+
+    __test__: ClassVar[bool] = False
+
+    received: Mapping[str, Received]
+    ended: bool
+    records_in: int
+    records_out: int
+    attempts: int
+    duration_s: float
+    _names: Mapping[int, str] = field(repr=False)
+
+    def __getitem__(self, sink: Sink | str) -> Received:
+        """Return what a sink got: the object that was given to `write`, or the operator's name."""
+        name = sink if isinstance(sink, str) else self._names.get(id(sink), "")
+        if name not in self.received:
+            raise KeyError(f"{sink!r} is no sink of this run that shows what it got; there are: {', '.join(self.received)}")
+        return self.received[name]
+
+    @property
+    def only(self) -> Received:
+        """What the only sink got.
+
+        Raises:
+            PlanError: if there are several.
+        """
+        if len(self.received) != 1:
+            names = ", ".join(f"'{name}'" for name in self.received) or "none"
+            raise PlanError(f"this run has {len(self.received)} test sinks: {names}", hint="say which: run[sink]")
+        return next(iter(self.received.values()))
+
+    @property
+    def records(self) -> list[Any]:
+        """The records of the only sink."""
+        return self.only.records
+
+    @property
+    def timed(self) -> list[tuple[Any, int | None]]:
+        """The records of the only sink, each with its timestamp."""
+        return self.only.timed
+
+    @property
+    def watermarks(self) -> list[int]:
+        """The watermarks of the only sink."""
+        return self.only.watermarks
+
+
+def run_test(
+    pipeline: Pipeline | Stream[Any] | LogicalGraph,
+    *,
+    parallelism: int = 1,
+    seed: int = 0,
+    start: Moment = 0,
+    run_for: Duration | None = None,
+    horizon: Duration = "1d",
+    timeout: Duration = "60s",
+    config: Mapping[str, object] | None = None,
+) -> TestRun:
+    """Run a pipeline in virtual time, and return what its sinks got.
+
+    Args:
+        pipeline: what to run; of a stream, what is behind it.
+        parallelism: subtasks of operators that do not say, in pipelines that do not say. Each slice runs in a worker of its own.
+        seed: of the order in which subtasks get their turns. The same seed gives the same run.
+        start: virtual time at the start.
+        run_for: stop after so much virtual time, whether the pipeline has ended or not.
+        horizon: how much virtual time it may take beyond the scripts of its test sources.
+        timeout: how much real time it may take.
+        config: options by name.
+
+    Raises:
+        PlanError: if the pipeline cannot run as it is written.
+        JobFailed: if it failed; the text ends in the user's own traceback.
+        TestStuck: if it does not end.
+    """
+    graph = _graph(pipeline)
+    dispatcher = SimulatedDispatcher(seed)
+    system = ActorSystem(NodeId("test"), clock=ManualClock(0.0, moment_ms(start)), dispatcher=dispatcher)
+    with LocalCluster(slots=_slots(graph, parallelism), system=system, config={**_CALM, **(config or {})}) as cluster:
+        job = cluster.submit(_shown(graph), parallelism=parallelism)
+        scripted_s = max((spec.source.duration_s for spec in _sources(graph) if isinstance(spec.source, TestSource)), default=0.0)
+        limit_s = duration_s(run_for, "run_for") if run_for is not None else scripted_s + duration_s(horizon, "horizon")
+        watch = _Watch(job, duration_s(timeout, "timeout"))
+        with Interruptible() as keyboard:
+            dispatcher.run_until(lambda: watch.over() or keyboard.interrupted, limit_s)
+        status = job.status()
+        if status.final and status is not JobStatus.FINISHED:
+            job.result()  # which raises what went wrong
+        if not status.final and (watch.late or run_for is None):
+            raise TestStuck(f"job '{graph.name}' has not ended")
+        return _result(graph, job, system.clock.now())
+
+
+class _Watch:
+    """Says when to stop.
+
+    Args:
+        job: what runs.
+        timeout_s: how long it may take, in real time.
+    """
+
+    def __init__(self, job: Job, timeout_s: float) -> None:
+        self.late = False
+        self._job = job
+        self._deadline = time.monotonic() + timeout_s
+        self._steps = 0
+
+    def over(self) -> bool:
+        """Return whether the job has ended or time is up."""
+        self._steps += 1
+        if self._steps % _LOOK_STEPS == 0:
+            self.late = time.monotonic() > self._deadline
+        return self.late or self._job.status().final
+
+
+def _graph(pipeline: Pipeline | Stream[Any] | LogicalGraph) -> LogicalGraph:
+    if isinstance(pipeline, Stream):
+        return pipeline.graph_into(TestSink())
+    return pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
+
+
+def _shown(graph: LogicalGraph) -> LogicalGraph:
+    """Return the graph with its `collect` sinks as test sinks, which keep timestamps."""
+    operators = tuple(
+        replace(operator, spec=SinkSpec(TestSink())) if isinstance(getattr(operator.spec, "sink", None), CollectSink) else operator
+        for operator in graph.operators
+    )
+    return replace(graph, operators=operators)
+
+
+def _sources(graph: LogicalGraph) -> list[SourceSpec]:
+    return [operator.spec for operator in graph.operators if isinstance(operator.spec, SourceSpec)]
+
+
+def _slots(graph: LogicalGraph, parallelism: int) -> int:
+    """Return a number of slots that is enough for any plan of the graph: no more than these are looked after in each step."""
+    groups = {operator.slot_group for operator in graph.operators}
+    highest = max((operator.parallelism or graph.parallelism or parallelism for operator in graph.operators), default=1)
+    return max(1, len(groups) * highest)
+
+
+def _result(graph: LogicalGraph, job: Job, duration_s: float) -> TestRun:
+    names = {id(operator.spec.sink): operator.name for operator in graph.operators if isinstance(operator.spec, SinkSpec)}
+    received: dict[str, Received] = {}
+    payloads = job.payloads()
+    for vertex in job.graph.vertices:
+        last = vertex.operators[-1]
+        if isinstance(last.spec, SinkSpec) and isinstance(last.spec.sink, TestSink):
+            mine = [payload for subtask in sorted(payloads) if subtask.vertex == vertex.id for payload in payloads[subtask]]
+            received[last.name] = Received(element for payload in mine for element in pickling.loads(payload))
+    records_in, records_out = job.progress()
+    return TestRun(received, job.status().final, records_in, records_out, job.attempts, duration_s, names)

@@ -1,0 +1,151 @@
+"""Pipelines in virtual time: the script is followed to the millisecond, runs repeat, and what goes wrong is said."""
+
+from __future__ import annotations
+
+import pytest
+
+import actorflow as af
+from actorflow.testing import TestSink, TestSource, run_test
+from actorflow.wire.batch import MAX_TIMESTAMP, Active, Idle, Watermark
+
+DAY_MS = 86_400_000
+
+
+def passing(source):
+    """Return a stream of what a source gives."""
+    return af.Pipeline("passing").read(source).map(lambda record: record)
+
+
+def test_records_arrive_with_their_timestamps_between_the_watermarks():
+    run = run_test(passing(TestSource().at("00:00:01", "a", "b").watermark("00:00:01").at("2s", "c")))
+
+    assert run.only.story == ["a", "b", Watermark(1000), "c", Watermark(MAX_TIMESTAMP)]
+    assert run.timed == [("a", 1000), ("b", 1000), ("c", 2000)]
+    assert (run.records_in, run.records_out, run.attempts, run.ended) == (3, 3, 1, True)
+
+
+def test_processing_time_passes_as_the_script_says():
+    source = TestSource().records("now").advance("1h").records("later").advance("23h").records("next day")
+
+    run = run_test(passing(source), start=5)
+
+    assert [(arrival.record, arrival.at_ms) for arrival in run.only.arrivals] == [
+        ("now", 5),
+        ("later", 3_600_005),
+        ("next day", DAY_MS + 5),
+    ]
+
+
+def test_time_passes_for_all_sources_at_once():
+    pipeline = af.Pipeline("two")
+    left = pipeline.read(TestSource().advance("1h").records("left at 1").advance("2h").records("left at 3"))
+    right = pipeline.read(TestSource().advance("2h").records("right at 2"))
+
+    run = run_test(left.union(right))
+
+    assert run.records == ["left at 1", "right at 2", "left at 3"]
+    assert run.duration_s == pytest.approx(10800, abs=1)
+
+
+def test_idleness_passes_and_ends_with_the_next_record():
+    run = run_test(passing(TestSource().idle().records("a").idle().active()))
+
+    assert run.only.story == [Idle(), Active(), "a", Idle(), Active(), Watermark(MAX_TIMESTAMP)]
+
+
+def test_an_idle_source_holds_no_watermark_back():
+    pipeline = af.Pipeline("idle")
+    quiet = pipeline.read(TestSource().idle().advance("1h").active().watermark(30))
+    busy = pipeline.read(TestSource().advance("1min").watermark(10).advance("2h").watermark(20))
+
+    run = run_test(quiet.union(busy))
+
+    assert run.watermarks == [10, 20, MAX_TIMESTAMP]
+
+
+@pytest.mark.parametrize("parallelism", [1, 2, 3])
+def test_timestamps_and_watermarks_travel_between_workers(parallelism):
+    pipeline = af.Pipeline("counts")
+    source = TestSource().timed((word, time) for time, word in enumerate("abcabcaab")).watermark(8).advance("1h").at("1h", "a")
+    counts = pipeline.read(source).key_by(lambda word: word).count()
+
+    run = run_test(counts, parallelism=parallelism)
+
+    expected = [
+        (("a", 1), 0), (("b", 1), 1), (("c", 1), 2), (("a", 2), 3), (("b", 2), 4), (("c", 2), 5), (("a", 3), 6), (("a", 4), 7), (("b", 3), 8),
+        (("a", 5), 3_600_000),
+    ]  # fmt: skip
+    assert sorted(run.timed, key=lambda timed: timed[1]) == expected
+    assert run.watermarks == [8] * parallelism + [MAX_TIMESTAMP] * parallelism
+
+
+def test_each_partition_is_read_by_a_subtask_of_its_own():
+    class Reader(af.OperatorActor):
+        def on_record(self, record, ctx):
+            ctx.emit((ctx.parallel_index, record))
+
+    parts = [TestSource().records(name, name).advance("1s").records(name) for name in "abc"]
+    stream = af.Pipeline("parts", parallelism=3).read(TestSource.partitions(*parts)).process(Reader())
+
+    for seed in range(5):
+        records = run_test(stream, seed=seed).records
+        assert sorted(name for _, name in records) == sorted("abc" * 3)
+        assert len(set(records)) == 3
+
+
+def test_each_sink_shows_what_it_got():
+    pipeline = af.Pipeline("sinks")
+    numbers = pipeline.read(TestSource().records(1, 2, 3))
+    odd, even = TestSink(), TestSink()
+    numbers.filter(lambda n: n % 2).write(odd)
+    numbers.filter(lambda n: n % 2 == 0).write(even)
+    numbers.write(af.sinks.collect(), name="all")
+
+    run = run_test(pipeline)
+
+    assert (run[odd].records, run[even].records, run["all"].records) == ([1, 3], [2], [1, 2, 3])
+    with pytest.raises(af.PlanError, match="3 test sinks"):
+        _ = run.records
+    with pytest.raises(KeyError, match="no sink of this run"):
+        _ = run[TestSink()]
+
+
+def test_the_same_seed_is_the_same_run():
+    pipeline = af.Pipeline("merge")
+    sources = [pipeline.read(TestSource(batch=1).records(*[f"{name}{number}" for number in range(5)])) for name in "ab"]
+    merged = sources[0].union(sources[1])
+
+    runs = [tuple(run_test(merged, seed=seed).records) for seed in range(10)]
+
+    assert runs == [tuple(run_test(merged, seed=seed).records) for seed in range(10)]
+    assert len(set(runs)) > 1
+    assert {tuple(sorted(run)) for run in runs} == {tuple(f"{name}{number}" for name in "ab" for number in range(5))}
+
+
+def test_a_failing_function_fails_the_run_as_it_fails_a_job():
+    with pytest.raises(af.JobFailed, match="ZeroDivisionError"):
+        run_test(af.Pipeline("fails").read(TestSource().records(1, 0)).map(lambda n: 1 // n))
+
+
+def test_an_aborted_reader_fails_the_run():
+    with pytest.raises(af.JobFailed, match="the disk is gone"):
+        run_test(passing(TestSource().records("a").abort("the disk is gone")))
+
+
+def test_a_restarted_job_reads_again_after_the_time_that_the_strategy_says():
+    source = TestSource().records("a").advance("1h").abort(attempts=2).records("b")
+
+    run = run_test(
+        passing(source), config={"restart-strategy": {"type": "fixed-delay", "fixed-delay": {"attempts": 2, "delay": "10min"}}}
+    )
+
+    assert run.attempts == 3
+    assert [(arrival.record, arrival.at_ms / 3_600_000) for arrival in run.only.arrivals] == [("a", 2 + 1 / 3), ("b", 3 + 1 / 3)]
+
+
+def test_a_run_can_be_stopped_after_some_time():
+    source = af.sources.generator(rate=1)
+
+    run = run_test(passing(source), run_for="1h")
+
+    assert (run.ended, run.records) == (False, list(range(3601)))
