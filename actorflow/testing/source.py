@@ -133,7 +133,7 @@ class TestSource(Source):
         moment = moment_ms(time, self._origin_ms)
         return self._then(Records(records, (moment,) * len(records))) if records else self
 
-    def timed(self, pairs: Iterable[tuple[Any, Moment]]) -> Self:
+    def stamped(self, pairs: Iterable[tuple[Any, Moment]]) -> Self:
         """Give many `(record, event time)`."""
         given = tuple(pairs)
         origin = self._origin_ms
@@ -186,6 +186,11 @@ class TestSource(Source):
     def bounded(self) -> bool:  # type: ignore[override]  # an instance's answer, where the base has a class constant
         """Whether every partition ends."""
         return not any(isinstance(step, StayOpen) for script in self.scripts for step in script.steps)
+
+    @property
+    def timed(self) -> bool:  # type: ignore[override]  # an instance's answer, where the base has a class constant
+        """Whether its records have timestamps."""
+        return any(isinstance(step, Records) and step.timestamps is not None for script in self.scripts for step in script.steps)
 
     @property
     def duration_s(self) -> float:

@@ -66,7 +66,7 @@ def test_an_idle_source_holds_no_watermark_back():
 @pytest.mark.parametrize("parallelism", [1, 2, 3])
 def test_timestamps_and_watermarks_travel_between_workers(parallelism):
     pipeline = af.Pipeline("counts")
-    source = TestSource().timed((word, time) for time, word in enumerate("abcabcaab")).watermark(8).advance("1h").at("1h", "a")
+    source = TestSource().stamped((word, time) for time, word in enumerate("abcabcaab")).watermark(8).advance("1h").at("1h", "a")
     counts = pipeline.read(source).key_by(lambda word: word).count()
 
     run = run_test(counts, parallelism=parallelism)
