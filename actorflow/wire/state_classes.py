@@ -11,9 +11,8 @@ import dataclasses
 import enum
 import inspect
 import sys
-import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -106,28 +105,30 @@ def aliases_of(cls: type, name: str) -> tuple[str, ...]:
     return ()
 
 
-def resolved_hints(cls: type, place: str) -> dict[str, Any]:
-    """Return the annotations of a class and its bases, evaluated.
+def resolved_hints(base: type, cls: type, fields: Collection[str], place: str) -> dict[str, Any]:
+    """Return the annotations of fields, evaluated.
 
     Args:
-        cls: the class.
-        place: path of the field that has it as type, for errors.
+        base: the class whose annotations to look at.
+        cls: itself, or the derived class that has the fields.
+        fields: the fields' names. What else is annotated (class variables, say) is left out.
+        place: path of the field that has `cls` as type with a dot behind it, or nothing; for errors.
 
     Raises:
         SerializationError: if one cannot be evaluated; the field is named.
     """
     hints: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        names = {cls.__name__: cls} | dict(vars(base))
-        module = sys.modules.get(base.__module__)
-        for name, annotation in inspect.get_annotations(base).items():
-            alone = types.SimpleNamespace(__annotations__={name: annotation})
-            try:
-                hints |= typing.get_type_hints(alone, vars(module) if module else {}, names, include_extras=True)
-            except Exception as error:
-                path = f"{place}.{name}" if place else f"field '{name}'"
-                raise SerializationError(
-                    f"the annotation of {path} of '{base.__qualname__}' cannot be resolved: {error}",
-                    hint="import or define the type where the class is defined, not only for type checkers",
-                ) from error
+    module = sys.modules.get(base.__module__)
+    inside = {base.__name__: base, cls.__name__: cls} | dict(vars(base))  # the module's names come first, as in `get_type_hints`
+    for name, annotation in inspect.get_annotations(base).items():
+        if name not in fields:
+            continue
+        alone = type(base.__name__, (), {"__annotations__": {name: annotation}})
+        try:
+            hints |= typing.get_type_hints(alone, inside, vars(module) if module else {}, include_extras=True)
+        except Exception as error:
+            raise SerializationError(
+                f"the annotation of field '{place}{name}' of '{base.__qualname__}' cannot be resolved: {error}",
+                hint="import or define the type where the class is defined, not only for type checkers",
+            ) from error
     return hints

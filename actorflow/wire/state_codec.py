@@ -21,9 +21,12 @@ from collections.abc import Iterable
 from typing import Any, Generic, NoReturn, TypeVar
 
 from actorflow.errors import SerializationError
+from actorflow.wire.state_describe import describe
 from actorflow.wire.state_exact import ExactForm
-from actorflow.wire.state_plain import Mismatch, pack, unpack
-from actorflow.wire.state_types import Pickled, TypeTree, describe
+from actorflow.wire.state_plain import Mismatch, pack, place_of, unpack
+from actorflow.wire.state_readers import compile_reader
+from actorflow.wire.state_types import Pickled, TypeTree
+from actorflow.wire.state_writers import compile_writer
 
 T = TypeVar("T")
 
@@ -36,13 +39,15 @@ class StateCodec(Generic[T]):
         evolvable: whether the values can be read after their type has changed: not if they are pickled as a whole.
     """
 
-    __slots__ = ("_exact", "_name", "evolvable", "types")
+    __slots__ = ("_decode", "_exact", "_finish", "_name", "_write", "evolvable", "types")
 
     def __init__(self, types: TypeTree, name: str) -> None:
         self.types = types
         self.evolvable = not isinstance(types.root, Pickled)
         self._name = name
         self._exact = ExactForm(types)
+        self._write = compile_writer(self._exact)
+        self._decode, self._finish = compile_reader(self._exact)
 
     def encode(self, value: T) -> bytes:
         """Return the bytes of a value.
@@ -51,9 +56,9 @@ class StateCodec(Generic[T]):
             SerializationError: if it is not of the type; the text names the state and the field.
         """
         try:
-            return pack(self._exact.lower(value))
-        except (Mismatch, RecursionError) as error:
-            self._refuse("write", error)
+            return pack(self._write(value))
+        except Exception:  # rare, or wrong: the exact form knows
+            return self._encode_exactly(value)
 
     def decode(self, data: bytes | memoryview) -> T:
         """Return the value that `encode` was given.
@@ -61,7 +66,12 @@ class StateCodec(Generic[T]):
         Raises:
             SerializationError: if the bytes are not of a value of the type; the text names the state and the field.
         """
-        return self.lift(self.parse(data))
+        finish = self._finish
+        try:
+            value: T = self._decode(data) if finish is None else finish(self._decode(data))
+        except Exception:
+            return self.lift(self.parse(data))
+        return value
 
     def encode_many(self, values: Iterable[T]) -> list[bytes]:
         """Return the bytes of each value. Faster than one at a time.
@@ -69,7 +79,11 @@ class StateCodec(Generic[T]):
         Raises:
             SerializationError: see `encode`.
         """
-        return list(map(self.encode, values))
+        values, write = list(values), self._write
+        try:
+            return [pack(write(value)) for value in values]
+        except Exception:
+            return list(map(self.encode, values))
 
     def decode_many(self, items: Iterable[bytes]) -> list[T]:
         """Return the value of each. Faster than one at a time.
@@ -77,7 +91,11 @@ class StateCodec(Generic[T]):
         Raises:
             SerializationError: see `decode`.
         """
-        return list(map(self.decode, items))
+        items, decode, finish = list(items), self._decode, self._finish
+        try:
+            return list(map(decode, items)) if finish is None else [finish(decode(data)) for data in items]
+        except Exception:
+            return list(map(self.decode, items))
 
     def parse(self, data: bytes | memoryview) -> Any:
         """Return bytes as a tree of plain values, for a reader of values that were written by another type.
@@ -102,10 +120,16 @@ class StateCodec(Generic[T]):
             self._refuse("read", error)
         return value
 
+    def _encode_exactly(self, value: T) -> bytes:
+        try:
+            return pack(self._exact.lower(value))
+        except (Mismatch, RecursionError) as error:
+            self._refuse("write", error)
+
     def _refuse(self, verb: str, error: Mismatch | RecursionError) -> NoReturn:
         if isinstance(error, RecursionError):
             raise SerializationError(f"cannot {verb} {self._name}: it is nested too deeply") from None
-        place = "".join(error.path).removeprefix(".")
+        place = place_of(error.path)
         what = f"{place} {error.text}" if place else f"it {error.text}"
         hint = "declare the type that the values have" if verb == "write" else ""
         raise SerializationError(f"cannot {verb} {self._name}: {what}", hint=hint) from error.__cause__

@@ -35,6 +35,7 @@ from msgspec.msgpack import Ext
 
 from actorflow.wire import pickling
 from actorflow.wire.state_classes import qualified_name, record_of, subclasses_of
+from actorflow.wire.state_describe import describe, literal_value
 from actorflow.wire.state_plain import (
     ACCEPTED,
     INSTANCE,
@@ -42,6 +43,7 @@ from actorflow.wire.state_plain import (
     ORDERED,
     Instance,
     Mismatch,
+    Path,
     expect,
     lift_plain,
     lower_plain,
@@ -64,8 +66,7 @@ from actorflow.wire.state_types import (
     TupleOf,
     TypeTree,
     UnionOf,
-    describe,
-    literal_value,
+    text_of,
 )
 
 _NONE: Final = Plain("none")
@@ -76,6 +77,11 @@ def union_form(union: UnionOf) -> str:
     if all(isinstance(member, Plain) and member.of in NATIVE for member in union.members):
         return "native"
     return "optional" if len(union.members) == 2 and _NONE in union.members else "tagged"
+
+
+def other_than_none(union: UnionOf) -> Node:
+    """Return what an optional type is when it is not None."""
+    return next(member for member in union.members if member != _NONE)
 
 
 def is_native(node: Node) -> bool:
@@ -112,7 +118,7 @@ class ExactForm:
 
     # --- writing ---------------------------------------------------------------------------------------------------------
 
-    def _lower(self, node: Node, value: Any, path: tuple[str, ...]) -> Any:
+    def _lower(self, node: Node, value: Any, path: Path) -> Any:
         match node:
             case Plain(of):
                 if type(value) in ACCEPTED[of]:
@@ -126,7 +132,7 @@ class ExactForm:
                 return self._lower_union(node, value, path)
             case LiteralOf(values):
                 written = _written(value)
-                expect(written in values, value, self.types.name_of(node), path)
+                expect(written in values, value, text_of(node), path)
                 return values.index(written)
             case TupleOf(items):
                 expect(type(value) is tuple and len(value) == len(items), value, f"tuple of {len(items)}", path)
@@ -145,22 +151,22 @@ class ExactForm:
                 expect(type(value) is tuple, value, "tuple", path)
                 return self._lower_items(item, value, path)
 
-    def _lower_items(self, item: Node, values: Iterable[Any], path: tuple[str, ...]) -> list[Any]:
+    def _lower_items(self, item: Node, values: Iterable[Any], path: Path) -> list[Any]:
         return [self._lower(item, value, (*path, f"[{i}]")) for i, value in enumerate(values)]
 
-    def _lower_map(self, node: MapOf, value: Any, path: tuple[str, ...]) -> Any:
+    def _lower_map(self, node: MapOf, value: Any, path: Path) -> Any:
         expect(type(value) is dict, value, "dict", path)
         pairs = [
-            (self._lower(node.key, key, (*path, f"[{key!r}] (the key)")), self._lower(node.value, part, (*path, f"[{key!r}]")))
+            (self._lower(node.key, key, (*path, (key,), " (the key)")), self._lower(node.value, part, (*path, (key,))))
             for key, part in value.items()
         ]
         return dict(pairs) if is_native(node.key) and not any(type(key) is Ext for key, _ in pairs) else pairs
 
-    def _lower_union(self, node: UnionOf, value: Any, path: tuple[str, ...]) -> Any:
+    def _lower_union(self, node: UnionOf, value: Any, path: Path) -> Any:
         position, tree = self._member_of(node, value, path)
         return [position, tree] if union_form(node) == "tagged" else tree
 
-    def _member_of(self, node: UnionOf, value: Any, path: tuple[str, ...]) -> tuple[int, Any]:
+    def _member_of(self, node: UnionOf, value: Any, path: Path) -> tuple[int, Any]:
         """Return position and tree of the member that takes a value: those of its very class first, then in order."""
         blame: Mismatch | None = None
         members = sorted(enumerate(node.members), key=lambda member: not self._is_class_of(member[1], value))
@@ -170,7 +176,7 @@ class ExactForm:
             except Mismatch as refusal:
                 if len(refusal.path) > len(path if blame is None else blame.path):
                     blame = refusal
-        raise blame or mismatch(value, " | ".join(map(self.types.name_of, node.members)), path)
+        raise blame or mismatch(value, " | ".join(map(text_of, node.members)), path)
 
     def _is_class_of(self, node: Node, value: Any) -> bool:
         match node:
@@ -185,7 +191,7 @@ class ExactForm:
             case _:
                 return True
 
-    def _lower_reference(self, name: str, value: Any, path: tuple[str, ...]) -> Any:
+    def _lower_reference(self, name: str, value: Any, path: Path) -> Any:
         cls: Any = self.types.classes[name]
         definition = self.types.definitions[name]
         if type(value) is not cls:
@@ -198,7 +204,7 @@ class ExactForm:
             return lower_plain("int", value.value, path)
         return value._name_
 
-    def _lower_instance(self, value: Any, cls: type, path: tuple[str, ...]) -> Any:
+    def _lower_instance(self, value: Any, cls: type, path: Path) -> Any:
         form = self._form_of(type(value)) if isinstance(value, cls) else None
         if form is None:
             raise mismatch(value, cls.__name__, path)
@@ -211,23 +217,17 @@ class ExactForm:
             self._subclasses[cls] = None if isinstance(types.root, Pickled) else ExactForm(types)
         return self._subclasses[cls]
 
-    def _pickle(self, of: str, value: Any, path: tuple[str, ...]) -> bytes:
-        if not self._is_instance(of, value):
-            raise mismatch(value, self.types.name_of(Pickled(of)), path)
+    def _pickle(self, of: str, value: Any, path: Path) -> bytes:
+        if not isinstance(value, self.types.classes.get(of, object)):
+            raise mismatch(value, text_of(Pickled(of)), path)
         try:
             return pickling.dumps(value)
         except Exception as error:
             raise Mismatch(path, f"cannot be pickled: {type(error).__name__}: {error}") from error
 
-    def _is_instance(self, of: str, value: Any) -> bool:
-        try:
-            return isinstance(value, self.types.classes.get(of, object))
-        except TypeError:
-            return True  # a protocol, say: it cannot tell
-
     # --- reading ---------------------------------------------------------------------------------------------------------
 
-    def _lift(self, node: Node, tree: Any, path: tuple[str, ...]) -> Any:
+    def _lift(self, node: Node, tree: Any, path: Path) -> Any:
         match node:
             case Plain(of):
                 if type(tree) is Instance:
@@ -259,35 +259,34 @@ class ExactForm:
             case SequenceOf(item):
                 return tuple(self._lift_items(item, tree, path))
 
-    def _lift_items(self, item: Node, tree: Any, path: tuple[str, ...]) -> list[Any]:
+    def _lift_items(self, item: Node, tree: Any, path: Path) -> list[Any]:
         expect(type(tree) in {list, tuple}, tree, "array", path)
         return [self._lift(item, part, (*path, f"[{i}]")) for i, part in enumerate(tree)]
 
-    def _lift_map(self, node: MapOf, tree: Any, path: tuple[str, ...]) -> Any:
-        pairs: list[Any] = list(tree.items()) if type(tree) is dict else tree
+    def _lift_map(self, node: MapOf, tree: Any, path: Path) -> Any:
+        pairs: list[Any] = list(tree.items()) if type(tree) is dict and is_native(node.key) else tree
         expect(type(pairs) is list and all(type(p) in {list, tuple} and len(p) == 2 for p in pairs), tree, "map", path)
         lifted = [
-            (self._lift(node.key, key, (*path, f"[{key!r}] (the key)")), self._lift(node.value, part, (*path, f"[{key!r}]")))
+            (self._lift(node.key, key, (*path, (key,), " (the key)")), self._lift(node.value, part, (*path, (key,))))
             for key, part in pairs
         ]
         values = _hashed(dict, lifted, path)
         expect(len(values) == len(lifted), tree, "map of different keys", path)
         return values
 
-    def _lift_union(self, node: UnionOf, tree: Any, path: tuple[str, ...]) -> Any:
+    def _lift_union(self, node: UnionOf, tree: Any, path: Path) -> Any:
         match union_form(node):
             case "native":
                 return self._lift_native(node, tree, path)
             case "optional":
-                other = next(member for member in node.members if member != _NONE)
-                return None if tree is None else self._lift(other, tree, path)
+                return None if tree is None else self._lift(other_than_none(node), tree, path)
             case _:
                 expect(type(tree) in {list, tuple} and len(tree) == 2, tree, "member of a union", path)
                 position, part = tree
                 expect(type(position) is int and 0 <= position < len(node.members), position, "position in a union", path)
                 return self._lift(node.members[position], part, path)
 
-    def _lift_native(self, node: UnionOf, tree: Any, path: tuple[str, ...]) -> Any:
+    def _lift_native(self, node: UnionOf, tree: Any, path: Path) -> Any:
         for member in node.members:
             assert isinstance(member, Plain)
             if type(tree) is Instance or type(tree) in ACCEPTED[member.of]:
@@ -295,9 +294,9 @@ class ExactForm:
                     return self._lift(member, tree, path)
                 except Mismatch:
                     continue
-        raise mismatch(tree, " | ".join(map(self.types.name_of, node.members)), path)
+        raise mismatch(tree, " | ".join(map(text_of, node.members)), path)
 
-    def _lift_reference(self, name: str, tree: Any, path: tuple[str, ...]) -> Any:
+    def _lift_reference(self, name: str, tree: Any, path: Path) -> Any:
         cls: Any = self.types.classes[name]
         definition = self.types.definitions[name]
         if type(tree) is Instance:
@@ -315,31 +314,31 @@ class ExactForm:
             )
         return _lift_member(cls, definition, tree, path)
 
-    def _lift_instance(self, tree: Instance, base: type, path: tuple[str, ...]) -> Any:
+    def _lift_instance(self, tree: Instance, base: type, path: Path) -> Any:
         named = [cls for cls in subclasses_of(base) if qualified_name(cls) == tree.name]
         form = self._form_of(named[-1]) if named else None  # the last: a decorator may have made another class of the first
         if form is not None:
             return form._lift(form.types.root, tree.tree, path)
         raise Mismatch(path, f"is an instance of '{tree.name}', which is not a known subclass of '{base.__qualname__}'")
 
-    def _unpickle(self, of: str, tree: Any, path: tuple[str, ...]) -> Any:
+    def _unpickle(self, of: str, tree: Any, path: Path) -> Any:
         expect(type(tree) is bytes, tree, "pickle", path)
         try:
             value = pickling.loads(tree)
         except Exception as error:
             raise Mismatch(path, f"cannot be unpickled: {type(error).__name__}: {error}") from error
-        expect(self._is_instance(of, value), value, of, path)
+        expect(isinstance(value, self.types.classes.get(of, object)), value, text_of(Pickled(of)), path)
         return value
 
 
-def _built(cls: type, values: dict[str, Any], path: tuple[str, ...]) -> Any:
+def _built(cls: type, values: dict[str, Any], path: Path) -> Any:
     try:
         return record_of(cls, values)
     except Exception as error:
         raise Mismatch(path, f"cannot be built: {type(error).__name__}: {error}") from error
 
 
-def _lift_member(cls: Any, definition: Enumeration, tree: Any, path: tuple[str, ...]) -> Any:
+def _lift_member(cls: Any, definition: Enumeration, tree: Any, path: Path) -> Any:
     if definition.flag:
         expect(type(tree) is int, tree, "number of a Flag", path)
         try:
@@ -351,7 +350,7 @@ def _lift_member(cls: Any, definition: Enumeration, tree: Any, path: tuple[str, 
     return cls[tree]
 
 
-def _part(value: Any, name: str, path: tuple[str, ...]) -> Any:
+def _part(value: Any, name: str, path: Path) -> Any:
     try:
         return getattr(value, name)
     except AttributeError:
@@ -365,7 +364,7 @@ def _in_order(values: Iterable[Any]) -> list[Any]:
         return list(values)  # one of them is not of the type, which is found next
 
 
-def _hashed(make: Callable[[list[Any]], Any], items: list[Any], path: tuple[str, ...]) -> Any:
+def _hashed(make: Callable[[list[Any]], Any], items: list[Any], path: Path) -> Any:
     try:
         return make(items)
     except TypeError as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import reprlib
 import uuid
 import zoneinfo
 from typing import Any, Final, TypeVar
@@ -21,6 +22,9 @@ import msgspec
 from msgspec.msgpack import Ext
 
 from actorflow.wire.state_types import PLAIN_TYPES, Plain
+
+Path = tuple[str | tuple[Any], ...]
+"""Steps from a value to a part of it: a key of a dict stands in a tuple, everything else is text."""
 
 Clock = TypeVar("Clock", dt.datetime, dt.time)
 
@@ -49,7 +53,7 @@ class Mismatch(Exception):  # noqa: N818 - it becomes an error where the value's
         text: what is wrong with it.
     """
 
-    def __init__(self, path: tuple[str, ...], text: str) -> None:
+    def __init__(self, path: Path, text: str) -> None:
         super().__init__(path, text)
         self.path = path
         self.text = text
@@ -77,7 +81,12 @@ def unpack(data: bytes | memoryview) -> Any:
         raise Mismatch((), f"the bytes are damaged: {error}") from None
 
 
-def expect(fits: bool, value: Any, wanted: str, path: tuple[str, ...]) -> None:  # noqa: FBT001 - reads as a sentence
+def place_of(path: Path) -> str:
+    """Return the steps to a part as a user would write them, such as `places[3].x`."""
+    return "".join(step if isinstance(step, str) else f"[{reprlib.repr(step[0])}]" for step in path).removeprefix(".")
+
+
+def expect(fits: bool, value: Any, wanted: str, path: Path) -> None:  # noqa: FBT001 - reads as a sentence
     """Refuse a value or tree that does not fit.
 
     Raises:
@@ -87,12 +96,12 @@ def expect(fits: bool, value: Any, wanted: str, path: tuple[str, ...]) -> None: 
         raise mismatch(value, wanted, path)
 
 
-def mismatch(value: Any, wanted: str, path: tuple[str, ...]) -> Mismatch:
+def mismatch(value: Any, wanted: str, path: Path) -> Mismatch:
     """Return the refusal of a value."""
     return Mismatch(path, f"is of type '{type(value).__name__}', not {wanted}")
 
 
-def lower_plain(of: str, value: Any, path: tuple[str, ...]) -> Any:
+def lower_plain(of: str, value: Any, path: Path) -> Any:
     """Return a plain value, of one of the accepted classes, as MessagePack holds it.
 
     Raises:
@@ -117,7 +126,7 @@ def lower_plain(of: str, value: Any, path: tuple[str, ...]) -> Any:
             return value
 
 
-def lift_plain(of: str, tree: Any, path: tuple[str, ...]) -> Any:
+def lift_plain(of: str, tree: Any, path: Path) -> Any:
     """Return the plain value that `lower_plain` was given.
 
     Raises:
@@ -155,7 +164,7 @@ def _lower_text(value: str) -> Any:
     return value
 
 
-def _lower_clock(value: Any, path: tuple[str, ...]) -> Any:
+def _lower_clock(value: Any, path: Path) -> Any:
     zone = value.tzinfo
     match zone:
         case None:
