@@ -250,6 +250,11 @@ class SourceSpec(OperatorSpec):
         """Whether the source's batches carry event times."""
         return self.source.timed
 
+    @property
+    def bounded(self) -> bool:  # type: ignore[override]  # an instance's answer, where the base has a class constant
+        """Whether the source ends by itself."""
+        return self.source.bounded
+
     def functions(self) -> Mapping[str, object]:
         """The source itself is user-made, as far as pickling goes."""
         return {"source": self.source}

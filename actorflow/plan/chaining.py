@@ -3,7 +3,8 @@
 A consumer is *chained* to its producer (it runs in the same actor, called directly) when nothing is lost by it:
 
 - records go forward: chosen by the user, or by default between equal parallelisms; or they go by key from an only subtask to an only
-  subtask, where all keys meet anyway (one compiled loop instead of two and a list between them);
+  subtask, where all keys meet anyway (one compiled loop instead of two and a list between them), unless the job runs in batch mode, where
+  they are sorted by key on the way;
 - both have the same parallelism, number of key groups, slot group and dispatcher;
 - the edge is the only input of the consumer and the only one that takes the producer's main output;
 - the consumer's policy is `always`, and the producer's is not `never` (`head` starts a chain: it has consumers, but no producer).
@@ -75,7 +76,8 @@ class _Planner:
                 partitioner = self._partitioner(edge)
                 edges.append(ExecutionEdge(len(edges), source, position, edge.tag, target, edge.port, partitioner))
         parallelism = {vertex.id: vertex.parallelism for vertex in vertices}
-        return ExecutionGraph(self._graph.name, vertices, tuple(edges), lay_channels(edges, parallelism))
+        channels = lay_channels(edges, parallelism)
+        return ExecutionGraph(self._graph.name, vertices, tuple(edges), channels, batch=self._graph.mode == "batch")
 
     def _chains(self) -> list[list[LogicalOperator]]:
         """Return the chains in the order of their first operators. That order is topological: a chain is entered only there."""
@@ -109,7 +111,7 @@ class _Planner:
         """Whether a record stays in the subtask with the same index: forward, or by key where all keys meet in the only subtask anyway."""
         kind = self._partitioner(edge).kind
         alone = self._parallelism[edge.source].subtasks == self._parallelism[edge.target].subtasks == 1
-        return kind is Partitioning.FORWARD or (alone and kind is Partitioning.HASH)
+        return kind is Partitioning.FORWARD or (alone and kind is Partitioning.HASH and self._graph.mode != "batch")
 
     def _partitioner(self, edge: LogicalEdge) -> Partitioner:
         producers = self._parallelism[edge.source].subtasks

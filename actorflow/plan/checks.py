@@ -145,6 +145,17 @@ def _check_event_time(graph: LogicalGraph) -> None:
         timed[operator.id] = given if given is not None else operator.spec.role is not Role.SOURCE and without is None
 
 
+def _check_mode(graph: LogicalGraph) -> None:
+    if graph.mode != "batch":
+        return
+    for operator in graph.operators:
+        if operator.spec.role is Role.SOURCE and not operator.spec.bounded:
+            raise PlanError(
+                f"pipeline '{graph.name}' cannot run in batch mode: its source '{operator.name}' never ends",
+                hint="batch mode waits for the end of all input: use mode='streaming', or give the source an end",
+            )
+
+
 _CHECKS: tuple[Callable[[LogicalGraph], None], ...] = (
     _check_pipeline,
     _check_identities,
@@ -152,4 +163,5 @@ _CHECKS: tuple[Callable[[LogicalGraph], None], ...] = (
     _check_roles,
     _check_numbers,
     _check_event_time,
+    _check_mode,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actorflow.ids import ChannelId, SubtaskId, VertexId
-from actorflow.plan.graph import DispatcherKind, LogicalOperator, Partitioner
+from actorflow.plan.graph import DispatcherKind, LogicalOperator, Partitioner, Partitioning
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,18 @@ class ExecutionGraph:
         vertices: in topological order.
         edges: in order.
         channels: in the order edge, producer index, consumer index; `channels[i].id == i`.
+        batch: whether the job gives final results only: input by key is sorted, and no watermark passes before the end of input.
     """
 
     name: str
     vertices: tuple[Vertex, ...]
     edges: tuple[ExecutionEdge, ...]
     channels: tuple[Channel, ...]
+    batch: bool = False
+
+    def sorts(self, edge: ExecutionEdge) -> bool:
+        """Return whether what comes along an edge is sorted by key before the consumer sees any of it."""
+        return self.batch and edge.partitioner.kind is Partitioning.HASH
 
     def vertex(self, vertex_id: VertexId) -> Vertex:
         """Return the vertex with this id.

@@ -12,6 +12,8 @@ from      to        partitioner  channels  path
 source    flat_map  forward       chained  objects
 flat_map  count     hash                4  objects
 count     sink      forward       chained  objects
+
+In batch mode, what is sorted by key before its consumer sees it says so: `hash, sorted`.
 """
 
 from __future__ import annotations
@@ -80,6 +82,8 @@ def _edges(graph: LogicalGraph, execution: ExecutionGraph) -> str:
         else:
             exchange = next(exchanges)
             how, number = _partitioner(exchange.partitioner), str(channels[exchange.index])
+            if execution.sorts(exchange):
+                how += ", sorted"
         rows.append((source, names[edge.target], how, number, _path(edge, path, names)))
     return _table(("from", "to", "partitioner", "channels", "path"), rows, frozenset({"channels"}))
 

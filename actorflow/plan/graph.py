@@ -42,6 +42,7 @@ class OperatorSpec:
         parallelism_max: the most subtasks it can use, or None; an inherited parallelism above it is lowered to it.
         timed: whether the records that it gives have event times; None: if those that it takes have.
         needs_timestamps: whether it works only on records with event times.
+        bounded: for a source, whether it ends by itself.
     """
 
     __slots__ = ()
@@ -53,6 +54,7 @@ class OperatorSpec:
     parallelism_max: ClassVar[int | None] = None
     timed: ClassVar[bool | None] = None
     needs_timestamps: ClassVar[bool] = False
+    bounded: ClassVar[bool] = True
 
     def functions(self) -> Mapping[str, object]:
         """Return the user's functions and objects by the attribute path that names them in error messages."""

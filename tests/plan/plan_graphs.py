@@ -28,6 +28,10 @@ class ReadingAlone(Reading):
     parallelism_max: ClassVar[int | None] = 1
 
 
+class ReadingForEver(Reading):
+    bounded: ClassVar[bool] = False
+
+
 class Mapping(OperatorSpec):
     kind: ClassVar[str] = "map"
 

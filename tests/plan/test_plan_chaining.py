@@ -55,6 +55,14 @@ def test_a_hash_edge_between_single_subtasks_is_chained_and_any_other_is_an_exch
     by_key = graph([op("read"), op("write")], [edge("read", "write", "hash")])
     assert chains(plan(by_key, default_parallelism=1)) == ["read -> write"]
     assert exchanges(plan(by_key, default_parallelism=2)) == [("read", "write", "hash")]
+
+
+def test_in_batch_mode_an_edge_by_key_is_never_chained_and_is_sorted():
+    edges = [edge("read", "map", "hash"), edge("map", "write")]
+    streaming = plan(graph([op("read"), op("map"), op("write")], edges), default_parallelism=1)
+    batch = plan(graph([op("read"), op("map"), op("write")], edges, mode="batch"), default_parallelism=1)
+    assert (False, [], True, [("read", "map", "hash")]) == (streaming.batch, exchanges(streaming), batch.batch, exchanges(batch))
+    assert [True] == [batch.sorts(each) for each in batch.edges]
     dealt = plan(graph([op("read"), op("write")], [edge("read", "write", "rebalance")]), default_parallelism=1)
     assert exchanges(dealt) == [("read", "write", "rebalance")]
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from plan_graphs import ReadingTimed, Timing, Windowing, edge, graph, line, op
+from plan_graphs import ReadingForEver, ReadingTimed, Timing, Windowing, edge, graph, line, op
 
 from actorflow.errors import PlanError
 from actorflow.plan.chaining import build_execution_graph
@@ -19,6 +19,13 @@ def test_a_sound_graph_passes():
 
 
 FAULTS = {
+    "batch mode over a source without end": (
+        graph([READ, op("socket", ReadingForEver()), WRITE], [edge("read", "write"), edge("socket", "write")], mode="batch"),
+        (
+            "pipeline 'job' cannot run in batch mode: its source 'socket' never ends"
+            " (hint: batch mode waits for the end of all input: use mode='streaming', or give the source an end)"
+        ),
+    ),
     "empty": (graph([], []), "pipeline 'job' reads nothing (hint: begin with pipeline.read(source))"),
     "no sink": (
         line(READ, MAP),

@@ -36,6 +36,18 @@ count     write     rebalance           2  objects"""
     )
 
 
+def test_what_is_sorted_on_the_way_says_so():
+    edges = [edge("read", "count", "hash"), edge("count", "write", "rebalance")]
+    text = explained(graph([op("read"), op("count"), op("write")], edges, mode="batch"), default_parallelism=1)
+    assert text.startswith("pipeline 'job' (mode batch): 3 operators in 3 chains,")
+    assert text.endswith(
+        """\
+from   to     partitioner   channels  path
+read   count  hash, sorted         1  objects
+count  write  rebalance            1  objects"""
+    )
+
+
 def test_one_of_each_is_told_in_the_singular():
     assert explained(line(op("read", parallelism=1), op("write", parallelism=1))).startswith(
         "pipeline 'job' (mode auto): 2 operators in 1 chain, 1 subtask, 0 channels, 1 slot\n"
