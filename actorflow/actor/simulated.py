@@ -33,6 +33,8 @@ class SimulatedDispatcher:
         self.sleeping = False
         self.ready: deque[Runnable] = deque()
         self.random = random.Random(seed)
+        self.acted_at = 0.0
+        """When an actor had its last turn, on the simulated clock."""
         self._timers = Timers()
         self._tickets = itertools.count(1)
         self._clock = ManualClock()
@@ -72,9 +74,11 @@ class SimulatedDispatcher:
 
     def step(self) -> bool:
         """Give one ready actor one turn. Returns False if none is ready and no timer is due."""
-        self._timers.fire(self._clock.now())
+        now = self._clock.now()
+        self._timers.fire(now)
         if not self.ready:
             return False
+        self.acted_at = now
         before, self._owner = self._owner, threading.get_ident()
         try:
             self._pick().turn()

@@ -6,6 +6,7 @@ ask again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, assert_never
 
@@ -130,6 +131,12 @@ class GateFeed:
     def _forward(self, index: int, event: Watermark | Idle | Active | EndOfInput) -> None:
         for forwarded in self._watermarks.take(ChannelId(index), event):
             self._subtask.event(forwarded)
+
+    @property
+    def waits_for(self) -> str:
+        """What has to come."""
+        still = sum(not channel.ended for channel in self.gate.channels)
+        return "" if self.gate.has_input else f"input: {still} of {len(self.gate.channels)} channels have not ended"
 
     def close(self) -> None:
         """Nothing to free: what is queued goes with the subtask."""
@@ -257,6 +264,18 @@ class SourceFeed:
         if self._pause is not None:
             self._unwatch(self._pause)
             self._pause = None
+
+    @property
+    def waits_for(self) -> str:
+        """What has to come."""
+        if self._reader is None:
+            return "a split"
+        if self._pause is None:
+            return ""
+        seconds = self._pause.seconds
+        return (
+            f"its reader, which has nothing for {seconds:g} s" if seconds < math.inf else "its reader, which has nothing any more"
+        )
 
     def _close_reader(self) -> None:
         if self._reader is not None:

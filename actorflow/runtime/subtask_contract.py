@@ -59,6 +59,11 @@ class Feed(Protocol):
         """Whether everything was taken."""
         ...
 
+    @property
+    def waits_for(self) -> str:
+        """What has to come before there is more to do, for people."""
+        ...
+
     def close(self) -> None:
         """Free what it holds."""
         ...
@@ -87,6 +92,7 @@ class SubtaskView:
     Attributes:
         name: name of the vertex and index.
         activity: busy, idle or back-pressured.
+        waits_for: what it cannot go on without, if it does not work.
         metrics: counters and shares of time.
         watermark: event time that was reached, in ms.
         queued_in: elements that wait in the input gate.
@@ -96,6 +102,7 @@ class SubtaskView:
 
     name: str
     activity: str
+    waits_for: str
     metrics: SubtaskMetrics
     watermark: int
     queued_in: int

@@ -31,9 +31,25 @@ def view_of(subtask: Subtask) -> SubtaskView:
     return SubtaskView(
         subtask.name,
         subtask.meter.activity.name.lower(),
+        _waits_for(subtask),
         metrics_of(subtask),
         subtask.watermark,
         gate.queued() if isinstance(gate, InputGate) else 0,
         tuple(lane.waiting for exchange in subtask.exchanges for lane in exchange.lanes),
         subtask.chain.observe(),
     )
+
+
+def _waits_for(subtask: Subtask) -> str:
+    if subtask._over:
+        return "nothing: it is over"
+    if not subtask._begun:
+        return "the order to start"
+    if any(sink.blocked for sink in subtask.sinks):
+        return "the client, to take results"
+    full = sum(lane.waiting > 0 for exchange in subtask.exchanges for lane in exchange.lanes)
+    if full and (subtask._ending or subtask._exhausted()):
+        return f"credit of consumers: {full} channels are full"
+    if subtask.chain.blocked or subtask.feed.ended:
+        return "calls of its operators, which are under way"
+    return subtask.feed.waits_for

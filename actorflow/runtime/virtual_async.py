@@ -118,8 +118,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._system.call_soon(self._round)
 
     def _round(self) -> None:
-        """Make the calls that are due now; what they ask for comes in a later round."""
+        """Make the calls that are due now; what they ask for comes in a later round. The caller may be in a loop of its own."""
         self._round_wanted = False
-        if not self.is_closed():
+        if self.is_closed():
+            return
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
             super().call_soon(self.stop)
             self.run_forever()
+        finally:
+            asyncio._set_running_loop(outer)

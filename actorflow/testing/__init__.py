@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from actorflow.testing.arrivals import Arrival, Heard, Received
-    from actorflow.testing.run import TestRun, TestStuck, run_test
+    from actorflow.testing.run import TestRun, run_test
     from actorflow.testing.sink import TestSink
     from actorflow.testing.source import TestSource
+    from actorflow.testing.stuck import TestStuck
 
 __all__ = ["Arrival", "Heard", "Received", "TestRun", "TestSink", "TestSource", "TestStuck", "run_test"]
 
 _HOMES = {
     "arrivals": ("Arrival", "Heard", "Received"),
-    "run": ("TestRun", "TestStuck", "run_test"),
+    "run": ("TestRun", "run_test"),
     "sink": ("TestSink",),
     "source": ("TestSource",),
+    "stuck": ("TestStuck",),
 }
 
 _HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}

@@ -21,7 +21,7 @@ from actorflow.cluster.local import LocalCluster
 from actorflow.config.values import Duration, duration_s
 from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec
 from actorflow.connectors.direct_sinks import CollectSink
-from actorflow.errors import ActorflowError, Domain, PlanError
+from actorflow.errors import PlanError
 from actorflow.ids import NodeId
 from actorflow.plan.graph import LogicalGraph
 from actorflow.protocol.job_messages import JobStatus
@@ -29,6 +29,7 @@ from actorflow.testing.arrivals import Received
 from actorflow.testing.moments import Moment, moment_ms
 from actorflow.testing.sink import TestSink
 from actorflow.testing.source import TestSource
+from actorflow.testing.stuck import TestStuck, stuck
 from actorflow.wire import pickling
 
 _CALM = {"actorflow.worker.report-interval": "30d", "actorflow.slot.offer-interval": "30d"}
@@ -36,13 +37,6 @@ _CALM = {"actorflow.worker.report-interval": "30d", "actorflow.slot.offer-interv
 
 _LOOK_STEPS = 1024
 """Steps between two looks at the real clock."""
-
-
-class TestStuck(ActorflowError):  # noqa: N818 - the condition is the name
-    """A pipeline that did not end in a test. The text says what each subtask waits for."""
-
-    __test__: ClassVar[bool] = False
-    domain = Domain.USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +102,7 @@ def run_test(
     *,
     parallelism: int = 1,
     seed: int = 0,
-    start: Moment = 0,
+    start: Moment | None = None,
     run_for: Duration | None = None,
     horizon: Duration = "1d",
     timeout: Duration = "60s",
@@ -120,7 +114,7 @@ def run_test(
         pipeline: what to run; of a stream, what is behind it.
         parallelism: subtasks of operators that do not say, in pipelines that do not say. Each slice runs in a worker of its own.
         seed: of the order in which subtasks get their turns. The same seed gives the same run.
-        start: virtual time at the start.
+        start: virtual time at the start; by default the earliest origin of the test sources, else the epoch.
         run_for: stop after so much virtual time, whether the pipeline has ended or not.
         horizon: how much virtual time it may take beyond the scripts of its test sources.
         timeout: how much real time it may take.
@@ -132,12 +126,16 @@ def run_test(
         TestStuck: if it does not end.
     """
     graph = _graph(pipeline)
+    scripts = _scripts(graph)
+    start_ms = min((source.origin_ms for source in scripts), default=0) if start is None else moment_ms(start)
+    if run_for is not None:
+        limit_s = duration_s(run_for, "run_for")
+    else:
+        limit_s = max((source.ends_after_s(start_ms) for source in scripts), default=0.0) + duration_s(horizon, "horizon")
     dispatcher = SimulatedDispatcher(seed)
-    system = ActorSystem(NodeId("test"), clock=ManualClock(0.0, moment_ms(start)), dispatcher=dispatcher)
+    system = ActorSystem(NodeId("test"), clock=ManualClock(0.0, start_ms), dispatcher=dispatcher)
     with LocalCluster(slots=_slots(graph, parallelism), system=system, config={**_CALM, **(config or {})}) as cluster:
         job = cluster.submit(_shown(graph), parallelism=parallelism)
-        scripted_s = max((spec.source.duration_s for spec in _sources(graph) if isinstance(spec.source, TestSource)), default=0.0)
-        limit_s = duration_s(run_for, "run_for") if run_for is not None else scripted_s + duration_s(horizon, "horizon")
         watch = _Watch(job, duration_s(timeout, "timeout"))
         with Interruptible() as keyboard:
             dispatcher.run_until(lambda: watch.over() or keyboard.interrupted, limit_s)
@@ -145,7 +143,7 @@ def run_test(
         if status.final and status is not JobStatus.FINISHED:
             job.result()  # which raises what went wrong
         if not status.final and (watch.late or run_for is None):
-            raise TestStuck(f"job '{graph.name}' has not ended")
+            raise _stuck(graph, dispatcher, watch, limit_s, system)
         return _result(graph, job, system.clock.now())
 
 
@@ -159,6 +157,7 @@ class _Watch:
 
     def __init__(self, job: Job, timeout_s: float) -> None:
         self.late = False
+        self.timeout_s = timeout_s
         self._job = job
         self._deadline = time.monotonic() + timeout_s
         self._steps = 0
@@ -186,8 +185,21 @@ def _shown(graph: LogicalGraph) -> LogicalGraph:
     return replace(graph, operators=operators)
 
 
-def _sources(graph: LogicalGraph) -> list[SourceSpec]:
-    return [operator.spec for operator in graph.operators if isinstance(operator.spec, SourceSpec)]
+def _scripts(graph: LogicalGraph) -> list[TestSource]:
+    sources = [operator.spec.source for operator in graph.operators if isinstance(operator.spec, SourceSpec)]
+    return [source for source in sources if isinstance(source, TestSource)]
+
+
+def _stuck(graph: LogicalGraph, dispatcher: SimulatedDispatcher, watch: _Watch, limit_s: float, system: ActorSystem) -> TestStuck:
+    open_sources = [
+        operator.name for operator in graph.operators if isinstance(operator.spec, SourceSpec) and not operator.spec.source.bounded
+    ]
+    if watch.late:
+        reason = f"{watch.timeout_s:g} s of real time are over"
+    else:
+        reason = f"{limit_s:g} s of virtual time are over, and its actors last had something to do after {dispatcher.acted_at:g} s"
+    hint = f"'{open_sources[0]}' does not end: stop after some time with run_for=" if open_sources else ""
+    return stuck(graph.name, reason, system, hint)
 
 
 def _slots(graph: LogicalGraph, parallelism: int) -> int:

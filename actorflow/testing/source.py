@@ -49,6 +49,13 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """Processing time reaches a point, if it has not yet."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Abort:
     """The reader fails in attempts up to this one."""
 
@@ -67,7 +74,7 @@ _GATHERING_S = 1e-6
 _ROUNDING_S = 1e-7
 """Less than any time that is waited for, and more than sums of seconds err by."""
 
-Step = Records | Watermark | Idle | Active | Wait | Abort | StayOpen
+Step = Records | Watermark | Idle | Active | Wait | WaitUntil | Abort | StayOpen
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +91,15 @@ class Script:
     batch: int | None = None
     alone: bool = True
 
-    @property
-    def duration_s(self) -> float:
-        """How long it takes, in seconds of processing time."""
-        return sum(step.seconds for step in self.steps if isinstance(step, Wait))
+    def ends_after_s(self, start_ms: int) -> float:
+        """Return how long it takes when it starts at `start_ms`, in seconds of processing time."""
+        elapsed_s = 0.0
+        for step in self.steps:
+            if isinstance(step, Wait):
+                elapsed_s += step.seconds
+            elif isinstance(step, WaitUntil):
+                elapsed_s = max(elapsed_s, (step.at_ms - start_ms) / 1000)
+        return elapsed_s
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ class TestSource(Source):
     """Follows a script. See the module's text.
 
     Attributes:
-        origin: the start of time, for event times that are given as `"00:01:30"` or `"10s"`.
+        origin: the start of time, for times that are given as `"00:01:30"` or `"10s"`. `run_test` starts there.
         batch: most records in a batch, to see that batches make no difference; by default all that are there at once.
         scripts: one for each partition.
     """
@@ -120,7 +132,7 @@ class TestSource(Source):
         scripts = [script for part in parts for script in part.scripts]
         if not scripts:
             raise PlanError("a test source needs at least one partition", hint="write TestSource.partitions(a, b)")
-        return cls(scripts=tuple(replace(script, alone=len(scripts) == 1) for script in scripts))
+        return cls(parts[0].origin, scripts=tuple(replace(script, alone=len(scripts) == 1) for script in scripts))
 
     # --- the script --------------------------------------------------------------------------------------------------------------
 
@@ -130,19 +142,19 @@ class TestSource(Source):
 
     def at(self, time: Moment, *records: Any) -> Self:
         """Give records with this event time."""
-        moment = moment_ms(time, self._origin_ms)
+        moment = moment_ms(time, self.origin_ms)
         return self._then(Records(records, (moment,) * len(records))) if records else self
 
     def stamped(self, pairs: Iterable[tuple[Any, Moment]]) -> Self:
         """Give many `(record, event time)`."""
         given = tuple(pairs)
-        origin = self._origin_ms
+        origin = self.origin_ms
         times = tuple([moment_ms(time, origin) for _, time in given])
         return self._then(Records(tuple([record for record, _ in given]), times)) if given else self
 
     def watermark(self, time: Moment) -> Self:
         """Say that no record at or before this event time follows. One that does not rise is dropped."""
-        return self._then(Watermark(moment_ms(time, self._origin_ms)))
+        return self._then(Watermark(moment_ms(time, self.origin_ms)))
 
     def idle(self) -> Self:
         """Hold back no watermark until the next record, or `active`."""
@@ -157,6 +169,10 @@ class TestSource(Source):
         return self._then(Wait(duration_s(duration, "advance of a test source")))
 
     pause = advance
+
+    def until(self, time: Moment) -> Self:
+        """Let processing time pass until this point, if it is not over: to say what comes when, across several sources."""
+        return self._then(WaitUntil(moment_ms(time, self.origin_ms)))
 
     def abort(self, text: str = "aborted by the test", *, attempts: int = 1) -> Self:
         """Fail the reader: in the first attempt of the job, or in so many."""
@@ -177,7 +193,8 @@ class TestSource(Source):
         return replace(self, scripts=(Script((*script.steps, step), self.batch),))
 
     @property
-    def _origin_ms(self) -> int:
+    def origin_ms(self) -> int:
+        """The start of time, in milliseconds since the epoch."""
         return moment_ms(self.origin)
 
     # --- as a source -------------------------------------------------------------------------------------------------------------
@@ -192,10 +209,9 @@ class TestSource(Source):
         """Whether its records have timestamps."""
         return any(isinstance(step, Records) and step.timestamps is not None for script in self.scripts for step in script.steps)
 
-    @property
-    def duration_s(self) -> float:
-        """How long the longest partition takes, in seconds of processing time."""
-        return max(script.duration_s for script in self.scripts)
+    def ends_after_s(self, start_ms: int) -> float:
+        """Return how long the longest partition takes when it starts at `start_ms`, in seconds of processing time."""
+        return max(script.ends_after_s(start_ms) for script in self.scripts)
 
     def for_readers(self) -> TestSource:
         """Return the source without its scripts: they travel with the splits."""
@@ -229,6 +245,7 @@ class TestReader:
     def __init__(self, script: Script, position: tuple[int, int, float] | None, clock: Clock, attempt: int) -> None:
         self._steps = script.steps
         self._batch = script.batch
+        self._clock = clock
         self._now = clock.now
         self._attempt = attempt
         self._step, self._given, self._waited_s = position or (0, 0, 0.0)
@@ -260,6 +277,10 @@ class TestReader:
                     if left_s > _ROUNDING_S:
                         return Pause(left_s)
                     self._until_s, self._waited_s = None, 0.0
+                case WaitUntil(at_ms):
+                    left_ms = at_ms - self._clock.wall_ms()
+                    if left_ms > 0:
+                        return Pause(left_ms / 1000)
                 case Abort(text, attempts):
                     if self._attempt <= attempts:
                         raise ReaderAborted(text)

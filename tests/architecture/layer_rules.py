@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from layer_table import DISTRIBUTIONS, HOMES, IMPURE_NAMES, PURE_ROWS_MAX, PURE_STDLIB, ROWS
+from layer_table import DISTRIBUTIONS, HOMES, HOSTS, IMPURE_NAMES, PURE_ROWS_MAX, PURE_STDLIB, ROWS
 from source_tree import PACKAGE, imports_of, modules_in
 
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
@@ -51,7 +51,7 @@ def dependencies_adrift(root: Path) -> list[str]:
     requirements = metadata.get("options", "install_requires", fallback="").split()
     declared = {re.split(r"[<>=!~\[]", requirement)[0] for requirement in requirements}
     tops = {item.module.partition(".")[0] for module in modules_in(root, PACKAGE) for item in imports_of(module)}
-    imported = {DISTRIBUTIONS.get(top, top) for top in tops - set(sys.stdlib_module_names) - {PACKAGE}}
+    imported = {DISTRIBUTIONS.get(top, top) for top in tops - set(sys.stdlib_module_names) - {PACKAGE, *HOSTS}}
     undeclared = [f"{name} is imported, and not in setup.cfg" for name in sorted(imported - declared)]
     return undeclared + [f"{name} is in setup.cfg, and not imported" for name in sorted(declared - imported)]
 

@@ -33,11 +33,15 @@ HOMES = {
     "polars": ("operators",),
     "typer": ("cli",),
     "rich": ("cli",),
+    "pytest": ("testing",),
 }
 """Which packages may import a third-party one. The longest matching name decides. Nothing else may be imported at all."""
 
 DISTRIBUTIONS = {"zmq": "pyzmq", "ruamel": "ruamel.yaml"}
 """What PyPI calls a package that is imported by another name."""
+
+HOSTS = ("pytest",)
+"""What loads a plugin of ours is there by then: `setup.cfg` need not ask for it."""
 
 HEAVY = ("fsspec", "numpy", "polars", "pyarrow", "rich", "ruamel", "typer")
 """Never loaded by `import actorflow`: they are imported inside the functions that use them."""

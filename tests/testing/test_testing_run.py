@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
+
 import pytest
 
 import actorflow as af
-from actorflow.testing import TestSink, TestSource, run_test
+from actorflow.connectors.contracts import Pause
+from actorflow.testing import TestSink, TestSource, TestStuck, run_test
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, Idle, Watermark
 
 DAY_MS = 86_400_000
@@ -149,3 +153,123 @@ def test_a_run_can_be_stopped_after_some_time():
     run = run_test(passing(source), run_for="1h")
 
     assert (run.ended, run.records) == (False, list(range(3601)))
+
+
+def test_points_in_time_order_what_several_sources_give():
+    pipeline = af.Pipeline("two")
+    left = pipeline.read(
+        TestSource().until("10s").records("left 1").until("5s").records("left 2").until("00:01:00").records("left 3")
+    )
+    right = pipeline.read(TestSource().until("20s").records("right"))
+
+    run = run_test(left.union(right))
+
+    assert run.records == ["left 1", "left 2", "right", "left 3"]
+    assert [arrival.at_ms for arrival in run.only.arrivals] == [10_000, 10_000, 20_000, 60_000]
+
+
+def test_time_begins_where_the_source_begins():
+    day = datetime(2024, 3, 1, tzinfo=UTC)
+    day_ms = 1_709_251_200_000
+
+    run = run_test(passing(TestSource(origin=day).at("00:00:01", "a").until("1h").at("2h", "b").at(day_ms, "c")))
+
+    assert run.timed == [("a", day_ms + 1000), ("b", day_ms + 7_200_000), ("c", day_ms)]
+    assert [arrival.at_ms - day_ms for arrival in run.only.arrivals] == [0, 3_600_000, 3_600_000]
+
+
+def test_asynchronous_calls_take_virtual_time():
+    async def slow(hours):
+        await asyncio.sleep(3600 * hours)
+        return hours
+
+    stream = af.Pipeline("slow").read(TestSource().records(3, 1, 2))
+
+    ordered = run_test(stream.map_async(slow, timeout="1d"))
+    unordered = run_test(stream.map_async(slow, timeout="1d", ordered=False))
+
+    assert [(arrival.record, arrival.at_ms / 3_600_000) for arrival in ordered.only.arrivals] == [(3, 3), (1, 3), (2, 3)]
+    assert [(arrival.record, arrival.at_ms / 3_600_000) for arrival in unordered.only.arrivals] == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_an_asynchronous_call_times_out_in_virtual_time():
+    async def never(record):
+        await asyncio.Event().wait()
+
+    with pytest.raises(af.JobFailed, match="no result within 10000 ms"):
+        run_test(af.Pipeline("never").read(TestSource().records(1)).map_async(never))
+
+
+def test_a_pipeline_runs_in_virtual_time_inside_a_running_event_loop():
+    async def double(record):
+        await asyncio.sleep(60)
+        return record * 2
+
+    async def main():
+        return run_test(af.Pipeline("inside").read(TestSource().records(1, 2)).map_async(double, timeout="2min")).records
+
+    assert asyncio.run(main()) == [2, 4]
+
+
+# --- what does not end ----------------------------------------------------------------------------------------------------------
+
+
+class Quiet(af.Source):
+    """Has nothing, and says so each time for so long."""
+
+    bounded = False
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def splits(self, parallelism):
+        return [0]
+
+    def open(self, split, position):
+        return self
+
+    position = 0
+
+    def read(self, records_max):
+        return Pause(self.seconds)
+
+    def close(self):
+        pass
+
+
+def test_a_source_that_stays_open_is_stopped_at_the_horizon_and_all_say_what_they_wait_for():
+    stream = af.Pipeline("open").read(TestSource().records("a").advance("1h").stay_open()).key_by(lambda word: word).count()
+
+    with pytest.raises(TestStuck) as caught:
+        run_test(stream, parallelism=2, horizon="2h")
+
+    assert "job 'open' has not ended: 10800 s of virtual time are over" in caught.value.message
+    assert "'source' does not end" in caught.value.hint
+    waits = {view.name: view.waits_for for view in caught.value.views if "over" not in view.waits_for}
+    assert sorted(set(waits.values())) == ["input: 1 of 2 channels have not ended", "its reader, which has nothing any more"]
+    assert "count -> sink (2/2): waits for input" in caught.value.message
+
+
+def test_a_source_that_stays_open_can_be_looked_at_for_a_while():
+    run = run_test(passing(TestSource().records("a").watermark(5).stay_open()), run_for="1h")
+
+    assert (run.ended, run.only.story, run.duration_s) == (False, ["a", Watermark(5)], 3600)
+
+
+def test_a_source_that_asks_again_and_again_meets_the_horizon():
+    with pytest.raises(TestStuck, match=r"600 s of virtual time .*\n.*has nothing for 7 s"):
+        run_test(passing(Quiet(7.0)), horizon="10min")
+
+
+@pytest.mark.parametrize("source", [Quiet(0.0), af.sources.generator()], ids=["empty", "flooding"])
+def test_a_source_for_which_no_time_passes_meets_the_time_limit(source):
+    with pytest.raises(TestStuck, match=r"0\.05 s of real time are over"):
+        run_test(passing(source), timeout="50ms")
+
+
+def test_a_call_that_does_not_return_is_named():
+    async def never(record):
+        await asyncio.Event().wait()
+
+    with pytest.raises(TestStuck, match="waits for calls of its operators, which are under way"):
+        run_test(af.Pipeline("never").read(TestSource().records(1)).map_async(never, timeout="10d"))
