@@ -96,6 +96,11 @@ def check_operator(operator: object, *, keyed: bool) -> None:
             f"'{type(operator).__name__}' keeps state by key ({names}), but the stream has no key",
             hint="write stream.key_by(key).process(...)",
         )
+    if not keyed and type(operator).on_timer is not OperatorActor.on_timer:
+        raise PlanError(
+            f"'{type(operator).__name__}' takes timers, which belong to keys, but the stream has no key",
+            hint="write stream.key_by(key).process(...)",
+        )
 
 
 def check_source(source: object) -> None:

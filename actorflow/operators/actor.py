@@ -7,9 +7,12 @@ subtask (the engine copies what the pipeline holds), so plain attributes are saf
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from actorflow.ids import Address
+
+TimeDomain = Literal["event", "processing"]
+"""Which clock a timer waits for: the watermark, or the wall clock."""
 
 
 class Tagged(Protocol):
@@ -29,13 +32,39 @@ class Recipient(Protocol):
         ...
 
 
+class Timers(Protocol):
+    """Timers of the current key: calls of `on_timer` at a time in the future.
+
+    A timer is there once, however often it is set. Timers of one kind fire in the order of their timestamps, those of one timestamp in
+    the order in which they were set.
+    """
+
+    def event(self, timestamp: int) -> None:
+        """Call `on_timer` when the watermark reaches `timestamp` (ms), before the watermark is passed on.
+
+        A timer at or before the current watermark fires when the watermark advances next; one that is set while timers fire, with them.
+        """
+        ...
+
+    def processing(self, timestamp: int) -> None:
+        """Call `on_timer` when the wall clock reaches `timestamp` (ms).
+
+        What is pending when the input ends fires then, in order, before the last event-time timers; what is set from then on is dropped.
+        """
+        ...
+
+    def delete(self, timestamp: int, *, processing: bool = False) -> None:
+        """Forget the timer at `timestamp` (ms) in event time, or processing time; nothing happens if there is none."""
+        ...
+
+
 class OperatorContext(Protocol):
     """What an operator can know and do. Valid only during the call it was passed to.
 
     Attributes:
-        key: key of the current record; None without `key_by`, and outside `on_record`.
-        timestamp: event time of the current record in ms; None when the pipeline has none, and outside `on_record`.
-        watermark: event time that the operator has reached, in ms.
+        key: key of the current record or timer; None without `key_by`, and where there is neither.
+        timestamp: event time of the current record in ms, or time of the timer; None when the pipeline has none, and where there is
+            neither record nor timer.
         parallel_index: this subtask's number, from 0.
         parallelism: number of subtasks of the operator.
         attempt: 1 for the first deployment, one more after each restart.
@@ -44,11 +73,24 @@ class OperatorContext(Protocol):
 
     key: Any
     timestamp: int | None
-    watermark: int
     parallel_index: int
     parallelism: int
     attempt: int
     log: logging.Logger
+
+    @property
+    def timers(self) -> Timers:
+        """Timers of the current key."""
+        ...
+
+    @property
+    def watermark(self) -> int:
+        """Event time that the operator has reached, in ms."""
+        ...
+
+    def processing_time(self) -> int:
+        """Return the wall clock, in ms since the Unix epoch, UTC."""
+        ...
 
     def emit(self, record: Any, timestamp: int | None = None) -> None:
         """Give a record to the next operator, with this event time or that of the current record."""
@@ -75,6 +117,18 @@ class OperatorContext(Protocol):
         ...
 
 
+class TimerContext(OperatorContext, Protocol):
+    """What an operator can know and do when a timer fires. Its `timestamp` is the timer's.
+
+    Records that are emitted at an event-time timer have its timestamp; those emitted at a processing-time timer have none, unless it is given.
+
+    Attributes:
+        time_domain: which kind of timer it is.
+    """
+
+    time_domain: TimeDomain
+
+
 class OperatorActor:
     """Base of operators with their own behaviour. Override what is needed; declare keyed state as class attributes."""
 
@@ -84,6 +138,10 @@ class OperatorActor:
     def on_record(self, record: Any, ctx: OperatorContext) -> None:
         """Take one record."""
         raise NotImplementedError(f"{type(self).__name__} has no on_record")
+
+    def on_timer(self, timestamp: int, ctx: TimerContext) -> None:
+        """Take a timer that has fired: keyed state is that of the key that set it."""
+        raise NotImplementedError(f"{type(self).__name__} sets timers but has no on_timer")
 
     def on_message(self, message: object, ctx: OperatorContext) -> None:
         """Take a message of another actor, between two batches."""

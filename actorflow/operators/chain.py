@@ -16,7 +16,7 @@ from actorflow.operators.batches import MapBatchesStage
 from actorflow.operators.codegen import FUSABLE, FusedOperator
 from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
 from actorflow.operators.fused import FusedStage
-from actorflow.operators.process import ProcessStage
+from actorflow.operators.process import Place, ProcessStage
 from actorflow.operators.specs import KeyedSpec, MapAsyncSpec, MapBatchesSpec, ProcessSpec
 from actorflow.operators.stage import Stage
 from actorflow.operators.timestamps import TimestampStage
@@ -62,7 +62,7 @@ class _Builder:
             stages.insert(0, self._fused(start, stop, stages[0] if stages else None))
             if start == 0:
                 return stages
-            stages.insert(0, self._single(start - 1, stages[0]))
+            stages.insert(0, self._single(start - 1, stages))
             stop = start - 1
 
     def _fused(self, start: int, stop: int, following: Stage | None) -> FusedStage:
@@ -73,12 +73,11 @@ class _Builder:
         ports = [self._leaving(position, None) for position in range(start - 1, stop)]
         return FusedStage(fused, ports, following, subtask=self._subtask, origin=self._name(start - 1))
 
-    def _single(self, position: int, following: Stage) -> Stage:
-        operator = self._operators[position]
+    def _single(self, position: int, behind: Sequence[Stage]) -> Stage:
+        operator, following = self._operators[position], behind[0]
         match operator.spec:
             case ProcessSpec() as spec:
-                backend = self._context.keyed_backend(operator.name)
-                return ProcessStage(operator.name, spec, backend, following, self._sides(position), self._context)
+                return ProcessStage(self._place(position, behind), spec)
             case MapBatchesSpec() as spec:
                 return MapBatchesStage(operator.name, spec, following, subtask=self._subtask)
             case MapAsyncSpec() as spec:
@@ -89,6 +88,17 @@ class _Builder:
                 return TimestampStage(operator.name, spec, following, self._context)
             case _:
                 raise PlanError(f"'{operator.name}' ({operator.spec.kind}) cannot run inside a chain")
+
+    def _place(self, position: int, behind: Sequence[Stage]) -> Place:
+        name, behind = self._operators[position].name, tuple(behind)
+        return Place(
+            name=name,
+            backend=self._context.keyed_backend(name),
+            following=behind[0],
+            sides=self._sides(position),
+            context=self._context,
+            held=lambda: any(stage.blocked for stage in behind),
+        )
 
     def _sides(self, position: int) -> dict[str, FusedStage]:
         tags = dict.fromkeys(port.tag for port in self._ports if port.position == position and port.tag is not None)

@@ -1,55 +1,91 @@
-"""Runs an operator of the user's inside a chain: calls it for each record, and passes on what it emits, a batch at a time."""
+"""Runs an operator of the user's inside a chain: calls it for each record and timer, and passes on what it emits, a batch at a time.
+
+A watermark makes the timers fire that are due, a slice at a time:
+
+                      ┌──── more is due: blocked, wake ◄─┐
+    watermark ──► fire a slice, pass on what it emitted ─┴─ nothing is due ──► the watermark holds behind this stage
+
+`operators.two_inputs` has the stages with two inputs, which share all of this.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NoReturn
 
 from actorflow.errors import PlanError
-from actorflow.ids import Address
-from actorflow.operators.actor import OperatorActor, Recipient, Tagged
+from actorflow.operators.actor import OperatorActor
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import SubtaskContext
+from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, call_user, entered, user_failure
+from actorflow.operators.running_context import EventTimerContext, ProcessingTimerContext, RunningContext
 from actorflow.operators.specs import ProcessSpec, Selector
 from actorflow.operators.stage import Consumer, Lookup, Receiver, Stage
+from actorflow.operators.timing import KeyTimers, fire_slice
 from actorflow.state.backend import NO_KEY, KeyedBackend
 from actorflow.state.descriptors import declared_states
-from actorflow.wire.batch import MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
+from actorflow.state.operator_state import OperatorStates, declared_operator_states
+from actorflow.state.timers import Timer, TimerQueue
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch
 
 
-class ProcessStage(Stage):
-    """One user operator.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a chain an operator stands.
 
-    Args:
+    Attributes:
         name: the operator's name.
-        spec: holds the instance to copy.
-        backend: where its keyed states live.
+        backend: where its keyed states and timers live.
         following: gets what it emits.
         sides: get what it emits to side outputs, by tag.
         context: the subtask.
+        held: whether a stage behind it can take nothing now.
     """
 
-    def __init__(
-        self,
-        name: str,
-        spec: ProcessSpec,
-        backend: KeyedBackend,
-        following: Consumer,
-        sides: Mapping[str, Consumer],
-        context: SubtaskContext,
-    ) -> None:
-        self._name = name
-        self._subtask = str(context.subtask)
-        self._keyed = spec.key is not None
-        self._key_of = _key_function(spec.key)
-        self._operator = _own_copy(name, spec.operator)
-        self._backend = backend
-        self._ctx = RunningContext(name, following, sides, context)
+    name: str
+    backend: KeyedBackend
+    following: Consumer
+    sides: Mapping[str, Consumer]
+    context: SubtaskContext
+    held: Callable[[], bool] = bool
+
+
+class OperatorStage(Stage):
+    """One user operator, whatever its inputs.
+
+    Args:
+        place: where it stands.
+        operator: the instance to copy.
+        keyed: whether its inputs have keys.
+    """
+
+    def __init__(self, place: Place, operator: OperatorActor, *, keyed: bool) -> None:
+        self.blocked = False
+        self._name = place.name
+        self._subtask = str(place.context.subtask)
+        self._keyed = keyed
+        self._operator = _own_copy(place.name, operator)
+        self._backend = place.backend
+        self._held = place.held
+        self._subtask_context = place.context
+        self._outputs = outputs = Outputs(place.name, place.following, place.sides)
+        self._timers = KeyTimers(place.name, place.backend, place.context, keyed=keyed, ring=self._ring)
+        shared = (place.name, outputs, self._timers, place.backend, place.context)
+        self._ctx = RunningContext(*shared)
+        self._at_event = EventTimerContext(*shared)
+        self._at_processing = ProcessingTimerContext(*shared)
+        place.backend.event_time = self._event_time
+        self._operator_states = OperatorStates()
+        self._reached = MIN_TIMESTAMP  # the latest watermark
+        self._passed = MIN_TIMESTAMP  # the latest watermark all of whose timers have fired
         self._started = False
         self._records_in = 0
+
+    # --- life ----------------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Bind the declared states and start the operator.
@@ -66,17 +102,36 @@ class ProcessStage(Stage):
             )
         for attribute, descriptor in states.items():
             vars(self._operator)[attribute] = self._backend.bind(descriptor)
+        for attribute, shared in declared_operator_states(type(self._operator)).items():
+            vars(self._operator)[attribute] = self._operator_states.bind(shared)
         self._started = True
         self._call(self._operator.on_start, self._ctx)
-        self._ctx.flush()
+        self._outputs.flush()
+        self._timers.arm()
 
-    def process(self, batch: Batch) -> None:
+    def close(self) -> None:
+        """Stop the operator, if it was started."""
+        if self._started:
+            self._started = False
+            self._outputs.discard()
+            self._call(self._operator.on_stop, self._ctx)
+            self._outputs.refuse()
+
+    def finish(self) -> bool:
+        """Return whether all timers of the last watermark have fired."""
+        return not self.blocked
+
+    # --- records and messages ------------------------------------------------------------------------------------------------
+
+    def _each(self, batch: Batch, key_of: Callable[[Any], Any] | None, on_record: Callable[[Any, Any], None]) -> None:
         """Call `on_record` for each record of the batch."""
+        while self.blocked:  # a stage before it has passed on records between two watermarks of one batch
+            self._fire()
         if isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
         self._records_in += len(batch)
         record: Any = NOTHING
-        ctx, backend, key_of, on_record = self._ctx, self._backend, self._key_of, self._operator.on_record
+        ctx, backend = self._ctx, self._backend
         try:
             if batch.timestamps is not None:
                 for record, ctx.timestamp in zip(batch.records, batch.timestamps, strict=True):
@@ -91,36 +146,13 @@ class ProcessStage(Stage):
                 for record in batch.records:
                     on_record(record, ctx)
         except BaseException as error:
-            failure = self._failure(error, record)
-            if failure is error:
-                raise
-            raise failure from error
+            # The key of a record is known only if the key function has returned, so that `on_record` was reached.
+            reached = key_of is None or entered(error, on_record)
+            key = ctx.key if key_of is not None and reached else NOTHING
+            self._raise(error, on_record if reached else key_of, record, key)
         finally:
-            self._leave_record()
-        ctx.flush()
-
-    def _failure(self, error: BaseException, record: Any) -> BaseException:
-        """Return what to raise. The key of a record is known only if the key function has returned, so that `on_record` was reached."""
-        on_record = self._operator.on_record
-        reached = self._key_of is None or entered(error, on_record)
-        return user_failure(
-            error,
-            operator=self._name,
-            subtask=self._subtask,
-            function=on_record if reached else self._key_of,
-            record=record,
-            key=self._ctx.key if self._keyed and reached else NOTHING,
-        )
-
-    def _leave_record(self) -> None:
-        """Take the current key and timestamp away: there are none between batches."""
-        self._ctx.key = self._ctx.timestamp = None
-        self._backend.current_key = NO_KEY
-
-    def advance_watermark(self, timestamp: int) -> int:
-        """Let the operator see the watermark."""
-        self._ctx.watermark = timestamp
-        return timestamp
+            self._leave(ctx)
+        self._outputs.flush()
 
     def receivers(self) -> Mapping[str, Receiver]:
         """Return the operator's `on_message`, by its name."""
@@ -132,29 +164,119 @@ class ProcessStage(Stage):
             self._call(self._operator.on_message, message, self._ctx)
         finally:
             self._ctx.replying = None
-        self._ctx.flush()
+        self._outputs.flush()
 
-    def close(self) -> None:
-        """Stop the operator, if it was started."""
-        if self._started:
-            self._started = False
-            self._ctx.discard()
-            self._call(self._operator.on_stop, self._ctx)
-            self._ctx.refuse_emitted()
+    # --- time ----------------------------------------------------------------------------------------------------------------
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        call_user(function, *arguments, operator=self._name, subtask=self._subtask)
+    def advance_watermark(self, timestamp: int) -> int:
+        """Fire the timers that are due, or some of them; return the latest watermark that all of its timers have fired for."""
+        self._reached = max(self._reached, timestamp)
+        if self._passed < self._reached:
+            if self._held() and self._due():
+                self.blocked = True  # whoever holds it back wakes the subtask
+            else:
+                self._fire()
+        return self._passed
+
+    def _due(self) -> bool:
+        if self._reached == MAX_TIMESTAMP and len(self._timers.waiting):
+            return True
+        first = self._timers.events.first()
+        return first is not None and first <= self._reached
+
+    def _fire(self) -> None:
+        """Fire a slice of what is due. After the last watermark no clock will be asked: what waits for one fires before that watermark."""
+        done = True
+        if self._reached == MAX_TIMESTAMP:
+            self._timers.end()
+            done = self._fire_slice(self._timers.waiting, MAX_TIMESTAMP, self._at_processing)
+        if done:
+            self._backend.watermark = self._reached
+            done = self._fire_slice(self._timers.events, self._reached, self._at_event)
+        if done:
+            self._passed = self._reached
+        else:
+            self._subtask_context.wake()
+        self.blocked = not done
+
+    def _ring(self) -> None:
+        """Fire a slice of the processing-time timers that are due."""
+        self._fire_slice(self._timers.waiting, self._subtask_context.processing_time(), self._at_processing)
+        self._timers.arm()
+
+    def _fire_slice(self, queue: TimerQueue, until: int, ctx: EventTimerContext | ProcessingTimerContext) -> bool:
+        backend, on_timer = self._backend, self._operator.on_timer
+
+        def call(timer: Timer) -> None:
+            timestamp, backend.current_key, _ = timer
+            ctx.key = timer.key
+            ctx.timestamp = timestamp
+            on_timer(timestamp, ctx)
+
+        try:
+            done = fire_slice(queue, until, call, self._subtask_context.processing_time)
+        except BaseException as error:
+            self._raise(error, on_timer, NOTHING, ctx.key)
+        finally:
+            self._leave(ctx)
+        self._outputs.flush()
+        return done
+
+    # --- being looked at -----------------------------------------------------------------------------------------------------
 
     def observe(self) -> dict[str, dict[str, object]]:
-        """Return records in and out, and the number of keys in state."""
-        facts: dict[str, object] = {"records_in": self._records_in, "records_out": self._ctx.records_out}
+        """Return records in and out, and the numbers of keys in state and of timers."""
+        facts: dict[str, object] = {"records_in": self._records_in, "records_out": self._outputs.records_out}
         if self._keyed:
-            facts["keys"] = len(self._backend.keys())
+            facts["keys"] = len(self._backend)
+            facts["timers"] = len(self._timers)
         return {self._name: facts}
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the states of a key."""
         return {self._name: lambda key: dict(self._backend.values(key))}
+
+    # --- calls of the user's code --------------------------------------------------------------------------------------------
+
+    def _leave(self, ctx: RunningContext) -> None:
+        """Take the current key and timestamp away: there are none between batches."""
+        ctx.key = ctx.timestamp = None
+        self._backend.current_key = NO_KEY
+        self._backend.settle()
+
+    def _event_time(self) -> int:
+        """Return the event time of the record or timer that is being processed; the watermark if it has none."""
+        timestamp = self._ctx.timestamp
+        if timestamp is None:
+            timestamp = self._at_event.timestamp
+        return self._backend.watermark if timestamp is None else timestamp
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        call_user(function, *arguments, operator=self._name, subtask=self._subtask)
+
+    def _raise(self, error: BaseException, function: object, record: Any, key: Any) -> NoReturn:
+        """Raise the report of a failure, or the failure itself if it is one of actorflow's own."""
+        failure = user_failure(error, operator=self._name, subtask=self._subtask, function=function, record=record, key=key)
+        if failure is not error:
+            failure.__cause__ = error
+        raise failure
+
+
+class ProcessStage(OperatorStage):
+    """An operator with one input.
+
+    Args:
+        place: where it stands.
+        spec: the operator and the key.
+    """
+
+    def __init__(self, place: Place, spec: ProcessSpec) -> None:
+        super().__init__(place, spec.operator, keyed=spec.key is not None)
+        self._key_of = key_function(spec.key)
+
+    def process(self, batch: Batch) -> None:
+        """Call `on_record` for each record of the batch."""
+        self._each(batch, self._key_of, self._operator.on_record)
 
 
 def _own_copy(name: str, operator: OperatorActor) -> OperatorActor:
@@ -168,123 +290,6 @@ def _own_copy(name: str, operator: OperatorActor) -> OperatorActor:
         ) from error
 
 
-def _key_function(key: Selector | None) -> Callable[[Any], Any] | None:
+def key_function(key: Selector | None) -> Callable[[Any], Any] | None:
+    """Return the function that a selector stands for."""
     return itemgetter(key) if isinstance(key, str) else key
-
-
-class _Buffer:
-    """What was emitted to one output since the last flush."""
-
-    __slots__ = ("records", "stamps", "target")
-
-    def __init__(self, target: Consumer) -> None:
-        self.target = target
-        self.records: list[Any] = []
-        self.stamps: list[int] = []
-
-    def flush(self, operator: str) -> int:
-        """Pass it on; return the number of records."""
-        records, stamps = self.records, self.stamps
-        if not records:
-            return 0
-        if stamps and len(stamps) != len(records):
-            raise PlanError(
-                f"'{operator}' emitted some records with a timestamp and some without",
-                hint="outside on_record, and where the input has no timestamps, give all of them a timestamp or none",
-            )
-        self.records, self.stamps = [], []
-        self.target.process(ObjectBatch(records, stamps or None))
-        return len(records)
-
-
-class RunningContext:
-    """What the operator is given. See `operators.actor.OperatorContext`."""
-
-    def __init__(self, name: str, following: Consumer, sides: Mapping[str, Consumer], context: SubtaskContext) -> None:
-        self.key: Any = None
-        self.timestamp: int | None = None
-        self.watermark = MIN_TIMESTAMP
-        self.parallel_index = context.subtask.index
-        self.parallelism = context.parallelism
-        self.attempt = context.attempt
-        self.log = context.log
-        self.records_out = 0
-        self.replying: Callable[[object], None] | None = None
-        self._name = name
-        self._subtask = context
-        self._main = _Buffer(following)
-        self._sides = {tag: _Buffer(side) for tag, side in sides.items()}
-
-    def emit(self, record: Any, timestamp: int | None = None) -> None:
-        """Give a record to the next operator."""
-        if timestamp is None:
-            timestamp = self.timestamp
-        main = self._main
-        main.records.append(record)
-        if timestamp is not None:
-            main.stamps.append(timestamp)
-
-    def emit_to(self, tag: str | Tagged, record: Any, timestamp: int | None = None) -> None:
-        """Give a record to a side output, if anything reads it."""
-        side = self._sides.get(tag if isinstance(tag, str) else tag.name)
-        if side is None:
-            return
-        if timestamp is None:
-            timestamp = self.timestamp
-        side.records.append(record)
-        if timestamp is not None:
-            side.stamps.append(timestamp)
-
-    def flush(self) -> None:
-        """Pass on what was emitted."""
-        self.records_out += self._main.flush(self._name)
-        for side in self._sides.values():
-            side.flush(self._name)
-
-    def discard(self) -> None:
-        """Forget what a failed call has emitted."""
-        for buffer in (self._main, *self._sides.values()):
-            buffer.records, buffer.stamps = [], []
-
-    def refuse_emitted(self) -> None:
-        """Complain of what was emitted when the outputs have ended.
-
-        Raises:
-            PlanError: if anything was.
-        """
-        if self._main.records or any(side.records for side in self._sides.values()):
-            raise PlanError(
-                f"'{self._name}' emitted records in on_stop, when its outputs had ended", hint="emit in on_record or on_message"
-            )
-
-    def reply(self, message: object) -> None:
-        """Answer the message that `on_message` was called with.
-
-        Raises:
-            PlanError: outside `on_message`.
-        """
-        if self.replying is None:
-            raise PlanError(f"'{self._name}' replied where there is no message", hint="call ctx.reply in on_message")
-        self.replying(message)
-
-    def actor(self, path: Address | str) -> Recipient:
-        """Return another actor."""
-        return _Recipient(self._subtask, path)
-
-    def cached_file(self, name: str) -> str:
-        """Return the local path of a distributed-cache file."""
-        return self._subtask.cached_file(name)
-
-
-class _Recipient:
-    """Another actor, reached through the subtask."""
-
-    __slots__ = ("_path", "_subtask")
-
-    def __init__(self, subtask: SubtaskContext, path: Address | str) -> None:
-        self._subtask = subtask
-        self._path = path
-
-    def tell(self, message: object) -> None:
-        """Send a message."""
-        self._subtask.tell(self._path, message)

@@ -18,19 +18,18 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, assert_never
 
 from actorflow.actor import Actor
-from actorflow.errors import ActorflowError, ErrorInfo, describe
+from actorflow.errors import ErrorInfo, describe
 from actorflow.operators.contract import Chain
 from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.alarms import Alarm, Alarms
-from actorflow.runtime.directory import packed
 from actorflow.runtime.exchange import Exchange
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.messages import UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
 from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Inspect, Owner, SubtaskView
+from actorflow.runtime.user_messages import hand_over, turn_away
 from actorflow.runtime.viewing import metrics_of, view_of
 from actorflow.runtime.writing import SinkOutput
-from actorflow.wire import pickling
 from actorflow.wire.batch import (
     MIN_TIMESTAMP,
     Active,
@@ -83,6 +82,7 @@ class Subtask(Actor):
         self.chain = chain
         self.exchanges = exchanges
         self.sinks = sinks
+        self._outputs: tuple[Exchange | SinkOutput, ...] = (*exchanges, *sinks)
 
     # --- being told ------------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Subtask(Actor):
         """Handle one message; a failure of anything in it is the end of this subtask, and is reported to its owner."""
         if self._over and not isinstance(message, Inspect):
             if isinstance(message, UserMessage):
-                self._turn_away(message)
+                turn_away(message, self.name, self.ctx)
             return None
         try:
             return self._handle(message)
@@ -135,37 +135,14 @@ class Subtask(Actor):
         return None
 
     def _hand_over(self, message: UserMessage) -> None:
-        """Give an operator a message, unless the chain is closing; its answer goes back the way the message came.
-
-        As for every actor, what it raises goes to whoever waits for the answer; if nobody does, it is the subtask's failure.
-        """
+        """Give an operator a message, unless the chain is closing."""
         if not self._begun:
             self.ctx.stash()
-            return
-        if self._ending:
-            self._turn_away(message)
-            return
-
-        def reply(answer: object) -> None:
-            self.ctx.reply(packed(message.operator, answer))
-
-        try:
-            self.chain.message(message.operator, pickling.loads(message.payload), reply)
-        except Exception:
-            asker = self.ctx.reply_to
-            if asker is None:
-                raise
-            asker.set_exception()
-        self._after_work()
-
-    def _turn_away(self, message: UserMessage) -> None:
-        """Answer a message that comes after the end."""
-        gone = ActorflowError(f"operator '{message.operator}' of {self.name} takes no messages any more: its input has ended")
-        asker = self.ctx.reply_to
-        if asker is not None:
-            asker.set_exception((ActorflowError, gone, None))
+        elif self._ending:
+            turn_away(message, self.name, self.ctx)
         else:
-            self.ctx.system.dead_letter(self.ctx.address, message, gone.message)
+            hand_over(message, self.chain, self.ctx)
+            self._after_work()
 
     # --- the data loop -----------------------------------------------------------------------------------------------------
 
@@ -175,10 +152,13 @@ class Subtask(Actor):
         if self._ending:
             self._end_when_sent()
             return
-        if self.chain.blocked or self._exhausted():
+        if self._exhausted():
             self.meter.switch(Activity.BACK_PRESSURED)
             return
         self.meter.switch(Activity.BUSY)
+        if self.chain.blocked:
+            self._go_on_with_watermark()
+            return
         if self._alarms.due(self.processing_time()):
             self._alarms.ring(self.processing_time())
             self._after_work()
@@ -192,6 +172,15 @@ class Subtask(Actor):
             self.wake()
         else:
             self.meter.switch(Activity.IDLE)
+
+    def _go_on_with_watermark(self) -> None:
+        """Let an operator that is busy with a watermark do another part of it. One that waits for something else wakes the subtask later."""
+        self._advance_watermark(self.watermark)
+        self._after_work()
+        if not self.chain.blocked:
+            self.wake()
+        elif not self._token_out:
+            self.meter.switch(Activity.BACK_PRESSURED)
 
     def _exhausted(self) -> bool:
         for exchange in self.exchanges:
@@ -249,17 +238,13 @@ class Subtask(Actor):
 
     def _after_work(self) -> None:
         """Pass on a watermark that was held back, and arm the flush timer, if a buffer stands open and it is not armed."""
-        if self.chain.held_back:
+        if self.chain.held_back and not self.chain.blocked:
             self._advance_watermark(self.watermark)
         if self._flush_armed:
             return
         deadline: float | None = None
-        for exchange in self.exchanges:
-            due = exchange.deadline_s
-            if due is not None and (deadline is None or due < deadline):
-                deadline = due
-        for sink in self.sinks:
-            due = sink.deadline_s
+        for output in self._outputs:
+            due = output.deadline_s
             if due is not None and (deadline is None or due < deadline):
                 deadline = due
         if deadline is not None:
@@ -328,10 +313,10 @@ class Subtask(Actor):
     # --- the end -------------------------------------------------------------------------------------------------------------
 
     def _try_to_finish(self) -> None:
+        self._advance_watermark(self.watermark)
         if not self.chain.finish():
             self.meter.switch(Activity.IDLE)
             return
-        self._advance_watermark(self.watermark)
         self.chain.close()
         self.feed.close()
         for sink in self.sinks:

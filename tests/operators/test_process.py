@@ -260,6 +260,6 @@ def test_observe_counts_records_and_keys():
     chain.process(ObjectBatch([1, 1, 2]))
     assert {
         "map-0": {"records_in": 3, "records_out": 3},
-        "process-1": {"records_in": 3, "records_out": 2, "keys": 2},
+        "process-1": {"records_in": 3, "records_out": 2, "keys": 2, "timers": 0},
         "count-2": {"records_in": 2, "records_out": 2, "keys": 2},
     } == chain.observe()

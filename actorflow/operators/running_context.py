@@ -1,0 +1,129 @@
+"""What an operator of the user's is given, while it runs. See `operators.actor.OperatorContext` for its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from actorflow.errors import PlanError
+from actorflow.ids import Address
+from actorflow.operators.actor import Recipient, Tagged
+from actorflow.operators.contract import SubtaskContext
+from actorflow.operators.emitting import Outputs
+from actorflow.operators.timing import KeyTimers
+from actorflow.state.backend import KeyedBackend
+
+
+class RunningContext:
+    """The context of records and messages.
+
+    Args:
+        name: the operator's name.
+        outputs: where its records go.
+        timers: of the current key.
+        backend: knows the watermark.
+        context: the subtask.
+    """
+
+    def __init__(self, name: str, outputs: Outputs, timers: KeyTimers, backend: KeyedBackend, context: SubtaskContext) -> None:
+        self.key: Any = None
+        self.timestamp: int | None = None
+        self.timers = timers
+        self.parallel_index = context.subtask.index
+        self.parallelism = context.parallelism
+        self.attempt = context.attempt
+        self.log = context.log
+        self.replying: Callable[[object], None] | None = None
+        self._name = name
+        self._main = outputs.main
+        self._sides = outputs.sides
+        self._backend = backend
+        self._subtask = context
+
+    @property
+    def watermark(self) -> int:
+        """Event time that the operator has reached, in ms."""
+        return self._backend.watermark
+
+    def processing_time(self) -> int:
+        """Return the wall clock, in ms."""
+        return self._subtask.processing_time()
+
+    def emit(self, record: Any, timestamp: int | None = None) -> None:
+        """Give a record to the next operator."""
+        if timestamp is None:
+            timestamp = self.timestamp
+        main = self._main
+        main.records.append(record)
+        if timestamp is not None:
+            main.stamps.append(timestamp)
+
+    def emit_to(self, tag: str | Tagged, record: Any, timestamp: int | None = None) -> None:
+        """Give a record to a side output, if anything reads it."""
+        side = self._sides.get(tag if isinstance(tag, str) else tag.name)
+        if side is None:
+            return
+        if timestamp is None:
+            timestamp = self.timestamp
+        side.records.append(record)
+        if timestamp is not None:
+            side.stamps.append(timestamp)
+
+    def reply(self, message: object) -> None:
+        """Answer the message that `on_message` was called with.
+
+        Raises:
+            PlanError: outside `on_message`.
+        """
+        if self.replying is None:
+            raise PlanError(f"'{self._name}' replied where there is no message", hint="call ctx.reply in on_message")
+        self.replying(message)
+
+    def actor(self, path: Address | str) -> Recipient:
+        """Return another actor."""
+        return _Recipient(self._subtask, path)
+
+    def cached_file(self, name: str) -> str:
+        """Return the local path of a distributed-cache file."""
+        return self._subtask.cached_file(name)
+
+
+class EventTimerContext(RunningContext):
+    """The context of event-time timers: what they emit has the timer's event time."""
+
+    time_domain: Literal["event", "processing"] = "event"
+
+
+class ProcessingTimerContext(RunningContext):
+    """The context of processing-time timers: `timestamp` is no event time, so what they emit has none unless they say."""
+
+    time_domain: Literal["event", "processing"] = "processing"
+
+    def emit(self, record: Any, timestamp: int | None = None) -> None:
+        """Give a record to the next operator."""
+        self._main.records.append(record)
+        if timestamp is not None:
+            self._main.stamps.append(timestamp)
+
+    def emit_to(self, tag: str | Tagged, record: Any, timestamp: int | None = None) -> None:
+        """Give a record to a side output, if anything reads it."""
+        side = self._sides.get(tag if isinstance(tag, str) else tag.name)
+        if side is None:
+            return
+        side.records.append(record)
+        if timestamp is not None:
+            side.stamps.append(timestamp)
+
+
+class _Recipient:
+    """Another actor, reached through the subtask."""
+
+    __slots__ = ("_path", "_subtask")
+
+    def __init__(self, subtask: SubtaskContext, path: Address | str) -> None:
+        self._subtask = subtask
+        self._path = path
+
+    def tell(self, message: object) -> None:
+        """Send a message."""
+        self._subtask.tell(self._path, message)

@@ -1,0 +1,412 @@
+"""Timers of operators: compared with a naive oracle, and case by case."""
+
+import pytest
+from chain_harness import Collected, Subtask, chain_of, port
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from actorflow.errors import PlanError, UserFunctionError
+from actorflow.operators.actor import OperatorActor
+from actorflow.operators.specs import MapAsyncSpec, ProcessSpec
+from actorflow.state.descriptors import ValueState
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
+
+
+class Hurried(Subtask):
+    """A subtask on whose clock every reading takes longer than a slice: one timer at a time."""
+
+    def processing_time(self):
+        self.now_ms += 1000
+        return self.now_ms
+
+
+class Scripted(OperatorActor):
+    """A record is `(key, actions)`; a timer emits itself, and does what the script says for its timestamp."""
+
+    def __init__(self, script=None):
+        self.script = script or {}
+
+    def on_record(self, record, ctx):
+        self.act(record[1], ctx)
+
+    def on_timer(self, timestamp, ctx):
+        assert timestamp == ctx.timestamp
+        ctx.emit((ctx.key, timestamp, ctx.time_domain, ctx.watermark))
+        self.act(self.script.get(timestamp, ()), ctx)
+
+    def act(self, actions, ctx):
+        for what, timestamp in actions:
+            match what:
+                case "event":
+                    ctx.timers.event(timestamp)
+                case "processing":
+                    ctx.timers.processing(timestamp)
+                case "delete":
+                    ctx.timers.delete(timestamp)
+                case "delete processing":
+                    ctx.timers.delete(timestamp, processing=True)
+
+
+class NaiveTimers:
+    """The same by the letter of the documentation: a list of timers, searched for the first one again and again."""
+
+    def __init__(self, script):
+        self.script = script
+        self.watermark = MIN_TIMESTAMP
+        self.now = 0
+        self.ended = False
+        self.timers = {"event": [], "processing": []}
+        self.fired = []
+
+    def act(self, key, actions):
+        for what, timestamp in actions:
+            kind = "processing" if "processing" in what else "event"
+            timers, timer = self.timers[kind], (timestamp, key)
+            if what.startswith("delete"):
+                if timer in timers:
+                    timers.remove(timer)
+            elif timer not in timers and not (self.ended and kind == "processing"):
+                timers.append(timer)
+
+    def fire(self, kind, until):
+        timers = self.timers[kind]
+        while due := [timer for timer in timers if timer[0] <= until]:
+            first = min(due, key=lambda timer: timer[0])  # the one set first among equals
+            timers.remove(first)
+            timestamp, key = first
+            self.fired.append((key, timestamp, kind, self.watermark))
+            self.act(key, self.script.get(timestamp, ()))
+
+    def take(self, step):
+        match step:
+            case ("records", records):
+                for key, actions in records:
+                    self.act(key, actions)
+            case ("watermark", timestamp) if timestamp > self.watermark:
+                self.watermark = timestamp
+                self.fire("event", timestamp)
+            case ("time", now):
+                self.now = max(self.now, now)
+                self.fire("processing", self.now)
+
+    def end(self):
+        self.ended = True
+        self.fire("processing", MAX_TIMESTAMP)
+        self.watermark = MAX_TIMESTAMP
+        self.fire("event", MAX_TIMESTAMP)
+
+
+def first_of(record):
+    return record[0]
+
+
+def advance(chain, watermark):
+    """Tell a chain of a watermark until it lets it through; return after how many calls it did."""
+    for calls in range(1, 10_000):
+        if chain.advance_watermark(watermark) == watermark:
+            return calls
+        assert chain.blocked
+    raise AssertionError("the watermark never came through")
+
+
+TIMES = st.integers(-5, 30)
+ACTIONS = st.lists(st.tuples(st.sampled_from(["event", "event", "processing", "delete", "delete processing"]), TIMES), max_size=4)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("records"), st.lists(st.tuples(st.sampled_from("abc"), ACTIONS), min_size=1, max_size=5)),
+        st.tuples(st.just("watermark"), TIMES),
+        st.tuples(st.just("time"), TIMES),
+    ),
+    max_size=12,
+)
+LATER = st.integers(1, 10)
+
+
+@st.composite
+def scripts(draw):
+    """What timers do. They set only later timers, so that they end, and delete none, whose place in the line is not promised."""
+    settable = st.lists(st.tuples(st.sampled_from(["event", "processing"]), LATER), max_size=2)
+    script = draw(st.dictionaries(TIMES, settable, max_size=6))
+    return {at: [(what, at + later) for what, later in actions] for at, actions in script.items()}
+
+
+def check_against_oracle(steps, script, context):
+    chain, output = chain_of(ProcessSpec(first_of, Scripted(script)), context=context)
+    oracle = NaiveTimers(script)
+    chain.open()
+    for step in steps:
+        oracle.take(step)
+        match step:
+            case ("records", records):
+                chain.process(ObjectBatch(records))
+            case ("watermark", timestamp) if timestamp == oracle.watermark:
+                advance(chain, timestamp)
+            case ("time", _):
+                context.advance_to(oracle.now)
+    oracle.end()
+    advance(chain, MAX_TIMESTAMP)
+    assert chain.finish()
+    chain.close()
+    assert oracle.fired == output.records
+
+
+@given(STEPS, scripts())
+@example([("records", [("a", [("event", 1)])]), ("watermark", 1), ("watermark", 1)], {1: [("event", 2)]})
+@settings(max_examples=200, deadline=None)
+def test_timers_fire_as_the_oracle_says(steps, script):
+    check_against_oracle(steps, script, Subtask())
+
+
+@pytest.mark.slow
+@given(STEPS, scripts())
+@settings(max_examples=2000, deadline=None)
+def test_timers_fire_as_the_oracle_says_at_length(steps, script):
+    check_against_oracle(steps, script, Subtask())
+
+
+EVENT_STEPS = STEPS.map(lambda steps: [step for step in steps if step[0] != "time"])
+
+
+@given(EVENT_STEPS, scripts())
+@settings(max_examples=100, deadline=None)
+def test_slices_change_nothing_in_the_order_of_event_time_timers(steps, script):
+    class Still(Hurried):
+        def call_at(self, timestamp, callback):
+            return super().call_at(10**9, callback)  # the clock runs, but nobody looks
+
+    check_against_oracle(steps, script, Still())
+
+
+def started(operator, *after, context=None, **options):
+    chain, output = chain_of(ProcessSpec(first_of, operator), *after, context=context, **options)
+    chain.open()
+    return chain, output
+
+
+def actions_of(key, *actions):
+    return ObjectBatch([(key, actions)], [0])
+
+
+def test_a_timer_fires_once_however_often_it_is_set_and_with_its_key_and_time():
+    chain, output = started(Scripted())
+    chain.process(ObjectBatch([("a", [("event", 5)]), ("b", [("event", 5)]), ("a", [("event", 5)])], [1, 2, 3]))
+    assert 4 == chain.advance_watermark(4)
+    assert [] == output.records
+    assert 5 == chain.advance_watermark(5)
+    assert [(("a", 5, "event", 5), 5), (("b", 5, "event", 5), 5)] == output.stamped
+    assert 9 == chain.advance_watermark(9)
+    assert 2 == len(output.records)
+
+
+def test_a_timer_can_be_deleted_by_one_that_is_due_at_the_same_watermark():
+    class Deleting(Scripted):
+        def on_timer(self, timestamp, ctx):
+            ctx.emit(timestamp)
+            ctx.timers.delete(timestamp + 1)
+
+    chain, output = started(Deleting())
+    chain.process(actions_of("a", ("event", 1), ("event", 2), ("event", 3)))
+    chain.advance_watermark(10)
+    assert [1, 3] == output.records
+
+
+def test_a_timer_in_the_past_fires_at_the_next_watermark():
+    chain, output = started(Scripted())
+    chain.advance_watermark(10)
+    chain.process(actions_of("a", ("event", 3), ("event", 10)))
+    chain.advance_watermark(10)
+    assert [] == output.records
+    chain.advance_watermark(11)
+    assert [("a", 3, "event", 11), ("a", 10, "event", 11)] == output.records
+
+
+def test_what_timers_emit_comes_before_the_watermark():
+    class Watching(OperatorActor):
+        def on_record(self, record, ctx):
+            ctx.emit((record[1], ctx.watermark))
+
+    chain, output = started(Scripted(), ProcessSpec(None, Watching()), context=Hurried())
+    chain.process(actions_of("a", ("event", 5), ("event", 6)))
+    chain.advance_watermark(1)
+    advance(chain, 7)
+    assert [(5, 1), (6, 1)] == output.records
+
+
+def test_keyed_state_is_that_of_the_key_which_set_the_timer():
+    class Counting(OperatorActor):
+        seen = ValueState(int, default=0)
+
+        def on_record(self, record, ctx):
+            self.seen.set(self.seen.get() + 1)
+            ctx.timers.event(100)
+
+        def on_timer(self, timestamp, ctx):
+            ctx.emit((ctx.key, self.seen.get()))
+            ctx.emit_to("side", ctx.key)
+            self.seen.clear()
+
+        def on_message(self, message, ctx):
+            self.seen.get()
+
+    side = Collected()
+    chain, output = started(Counting(), ports=[port(side, 0, "side")])
+    chain.process(ObjectBatch(["a", "b", "a"], [1, 2, 3]))
+    assert {"records_in": 3, "records_out": 0, "keys": 2, "timers": 2} == chain.observe()["process-0"]
+    chain.advance_watermark(100)
+    assert [("a", 2), ("b", 1)] == output.records
+    assert [("a", 100), ("b", 100)] == side.stamped
+    assert {"records_in": 3, "records_out": 2, "keys": 0, "timers": 0} == chain.observe()["process-0"]
+    with pytest.raises(PlanError, match="no current key"):
+        chain.message("process-0", 1, print)
+
+
+def test_processing_time_timers_wait_for_the_clock_and_give_no_event_time():
+    context = Subtask()
+    chain, output = started(Scripted(), context=context)
+    chain.process(ObjectBatch([("a", [("processing", 30), ("processing", 10)]), ("b", [("processing", 20)])], [1, 2]))
+    context.advance_to(9)
+    assert [] == output.records
+    context.advance_to(20)
+    assert [("a", 10, "processing", MIN_TIMESTAMP), ("b", 20, "processing", MIN_TIMESTAMP)] == [pair[0] for pair in output.stamped]
+    assert {None} == {pair[1] for pair in output.stamped}
+    context.advance_to(30)
+    assert 3 == len(output.records)
+
+
+def test_processing_time_timers_that_are_due_together_fire_in_slices():
+    context = Hurried()
+    chain, output = started(Scripted(), context=context)
+    chain.process(ObjectBatch([("a", [("processing", at) for at in range(10)])]))
+    rung = 0
+    while context.alarms.due(10**9):
+        context.alarms.ring(10**9)
+        rung += 1
+    assert (list(range(10)), 10) == ([record[1] for record in output.records], rung)
+
+
+def test_processing_time_timers_fire_at_the_end_before_the_last_event_time_timers_and_no_more_are_taken():
+    chain, output = started(Scripted({20: [("processing", 21), ("event", 4)], 5: [("processing", 6)]}))
+    chain.process(actions_of("a", ("processing", 20), ("event", 5)))
+    chain.advance_watermark(1)
+    advance(chain, MAX_TIMESTAMP)
+    fired = [("a", 20, "processing", 1), ("a", 4, "event", MAX_TIMESTAMP), ("a", 5, "event", MAX_TIMESTAMP)]
+    assert fired == output.records
+    assert chain.finish()
+
+
+def test_an_alarm_of_a_deleted_timer_does_nothing_and_the_next_is_armed():
+    context = Subtask()
+    chain, output = started(Scripted(), context=context)
+    chain.process(actions_of("a", ("processing", 10), ("processing", 20), ("delete processing", 10)))
+    context.advance_to(10)
+    assert [] == output.records
+    context.advance_to(20)
+    assert ["a"] == [record[0] for record in output.records]
+
+
+# --- slices ------------------------------------------------------------------------------------------------------------------
+
+
+class Asked(Scripted):
+    def on_message(self, message, ctx):
+        ctx.reply((message, ctx.watermark))
+
+
+def test_while_timers_fire_the_chain_is_blocked_and_asks_to_be_called_again_and_answers():
+    context, replies = Hurried(), []
+    chain, output = started(Asked(), context=context)
+    chain.process(actions_of("a", *[("event", at) for at in range(5)]))
+    chain.advance_watermark(-1)
+    assert (-1, True, True, False) == (chain.advance_watermark(4), chain.blocked, chain.held_back, chain.finish())
+    assert (1, 1) == (len(output.records), context.wakes)
+    chain.message("process-0", "hello", replies.append)
+    assert [("hello", 4)] == replies
+    assert 1 == len(output.records)
+    assert 5 == advance(chain, 4)
+    assert (False, False, True) == (chain.blocked, chain.held_back, chain.finish())
+    assert [0, 1, 2, 3, 4] == [record[1] for record in output.records]
+
+
+def test_records_behind_a_watermark_wait_for_its_timers_even_within_a_batch():
+    class Echo(Scripted):
+        def on_record(self, record, ctx):
+            super().on_record(record, ctx)
+            ctx.emit(("record", record[0]))
+
+    chain, output = started(Echo(), context=Hurried())
+    chain.process(actions_of("a", ("event", 1), ("event", 2)))
+    assert MIN_TIMESTAMP == chain.advance_watermark(2)
+    chain.process(actions_of("b"))
+    assert ["record", "a", "a", "record"] == [record[0] for record in output.records]
+    assert 2 == chain.advance_watermark(2)
+
+
+def test_timers_wait_while_an_operator_behind_them_is_at_capacity():
+    async def tenfold(record):
+        return record[1] * 10
+
+    context = Hurried()
+    try:
+        chain, output = started(Scripted(), MapAsyncSpec(tenfold, capacity=1), context=context)
+        chain.process(actions_of("a", *[("event", at) for at in range(4)]))
+        assert MIN_TIMESTAMP == chain.advance_watermark(4)
+        for _ in range(3):
+            chain.advance_watermark(4)
+            assert 1 == chain.observe()["process-0"]["records_out"]
+        while chain.advance_watermark(4) != 4:
+            context.posted.get(timeout=20)()
+        assert [0, 10, 20, 30] == output.records
+        chain.close()
+    finally:
+        context.stop()
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------------------
+
+
+def test_timers_without_a_key_are_refused():
+    chain, _ = chain_of(ProcessSpec(None, Scripted()))
+    chain.open()
+    with pytest.raises(PlanError, match=r"'process-0' uses a timer, but its input has no key.*key_by"):
+        chain.process(actions_of("a", ("event", 1)))
+
+
+def test_timers_where_there_is_no_current_key_are_refused():
+    class Early(OperatorActor):
+        def on_start(self, ctx):
+            ctx.timers.event(1)
+
+    chain, _ = chain_of(ProcessSpec(first_of, Early()))
+    with pytest.raises(PlanError, match="no current key"):
+        chain.open()
+
+
+@pytest.mark.parametrize("timestamp", [1.5, None, "1", True])
+def test_a_timer_for_what_is_not_a_whole_number_is_refused(timestamp):
+    chain, _ = started(Scripted())
+    with pytest.raises(PlanError, match="not a whole number of milliseconds"):
+        chain.process(actions_of("a", ("event", timestamp)))
+
+
+def test_an_operator_that_sets_timers_and_takes_none_is_told():
+    class Forgetful(OperatorActor):
+        def on_record(self, record, ctx):
+            ctx.timers.event(1)
+
+    chain, _ = started(Forgetful())
+    chain.process(ObjectBatch(["a"]))
+    with pytest.raises(UserFunctionError, match="Forgetful sets timers but has no on_timer"):
+        chain.advance_watermark(1)
+
+
+def test_a_failing_timer_names_operator_and_key_and_shows_the_users_line():
+    class Failing(Scripted):
+        def on_timer(self, timestamp, ctx):
+            raise ValueError(f"at {timestamp}")
+
+    chain, _ = started(Failing())
+    chain.process(actions_of("a", ("event", 1)))
+    with pytest.raises(UserFunctionError, match="at 1") as caught:
+        chain.advance_watermark(1)
+    assert ("process-0", "'a'") == (caught.value.error.context["operator"], caught.value.error.context["key"])
+    assert 'raise ValueError(f"at {timestamp}")' in caught.value.error.traceback
