@@ -17,7 +17,7 @@ from actorflow.state.timers import Timer, TimerQueue
 EVENT: Final = "event"
 PROCESSING: Final = "processing"
 
-_SLICE_MS = 4
+_SLICE_MS = 2
 """For how long timers are fired before others get their turn. A message waits for the slices of all subtasks of its worker."""
 
 _STRIDE_MAX = 256
