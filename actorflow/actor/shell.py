@@ -64,7 +64,8 @@ class MachineActor(Actor):
         """Hand the message to the machine and perform what it decides."""
         now = self.ctx.now()
         effects = tuple(self._machine.handle(message, now))
-        self._story.append(StoryEntry(now, kept(message), tuple([kept(effect) for effect in effects])))
+        if self._story.maxlen:
+            self._story.append(StoryEntry(now, kept(message), tuple([kept(effect) for effect in effects])))
         if self.ctx.system.simulated:
             self._machine.check()
         for effect in effects:

@@ -106,6 +106,8 @@ class SimulatedDispatcher:
 
     def _pick(self) -> Runnable:
         """Take the first entry of an actor chosen at random (the messages of a light actor stand in the queue one by one)."""
+        if len(self.ready) == 1:
+            return self.ready.popleft()
         firsts: dict[object, Runnable] = {}
         for item in self.ready:
             firsts.setdefault(getattr(item, "cell", item), item)

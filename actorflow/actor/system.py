@@ -159,7 +159,12 @@ class ActorSystem:
     @property
     def io(self) -> Io:
         """What the default dispatcher waits on. `watch` and `unwatch` are for the dispatcher's thread."""
-        return self._threaded().io
+        if isinstance(self.dispatcher, SimulatedDispatcher):
+            raise ActorflowError(
+                f"system '{self.node}' is simulated and waits for no file descriptor",
+                hint="in virtual time there is nothing outside to wait for",
+            )
+        return self.dispatcher.io
 
     def add_idle_hook(self, hook: Callable[[], None]) -> None:
         """Run `hook` on the default dispatcher's thread whenever it would otherwise wait; new work is looked for afterwards."""

@@ -13,6 +13,7 @@ Nothing is inlined while a debugger or coverage tool traces the process, because
 from __future__ import annotations
 
 import dis
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,12 @@ def inlined(function: Callable[..., Any], arguments: int = 1) -> Inlined | None:
     if type(function) is not FunctionType or _traced():
         return None
     code = function.__code__
+    return _of_code(code, arguments, code.co_filename, code.co_linetable)
+
+
+@functools.lru_cache(maxsize=1024)
+def _of_code(code: CodeType, arguments: int, file: str, lines_of_it: bytes) -> Inlined | None:  # noqa: ARG001 - codes are equal without them
+    """Return what `inlined` does: every subtask compiles the same functions, and a test runs the same pipeline again and again."""
     if not _plain(code, arguments):
         return None
     lines = {position[0] for position in code.co_positions() if position[0] is not None}

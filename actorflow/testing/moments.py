@@ -15,11 +15,13 @@ from datetime import UTC, datetime, timedelta
 
 from actorflow.config.values import duration_ms
 from actorflow.errors import ConfigError, PlanError
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 Moment = int | str | timedelta | datetime
 """What may be given where a point in time is asked for."""
 
 _CLOCK = re.compile(r"(\d+):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,3}))?)?")
+_HINT = "write milliseconds since the epoch, '10s', '00:01:30', or an aware datetime"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,6 +35,13 @@ def moment_ms(moment: Moment, origin_ms: int = 0) -> int:
     Raises:
         PlanError: if it is none.
     """
+    at_ms = _moment_ms(moment, origin_ms)
+    if not MIN_TIMESTAMP < at_ms < MAX_TIMESTAMP:
+        raise PlanError(f"{moment!r} is no point in time: it is not within 64 bits", hint=_HINT)
+    return at_ms
+
+
+def _moment_ms(moment: Moment, origin_ms: int) -> int:
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
             raise PlanError(f"{moment!r} has no time zone", hint="give it one: datetime(..., tzinfo=UTC)")
@@ -48,5 +57,4 @@ def moment_ms(moment: Moment, origin_ms: int = 0) -> int:
     try:
         return origin_ms + duration_ms(moment, "moment")
     except ConfigError as error:
-        hint = "write milliseconds since the epoch, '10s', '00:01:30', or an aware datetime"
-        raise PlanError(f"{moment!r} is no point in time", hint=hint) from error
+        raise PlanError(f"{moment!r} is no point in time", hint=_HINT) from error

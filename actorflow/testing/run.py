@@ -126,6 +126,7 @@ def run_test(
         TestStuck: if it does not end.
     """
     graph = _graph(pipeline)
+    names = _sink_names(graph)
     scripts = _scripts(graph)
     start_ms = min((source.origin_ms for source in scripts), default=0) if start is None else moment_ms(start)
     if run_for is not None:
@@ -133,7 +134,7 @@ def run_test(
     else:
         limit_s = max((source.ends_after_s(start_ms) for source in scripts), default=0.0) + duration_s(horizon, "horizon")
     dispatcher = SimulatedDispatcher(seed)
-    system = ActorSystem(NodeId("test"), clock=ManualClock(0.0, start_ms), dispatcher=dispatcher)
+    system = ActorSystem(NodeId("test"), clock=ManualClock(0.0, start_ms), story_events_max=0, dispatcher=dispatcher)
     with LocalCluster(slots=_slots(graph, parallelism), system=system, config={**_CALM, **(config or {})}) as cluster:
         job = cluster.submit(_shown(graph), parallelism=parallelism)
         watch = _Watch(job, duration_s(timeout, "timeout"))
@@ -144,7 +145,7 @@ def run_test(
             job.result()  # which raises what went wrong
         if not status.final and (watch.late or run_for is None):
             raise _stuck(graph, dispatcher, watch, limit_s, system)
-        return _result(graph, job, system.clock.now())
+        return _result(job, system.clock.now(), names)
 
 
 class _Watch:
@@ -174,6 +175,21 @@ def _graph(pipeline: Pipeline | Stream[Any] | LogicalGraph) -> LogicalGraph:
     if isinstance(pipeline, Stream):
         return pipeline.graph_into(TestSink())
     return pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
+
+
+def _sink_names(graph: LogicalGraph) -> dict[int, str]:
+    """Return the operator of each sink object.
+
+    Raises:
+        PlanError: if one test sink stands at two places.
+    """
+    names: dict[int, str] = {}
+    for operator in graph.operators:
+        if isinstance(operator.spec, SinkSpec):
+            other = names.setdefault(id(operator.spec.sink), operator.name)
+            if other != operator.name and isinstance(operator.spec.sink, TestSink):
+                raise PlanError(f"'{other}' and '{operator.name}' are one test sink", hint="make a TestSink() for each stream")
+    return names
 
 
 def _shown(graph: LogicalGraph) -> LogicalGraph:
@@ -209,8 +225,7 @@ def _slots(graph: LogicalGraph, parallelism: int) -> int:
     return max(1, len(groups) * highest)
 
 
-def _result(graph: LogicalGraph, job: Job, duration_s: float) -> TestRun:
-    names = {id(operator.spec.sink): operator.name for operator in graph.operators if isinstance(operator.spec, SinkSpec)}
+def _result(job: Job, duration_s: float, names: Mapping[int, str]) -> TestRun:
     received: dict[str, Received] = {}
     payloads = job.payloads()
     for vertex in job.graph.vertices:

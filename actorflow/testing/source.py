@@ -69,7 +69,8 @@ class StayOpen:
 
 
 _GATHERING_S = 1e-6
-"""What the reader of a partition waits at first. Virtual time passes when nobody has anything to do: then all partitions are handed out."""
+"""What a reader waits at first. Virtual time passes when nobody has anything to do: by then all partitions have been handed out, and subtasks that
+got none have ended, so that what follows does not depend on who was first."""
 
 _ROUNDING_S = 1e-7
 """Less than any time that is waited for, and more than sums of seconds err by."""
@@ -84,12 +85,10 @@ class Script:
     Attributes:
         steps: in order.
         batch: most records in a batch; None gives all that are there at once.
-        alone: whether it is the only partition.
     """
 
     steps: tuple[Step, ...]
     batch: int | None = None
-    alone: bool = True
 
     def ends_after_s(self, start_ms: int) -> float:
         """Return how long it takes when it starts at `start_ms`, in seconds of processing time."""
@@ -124,15 +123,14 @@ class TestSource(Source):
 
     @classmethod
     def partitions(cls, *parts: TestSource) -> TestSource:
-        """Return a source whose partitions are these sources'. Each is read by one subtask; none begins before all subtasks are there.
+        """Return a source whose partitions are these sources'. Each is read by one subtask, at the same time as the others if there are enough subtasks.
 
         Raises:
             PlanError: if there is none.
         """
-        scripts = [script for part in parts for script in part.scripts]
-        if not scripts:
+        if not parts:
             raise PlanError("a test source needs at least one partition", hint="write TestSource.partitions(a, b)")
-        return cls(parts[0].origin, scripts=tuple(replace(script, alone=len(scripts) == 1) for script in scripts))
+        return cls(parts[0].origin, scripts=tuple(script for part in parts for script in part.scripts))
 
     # --- the script --------------------------------------------------------------------------------------------------------------
 
@@ -249,7 +247,7 @@ class TestReader:
         self._now = clock.now
         self._attempt = attempt
         self._step, self._given, self._waited_s = position or (0, 0, 0.0)
-        self._gathered = script.alone or position is not None
+        self._gathered = position is not None
         self._until_s: float | None = None
         """When the wait in hand is over."""
 

@@ -17,7 +17,7 @@ import threading
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import cloudpickle
 
@@ -91,7 +91,7 @@ def _failure(obj: object) -> Exception | None:
 def _dump(obj: object) -> bytes:
     # cloudpickle keeps its set of by-value modules in a global; it is changed under a lock and put back.
     with _by_value_lock:
-        modules = [module for module in list(sys.modules.values()) if _is_users(module)]
+        modules = _users_modules(tuple(map(id, list(sys.modules.values()))))
         fresh = [module for module in modules if module.__name__ not in cloudpickle.list_registry_pickle_by_value()]
         for module in fresh:
             cloudpickle.register_pickle_by_value(module)
@@ -106,7 +106,13 @@ def _dump(obj: object) -> bytes:
 # --- whose module is it? -------------------------------------------------------------------------------------------------
 
 
-def _is_users(module: object) -> bool:
+@functools.lru_cache(maxsize=1)
+def _users_modules(identities: tuple[int, ...]) -> tuple[types.ModuleType, ...]:  # noqa: ARG001 - what the answer holds for
+    """Return the modules that are the user's, for as long as `sys.modules` holds these objects. The answer keeps them, so no other has their id."""
+    return tuple(module for module in list(sys.modules.values()) if _is_users(module))
+
+
+def _is_users(module: object) -> TypeGuard[types.ModuleType]:
     if not isinstance(module, types.ModuleType) or module.__name__ == "__main__":
         return False
     file = getattr(module, "__file__", None)
