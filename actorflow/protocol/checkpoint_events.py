@@ -1,0 +1,128 @@
+"""What the checkpoint coordinator hears of its job, the slow work that it has done, and what it reports. Its messages are in `checkpoint_messages`."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import Address, SubtaskId
+from actorflow.protocol.checkpoint_messages import SubtaskTimes
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Every subtask of a new run is processing.
+
+    Attributes:
+        attempt: number of the run.
+        workers: every subtask, and who speaks for it.
+        sources: the subtasks that barriers begin at.
+    """
+
+    attempt: int
+    workers: Mapping[SubtaskId, Address]
+    sources: Sequence[SubtaskId]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOver:
+    """The run has failed, was cancelled, or has finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskDone:
+    """A subtask has processed all of its input; `state` is its part of every later checkpoint."""
+
+    subtask: SubtaskId
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogChanged:
+    """Sources have begun, or ended, to work off a backlog."""
+
+    backlog: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheckpoint:
+    """Slow work: write the manifest. Its result is the location, as text.
+
+    Attributes:
+        checkpoint: its number.
+        attempt: number of the run.
+        timestamp: wall clock of the trigger, in ms.
+        directory: where a savepoint goes; None for a checkpoint.
+        states: the part of each subtask.
+    """
+
+    checkpoint: int
+    attempt: int
+    timestamp: int
+    directory: str | None
+    states: Mapping[SubtaskId, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardStates:
+    """Slow work: remove what a checkpoint stored that will not be restored.
+
+    Attributes:
+        checkpoint: its number.
+        location: its manifest, if it has one.
+        states: parts of subtasks. What a retained checkpoint refers to as well is kept.
+    """
+
+    checkpoint: int
+    location: str | None
+    states: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedCheckpoint:
+    """A checkpoint that can be restored.
+
+    Attributes:
+        checkpoint: its number.
+        timestamp: wall clock of the trigger, in ms.
+        location: its manifest.
+        states: the part of each subtask.
+        duration_s: from trigger to manifest.
+        times: of each subtask that took part.
+    """
+
+    checkpoint: int
+    timestamp: int
+    location: str
+    states: Mapping[SubtaskId, bytes]
+    duration_s: float = 0.0
+    times: Mapping[SubtaskId, SubtaskTimes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointsFailing:
+    """Reported when more checkpoints have failed in a row than are tolerable: the job is to fail with `error`."""
+
+    error: ErrorInfo
+
+
+class Phase(enum.Enum):
+    """Where a checkpoint that is under way stands."""
+
+    PENDING = "pending"
+    STORING = "storing"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointsObservation:
+    """What `CheckpointCoordinator.observe` shows: numbers of those under way with what they wait for, the completed, counts."""
+
+    attempt: int
+    under_way: tuple[tuple[int, Phase, tuple[SubtaskId, ...]], ...]
+    completed: tuple[CompletedCheckpoint, ...]
+    triggered: int
+    failed: int
+    failed_in_a_row: int
+    last_error: ErrorInfo | None

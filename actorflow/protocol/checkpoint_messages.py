@@ -1,0 +1,127 @@
+"""The messages of checkpoints: JobMaster ↔ slot workers. `attempt` numbers the deployment and fences them, `checkpoint` the checkpoint.
+
+What a subtask's state is, is opaque bytes here: a description of files, or the state itself where that is small.
+"""
+
+from __future__ import annotations
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import Address, SubtaskId
+from actorflow.wire.message import Message
+
+
+class TriggerCheckpoint(Message, frozen=True):
+    """To a source subtask: put a barrier behind what you have read so far.
+
+    Attributes:
+        subtask: which.
+        attempt: number of the deployment.
+        checkpoint: number of the checkpoint; rises over the life of a job.
+        timestamp: wall clock of the trigger, in ms since the Unix epoch.
+        unaligned: whether the barrier may overtake batches.
+        savepoint: whether it belongs to a savepoint.
+    """
+
+    subtask: SubtaskId
+    attempt: int
+    checkpoint: int
+    timestamp: int
+    unaligned: bool = False
+    savepoint: bool = False
+
+
+class SubtaskTimes(Message, frozen=True):
+    """How long a subtask took for its part of a checkpoint, in ms, and how much it stored.
+
+    Attributes:
+        start_delay_ms: from the trigger to its first barrier.
+        alignment_ms: from its first barrier to its last.
+        sync_ms: how long it processed nothing because it took its snapshot.
+        async_ms: from then until the snapshot was stored.
+        state_bytes: size of the state that the checkpoint refers to.
+        stored_bytes: how much of it was not stored before.
+    """
+
+    start_delay_ms: float = 0.0
+    alignment_ms: float = 0.0
+    sync_ms: float = 0.0
+    async_ms: float = 0.0
+    state_bytes: int = 0
+    stored_bytes: int = 0
+
+
+class CheckpointAcknowledged(Message, frozen=True):
+    """A subtask's part of a checkpoint is stored."""
+
+    subtask: SubtaskId
+    attempt: int
+    checkpoint: int
+    state: bytes
+    times: SubtaskTimes = SubtaskTimes()
+
+
+class CheckpointDeclined(Message, frozen=True):
+    """A subtask cannot take its part; the checkpoint fails, and the subtask goes on."""
+
+    subtask: SubtaskId
+    attempt: int
+    checkpoint: int
+    error: ErrorInfo
+
+
+class CheckpointCompleted(Message, frozen=True):
+    """Every part is stored, and the whole can be restored: what was prepared for it is to be committed. May come more than once."""
+
+    subtask: SubtaskId
+    attempt: int
+    checkpoint: int
+
+
+class CheckpointAborted(Message, frozen=True):
+    """The checkpoint will not be completed: its barriers need not be waited for."""
+
+    subtask: SubtaskId
+    attempt: int
+    checkpoint: int
+
+
+class CheckpointRequested(Message, frozen=True):
+    """Take a checkpoint now, or a savepoint.
+
+    Attributes:
+        request: names the request; repeated with the same name it is the same request.
+        reply_to: gets `CheckpointTaken`.
+        directory: where the savepoint goes; None asks for a checkpoint.
+    """
+
+    request: str
+    reply_to: Address
+    directory: str | None = None
+
+
+class CheckpointTaken(Message, frozen=True):
+    """The answer to a request.
+
+    Attributes:
+        request: its name.
+        checkpoint: the number it got; 0 if none was begun.
+        location: where it is, or None if it failed.
+        error: why it failed.
+    """
+
+    request: str
+    checkpoint: int
+    location: str | None
+    error: ErrorInfo | None = None
+
+
+CHECKPOINT_MESSAGES: tuple[type[Message], ...] = (
+    TriggerCheckpoint,
+    CheckpointAcknowledged,
+    CheckpointDeclined,
+    CheckpointCompleted,
+    CheckpointAborted,
+    CheckpointRequested,
+    CheckpointTaken,
+)
+"""The messages of this file that are sent as such."""

@@ -1,0 +1,388 @@
+"""THE IDEA AT WORK: the checkpoint coordinator of a job (Chandy and Lamport 1985; asynchronous barriers, Carbone et al. 2015).
+
+    interval, or asked ─► pending ──every subtask has acknowledged──► storing ──manifest written──► completed ──subsumed──► discarded
+                             │                                          │
+                             └── declined · timed out · run ended ──────┴── cannot be written ──► aborted
+
+A checkpoint is asked of the sources; barriers carry it through the channels; every subtask acknowledges with its part. When the last part
+has come, one manifest makes them a whole: it is written last, and only then the subtasks hear of it, and commit what they had prepared.
+
+- A subtask that has finished takes no part any more: its last state counts for every later checkpoint. It has acknowledged every checkpoint
+  whose barrier it passed before it says so; one that has not come by then never will, and its last state is its part of that one as well.
+- A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are retained.
+- A savepoint belongs to who asked for it: nothing is committed with it, it subsumes nothing, is not discarded, and a failure goes back to the
+  last checkpoint all the same, because its owner may have removed it.
+- Failures one after the other, more than are tolerable, are the failure of the job; a success starts the count anew. What the end of a run
+  takes with it is no failure.
+
+Numbers rise over the life of the job and fence everything. Late rule: an acknowledgement of another attempt, or of a checkpoint that is not
+pending, is void, and what it stored is discarded, unless the checkpoint that it belongs to has been completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from actorflow.errors import Domain, ErrorInfo, Retry
+from actorflow.ids import SubtaskId
+from actorflow.protocol.checkpoint_events import (
+    BacklogChanged,
+    CheckpointsFailing,
+    CheckpointsObservation,
+    CompletedCheckpoint,
+    DiscardStates,
+    Phase,
+    RunOver,
+    RunStarted,
+    StoreCheckpoint,
+    SubtaskDone,
+)
+from actorflow.protocol.checkpoint_messages import (
+    CheckpointAborted,
+    CheckpointAcknowledged,
+    CheckpointCompleted,
+    CheckpointDeclined,
+    CheckpointRequested,
+    CheckpointTaken,
+    SubtaskTimes,
+    TriggerCheckpoint,
+)
+from actorflow.protocol.checkpoint_schedule import CheckpointRules, CheckpointSchedule
+from actorflow.protocol.machine import (
+    CancelTimer,
+    Effect,
+    Report,
+    Send,
+    SetTimer,
+    Start,
+    TimerFired,
+    WorkDone,
+    WorkFailed,
+    ensure,
+)
+
+_MessageFor = Callable[[SubtaskId, int], CheckpointCompleted | CheckpointAborted]
+"""Makes the message to a subtask of an attempt."""
+
+_PERIODIC = "checkpoint"
+_TIMEOUT = "checkpoint-timeout:"
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    checkpoint: int
+    began_at: float
+    timestamp: int
+    periodic: bool
+    request: CheckpointRequested | None
+    waiting: dict[SubtaskId, None]
+    states: dict[SubtaskId, bytes]
+    times: dict[SubtaskId, SubtaskTimes] = field(default_factory=dict)
+    phase: Phase = Phase.PENDING
+
+    @property
+    def directory(self) -> str | None:
+        return self.request.directory if self.request is not None else None
+
+    @property
+    def savepoint(self) -> bool:
+        return self.directory is not None
+
+
+class CheckpointCoordinator:
+    """Decides about the checkpoints of one job.
+
+    Args:
+        rules: what the user configured.
+        wall_offset_ms: wall clock minus the machine's clock, in ms: timestamps of checkpoints are for people.
+        restored: completed checkpoints of an earlier life of the job, oldest first.
+        last: the highest number that was given in an earlier life.
+    """
+
+    def __init__(
+        self,
+        rules: CheckpointRules,
+        *,
+        wall_offset_ms: float = 0.0,
+        restored: Sequence[CompletedCheckpoint] = (),
+        last: int = 0,
+    ) -> None:
+        self._rules = rules
+        self._wall_offset_ms = wall_offset_ms
+        self._schedule = CheckpointSchedule(rules)
+        self._run: RunStarted | None = None
+        self._done: dict[SubtaskId, bytes] = {}
+        self._under_way: dict[int, _UnderWay] = {}
+        self._completed: list[CompletedCheckpoint] = list(restored)
+        self._answers: dict[str, CheckpointTaken] = {}
+        self._last = max((completed.checkpoint for completed in restored), default=last)
+        self._triggered = self._failed = self._failed_in_a_row = 0
+        self._last_error: ErrorInfo | None = None
+
+    @property
+    def latest(self) -> CompletedCheckpoint | None:
+        """What a restart goes on from."""
+        return self._completed[-1] if self._completed else None
+
+    def handle(self, event: object, now: float) -> list[Effect]:
+        """Take one event; see the classes above."""
+        match event:
+            case RunStarted():
+                return self._run_started(event, now)
+            case RunOver():
+                return self._run_over(now)
+            case SubtaskDone(subtask=subtask, state=state):
+                return self._subtask_done(subtask, state)
+            case BacklogChanged(backlog=backlog):
+                self._schedule.backlog = backlog
+                return self._arm()
+            case CheckpointRequested():
+                return self._requested(event, now)
+            case CheckpointAcknowledged():
+                return self._acknowledged(event)
+            case CheckpointDeclined():
+                return self._declined(event, now)
+            case WorkDone(work=StoreCheckpoint() as work, result=location):
+                return self._stored(work, str(location), now)
+            case WorkFailed(work=StoreCheckpoint() as work, error=error):
+                return self._not_stored(work, error, now)
+            case WorkDone(work=DiscardStates()) | WorkFailed(work=DiscardStates()):
+                return []  # what could not be removed is an orphan, and is collected as such
+            case TimerFired(name=name) if name == _PERIODIC:
+                return self._periodic(now)
+            case TimerFired(name=name):
+                return self._timed_out(int(name.removeprefix(_TIMEOUT)), now)
+            case _:
+                raise AssertionError(f"unknown event {event!r}")
+
+    # --- beginning -------------------------------------------------------------------------------------------------------------
+
+    def _run_started(self, run: RunStarted, now: float) -> list[Effect]:
+        if self._run is not None and self._run.attempt >= run.attempt:
+            return []
+        effects = self._run_over(now)
+        self._run = run
+        self._done = {}
+        self._failed_in_a_row = 0
+        self._schedule.start(now)
+        return effects + self._arm()
+
+    def _arm(self) -> list[Effect]:
+        """Set the timer for the next periodic checkpoint anew."""
+        if self._run is None:
+            return [CancelTimer(_PERIODIC)]
+        due = self._schedule.due(sum(one.periodic for one in self._under_way.values()))
+        return [CancelTimer(_PERIODIC)] if due is None else [SetTimer(_PERIODIC, due)]
+
+    def _periodic(self, now: float) -> list[Effect]:
+        due = self._schedule.due(sum(one.periodic for one in self._under_way.values()))
+        if self._run is None or due is None or due > now:
+            return self._arm()
+        self._schedule.began(now)
+        return [*self._begin(None, now), *self._arm()]
+
+    def _requested(self, request: CheckpointRequested, now: float) -> list[Effect]:
+        answer = self._answers.get(request.request)
+        if answer is not None:
+            return [Send(request.reply_to, answer)]
+        if any(one.request is not None and one.request.request == request.request for one in self._under_way.values()):
+            return []
+        if self._run is None:
+            error = _error("NoRun", "the job is not running, so there is nothing to take a checkpoint of", Retry.BACKOFF)
+            return [Send(request.reply_to, CheckpointTaken(request.request, 0, None, error))]
+        return [*self._begin(request, now), *self._arm()]
+
+    def _begin(self, request: CheckpointRequested | None, now: float) -> list[Effect]:
+        run = self._run
+        assert run is not None, "a checkpoint is taken of a run"
+        self._last += 1
+        self._triggered += 1
+        number = self._last
+        waiting = {subtask: None for subtask in run.workers if subtask not in self._done}
+        begun = _UnderWay(
+            number, now, round(now * 1000 + self._wall_offset_ms), request is None, request, waiting, dict(self._done)
+        )
+        self._under_way[number] = begun
+        effects: list[Effect] = [SetTimer(f"{_TIMEOUT}{number}", now + self._rules.timeout_s)]
+        unaligned = self._rules.unaligned and not begun.savepoint
+        for subtask in run.sources:
+            if subtask in waiting:
+                trigger = TriggerCheckpoint(subtask, run.attempt, number, begun.timestamp, unaligned, begun.savepoint)
+                effects.append(Send(run.workers[subtask], trigger))
+        return effects + self._store_if_whole(begun)
+
+    # --- parts -----------------------------------------------------------------------------------------------------------------
+
+    def _acknowledged(self, news: CheckpointAcknowledged) -> list[Effect]:
+        begun = self._under_way.get(news.checkpoint)
+        if begun is None or not self._of_this_run(news.attempt) or news.subtask not in begun.waiting:
+            known = begun is not None or any(news.checkpoint == completed.checkpoint for completed in self._completed)
+            return [] if known else [Start(DiscardStates(news.checkpoint, None, (news.state,)))]  # came too late
+        del begun.waiting[news.subtask]
+        begun.states[news.subtask] = news.state
+        begun.times[news.subtask] = news.times
+        return self._store_if_whole(begun)
+
+    def _subtask_done(self, subtask: SubtaskId, state: bytes) -> list[Effect]:
+        """Take the last state of a subtask, also for what waits for it: it ended without having met that barrier."""
+        if self._run is None or subtask in self._done:
+            return []
+        self._done[subtask] = state
+        effects: list[Effect] = []
+        for begun in self._under_way.values():
+            if subtask in begun.waiting:
+                del begun.waiting[subtask]
+                begun.states[subtask] = state
+                effects += self._store_if_whole(begun)
+        return effects
+
+    def _store_if_whole(self, begun: _UnderWay) -> list[Effect]:
+        if begun.waiting:
+            return []
+        assert self._run is not None, "a checkpoint ends with its run"
+        begun.phase = Phase.STORING
+        states = dict(begun.states)
+        return [Start(StoreCheckpoint(begun.checkpoint, self._run.attempt, begun.timestamp, begun.directory, states))]
+
+    def _declined(self, news: CheckpointDeclined, now: float) -> list[Effect]:
+        begun = self._under_way.get(news.checkpoint)
+        if begun is None or not self._of_this_run(news.attempt) or news.subtask not in begun.waiting:
+            return []
+        return self._fail(begun, news.error, now)
+
+    def _timed_out(self, number: int, now: float) -> list[Effect]:
+        begun = self._under_way.get(number)
+        if begun is None:
+            return []
+        missing = ", ".join(map(str, list(begun.waiting)[:3]))
+        what = (
+            f"{len(begun.waiting)} subtasks have not acknowledged it ({missing})"
+            if begun.waiting
+            else "its manifest is not written"
+        )
+        text = f"checkpoint {number} took longer than {self._rules.timeout_s:g} s: {what}"
+        hint = "'execution.checkpointing.timeout' says how long it may take; back-pressure delays barriers"
+        return self._fail(begun, _error("CheckpointTimeout", text, Retry.BACKOFF, hint), now)
+
+    # --- ends ------------------------------------------------------------------------------------------------------------------
+
+    def _stored(self, work: StoreCheckpoint, location: str, now: float) -> list[Effect]:
+        begun = self._under_way.get(work.checkpoint)
+        if begun is None or not self._of_this_run(work.attempt):
+            # Given up meanwhile, and nobody has been told to commit: as if it had never been.
+            return [Start(DiscardStates(work.checkpoint, location, self._discardable(work.states)))]
+        effects = self._end(begun, now) + self._answer(begun, location, None)
+        if begun.savepoint:
+            return effects + self._arm()
+        self._failed_in_a_row = 0
+        duration_s = now - begun.began_at
+        completed = CompletedCheckpoint(
+            begun.checkpoint, begun.timestamp, location, dict(begun.states), duration_s, dict(begun.times)
+        )
+        self._completed.append(completed)
+        effects += self._tell_all(lambda subtask, attempt: CheckpointCompleted(subtask, attempt, begun.checkpoint))
+        return [*effects, *self._subsume(begun.checkpoint, now), *self._arm()]
+
+    def _subsume(self, number: int, now: float) -> list[Effect]:
+        """Abort what is older and still under way, and discard what is no longer retained."""
+        effects: list[Effect] = []
+        error = _error("CheckpointSubsumed", f"checkpoint {number} overtook it", Retry.NEVER)
+        for older in [one for one in self._under_way.values() if one.checkpoint < number and not one.savepoint]:
+            effects += self._abort(older, error, now)
+        old, self._completed = self._completed[: -self._rules.retained_max], self._completed[-self._rules.retained_max :]
+        return effects + [Start(DiscardStates(one.checkpoint, one.location, self._discardable(one.states))) for one in old]
+
+    def _not_stored(self, work: StoreCheckpoint, error: ErrorInfo, now: float) -> list[Effect]:
+        begun = self._under_way.get(work.checkpoint)
+        return self._fail(begun, error, now) if begun is not None and self._of_this_run(work.attempt) else []
+
+    def _fail(self, begun: _UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
+        self._failed += 1
+        self._last_error = error
+        effects = self._abort(begun, error, now)
+        if begun.savepoint:
+            return effects + self._arm()
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row > self._rules.tolerable_failures:
+            effects.append(Report(CheckpointsFailing(error)))
+        return effects + self._arm()
+
+    def _abort(self, begun: _UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
+        effects = self._end(begun, now)
+        effects += self._tell_all(lambda subtask, attempt: CheckpointAborted(subtask, attempt, begun.checkpoint))
+        parts = self._discardable(begun.states)
+        if parts and begun.phase is Phase.PENDING:  # else they are discarded when the work of storing them is through
+            effects.append(Start(DiscardStates(begun.checkpoint, None, parts)))
+        return effects + self._answer(begun, None, error)
+
+    def _discardable(self, states: Mapping[SubtaskId, bytes]) -> tuple[bytes, ...]:
+        """Return the parts that later checkpoints do not need: the last state of a finished subtask is a part of them all."""
+        return tuple(state for subtask, state in states.items() if self._done.get(subtask) != state)
+
+    def _end(self, begun: _UnderWay, now: float) -> list[Effect]:
+        del self._under_way[begun.checkpoint]
+        self._schedule.ended(now)
+        return [CancelTimer(f"{_TIMEOUT}{begun.checkpoint}")]
+
+    def _answer(self, begun: _UnderWay, location: str | None, error: ErrorInfo | None) -> list[Effect]:
+        if begun.request is None:
+            return []
+        answer = CheckpointTaken(begun.request.request, begun.checkpoint, location, error)
+        self._answers[begun.request.request] = answer
+        return [Send(begun.request.reply_to, answer)]
+
+    def _run_over(self, now: float) -> list[Effect]:
+        if self._run is None:
+            return []
+        error = _error("RunOver", "the run ended before the checkpoint was complete", Retry.BACKOFF)
+        effects: list[Effect] = []
+        for begun in list(self._under_way.values()):
+            effects += self._abort(begun, error, now)
+        self._run = None
+        return [*effects, CancelTimer(_PERIODIC)]
+
+    def _of_this_run(self, attempt: int) -> bool:
+        return self._run is not None and attempt == self._run.attempt
+
+    def _tell_all(self, message: _MessageFor) -> list[Effect]:
+        run = self._run
+        assert run is not None, "subtasks are told of checkpoints while they run"
+        return [Send(worker, message(subtask, run.attempt)) for subtask, worker in run.workers.items()]
+
+    # --- looking at it ---------------------------------------------------------------------------------------------------------
+
+    def observe(self) -> CheckpointsObservation:
+        """Return the coordinator as a value."""
+        return CheckpointsObservation(
+            self._run.attempt if self._run is not None else 0,
+            tuple((one.checkpoint, one.phase, tuple(one.waiting)) for one in self._under_way.values()),
+            tuple(self._completed),
+            self._triggered,
+            self._failed,
+            self._failed_in_a_row,
+            self._last_error,
+        )
+
+    def check(self) -> None:
+        """State what must hold between run, checkpoints under way, and those completed."""
+        numbers = [one.checkpoint for one in self._completed]
+        ensure(numbers == sorted(set(numbers)), f"completed checkpoints are doubled or out of order: {numbers}")
+        ensure(len(numbers) <= self._rules.retained_max, f"{len(numbers)} checkpoints are kept, {self._rules.retained_max} allowed")
+        ensure(self._run is not None or not self._under_way, "checkpoints are under way without a run")
+        periodic = sum(one.periodic for one in self._under_way.values())
+        ensure(periodic <= self._rules.limit, f"{periodic} periodic checkpoints are under way, {self._rules.limit} allowed")
+        for number, one in self._under_way.items():
+            ensure(number == one.checkpoint <= self._last, f"checkpoint {number} has a number that was not given")
+            ensure(
+                (one.phase is Phase.STORING) == (not one.waiting),
+                f"checkpoint {number} is {one.phase.value}, waits for {one.waiting}",
+            )
+            assert self._run is not None, "stated above"
+            parts = {*one.waiting, *one.states}
+            ensure(parts == set(self._run.workers), f"checkpoint {number} is not of all subtasks")
+        self._schedule.check()
+
+
+def _error(kind: str, text: str, retry: Retry, hint: str = "") -> ErrorInfo:
+    return ErrorInfo(kind, text, hint=hint, domain=Domain.EXTERNAL, retry=retry)
