@@ -1,0 +1,129 @@
+"""Barrier alignment: which channels wait, and when the snapshot is taken."""
+
+import pytest
+
+from actorflow.ids import ChannelId
+from actorflow.protocol.barriers import (
+    AlignmentGivenUp,
+    AlignmentMode,
+    BarrierAlignment,
+    BarrierArrived,
+    BlockChannel,
+    ChannelEnded,
+    CheckpointGivenUp,
+    InFlightComplete,
+    TakeSnapshot,
+    UnblockChannels,
+)
+from actorflow.testing.probe import Probe
+from actorflow.wire.batch import Barrier
+
+A, B, C = (ChannelId(number) for number in range(3))
+
+
+def barrier(number, **flags):
+    return Barrier(number, 1000 * number, **flags)
+
+
+def alignment(*channels, **options):
+    return Probe(BarrierAlignment(channels or (A, B, C), **options))
+
+
+def arrive(probe, channel, number, **flags):
+    probe.tell(BarrierArrived(channel, barrier(number, **flags)))
+    return probe.reports()
+
+
+def test_a_channel_waits_from_its_barrier_until_the_last_one_has_come():
+    probe = alignment()
+    assert [BlockChannel(B)] == arrive(probe, B, 1)
+    probe.advance(0.5)
+    assert [BlockChannel(A)] == arrive(probe, A, 1)
+    probe.advance(0.25)
+    assert [TakeSnapshot(barrier(1), (), 0.75), UnblockChannels()] == arrive(probe, C, 1)
+    assert ((), None) == (probe.machine.observe().blocked, probe.machine.observe().checkpoint)
+
+
+def test_a_single_channel_never_waits():
+    probe = alignment(A)
+    assert [TakeSnapshot(barrier(1), (), 0.0)] == arrive(probe, A, 1)
+    assert [TakeSnapshot(barrier(2), (), 0.0)] == arrive(probe, A, 2)
+
+
+def test_at_least_once_blocks_nothing():
+    probe = alignment(mode=AlignmentMode.AT_LEAST_ONCE)
+    assert [[], [], [TakeSnapshot(barrier(1), (), 0.0)]] == [arrive(probe, channel, 1) for channel in (A, B, C)]
+
+
+def test_a_channel_that_has_ended_has_no_barrier_to_deliver():
+    probe = alignment()
+    probe.tell(ChannelEnded(A))
+    arrive(probe, B, 1)
+    probe.tell(ChannelEnded(C))
+    assert [TakeSnapshot(barrier(1), (), 0.0), UnblockChannels()] == probe.reports()
+
+
+def test_a_later_barrier_gives_up_the_checkpoint_that_is_being_aligned():
+    probe = alignment()
+    arrive(probe, A, 1)
+    assert [AlignmentGivenUp(1), UnblockChannels(), BlockChannel(B)] == arrive(probe, B, 2)
+    assert [] == arrive(probe, C, 1)
+    assert [BlockChannel(A)] == arrive(probe, A, 2)
+    assert TakeSnapshot(barrier(2), (), 0.0) in arrive(probe, C, 2)
+
+
+def test_an_aborted_checkpoint_is_not_waited_for_before_during_or_after_its_barriers():
+    probe = alignment()
+    arrive(probe, A, 1)
+    probe.tell(CheckpointGivenUp(1))
+    assert [AlignmentGivenUp(1), UnblockChannels()] == probe.reports()
+    assert [] == arrive(probe, B, 1)
+    probe.tell(CheckpointGivenUp(3))
+    assert [BlockChannel(A)] == arrive(probe, A, 2)
+    arrive(probe, B, 2)
+    assert TakeSnapshot(barrier(2), (), 0.0) in arrive(probe, C, 2)
+    assert [[], [], []] == [arrive(probe, channel, 3) for channel in (A, B, C)]
+    assert [BlockChannel(A)] == arrive(probe, A, 4)
+
+
+def test_an_unaligned_barrier_takes_the_snapshot_at_once_with_what_is_in_flight():
+    probe = alignment()
+    assert [TakeSnapshot(barrier(1, unaligned=True), (A, C), 0.0)] == arrive(probe, B, 1, unaligned=True)
+    assert [] == arrive(probe, A, 1, unaligned=True)
+    assert [InFlightComplete(1)] == arrive(probe, C, 1, unaligned=True)
+
+
+def test_an_aligned_checkpoint_that_waits_too_long_becomes_unaligned():
+    probe = alignment(timeout_s=2.0)
+    arrive(probe, A, 1)
+    probe.advance(1.9)
+    assert [] == probe.reports()
+    probe.advance(0.1)
+    assert [TakeSnapshot(barrier(1, unaligned=True), (B, C), 2.0), UnblockChannels()] == probe.reports()
+    arrive(probe, B, 1)
+    assert [InFlightComplete(1)] == arrive(probe, C, 1)
+
+
+def test_a_savepoint_is_aligned_however_long_that_takes():
+    probe = alignment(timeout_s=2.0)
+    arrive(probe, A, 1, savepoint=True)
+    probe.advance(100)
+    assert [] == probe.reports()
+
+
+def test_one_that_is_aligned_in_time_stays_aligned():
+    probe = alignment(A, B, timeout_s=2.0)
+    arrive(probe, A, 1)
+    arrive(probe, B, 1)
+    probe.advance(5)
+    assert [] == probe.reports()
+
+
+@pytest.mark.parametrize("channel", [A, B])
+def test_the_same_barrier_twice_counts_once(channel):
+    probe = alignment(A, B)
+    arrive(probe, A, 1)
+    arrive(probe, A, 1)
+    assert (B,) == probe.machine.observe().waiting_for
+    arrive(probe, B, 1)
+    assert [] == arrive(probe, channel, 1)
