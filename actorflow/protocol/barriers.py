@@ -74,7 +74,8 @@ class TakeSnapshot:
 
     Attributes:
         barrier: to pass on; it says whether it overtakes.
-        in_flight: channels whose elements up to their barriers belong to the snapshot (unaligned only).
+        in_flight: channels whose elements up to their barriers belong to the snapshot (unaligned only): the one whose barrier has just
+            overtaken what is queued, and those that are still waited for. What a blocked channel has queued comes after its barrier.
         waited_s: since the first barrier.
     """
 
@@ -173,8 +174,8 @@ class BarrierAlignment:
         elif number < aligning.barrier.checkpoint_id or channel not in aligning.waiting:
             return effects
         del aligning.waiting[channel]
-        if barrier.unaligned and not aligning.taken and aligning.waiting:
-            return effects + self._take_unaligned(aligning, now)
+        if barrier.unaligned and not aligning.taken:
+            effects += self._take_unaligned(aligning, (channel, *aligning.waiting), now)
         if not aligning.waiting:
             return effects + self._complete(aligning, now)
         if self._mode is AlignmentMode.EXACTLY_ONCE and not aligning.taken:
@@ -194,13 +195,13 @@ class BarrierAlignment:
     def _overdue(self, now: float) -> list[Effect]:
         """Go over to an unaligned snapshot: waiting has taken too long."""
         aligning = self._aligning
-        return [] if aligning is None or aligning.taken else self._take_unaligned(aligning, now)
+        return [] if aligning is None or aligning.taken else self._take_unaligned(aligning, tuple(aligning.waiting), now)
 
-    def _take_unaligned(self, aligning: _Aligning, now: float) -> list[Effect]:
+    def _take_unaligned(self, aligning: _Aligning, in_flight: tuple[ChannelId, ...], now: float) -> list[Effect]:
         aligning.taken = True
         self._advance_to(aligning.barrier.checkpoint_id)
         barrier = Barrier(aligning.barrier.checkpoint_id, aligning.barrier.timestamp, unaligned=True)
-        taken = TakeSnapshot(barrier, tuple(aligning.waiting), now - aligning.first_at)
+        taken = TakeSnapshot(barrier, in_flight, now - aligning.first_at)
         return [CancelTimer(_TIMER), Report(taken), *self._unblock()]
 
     def _complete(self, aligning: _Aligning, now: float) -> list[Effect]:

@@ -33,10 +33,17 @@ class RunOver:
 
 @dataclass(frozen=True, slots=True)
 class SubtaskDone:
-    """A subtask has processed all of its input; `state` is its part of every later checkpoint."""
+    """A subtask has processed all of its input.
+
+    Attributes:
+        subtask: which.
+        state: its part of every later checkpoint.
+        passed: the highest checkpoint whose snapshot it took; 0 if none. For a later one it will meet no barrier any more.
+    """
 
     subtask: SubtaskId
     state: bytes
+    passed: int
 
 
 @dataclass(frozen=True, slots=True)

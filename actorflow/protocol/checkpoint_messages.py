@@ -11,7 +11,7 @@ from actorflow.wire.message import Message
 
 
 class TriggerCheckpoint(Message, frozen=True):
-    """To a source subtask: put a barrier behind what you have read so far.
+    """To a source subtask: put a barrier behind what you have read so far. One that is not newer than the last is dropped: it came twice.
 
     Attributes:
         subtask: which.

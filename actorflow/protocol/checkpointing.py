@@ -7,8 +7,8 @@
 A checkpoint is asked of the sources; barriers carry it through the channels; every subtask acknowledges with its part. When the last part
 has come, one manifest makes them a whole: it is written last, and only then the subtasks hear of it, and commit what they had prepared.
 
-- A subtask that has finished takes no part any more: its last state counts for every later checkpoint. It has acknowledged every checkpoint
-  whose barrier it passed before it says so; one that has not come by then never will, and its last state is its part of that one as well.
+- A subtask that has finished takes no part any more: its last state is its part of every checkpoint whose barrier it will not meet. Of those
+  whose barrier it has passed, only what it acknowledges counts: its last state has seen what came behind that barrier.
 - A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are retained.
 - A savepoint belongs to who asked for it: nothing is committed with it, it subsumes nothing, is not discarded, and a failure goes back to the
   last checkpoint all the same, because its owner may have removed it.
@@ -132,8 +132,8 @@ class CheckpointCoordinator:
                 return self._run_started(event, now)
             case RunOver():
                 return self._run_over(now)
-            case SubtaskDone(subtask=subtask, state=state):
-                return self._subtask_done(subtask, state)
+            case SubtaskDone():
+                return self._subtask_done(event)
             case BacklogChanged(backlog=backlog):
                 self._schedule.backlog = backlog
                 return self._arm()
@@ -224,16 +224,16 @@ class CheckpointCoordinator:
         begun.times[news.subtask] = news.times
         return self._store_if_whole(begun)
 
-    def _subtask_done(self, subtask: SubtaskId, state: bytes) -> list[Effect]:
-        """Take the last state of a subtask, also for what waits for it: it ended without having met that barrier."""
-        if self._run is None or subtask in self._done:
+    def _subtask_done(self, done: SubtaskDone) -> list[Effect]:
+        """Take the last state of a subtask, also for what waits for a barrier that it did not meet."""
+        if self._run is None or done.subtask in self._done:
             return []
-        self._done[subtask] = state
+        self._done[done.subtask] = done.state
         effects: list[Effect] = []
         for begun in self._under_way.values():
-            if subtask in begun.waiting:
-                del begun.waiting[subtask]
-                begun.states[subtask] = state
+            if done.subtask in begun.waiting and begun.checkpoint > done.passed:
+                del begun.waiting[done.subtask]
+                begun.states[done.subtask] = done.state
                 effects += self._store_if_whole(begun)
         return effects
 

@@ -88,9 +88,20 @@ def test_an_aborted_checkpoint_is_not_waited_for_before_during_or_after_its_barr
 
 def test_an_unaligned_barrier_takes_the_snapshot_at_once_with_what_is_in_flight():
     probe = alignment()
-    assert [TakeSnapshot(barrier(1, unaligned=True), (A, C), 0.0)] == arrive(probe, B, 1, unaligned=True)
+    assert [TakeSnapshot(barrier(1, unaligned=True), (B, A, C), 0.0)] == arrive(probe, B, 1, unaligned=True)
     assert [] == arrive(probe, A, 1, unaligned=True)
     assert [InFlightComplete(1)] == arrive(probe, C, 1, unaligned=True)
+
+
+def test_what_an_unaligned_barrier_has_overtaken_in_an_only_channel_is_in_flight_too():
+    probe = alignment(A)
+    assert [TakeSnapshot(barrier(1, unaligned=True), (A,), 0.0), InFlightComplete(1)] == arrive(probe, A, 1, unaligned=True)
+
+
+def test_what_a_blocked_channel_has_queued_is_not_in_flight_when_a_barrier_overtakes_elsewhere():
+    probe = alignment()
+    arrive(probe, A, 1)
+    assert [TakeSnapshot(barrier(1, unaligned=True), (C, B), 0.0), UnblockChannels()] == arrive(probe, C, 1, unaligned=True)
 
 
 def test_an_aligned_checkpoint_that_waits_too_long_becomes_unaligned():

@@ -224,7 +224,7 @@ def test_a_manifest_that_is_written_after_the_run_has_ended_is_removed():
 
 def test_a_finished_subtask_takes_no_part_any_more_and_its_last_state_counts():
     probe = coordinator(retained_max=1)
-    probe.tell(SubtaskDone(SOURCE, b"the end"))
+    probe.tell(SubtaskDone(SOURCE, b"the end", 0))
     probe.advance(10)
     assert [] == probe.sent()
     acknowledge(probe, 1, COUNT)
@@ -242,14 +242,25 @@ def test_a_subtask_that_ends_without_having_met_the_barrier_gives_its_last_state
     probe = coordinator()
     probe.advance(10)
     acknowledge(probe, 1, COUNT)
-    probe.tell(SubtaskDone(SOURCE, b"the end"))
+    probe.tell(SubtaskDone(SOURCE, b"the end", 0))
     (store,) = work(probe, StoreCheckpoint)
     assert {SOURCE: b"the end", COUNT: b"count@1"} == store.states
 
 
+def test_the_last_state_of_a_subtask_is_no_part_of_a_checkpoint_whose_barrier_it_has_passed():
+    probe = coordinator()
+    probe.advance(10)
+    probe.tell(SubtaskDone(SOURCE, b"the end", 1))
+    acknowledge(probe, 1, COUNT)
+    assert [(1, Phase.PENDING, (SOURCE,))] == list(probe.machine.observe().under_way)
+    acknowledge(probe, 1, SOURCE)
+    (store,) = work(probe, StoreCheckpoint)
+    assert {SOURCE: b"source@1", COUNT: b"count@1"} == store.states
+
+
 def test_when_all_have_finished_a_checkpoint_is_whole_at_once():
     probe = coordinator()
-    probe.tell(SubtaskDone(SOURCE, b"s"), SubtaskDone(COUNT, b"c"))
+    probe.tell(SubtaskDone(SOURCE, b"s", 0), SubtaskDone(COUNT, b"c", 0))
     probe.advance(10)
     (store,) = work(probe, StoreCheckpoint)
     assert {SOURCE: b"s", COUNT: b"c"} == store.states

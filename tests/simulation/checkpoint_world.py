@@ -1,0 +1,420 @@
+"""A whole job under checkpoints, simulated: sources that count up, counters by key, a sink that commits in two phases, and a master.
+
+    source/0 ─┬─► count/0 ─┬─► sink/0          master: coordinator, restarts, the last commit
+    source/1 ─┴─► count/1 ─┘
+
+The machines under test are `CheckpointCoordinator` and `BarrierAlignment`; the rest is as small as it can be. Channels keep their order and lose
+nothing (that is the transport's part), with any delay; control messages between nodes suffer what the simulation's faults do to them. A run that loses
+a subtask is restarted as a whole from the last completed checkpoint.
+"""
+
+import math
+from collections import Counter, deque
+
+from actorflow.ids import Address, ChannelId, SubtaskId, VertexId
+from actorflow.protocol.barriers import (
+    AlignmentGivenUp,
+    BarrierArrived,
+    BlockChannel,
+    ChannelEnded,
+    CheckpointGivenUp,
+    InFlightComplete,
+    TakeSnapshot,
+    UnblockChannels,
+)
+from actorflow.protocol.checkpoint_events import DiscardStates, RunOver, RunStarted, StoreCheckpoint, SubtaskDone
+from actorflow.protocol.checkpoint_messages import (
+    CheckpointAborted,
+    CheckpointAcknowledged,
+    CheckpointCompleted,
+    TriggerCheckpoint,
+)
+from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
+from actorflow.testing.simulation import Invariant
+from actorflow.wire.batch import Barrier, EndOfInput
+from actorflow.wire.message import Message
+
+SOURCES, COUNTS, SINK = (
+    [SubtaskId(VertexId("source"), index) for index in range(2)],
+    [SubtaskId(VertexId("count"), index) for index in range(2)],
+    SubtaskId(VertexId("sink"), 0),
+)
+SUBTASKS = [*SOURCES, *COUNTS, SINK]
+UPSTREAM = {**dict.fromkeys(SOURCES, ()), **dict.fromkeys(COUNTS, SOURCES), SINK: COUNTS}
+DOWNSTREAM = {**dict.fromkeys(SOURCES, COUNTS), **dict.fromkeys(COUNTS, (SINK,)), SINK: ()}
+NODES = {subtask: f"tm-{number % 3}" for number, subtask in enumerate(SUBTASKS)}
+RECORDS, KEYS = 40, 5
+MASTER = Address("jm/master")
+
+
+class Finished(Message, frozen=True):
+    """A subtask has processed everything."""
+
+    subtask: SubtaskId
+    attempt: int
+    state: bytes
+    passed: int
+
+
+class World:
+    """What outlives every process: stored states, manifests, and the output that readers see."""
+
+    def __init__(self):
+        self.parts = {}
+        self.committed = {}
+        self.tickets = 0
+
+    def store(self, part):
+        self.tickets += 1
+        name = f"part-{self.tickets}".encode()
+        self.parts[name] = part
+        return name
+
+    def commit(self, prepared):
+        """Make prepared output visible. Idempotent: the same output again is the same file again."""
+        for name, records in prepared.items():
+            self.committed[name] = records
+
+
+def address_of(subtask, attempt):
+    return Address(f"{NODES[subtask]}/{subtask.vertex}-{subtask.index}-{attempt}")
+
+
+class SimulatedSubtask:
+    """A source, a counter or the sink: one element a turn.
+
+    Args:
+        simulation: carries the channels.
+        world: keeps what is stored.
+        subtask: which.
+        attempt: of which run.
+        state: what it goes on from, or None.
+        alignment: makes the machine that aligns barriers.
+    """
+
+    def __init__(self, simulation, world, subtask, attempt, state, alignment):
+        self.simulation, self.world, self.subtask, self.attempt = simulation, world, subtask, attempt
+        self.address = address_of(subtask, attempt)
+        restored = state or {"position": 0, "counts": {}, "pending": {}, "in_flight": {}}
+        self.position = restored["position"]
+        self.counts = Counter(restored["counts"])
+        self.pending = dict(restored["pending"])  # prepared for a checkpoint, not known to be committed
+        self.queues = {source: deque(restored["in_flight"].get(source, ())) for source in UPSTREAM[subtask]}
+        self.written = []
+        self.blocked = set()
+        self.ended = set()
+        self.alignment = alignment(ChannelId(number) for number in range(len(UPSTREAM[subtask])))
+        self.recording = None  # an unaligned snapshot whose barriers have not all come
+        self.arrivals = dict.fromkeys(DOWNSTREAM[subtask], 0.0)
+        self.done = False
+        self.passed = 0
+        self.world.commit(self.pending)
+
+    # --- the channels: in order, nothing lost, any delay ----------------------------------------------------------------
+
+    def send(self, target, element):
+        at = max(self.arrivals[target], self.simulation.now + self.simulation.random.expovariate(50))
+        self.arrivals[target] = at
+        to = address_of(target, self.attempt)
+        self.simulation.at(at, lambda: self.simulation.tell(to, ("element", self.subtask, element)))
+
+    def broadcast(self, element):
+        for target in DOWNSTREAM[self.subtask]:
+            self.send(target, element)
+
+    # --- being a machine ------------------------------------------------------------------------------------------------
+
+    def handle(self, event, now):
+        match event:
+            case TimerFired("turn"):
+                return [*self.turn(now), *([] if self.done else [SetTimer("turn", now + self.simulation.random.expovariate(60))])]
+            case ("element", source, element):
+                return self.arrived(source, element, now)
+            case TriggerCheckpoint(attempt=self.attempt):
+                return self.triggered(event, now)
+            case CheckpointCompleted(attempt=self.attempt, checkpoint=checkpoint):
+                due = {name: records for name, records in self.pending.items() if name[0] <= checkpoint}
+                self.world.commit(due)
+                self.pending = {name: records for name, records in self.pending.items() if name not in due}
+            case CheckpointAborted(attempt=self.attempt, checkpoint=checkpoint):
+                return self.aligned(CheckpointGivenUp(checkpoint), now)
+            case TimerFired():
+                return self.aligned(event, now)
+        return []
+
+    def arrived(self, source, element, now):
+        """Queue an element. A barrier that overtakes is heard of before its turn, and what comes before it is recorded."""
+        recording = self.recording
+        recorded = recording is not None and source in recording["open"]
+        if isinstance(element, Barrier) and (element.unaligned or (recorded and element.checkpoint_id == recording["checkpoint"])):
+            if recorded:
+                recording["open"].discard(source)
+            return self.aligned(BarrierArrived(self.channel(source), element), now)
+        if recorded and isinstance(element, EndOfInput):
+            recording["open"].discard(source)
+        elif recorded:
+            recording["in_flight"][source].append(element)
+        self.queues[source].append(element)
+        return []
+
+    def channel(self, source):
+        return ChannelId(UPSTREAM[self.subtask].index(source))
+
+    def triggered(self, trigger, now):
+        """Put a barrier into the stream; a second one of the same checkpoint would come at another place."""
+        if self.done or trigger.checkpoint <= self.passed:
+            return []
+        return self.snapshot(Barrier(trigger.checkpoint, trigger.timestamp, unaligned=trigger.unaligned), (), now)
+
+    def turn(self, now):
+        if self.subtask in SOURCES:
+            return self.read(now)
+        ready = [source for source, queue in self.queues.items() if queue and source not in self.blocked]
+        if not ready:
+            return []
+        source = self.simulation.random.choice(ready)
+        element = self.queues[source].popleft()
+        channel = self.channel(source)
+        match element:
+            case Barrier():
+                return self.aligned(BarrierArrived(channel, element), now)
+            case EndOfInput():
+                self.ended.add(source)
+                effects = self.aligned(ChannelEnded(channel), now)
+                return effects + (self.finish() if len(self.ended) == len(self.queues) else [])
+            case _:
+                self.process(element)
+        return []
+
+    def read(self, now):
+        if self.position == RECORDS:
+            return [] if self.done else self.finish()
+        key = (self.position * 3 + self.subtask.index) % KEYS
+        self.position += 1
+        self.send(COUNTS[key % 2], key)
+        return []
+
+    def process(self, element):
+        if self.subtask == SINK:
+            self.written.append(element)
+        else:
+            self.counts[element] += 1
+            self.broadcast((element, self.counts[element]))
+
+    # --- snapshots ------------------------------------------------------------------------------------------------------
+
+    def aligned(self, event, now):
+        """Hand an event to the alignment, and do what it reports."""
+        effects = []
+        for effect in self.alignment.handle(event, now):
+            match effect:
+                case Report(BlockChannel(channel)):
+                    self.blocked.add(UPSTREAM[self.subtask][channel])
+                case Report(UnblockChannels()):
+                    self.blocked.clear()
+                case Report(TakeSnapshot(barrier, in_flight, _)):
+                    effects += self.snapshot(barrier, in_flight, now)
+                case Report(InFlightComplete(checkpoint)):
+                    effects += self.in_flight_complete(checkpoint)
+                case Report(AlignmentGivenUp()):
+                    self.recording = None
+                case _:
+                    effects.append(effect)
+        return effects
+
+    def snapshot(self, barrier, in_flight, now):
+        self.passed = barrier.checkpoint_id
+        self.broadcast(barrier)
+        if self.written:
+            self.pending[barrier.checkpoint_id, self.attempt] = self.written
+            self.written = []
+        part = self.part()
+        if not barrier.unaligned:
+            return self.acknowledge(barrier.checkpoint_id, part)
+        self.recording = {"checkpoint": barrier.checkpoint_id, "part": part, "in_flight": part["in_flight"], "open": set()}
+        passed = []
+        for channel in in_flight:
+            source = UPSTREAM[self.subtask][channel]
+            queue = self.queues[source]
+            before = self.before_the_barrier(queue, barrier.checkpoint_id)
+            part["in_flight"][source] = list(before)
+            waiting = queue[len(before)] if len(before) < len(queue) else None
+            if isinstance(waiting, Barrier):
+                passed.append((source, waiting))
+            elif waiting is None and channel in self.alignment.observe().waiting_for:
+                self.recording["open"].add(source)
+        effects = [] if in_flight else self.in_flight_complete(barrier.checkpoint_id)
+        for source, waiting in passed:
+            self.queues[source].remove(waiting)
+            effects += self.aligned(BarrierArrived(self.channel(source), waiting), now)
+        return effects
+
+    @staticmethod
+    def before_the_barrier(queue, checkpoint):
+        """Return the records of a queue that come before a barrier, or before the end."""
+        before = []
+        for element in queue:
+            if isinstance(element, EndOfInput) or (isinstance(element, Barrier) and element.checkpoint_id == checkpoint):
+                break
+            if not isinstance(element, Barrier):
+                before.append(element)
+        return before
+
+    def in_flight_complete(self, checkpoint):
+        if self.recording is None or self.recording["checkpoint"] != checkpoint:
+            return []
+        part, self.recording = self.recording["part"], None
+        return self.acknowledge(checkpoint, part)
+
+    def part(self):
+        return {"position": self.position, "counts": dict(self.counts), "pending": dict(self.pending), "in_flight": {}}
+
+    def acknowledge(self, checkpoint, part):
+        return [Send(MASTER, CheckpointAcknowledged(self.subtask, self.attempt, checkpoint, self.world.store(part)))]
+
+    def finish(self):
+        self.done = True
+        self.broadcast(EndOfInput())
+        if self.written:
+            self.pending[math.inf, self.attempt] = self.written
+            self.written = []
+        news = Finished(self.subtask, self.attempt, self.world.store(self.part()), self.passed)
+        self.simulation.at(self.simulation.now + self.simulation.random.expovariate(20), lambda: self.simulation.tell(MASTER, news))
+        return []
+
+    def observe(self):
+        return self.part()
+
+    def check(self):
+        self.alignment.check()
+
+
+class Master:
+    """Runs the job: starts runs, restarts them from the last checkpoint, and commits what is left when all have finished.
+
+    Args:
+        launch: `launch(attempt, states)` puts the subtasks of a run into the world.
+        world: keeps what is stored.
+        coordinator: the machine.
+    """
+
+    def __init__(self, launch, world, coordinator):
+        self.launch, self.world, self.coordinator = launch, world, coordinator
+        self.attempt = 0
+        self.finished = {}
+        self.running = self.over = False
+
+    def handle(self, event, now):
+        match event:
+            case "open" | TimerFired("restart"):
+                return self.start(now)
+            case ("broken", attempt) if attempt == self.attempt and not self.over:
+                self.running = False
+                return [*self.coordinator.handle(RunOver(), now), SetTimer("restart", now + 0.3)]
+            case Finished(attempt=self.attempt) if self.running:
+                return self.subtask_finished(event, now)
+            case ("broken", _) | Finished():
+                return []
+        return self.coordinator.handle(event, now)
+
+    def start(self, now):
+        self.attempt += 1
+        self.running = True
+        self.finished = {}
+        latest = self.coordinator.latest
+        states = {} if latest is None else {subtask: self.world.parts[part] for subtask, part in latest.states.items()}
+        self.launch(self.attempt, states)
+        workers = {subtask: address_of(subtask, self.attempt) for subtask in SUBTASKS}
+        return self.coordinator.handle(RunStarted(self.attempt, workers, SOURCES), now)
+
+    def subtask_finished(self, news, now):
+        if news.subtask in self.finished:
+            return []
+        self.finished[news.subtask] = news.state
+        effects = self.coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
+        if len(self.finished) < len(SUBTASKS):
+            return effects
+        self.over = True
+        for state in self.finished.values():
+            self.world.commit(self.world.parts[state]["pending"])
+        return effects + self.coordinator.handle(RunOver(), now)
+
+    def observe(self):
+        return self.coordinator.observe()
+
+    def check(self):
+        self.coordinator.check()
+
+
+class EveryRecordCountsOnce(Invariant):
+    """What is committed is at every moment part of what an undisturbed run commits, and in the end all of it."""
+
+    def __init__(self, world):
+        self.world = world
+        sources = range(len(SOURCES))
+        keys = Counter((position * 3 + index) % KEYS for index in sources for position in range(RECORDS))
+        self.expected = Counter((key, count) for key, total in keys.items() for count in range(1, total + 1))
+        self.seen = 0
+
+    def after(self, step):
+        if len(self.world.committed) != self.seen:
+            self.seen = len(self.world.committed)
+            extra = self.committed() - self.expected
+            ensure(not extra, f"committed twice, or never to be: {sorted(extra)[:3]}")
+
+    def committed(self):
+        return Counter(record for records in self.world.committed.values() for record in records)
+
+    def at_end(self, simulation):
+        missing = self.expected - self.committed()
+        ensure(
+            not missing,
+            f"{missing.total()} records are lost: {sorted(missing)[:3]}; {simulation.machine(MASTER, Master).observe()}",
+        )
+
+
+class NumbersRise(Invariant):
+    """Checkpoints are triggered, and complete, in rising order; none is told to be complete that was told to be aborted."""
+
+    def __init__(self):
+        self.triggered, self.completed, self.aborted = 0, 0, set()
+
+    def after(self, step):
+        for effect in step.effects:
+            match effect:
+                case Send(message=TriggerCheckpoint(checkpoint=number)):
+                    ensure(number >= self.triggered, f"checkpoint {number} is triggered after {self.triggered}")
+                    self.triggered = number
+                case Send(message=CheckpointAborted(checkpoint=number)):
+                    self.aborted.add(number)
+                case Send(message=CheckpointCompleted(checkpoint=number)):
+                    ensure(number >= self.completed, f"checkpoint {number} completes after {self.completed}")
+                    ensure(number not in self.aborted, f"checkpoint {number} completes, and was aborted")
+                    self.completed = number
+
+
+class NothingFails(Invariant):
+    """Where nothing is lost and nobody dies, every checkpoint is completed that the end of the job leaves time for."""
+
+    def at_end(self, simulation):
+        seen = simulation.machine(MASTER, Master).observe()
+        ensure(not seen.failed, f"{seen.failed} checkpoints failed although all was well: {seen.last_error}")
+
+
+def storage(world, random, *, failing):
+    """Return the slow work of a master: manifests that are written, or not, and parts that are removed."""
+
+    def work(what):
+        match what:
+            case StoreCheckpoint():
+                if random.random() < failing:
+                    raise OSError("no space left on device")
+                missing = [part for part in what.states.values() if part not in world.parts]
+                ensure(not missing, f"checkpoint {what.checkpoint} refers to what was removed: {missing}")
+                return f"chk-{what.checkpoint}"
+            case DiscardStates(states=states):
+                for part in states:
+                    world.parts.pop(part, None)
+        return None
+
+    return work
