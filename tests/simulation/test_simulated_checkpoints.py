@@ -3,13 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from checkpoint_invariants import EveryRecordCountsOnce, NothingFails, NumbersRise
 from checkpoint_world import (
     MASTER,
     SUBTASKS,
-    EveryRecordCountsOnce,
     Master,
-    NothingFails,
-    NumbersRise,
     SimulatedSubtask,
     World,
     address_of,
