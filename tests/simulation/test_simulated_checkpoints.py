@@ -15,6 +15,7 @@ from checkpoint_world import (
 )
 
 from actorflow.protocol.barriers import AlignmentMode, BarrierAlignment
+from actorflow.protocol.checkpoint_messages import CheckpointCompleted
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
 from actorflow.protocol.machine import TimerFired
