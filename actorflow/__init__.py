@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
     from actorflow.operators.actor import OperatorActor, OperatorContext
     from actorflow.operators.aggregate import Aggregate
-    from actorflow.operators.watermarks import Watermarks
+    from actorflow.operators.watermarks import WatermarkGenerator, Watermarks
     from actorflow.state.descriptors import AggregatingState, ListState, MapState, ReducingState, ValueState
     from actorflow.state.operator_state import BroadcastState, OperatorListState, UnionListState
     from actorflow.state.ttl import Ttl
@@ -94,6 +94,7 @@ __all__ = [
     "TwoPhaseSink",
     "UnionListState",
     "ValueState",
+    "WatermarkGenerator",
     "Watermarks",
     "collect",
     "run",
@@ -115,7 +116,7 @@ _HOMES = {
     "actorflow.errors": ("ActorflowError", "ConfigError", "JobFailed", "PlanError"),
     "actorflow.operators.actor": ("OperatorActor", "OperatorContext"),
     "actorflow.operators.aggregate": ("Aggregate",),
-    "actorflow.operators.watermarks": ("Watermarks",),
+    "actorflow.operators.watermarks": ("WatermarkGenerator", "Watermarks"),
     "actorflow.state.descriptors": ("AggregatingState", "ListState", "MapState", "ReducingState", "ValueState"),
     "actorflow.state.operator_state": ("BroadcastState", "OperatorListState", "UnionListState"),
     "actorflow.state.ttl": ("Ttl",),

@@ -142,6 +142,8 @@ def check_watermarks(watermarks: object) -> None:
             f"with_timestamps needs watermarks, not {_short(watermarks)}",
             hint="write with_timestamps('time', af.Watermarks.bounded(out_of_order='10s')), or monotonous() or none()",
         )
+    if watermarks.factory is not None:
+        check_function("Watermarks.custom", watermarks.factory, 0)
 
 
 def check_stable_key(verb: str, key: object) -> None:

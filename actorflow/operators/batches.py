@@ -7,7 +7,7 @@ the result of the whole batch is known.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from actorflow.errors import PlanError
 from actorflow.operators.columns import to_columns
@@ -32,6 +32,8 @@ class MapBatchesStage(Stage):
         following: gets the column batches.
         subtask: for reports.
     """
+
+    immediate: ClassVar[bool] = True
 
     def __init__(self, name: str, spec: MapBatchesSpec, following: Consumer, *, subtask: str) -> None:
         self._name = name

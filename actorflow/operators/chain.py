@@ -9,6 +9,7 @@ Runs of operators that a generated loop can hold become one `FusedStage`; every 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from actorflow.errors import PlanError
@@ -126,6 +127,7 @@ class CompiledChain:
         self._lookups = {name: lookup for stage in stages for name, lookup in stage.lookups().items()}
         self._first = stages[0].process
         self._holding = [False] * len(stages)
+        self._near_source = tuple(itertools.takewhile(lambda stage: stage.immediate, self._stages))
         self._own_time = any(stage.makes_watermarks for stage in stages)
         for position, stage in enumerate(self._stages):
             stage.wire(self._announcer(position + 1))
@@ -172,6 +174,21 @@ class CompiledChain:
     def advance_watermark(self, timestamp: int) -> int:
         """Tell the operators of the watermark, first one first. After a wake, call it again with the latest one: more may be free."""
         return self._advance(0, timestamp)
+
+    def reading(self, split: int) -> None:
+        """Tell the stages that know which split a batch is of."""
+        for stage in self._near_source:
+            stage.reading(split)
+
+    def split_ended(self, split: int) -> None:
+        """Tell the stages that know which split a batch is of."""
+        for stage in self._near_source:
+            stage.split_ended(split)
+
+    def nothing_from(self, split: int | None) -> int | None:
+        """Tell the stages; return what the most impatient of them wants."""
+        stages = self._stages if split is None else self._near_source
+        return min((within for stage in stages if (within := stage.nothing_from(split)) is not None), default=None)
 
     def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
         """Hand a message to an operator.

@@ -89,6 +89,10 @@ class SubtaskContext(Protocol):
         """Return the wall clock, in ms since the Unix epoch, UTC. Tests run on a clock of their own."""
         ...
 
+    def held_up_ms(self) -> int:
+        """Return for how long, in ms, the subtask has taken no input because its outputs or its operators could take no more."""
+        ...
+
     def call_at(self, timestamp: int, callback: Callable[[], None]) -> Alarm:
         """Run `callback` on the subtask's thread once processing time has reached `timestamp` (ms), between two batches.
 
@@ -158,6 +162,22 @@ class Chain(Protocol):
 
     def advance_watermark(self, timestamp: int) -> int:
         """Tell the operators that event time has reached `timestamp` (ms); return the watermark to forward."""
+        ...
+
+    def reading(self, split: int) -> None:
+        """Note that the batches that follow, until the next such call, are of this split of the source at the head of the chain."""
+        ...
+
+    def split_ended(self, split: int) -> None:
+        """Note that no batch of this split follows."""
+        ...
+
+    def nothing_from(self, split: int | None) -> int | None:
+        """Note that the reader of a split was asked and had nothing, or (None) that the subtask as a whole has no input now.
+
+        Returns:
+            after how many ms it should be asked again at the latest; None if that does not matter.
+        """
         ...
 
     def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:

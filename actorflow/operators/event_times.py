@@ -14,14 +14,13 @@ One pass in C for each step over the whole batch; a loop only where there are da
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from actorflow.errors import PlanError, UserFunctionError
+from actorflow.errors import PlanError
 from actorflow.operators.columns import to_objects
-from actorflow.operators.failures import short_repr, user_failure
+from actorflow.operators.failures import refused, short_repr, user_failure
 from actorflow.operators.specs import Selector
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
 
@@ -125,9 +124,8 @@ class EventTimes:
         raise failure from error
 
     def _refuse(self, what: str, hint: str, record: Any) -> NoReturn:
-        info = PlanError(f"'{self._name}' got {what}", hint=hint).info()
-        context = {"operator": self._name, "subtask": self._subtask, "record": short_repr(record)}
-        raise UserFunctionError(replace(info, context=context))
+        error = PlanError(f"'{self._name}' got {what}", hint=hint)
+        raise refused(error, operator=self._name, subtask=self._subtask, record=record)
 
 
 def _row(batch: ColumnBatch, place: int) -> Any:

@@ -6,6 +6,7 @@ import os
 import reprlib
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +65,14 @@ def user_failure(
             type(error).__name__, _message(error), hint, Domain.USER, Retry.BACKOFF, traceback=text, context=context, foreign=True
         )
     )
+
+
+def refused(error: ActorflowError, *, operator: str, subtask: str, record: Any = NOTHING) -> UserFunctionError:
+    """Return the report of a value of the user's that cannot be used: `error` says what is wrong with it, this says where."""
+    context = {"operator": operator, "subtask": subtask}
+    if record is not NOTHING:
+        context["record"] = short_repr(record)
+    return UserFunctionError(replace(error.info(), context=context))
 
 
 def short_repr(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from actorflow.operators.codegen import FusedOperator, Loop, generate
 from actorflow.operators.columnar import ColumnarTwin
@@ -30,6 +30,8 @@ class FusedStage(Stage):
         subtask: for reports.
         origin: name of the operator that makes the input, for reports.
     """
+
+    immediate: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -32,10 +32,12 @@ class Stage:
 
     Attributes:
         blocked: whether it can take no batch now.
+        immediate: whether all that it gives on follows from the batch that it is being given, and nothing comes later.
         makes_watermarks: whether the watermarks behind it are its own, whatever it is told.
     """
 
     blocked: bool = False
+    immediate: ClassVar[bool] = False
     makes_watermarks: ClassVar[bool] = False
 
     def wire(self, announce: Callable[[int], None]) -> None:
@@ -58,6 +60,16 @@ class Stage:
         call by `SubtaskContext.wake`. So messages are answered in between, and the watermark still comes behind what it brought about.
         """
         return timestamp
+
+    def reading(self, split: int) -> None:
+        """Note that the batches that follow are of this split, read by the source at the head of the chain. See `Chain.reading`."""
+
+    def split_ended(self, split: int) -> None:
+        """Note that no batch of this split follows."""
+
+    def nothing_from(self, split: int | None) -> int | None:  # noqa: ARG002 - for stages that care
+        """Note that there was nothing to read; return after how many ms to hear of it again. See `Chain.nothing_from`."""
+        return None
 
     def receivers(self) -> Mapping[str, Receiver]:
         """Return, by operator name, what takes messages."""

@@ -8,29 +8,52 @@ A *watermark* of `t` says that no record with an event time at or before `t` is 
 | `bounded(out_of_order=d)`   | the latest event time so far, less `d`, less 1 ms (a record of the same time may follow)  |
 | `monotonous()`              | the same with `d` = 0: event times never go back within a split                           |
 | `none()`                    | none until the end of the input                                                           |
+| `custom(factory)`           | what a generator of the user's says                                                       |
+
+Where records come straight from a source, each of its splits has a watermark of its own; that of the subtask is the smallest among those
+that are not idle. Elsewhere the subtask counts as one split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from actorflow.config.values import Duration, duration_ms
+from actorflow.config.values import Duration, duration_ms, refuse
 from actorflow.operators.specs import Selector
 from actorflow.plan.graph import DataPath, OperatorSpec
 
 
+class WatermarkGenerator:
+    """Makes the watermarks of one split. Derive a class from it for `Watermarks.custom`.
+
+    A watermark that does not rise is dropped, so the same one may be returned again.
+    """
+
+    def on_event(self, record: Any, timestamp: int) -> int | None:
+        """Take a record and its event time (ms). Return the watermark (ms) that comes right behind the record, or None."""
+
+    def on_periodic(self) -> int | None:
+        """Return the watermark (ms) that holds now, or None.
+
+        Called every `pipeline.auto-watermark-interval` from the first record of the split on, whether others follow or not; if that is 0,
+        after each batch.
+        """
+
+
 @dataclass(frozen=True)
 class Watermarks:
-    """How watermarks follow from records. Made by `bounded`, `monotonous` and `none`.
+    """How watermarks follow from records. Made by `bounded`, `monotonous`, `none` and `custom`.
 
     Attributes:
         out_of_order_ms: how far behind the latest event time a record may come; None if watermarks do not follow from that.
+        factory: makes a generator of the user's, or None.
         idle_after_ms: after how long without a record a split holds back no watermark; None for never.
     """
 
     out_of_order_ms: int | None = None
+    factory: Callable[[], WatermarkGenerator] | None = None
     idle_after_ms: int | None = None
 
     @classmethod
@@ -39,26 +62,35 @@ class Watermarks:
 
         Args:
             out_of_order: a duration.
-            idle_after: after how long without a record a split holds back no watermark.
+            idle_after: after how long without a record a split holds back no watermark. Time in which it could not be read does not count.
 
         Raises:
             ConfigError: if one of them is no duration.
         """
-        return cls(duration_ms(out_of_order, "out_of_order of Watermarks.bounded"), _idle_ms("bounded", idle_after))
+        bound = duration_ms(out_of_order, "out_of_order of Watermarks.bounded")
+        return cls(out_of_order_ms=bound, idle_after_ms=_idle_ms("bounded", idle_after))
 
     @classmethod
     def monotonous(cls, *, idle_after: Duration | None = None) -> Watermarks:
         """Expect event times that never go back within a split. Equal ones may follow each other. See `bounded` for `idle_after`."""
-        return cls(0, _idle_ms("monotonous", idle_after))
+        return cls(out_of_order_ms=0, idle_after_ms=_idle_ms("monotonous", idle_after))
 
     @classmethod
     def none(cls) -> Watermarks:
         """Make no watermarks: event time stands still until the input ends."""
         return cls()
 
+    @classmethod
+    def custom(cls, factory: Callable[[], WatermarkGenerator], *, idle_after: Duration | None = None) -> Watermarks:
+        """Ask a generator of the user's own; `factory`, such as its class, makes one for each split. See `bounded` for `idle_after`."""
+        return cls(factory=factory, idle_after_ms=_idle_ms("custom", idle_after))
+
 
 def _idle_ms(strategy: str, idle_after: Duration | None) -> int | None:
-    return None if idle_after is None else duration_ms(idle_after, f"idle_after of Watermarks.{strategy}")
+    if idle_after is None:
+        return None
+    option = f"idle_after of Watermarks.{strategy}"
+    return duration_ms(idle_after, option) or refuse(option, idle_after, "a duration above 0", "leave it out for: never idle")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ active, has not ended, and has caught up:
 - A lagging channel holds nothing back: its records behind the merged watermark are late in any case.
 - While all channels are idle (those that ended aside), so is the subtask, and the merged watermark is the highest that any of them
   told: nobody is left to hold it back.
-- A channel that has ended no longer counts. When all have ended, the merged watermark is `MAX_TIMESTAMP`.
+- A channel that has ended, or told `MAX_TIMESTAMP`, no longer counts: no record follows in it, and the others go on without it. When all have ended, the merged watermark is `MAX_TIMESTAMP`.
 
 Late rule: what arrives from a channel that has ended, and a watermark that is not higher than the channel's last, is dropped.
 """
@@ -83,6 +83,8 @@ class WatermarkMerge:
         status = self._statuses[channel]
         if timestamp <= before or status is ChannelStatus.ENDED:
             return None
+        if timestamp == MAX_TIMESTAMP:
+            return self.ended(channel)
         self._told[channel] = timestamp
         if status is ChannelStatus.IDLE:
             return self._merge() if self.all_idle else None

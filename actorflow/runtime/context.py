@@ -14,6 +14,7 @@ from actorflow.clock import Clock
 from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
 from actorflow.runtime.directory import PREFIX, Directory, packed
+from actorflow.runtime.meter import Activity
 from actorflow.state.backend import KeyedBackend
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ class OperatorContext:
     def processing_time(self) -> int:
         """Return the wall clock, in ms since the Unix epoch, UTC."""
         return self.actor.processing_time()
+
+    def held_up_ms(self) -> int:
+        """Return for how long, in ms, the subtask was back-pressured."""
+        return round(self.actor.meter.totals_s()[Activity.BACK_PRESSURED] * 1000)
 
     def call_at(self, timestamp: int, callback: Callable[[], None]) -> Alarm:
         """Run `callback` on the subtask's thread once processing time has reached `timestamp` (ms), between two batches."""

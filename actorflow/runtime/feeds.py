@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, assert_never
 
 from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, ReaderContext, Source
@@ -15,6 +16,7 @@ from actorflow.errors import PlanError
 from actorflow.ids import ChannelId
 from actorflow.operators.failures import call_user
 from actorflow.protocol.flush import BufferSizing
+from actorflow.protocol.split_watermarks import SplitWatermarks
 from actorflow.protocol.watermark import WatermarkMerge
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import ReceivedBatch
@@ -78,7 +80,7 @@ class GateFeed:
         """Take one element."""
         taken = self.gate.take()
         if taken is None:
-            return False
+            return _rest(self._subtask)
         index, element = taken
         if isinstance(element, ReceivedBatch):
             self.bytes_in += element.bytes
@@ -91,7 +93,7 @@ class GateFeed:
             self.gate.consumed(index)
         else:
             self._event(index, element)
-        return self.gate.has_input
+        return self.gate.has_input or _rest(self._subtask)
 
     def _measure(self, sizing: BufferSizing) -> None:
         """Once a period, see how fast records are processed, and ask producers for buffers of the size that suits it."""
@@ -142,8 +144,12 @@ class GateFeed:
         """Nothing to free: what is queued goes with the subtask."""
 
 
-_READER = ChannelId(0)
-"""The only channel of a source, as far as event time goes."""
+def _rest(subtask: Subtask) -> bool:
+    """Note that there is no input now; see to it that somebody looks again when that begins to matter."""
+    within_ms = subtask.chain.nothing_from(None)
+    if within_ms is not None:
+        subtask.resume_after(within_ms / 1000)
+    return False
 
 
 class SourceFeed:
@@ -187,7 +193,7 @@ class SourceFeed:
         self._pause: Pause | None = None
         self._reader: Reader | None = None
         self._split = 0
-        self._watermarks = WatermarkMerge([_READER])
+        self._watermarks = SplitWatermarks()
 
     def begin(self) -> None:
         """Ask for the first split."""
@@ -197,6 +203,8 @@ class SourceFeed:
         """Take split `number` from the JobMaster, which is the answer to having asked."""
         assert self._reader is None, "a reader asks for a split when it has none"
         self._split = number
+        self._watermarks.added(number)
+        self._subtask.chain.reading(number)
         self._reader = self._call(self._source.open_reader, split, None, self._context)
         self._subtask.wake()
 
@@ -210,23 +218,30 @@ class SourceFeed:
         """Read one batch, or what the reader knows of event time."""
         self._resume()
         if self._reader is None:
-            return False
+            return _rest(self._subtask)
         match self._call(self._reader.read, self._batch_records):
             case ObjectBatch() | ColumnBatch() as batch:
                 self.records_in += len(batch)
-                if self._watermarks.all_idle:
-                    self._forward(Active())
+                if self._watermarks.records(self._split):
+                    self._forward()
                 self._subtask.take(batch, 0)
                 self._adapt(len(batch))
                 return True
             case Watermark() | Idle() | Active() as event:
-                self._forward(event)
+                self._watermarks.take(self._split, event)
+                self._forward()
                 return True
             case Pause() as pause:
+                within_ms = self._subtask.chain.nothing_from(self._split)
+                if within_ms is not None:
+                    pause = replace(pause, seconds=min(pause.seconds, within_ms / 1000))
                 self._pause = pause
                 self._watch(pause)
             case EndOfSplit():
                 self._close_reader()
+                self._watermarks.ended(self._split)
+                self._forward()
+                self._subtask.chain.split_ended(self._split)
                 self._ask(self._split)
             case other:
                 raise PlanError(
@@ -235,9 +250,9 @@ class SourceFeed:
                 )
         return False
 
-    def _forward(self, event: Watermark | Idle | Active) -> None:
-        for forwarded in self._watermarks.take(_READER, event):
-            self._subtask.event(forwarded)
+    def _forward(self) -> None:
+        for event in self._watermarks.forward():
+            self._subtask.event(event)
 
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
         return call_user(function, *arguments, operator=self._operator, subtask=str(self._context.subtask))

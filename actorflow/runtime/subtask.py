@@ -73,7 +73,7 @@ class Subtask(Actor):
         self._ending = False
         self._over = False
         self._alarms = Alarms(self._arm)
-        self.watermark = self._forwarded = MIN_TIMESTAMP
+        self.watermark = self.forwarded = MIN_TIMESTAMP
 
     def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
         """Give it its parts, which need the actor to exist before they do. Called once, before any message."""
@@ -296,8 +296,8 @@ class Subtask(Actor):
 
     def forward_watermark(self, timestamp: int) -> None:
         """Pass a watermark (ms) on to the consumers, unless they have heard of a later one."""
-        if timestamp > self._forwarded:
-            self._forwarded = timestamp
+        if timestamp > self.forwarded:
+            self.forwarded = timestamp
             self._broadcast(Watermark(timestamp))
 
     def forward_idleness(self, *, idle: bool) -> None:

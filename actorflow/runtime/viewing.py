@@ -33,7 +33,7 @@ def view_of(subtask: Subtask) -> SubtaskView:
         subtask.meter.activity.name.lower(),
         _waits_for(subtask),
         metrics_of(subtask),
-        subtask.watermark,
+        max(subtask.watermark, subtask.forwarded),
         gate.queued() if isinstance(gate, InputGate) else 0,
         tuple(lane.waiting for exchange in subtask.exchanges for lane in exchange.lanes),
         subtask.chain.observe(),

@@ -36,6 +36,7 @@ class Subtask:
         self.told = []
         self.wakes = 0
         self.now_ms = 0
+        self.held_ms = 0
         self.forwarded = []
         self.alarms = Alarms(lambda _: None)
         self._loop = None
@@ -48,6 +49,9 @@ class Subtask:
 
     def processing_time(self):
         return self.now_ms
+
+    def held_up_ms(self):
+        return self.held_ms
 
     def call_at(self, timestamp, callback):
         return self.alarms.set(timestamp, callback)

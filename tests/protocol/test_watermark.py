@@ -77,6 +77,17 @@ def test_the_end_of_some_channels_and_idleness_of_the_rest_is_not_the_end_of_tim
     assert merge.all_idle
 
 
+def test_the_last_watermark_of_a_channel_is_its_end_and_not_that_of_time():
+    merge = WatermarkMerge([A, B, C])
+    merge.advance(A, 10)
+    merge.idle(B)
+    merge.advance(C, 7)
+    assert [10, None] == [merge.advance(C, MAX_TIMESTAMP), merge.idle(A)]
+    assert merge.all_idle
+    merge.active(A)
+    assert [None, MAX_TIMESTAMP] == [merge.advance(A, MAX_TIMESTAMP), merge.advance(B, MAX_TIMESTAMP)]
+
+
 def test_what_an_ended_channel_says_is_dropped():
     merge = WatermarkMerge([A, B])
     merge.ended(A)
@@ -101,7 +112,10 @@ def test_check_finds_a_watermark_that_ran_ahead():
 
 
 EVENTS = st.one_of(
-    st.builds(Watermark, st.integers(0, 50)), st.just(Idle()), st.just(Active()), st.sampled_from([EndOfInput(), Watermark(60)])
+    st.builds(Watermark, st.integers(0, 50)),
+    st.just(Idle()),
+    st.just(Active()),
+    st.sampled_from([EndOfInput(), Watermark(60), Watermark(MAX_TIMESTAMP)]),
 )
 
 
@@ -129,6 +143,8 @@ class _Oracle:
     def take(self, channel, event):
         if not self.ended[channel]:
             match event:
+                case Watermark(timestamp) if timestamp == MAX_TIMESTAMP:
+                    self.ended[channel] = True
                 case Watermark(timestamp):
                     self.told[channel] = max(self.told[channel], timestamp)
                 case Idle():

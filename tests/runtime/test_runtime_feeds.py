@@ -22,6 +22,17 @@ class Taker:
         self.growth = 1
         self.emitted = 0
         self.overdrawn = False
+        self.chain = self
+        self.heard = []
+
+    def reading(self, split):
+        self.heard.append(("reading", split))
+
+    def split_ended(self, split):
+        self.heard.append(("ended", split))
+
+    def nothing_from(self, split):
+        return None
 
     def wake(self):
         pass

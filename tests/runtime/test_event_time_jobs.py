@@ -1,0 +1,75 @@
+"""Event time through whole jobs, in virtual time: what the consumer hears of it, and when."""
+
+from __future__ import annotations
+
+import actorflow as af
+from actorflow.testing import TestSource, run_test
+from actorflow.wire.batch import MAX_TIMESTAMP, Active, Idle, Watermark
+
+INTERVAL_0 = {"pipeline.auto-watermark-interval": 0}
+
+
+def heard(source, watermarks, *, parallelism=1, config=INTERVAL_0, before=lambda stream: stream, **options):
+    """Return records and events as the sink gets them, behind an exchange."""
+    stream = before(af.Pipeline("event time").read(source)).with_timestamps(lambda record: record, watermarks)
+    return run_test(stream.map(lambda record: record, chain="never"), parallelism=parallelism, config=config, **options).only
+
+
+def test_the_last_watermark_gets_out_while_records_pause():
+    source = TestSource().records(10).advance("50ms").records(20).advance("1h").records(30)
+
+    story = heard(source, af.Watermarks.monotonous(), config={"pipeline.auto-watermark-interval": "200ms"})
+
+    assert [(event.event.timestamp, event.at_ms) for event in story.elements if hasattr(event, "event")] == [
+        (9, 0),
+        (19, 200),
+        (29, 3_600_050),
+        (MAX_TIMESTAMP, 3_600_050),
+    ]
+
+
+def test_what_the_source_says_of_event_time_gives_way_to_with_timestamps():
+    source = TestSource().at(1000, 5).watermark(1000).idle().advance("1s").at(2000, 7).watermark(3000)
+
+    assert heard(source, af.Watermarks.monotonous()).story == [5, Watermark(4), 7, Watermark(6), Watermark(MAX_TIMESTAMP)]
+
+
+def test_a_quiet_source_is_idle_until_its_next_record():
+    source = TestSource().records(10).advance("29s").records(11).advance("31s").records(12).advance("29s")
+
+    story = heard(source, af.Watermarks.monotonous(idle_after="30s"))
+
+    assert story.story == [10, Watermark(9), 11, Watermark(10), Idle(), Active(), 12, Watermark(11), Watermark(MAX_TIMESTAMP)]
+    assert [event.at_ms for event in story.elements if getattr(event, "event", None) == Idle()] == [59_000]
+
+
+def test_a_subtask_behind_an_exchange_is_idle_when_nothing_comes_through():
+    source = TestSource().records(10).advance("40s").records(11)
+
+    story = heard(source, af.Watermarks.monotonous(idle_after="30s"), before=lambda stream: stream.rebalance())
+
+    assert story.story == [10, Watermark(9), Idle(), Active(), 11, Watermark(10), Watermark(MAX_TIMESTAMP)]
+
+
+def test_a_source_that_ends_while_the_other_is_idle_does_not_end_time():
+    pipeline = af.Pipeline("union")
+    quiet = pipeline.read(TestSource().records(10).advance("1min").records(12))
+    short = pipeline.read(TestSource().records(50).advance("45s"))
+    timed = [stream.with_timestamps(lambda record: record, af.Watermarks.monotonous(idle_after="30s")) for stream in (quiet, short)]
+
+    story = run_test(timed[0].union(timed[1]), config=INTERVAL_0).only
+
+    assert story.watermarks[-1] == MAX_TIMESTAMP
+    before_the_end = [
+        event.event.timestamp
+        for event in story.elements
+        if hasattr(event, "event") and event.at_ms < 60_000 and isinstance(event.event, Watermark)
+    ]
+    assert before_the_end == [9, 49]
+
+
+def test_a_reader_without_a_split_does_not_hold_the_watermark_back():
+    story = heard(TestSource().records(10).advance("1s").records(20), af.Watermarks.monotonous(), parallelism=2)
+
+    assert story.records == [10, 20]
+    assert 19 in story.watermarks
