@@ -36,7 +36,7 @@ row 6  `runtime` is the cluster's actors: jobs, slots, subtasks, gates with cred
 
 row 7  `cluster` makes nodes of them: processes, launcher, client, and the embedded cluster behind `run`.
 
-row 8  `cli`, `testing` and `examples` are built on all of it.
+row 8  `cli`, `testing` and `examples` are built on all of it. Users import `actorflow.testing` by itself.
 
 This module imports nothing until a name is used, so that `import actorflow` costs next to nothing.
 """

@@ -29,7 +29,7 @@ from actorflow.testing.arrivals import Received
 from actorflow.testing.moments import Moment, moment_ms
 from actorflow.testing.sink import TestSink
 from actorflow.testing.source import TestSource
-from actorflow.testing.stuck import TestStuck, stuck
+from actorflow.testing.stuck import TestStuck, shown, stuck
 from actorflow.wire import pickling
 
 _CALM = {"actorflow.worker.report-interval": "30d", "actorflow.slot.offer-interval": "30d"}
@@ -207,15 +207,11 @@ def _scripts(graph: LogicalGraph) -> list[TestSource]:
 
 
 def _stuck(graph: LogicalGraph, dispatcher: SimulatedDispatcher, watch: _Watch, limit_s: float, system: ActorSystem) -> TestStuck:
-    open_sources = [
-        operator.name for operator in graph.operators if isinstance(operator.spec, SourceSpec) and not operator.spec.source.bounded
-    ]
-    if watch.late:
-        reason = f"{watch.timeout_s:g} s of real time are over"
-    else:
-        reason = f"{limit_s:g} s of virtual time are over, and its actors last had something to do after {dispatcher.acted_at:g} s"
-    hint = f"'{open_sources[0]}' does not end: stop after some time with run_for=" if open_sources else ""
-    return stuck(graph.name, reason, system, hint)
+    sources = [(operator.name, operator.spec.source) for operator in graph.operators if isinstance(operator.spec, SourceSpec)]
+    endless = [name for name, source in sources if not source.bounded]
+    over = f"{watch.timeout_s:g} s of real time" if watch.late else f"{shown(limit_s)} of virtual time"
+    message = f"job '{graph.name}' has not ended: {over} are over, and its actors last had something to do at {shown(dispatcher.acted_at)}"
+    return stuck(message, f"'{endless[0]}' does not end: stop after some time with run_for=" if endless else "", system)
 
 
 def _slots(graph: LogicalGraph, parallelism: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import ClassVar
 
 from actorflow.actor import ActorSystem
@@ -23,28 +23,26 @@ class TestStuck(ActorflowError):  # noqa: N818 - the condition is the name
 
     views: tuple[SubtaskView, ...] = ()
 
+    def __str__(self) -> str:
+        return "\n  ".join([super().__str__(), *map(_line, self.views)])
 
-def stuck(job: str, reason: str, system: ActorSystem, hint: str) -> TestStuck:
-    """Return the error for a job that has not ended.
 
-    Args:
-        job: its name.
-        reason: what has come to an end instead.
-        system: where its subtasks live.
-        hint: what to do.
-    """
-    now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=system.clock.wall_ms())
-    views = tuple(row.observation for row in system.tree(observe=True) if isinstance(row.observation, SubtaskView))
-    lines = [f"job '{job}' has not ended: {reason}; its clock is at {now:%Y-%m-%d %H:%M:%S.%f}", *map(_line, views)]
-    error = TestStuck("\n  ".join(lines), hint=hint)
-    error.views = views
+def stuck(message: str, hint: str, system: ActorSystem) -> TestStuck:
+    """Return the error for a job that has not ended, with what the subtasks on a system say."""
+    error = TestStuck(message, hint=hint)
+    error.views = tuple(row.observation for row in system.tree(observe=True) if isinstance(row.observation, SubtaskView))
     return error
+
+
+def shown(seconds: float) -> str:
+    """Return a time for people: `1 day, 0:00:00.005`."""
+    whole, dot, fraction = str(timedelta(seconds=round(seconds, 3))).partition(".")
+    return whole + dot + fraction[:3]
 
 
 def _line(view: SubtaskView) -> str:
     waits = f"waits for {view.waits_for}" if view.waits_for else view.activity
-    return f"{view.name}: {waits}; {view.metrics.records_in} records in, {view.queued_in} elements queued, watermark {_shown(view.watermark)}"
-
-
-def _shown(watermark: int) -> str:
-    return {MIN_TIMESTAMP: "none", MAX_TIMESTAMP: "at the end"}.get(watermark, str(watermark))
+    watermark = {MIN_TIMESTAMP: "no watermark", MAX_TIMESTAMP: "watermark at the end"}.get(
+        view.watermark, f"watermark {view.watermark}"
+    )
+    return f"{view.name}: {waits}; {view.metrics.records_in} records in, {view.queued_in} elements queued, {watermark}"
