@@ -204,6 +204,22 @@ COMPRESSION = Option(
     "lz4 for data frames when it shrinks them: `auto` on links between hosts only.",
 )
 
+# --- batch mode and local disks ------------------------------------------------------------------------------------------
+
+TMP_DIRS = Option(
+    "io.tmp.dirs",
+    optional(TEXT),
+    None,
+    "Directories on local disks for data that does not fit into memory, separated by commas or colons. Subtasks take them in turn.",
+    unset="the system's directory for temporary files",
+)
+SORT_MEMORY = Option(
+    "actorflow.batch.sort.memory",
+    memory(1 << 20),
+    128 << 20,
+    "Batch mode: memory in which a subtask sorts its input by key; what exceeds it goes to disk. It counts once for each keyed operator in a slot.",
+)
+
 # --- failures ------------------------------------------------------------------------------------------------------------
 
 RESTART_STRATEGY = Option(

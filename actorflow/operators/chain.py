@@ -16,6 +16,7 @@ from actorflow.errors import PlanError
 from actorflow.operators.batches import MapBatchesStage
 from actorflow.operators.codegen import FUSABLE, FusedOperator
 from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
+from actorflow.operators.finals import FinalStage
 from actorflow.operators.fused import FusedStage
 from actorflow.operators.process import Place, ProcessStage
 from actorflow.operators.specs import KeyedSpec, MapAsyncSpec, MapBatchesSpec, ProcessSpec
@@ -23,7 +24,7 @@ from actorflow.operators.stage import Stage
 from actorflow.operators.timestamps import TimestampStage
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.graph import LogicalOperator
-from actorflow.wire.batch import Batch
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch
 
 
 def compile_chain(operators: Sequence[LogicalOperator], ports: Sequence[OutputPort], context: SubtaskContext) -> Chain:
@@ -58,13 +59,17 @@ class _Builder:
         stop = len(self._operators)
         while True:
             start = stop
-            while start > 0 and isinstance(self._operators[start - 1].spec, FUSABLE):
+            while start > 0 and self._fusable(self._operators[start - 1]):
                 start -= 1
             stages.insert(0, self._fused(start, stop, stages[0] if stages else None))
             if start == 0:
                 return stages
             stages.insert(0, self._single(start - 1, stages))
             stop = start - 1
+
+    def _fusable(self, operator: LogicalOperator) -> bool:
+        """Return whether an operator can stand in a loop with others: in batch mode, aggregations wait for the end of their keys."""
+        return isinstance(operator.spec, FUSABLE) and not (self._context.batch and _keyed(operator))
 
     def _fused(self, start: int, stop: int, following: Stage | None) -> FusedStage:
         fused = [
@@ -79,6 +84,9 @@ class _Builder:
         match operator.spec:
             case ProcessSpec() as spec:
                 return ProcessStage(self._place(position, behind), spec)
+            case KeyedSpec() as spec:
+                backend = self._context.keyed_backend(operator.name)
+                return FinalStage(operator.name, spec, backend, following, subtask=self._subtask)
             case MapBatchesSpec() as spec:
                 return MapBatchesStage(operator.name, spec, following, subtask=self._subtask)
             case MapAsyncSpec() as spec:
@@ -137,7 +145,12 @@ class CompiledChain:
         return lambda timestamp: self._context.forward_watermark(self._advance(behind, timestamp))
 
     def _advance(self, start: int, timestamp: int) -> int:
-        """Tell the stages from position `start` on, and note which of them hold the watermark back."""
+        """Tell the stages from position `start` on, and note which of them hold the watermark back.
+
+        In batch mode event time stands still until the input ends.
+        """
+        if self._context.batch and timestamp < MAX_TIMESTAMP:
+            return MIN_TIMESTAMP
         for position in range(start, len(self._stages)):
             stage = self._stages[position]
             behind = stage.advance_watermark(timestamp)
@@ -201,6 +214,10 @@ class CompiledChain:
             takers = ", ".join(sorted(self._receivers)) or "none"
             raise PlanError(f"no operator '{operator}' takes messages in {self._context.subtask}", hint=f"those that do: {takers}")
         receiver(message, reply)
+
+    def finish_keys(self) -> bool:
+        """Let keyed operators be done with the keys they have had."""
+        return all(stage.finish_keys() for stage in self._stages)
 
     def finish(self) -> bool:
         """Return whether nothing is in flight any more."""

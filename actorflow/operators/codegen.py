@@ -113,7 +113,9 @@ class Loop:
     sites: dict[int, Site]
 
 
-def generate(title: str, operators: Sequence[FusedOperator], collected: Sequence[bool], *, timed: bool, start: int = 0) -> Loop:
+def generate(
+    title: str, operators: Sequence[FusedOperator], collected: Sequence[bool], *, timed: bool, start: int = 0, final: bool = False
+) -> Loop:
     """Return the loop for operators number `start + 1` and up.
 
     Args:
@@ -122,13 +124,14 @@ def generate(title: str, operators: Sequence[FusedOperator], collected: Sequence
         collected: after which operators records are collected into a list.
         timed: whether records have timestamps.
         start: operators to leave out, because they are done already.
+        final: the last operator is an aggregation that only updates its state: its results are wanted once a key, at the end.
     """
     numbers = range(start + 1, len(operators) + 1)
     lists = [number for number in numbers if collected[number - 1]]
     uneven = next(
         (number for number in numbers if isinstance(operators[number - 1].spec, FilterSpec | FlatMapSpec)), len(operators) + 1
     )
-    writer = _Writer(lists, [number for number in lists if timed and number >= uneven])
+    writer = _Writer(lists, [number for number in lists if timed and number >= uneven], final=final)
     record = writer.header(start)
     for number in numbers:
         writer.last = number == len(operators)
@@ -144,11 +147,13 @@ class _Writer:
         lists: numbers of the operators whose results are collected.
         stamped: those of `lists` that need timestamps of their own. Up to the first filter or flat_map, those of the input serve.
         last: whether the operator that is being written is the last one.
+        final: whether the last one gives nothing.
     """
 
     lists: Sequence[int]
     stamped: Sequence[int]
     last: bool = False
+    final: bool = False
     lines: list[str] = field(default_factory=list)
     sites: dict[int, Site] = field(default_factory=dict)
     bindings: dict[str, object] = field(default_factory=dict)
@@ -207,7 +212,8 @@ class _Writer:
                 return self.result(number, *self.call(f"f{number}", spec.fn, site, record))
             case KeyedSpec():
                 assert operator.entries is not None, "a keyed aggregation has state"
-                return self.result(number, *self.keyed(number, spec, operator.entries, record))
+                updated = self.keyed(number, spec, operator.entries, record)
+                return record if self.final else self.result(number, *updated)
             case _:
                 raise AssertionError(f"{spec!r} is not fusable")
 

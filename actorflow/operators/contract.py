@@ -5,6 +5,9 @@ A subtask runs one *chain*: the transforms between its input gate (or its source
 
     open → (process | advance_watermark | message)* → finish (until True) → close
 
+In batch mode the first operator of a chain may be keyed; then its input comes sorted by key, and `finish_keys` (until True) is called
+wherever the records of all keys so far are complete.
+
 A chain never blocks. What it cannot take now it says by `blocked`, and the runtime gives it nothing until it calls
 `SubtaskContext.wake`.
 """
@@ -67,6 +70,7 @@ class SubtaskContext(Protocol):
         attempt: 1 for the first deployment, one more after each restart.
         log: a logger named after the subtask.
         config: the job's options.
+        batch: whether the job runs in batch mode: final results only, and event time stands still until the input ends.
     """
 
     job_name: str
@@ -76,6 +80,7 @@ class SubtaskContext(Protocol):
     attempt: int
     log: logging.Logger
     config: Config
+    batch: bool
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
@@ -182,6 +187,10 @@ class Chain(Protocol):
 
     def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
         """Hand a message of another actor to `on_message` of the operator with this name."""
+        ...
+
+    def finish_keys(self) -> bool:
+        """Say that no record will follow of the keys of the batches since the last call. Called turn after turn until it returns True."""
         ...
 
     def finish(self) -> bool:

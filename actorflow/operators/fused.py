@@ -91,7 +91,7 @@ class FusedStage(Stage):
         try:
             lists = loop.run(batch.records, timestamps)
         except BaseException as error:
-            failure = self._failure(error, loop)
+            failure = loop_failure(error, loop, self._names, self._subtask)
             if failure is error:
                 raise
             raise failure from error
@@ -111,23 +111,6 @@ class FusedStage(Stage):
                 for emit in emits:
                     emit(result)
             place += 2 if timed else 1
-
-    def _failure(self, error: BaseException, loop: Loop) -> BaseException:
-        """Return what to raise: the line of the loop where it happened says which operator, record and key."""
-        frame = _frame_of(error.__traceback__, loop.filename)
-        site = loop.sites.get(frame.tb_lineno) if frame is not None else None
-        if frame is None or site is None:
-            return error
-        values = frame.tb_frame.f_locals
-        return user_failure(
-            error,
-            operator=self._names[site.operator],
-            subtask=self._subtask,
-            function=site.function,
-            line=site.line,
-            record=values.get(site.record, NOTHING),
-            key=values.get(site.key, NOTHING) if site.key is not None else NOTHING,
-        )
 
     def observe(self) -> dict[str, dict[str, object]]:
         """Return records in of the first operator and records out of the last, and of those between where they must be the same."""
@@ -161,6 +144,31 @@ def _twin(operator: FusedOperator) -> ColumnarTwin | None:
     twin = ColumnarTwin(operator.name, operator.spec, operator.state.table(operator.spec.kind))
     operator.state.overlay(operator.spec.kind, twin)
     return twin
+
+
+def loop_failure(error: BaseException, loop: Loop, names: Sequence[str], subtask: str) -> BaseException:
+    """Return what to raise when a loop failed: the line of the loop where it happened says which operator, record and key.
+
+    Args:
+        error: what was raised.
+        loop: where.
+        names: of the operators, by the numbers that they have in the loop.
+        subtask: for the report.
+    """
+    frame = _frame_of(error.__traceback__, loop.filename)
+    site = loop.sites.get(frame.tb_lineno) if frame is not None else None
+    if frame is None or site is None:
+        return error
+    values = frame.tb_frame.f_locals
+    return user_failure(
+        error,
+        operator=names[site.operator],
+        subtask=subtask,
+        function=site.function,
+        line=site.line,
+        record=values.get(site.record, NOTHING),
+        key=values.get(site.key, NOTHING) if site.key is not None else NOTHING,
+    )
 
 
 def _frame_of(trace: TracebackType | None, filename: str) -> TracebackType | None:

@@ -75,6 +75,17 @@ class Stage:
         """Return, by operator name, what takes messages."""
         return {}
 
+    def finish_keys(self) -> bool:
+        """In batch mode: be done with the keys of the batches since the last call, of which no record will follow.
+
+        Whatever waits for their end happens now (timers and windows fire, final results are given on), and their state is dropped.
+
+        Returns:
+            True once that is done. A stage with much to do (a million timers) does a part, returns False, and is called again in a later
+            turn, before any other batch.
+        """
+        return True
+
     def finish(self) -> bool:
         """Return whether nothing is in flight any more."""
         return True

@@ -28,15 +28,18 @@ from actorflow.runtime.context import OperatorContext, SinkContext
 from actorflow.runtime.deployment import Deployment, Part, ResultWindow, Site
 from actorflow.runtime.directory import Directory, subtask_name
 from actorflow.runtime.exchange import Exchange, make_exchange
-from actorflow.runtime.feeds import GateFeed, SourceFeed
+from actorflow.runtime.feeds import GateFeed, SourceFeed, Taker
 from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.links import DataPlane, RemoteLink, received
 from actorflow.runtime.meter import Meter
+from actorflow.runtime.sorted_feed import SortedFeed
 from actorflow.runtime.subtask import Subtask
-from actorflow.runtime.subtask_contract import Owner
+from actorflow.runtime.subtask_contract import Feed, Owner
 from actorflow.runtime.writing import SinkOutput
 from actorflow.state.hashmap import HashMapBackend
+from actorflow.storage.external_sort import ExternalSort
+from actorflow.storage.spill_file import SpillFile, spill_directories
 from actorflow.wire.frame import Frame
 
 
@@ -233,17 +236,10 @@ class Assembly:
 
     # --- both ends of a chain ----------------------------------------------------------------------------------------------------
 
-    def _feed(self, part: Part) -> GateFeed | SourceFeed:
-        records_max = self._config[options.BATCH_RECORDS_MAX]
+    def _feed(self, part: Part) -> Feed:
         if part.gate is not None:
-            return GateFeed(
-                part.actor,
-                part.gate,
-                sizing=self._sizing(records_max),
-                sizing_period_s=self._config[options.DEBLOAT_PERIOD],
-                batch_records_max=records_max,
-                payload_bytes_max=self._config[options.FRAME_BYTES_MAX],
-            )
+            return self._gate_feed(part, part.gate)
+        records_max = self._config[options.BATCH_RECORDS_MAX]
         spec = part.vertex.operators[0].spec
         assert isinstance(spec, SourceSpec), "a vertex without input starts with a source"
         watch, unwatch = self._watchers(part)
@@ -260,6 +256,31 @@ class Assembly:
             unwatch=unwatch,
         )
         return part.source
+
+    def _gate_feed(self, part: Part, gate: InputGate) -> Feed:
+        """Return what feeds a subtask from its gate: as batches come, or, in batch mode and by key, once all is there and sorted."""
+        records_max = self._config[options.BATCH_RECORDS_MAX]
+
+        def feed(taker: Taker) -> GateFeed:
+            return GateFeed(
+                taker,
+                gate,
+                sizing=self._sizing(records_max),
+                sizing_period_s=self._config[options.DEBLOAT_PERIOD],
+                batch_records_max=records_max,
+                payload_bytes_max=self._config[options.FRAME_BYTES_MAX],
+            )
+
+        edges = [edge for edge in self._graph.edges if edge.target == part.id.vertex and self._graph.sorts(edge)]
+        keys = {edge.port: edge.partitioner.key for edge in edges if edge.partitioner.key is not None}
+        if not keys:
+            return feed(part.actor)
+        operator = part.vertex.operators[0].name
+        directories = spill_directories(self._config[options.TMP_DIRS])
+        directory = directories[part.id.index % len(directories)]
+        sort = ExternalSort(lambda: SpillFile(directory, f"the input of '{operator}'"), self._config[options.SORT_MEMORY])
+        failure = self._key_failure(part, part.vertex)
+        return SortedFeed(part.actor, feed, keys=keys, sort=sort, operator=operator, failure=failure, piece_records_max=records_max)
 
     def _watchers(self, part: Part) -> tuple[Callable[[Pause], None], Callable[[Pause], None]]:
         """Return how a source's pause is watched, and forgotten: once, and on the thread that the descriptors are watched on."""
@@ -342,6 +363,7 @@ class Assembly:
             self._deployment.attempt,
             logging.getLogger(f"actorflow.job.{self._graph.name}.{part.vertex.name}.{part.id.index}"),
             self._config,
+            self._graph.batch,
             self._site.system,
             self._directory,
             part.actor,

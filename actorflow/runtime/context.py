@@ -83,6 +83,7 @@ class OperatorContext:
     attempt: int
     log: logging.Logger
     config: Config
+    batch: bool
     system: ActorSystem
     directory: Directory
     actor: Subtask

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, ReaderContext, Source
 from actorflow.errors import PlanError
@@ -20,11 +20,13 @@ from actorflow.protocol.split_watermarks import SplitWatermarks
 from actorflow.protocol.watermark import WatermarkMerge
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import ReceivedBatch
+from actorflow.runtime.meter import Meter
 from actorflow.runtime.subtask import Subtask
 from actorflow.wire.batch import (
     MAX_TIMESTAMP,
     Active,
     Barrier,
+    Batch,
     ChannelEvent,
     ColumnBatch,
     EndOfInput,
@@ -33,6 +35,20 @@ from actorflow.wire.batch import (
     ObjectBatch,
     Watermark,
 )
+
+
+class Taker(Protocol):
+    """What a gate feeds: a subtask, or something that stands before it."""
+
+    meter: Meter
+
+    def take(self, batch: Batch, port: int) -> None:
+        """Take a batch."""
+        ...
+
+    def event(self, event: ChannelEvent) -> None:
+        """Take an event that holds for all channels."""
+        ...
 
 
 class GateFeed:
@@ -49,7 +65,7 @@ class GateFeed:
 
     def __init__(
         self,
-        subtask: Subtask,
+        subtask: Taker,
         gate: InputGate,
         *,
         sizing: BufferSizing | None,

@@ -43,8 +43,15 @@ class Inspect:
 class Feed(Protocol):
     """Where a subtask's batches come from."""
 
-    records_in: int
-    bytes_in: int
+    @property
+    def records_in(self) -> int:
+        """Records that were taken."""
+        ...
+
+    @property
+    def bytes_in(self) -> int:
+        """Encoded bytes of those that came from other nodes."""
+        ...
 
     def begin(self) -> None:
         """Start: grant the first credits, or ask for the first split."""

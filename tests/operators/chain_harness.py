@@ -30,6 +30,7 @@ class Subtask:
     attempt = 1
     log = logging.getLogger("test")
     config = Config()
+    batch = False
 
     def __init__(self):
         self.posted = queue.Queue()
