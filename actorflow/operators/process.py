@@ -199,6 +199,20 @@ class OperatorStage(Stage):
             self._subtask_context.wake()
         self.blocked = not done
 
+    def finish_keys(self) -> bool:
+        """Fire all timers of the keys there are, a slice at a time, and forget these keys: event time begins anew for the next ones."""
+        if not self._keyed:
+            return True
+        self._reached = MAX_TIMESTAMP
+        self._fire()
+        if self.blocked:
+            self.blocked = False  # it does not wait for a watermark: this is called again in the next turn
+            return False
+        self._backend.clear()
+        self._backend.watermark = self._reached = self._passed = MIN_TIMESTAMP
+        self._timers.begin()
+        return True
+
     def _ring(self) -> None:
         """Fire a slice of the processing-time timers that are due."""
         self._fire_slice(self._timers.waiting, self._subtask_context.processing_time(), self._at_processing)

@@ -68,8 +68,6 @@ class KeyTimers:
     def __init__(
         self, operator: str, backend: KeyedBackend, context: SubtaskContext, *, keyed: bool, ring: Callable[[], None]
     ) -> None:
-        self.events = backend.timers(EVENT)
-        self.waiting = backend.timers(PROCESSING)
         self._operator = operator
         self._backend = backend
         self._context = context
@@ -77,6 +75,12 @@ class KeyTimers:
         self._ring = ring
         self._alarm: Alarm | None = None
         self._armed_at = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Start with the timers that the backend has, which are none after it was cleared."""
+        self.events = self._backend.timers(EVENT)
+        self.waiting = self._backend.timers(PROCESSING)
         self._ended = False
 
     def event(self, timestamp: int) -> None:

@@ -90,6 +90,11 @@ class SortedFeed:
         """Encoded bytes of them that came from other nodes."""
         return self._input.bytes_in
 
+    @property
+    def waits_for(self) -> str:
+        """What has to come."""
+        return "" if self._all_there else self._input.waits_for
+
     def begin(self) -> None:
         """Grant the first credits."""
         self._input.begin()

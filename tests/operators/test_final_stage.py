@@ -6,9 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import UserFunctionError
+from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.columns import to_columns
-from actorflow.operators.specs import AggregateSpec, CountSpec, FilterSpec, MapSpec, MaxSpec, MinSpec, ReduceSpec, SumSpec
+from actorflow.operators.specs import (
+    AggregateSpec,
+    CountSpec,
+    FilterSpec,
+    MapSpec,
+    MaxSpec,
+    MinSpec,
+    ProcessSpec,
+    ReduceSpec,
+    SumSpec,
+)
+from actorflow.state.descriptors import ValueState
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
 
@@ -150,3 +162,63 @@ def test_a_result_that_fails_names_its_key():
 def test_event_time_stands_still_until_the_input_ends():
     chain, _ = batch_chain(CountSpec(key))
     assert [MIN_TIMESTAMP, MAX_TIMESTAMP] == [chain.advance_watermark(10), chain.advance_watermark(MAX_TIMESTAMP)]
+
+
+class Reminders(OperatorActor):
+    seen = ValueState(int, default=0)
+
+    def on_record(self, record, ctx):
+        assert ctx.watermark == MIN_TIMESTAMP
+        self.seen.set(self.seen.get() + 1)
+        ctx.timers.event(record["n"])
+        ctx.timers.processing(record["n"])
+
+    def on_timer(self, timestamp, ctx):
+        ctx.timers.processing(timestamp + 1)  # there is no time left for it
+        ctx.emit((ctx.key, timestamp, ctx.time_domain, self.seen.get()))
+
+
+def test_timers_fire_when_their_key_ends_and_the_next_keys_begin_with_nothing():
+    chain, output = batch_chain(ProcessSpec(key, Reminders()))
+    chain.process(ObjectBatch([{"key": "a", "n": 9}, {"key": "a", "n": 3}, {"key": "b", "n": 5}]))
+    assert chain.finish_keys()
+    assert [("a", 3, "processing", 2), ("b", 5, "processing", 1), ("a", 9, "processing", 2)] == output.records[:3]
+    assert [("a", 3, "event", 2), ("b", 5, "event", 1), ("a", 9, "event", 2)] == output.records[3:]
+    assert (0, 0) == (chain.observe()["process-0"]["keys"], chain.observe()["process-0"]["timers"])
+    chain.process(ObjectBatch([{"key": "a", "n": 4}]))
+    assert chain.finish_keys()
+    assert [("a", 4, "processing", 1), ("a", 4, "event", 1)] == output.records[6:]
+    assert MAX_TIMESTAMP == chain.advance_watermark(MAX_TIMESTAMP)
+
+
+def test_very_many_timers_fire_in_slices():
+    class Ticking(InBatchMode):
+        def processing_time(self):
+            self.now_ms += 1
+            return self.now_ms
+
+    chain, output = chain_of(ProcessSpec(key, Reminders()), context=Ticking())
+    chain.open()
+    chain.process(ObjectBatch([{"key": 0, "n": 10**15 + n} for n in range(20)]))
+    turns = 1
+    while not chain.finish_keys():
+        assert not chain.blocked
+        turns += 1
+    assert turns > 5
+    assert 40 == len(output.records)
+
+
+def test_an_operator_without_key_is_not_finished_with_keys():
+    class Counting(OperatorActor):
+        def on_start(self, ctx):
+            self.count = 0
+
+        def on_record(self, record, ctx):
+            self.count += 1
+            ctx.emit((self.count, ctx.watermark))
+
+    chain, output = batch_chain(CountSpec(key), ProcessSpec(None, Counting()))
+    for name in "ab":
+        chain.process(ObjectBatch([{"key": name}]))
+        chain.finish_keys()
+    assert [(1, MIN_TIMESTAMP), (2, MIN_TIMESTAMP)] == output.records
