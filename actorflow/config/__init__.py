@@ -7,7 +7,7 @@ rules.py      what is impossible together                 explain.py  values wit
 """
 
 from actorflow.config.load import Config, from_assignments, from_environment, layered, load, overrides, read_file
-from actorflow.config.options import Option
+from actorflow.config.option import Option
 from actorflow.config.values import Duration, Size, duration_ms, duration_s, memory_bytes
 
 __all__ = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 
 from actorflow.config.load import Config
-from actorflow.config.options import ALL, Option
+from actorflow.config.option import Option
+from actorflow.config.options import ALL
 
 HIDDEN = "******"
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from actorflow.config.document import Entry, entries_of, entries_of_yaml
-from actorflow.config.options import BY_NAME, Option
+from actorflow.config.option import Option
+from actorflow.config.options import BY_NAME
 from actorflow.config.rules import RULES
 from actorflow.errors import ConfigError
 

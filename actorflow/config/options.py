@@ -8,39 +8,8 @@ Names are Flink's where Flink has the thing; what only actorflow has is under `a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-from actorflow.config.kinds import FLAG, TEXT, Kind, choice, duration, fraction, memory, optional, whole
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Option(Generic[T]):
-    """A named, typed value that users can set.
-
-    Attributes:
-        name: its full name, such as `heartbeat.timeout`.
-        kind: reads, checks and shows its values.
-        default: its value when nobody sets it.
-        text: what it is for, in one line.
-        unset: for an option without a default value: what happens then.
-        secret: whether its value must not be shown.
-        since: the first version that has it.
-    """
-
-    name: str
-    kind: Kind[T]
-    default: T
-    text: str
-    unset: str = ""
-    secret: bool = False
-    since: str = "0.1"
-
-    def __repr__(self) -> str:
-        return f"Option({self.name!r})"
-
+from actorflow.config.kinds import FLAG, TEXT, choice, duration, fraction, memory, optional, whole
+from actorflow.config.option import Option
 
 # --- what a pipeline is --------------------------------------------------------------------------------------------------
 

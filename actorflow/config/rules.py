@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actorflow.config import options
-from actorflow.config.options import Option
+from actorflow.config.option import Option
 
 
 @dataclass(frozen=True, slots=True)

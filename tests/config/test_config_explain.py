@@ -8,7 +8,7 @@ from actorflow.config import Config, load, options
 from actorflow.config.explain import HIDDEN, explain, reference
 from actorflow.config.kinds import TEXT, optional
 from actorflow.config.load import Setting
-from actorflow.config.options import Option
+from actorflow.config.option import Option
 
 ROOT = Path(__file__).parents[2]
 
