@@ -14,6 +14,7 @@ from typing import Any, Protocol, assert_never
 from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, ReaderContext, Source
 from actorflow.errors import PlanError
 from actorflow.ids import ChannelId
+from actorflow.operators.contract import Chain
 from actorflow.operators.failures import call_user
 from actorflow.protocol.flush import BufferSizing
 from actorflow.protocol.split_watermarks import SplitWatermarks
@@ -41,6 +42,15 @@ class Taker(Protocol):
     """What a gate feeds: a subtask, or something that stands before it."""
 
     meter: Meter
+
+    @property
+    def chain(self) -> Chain:
+        """What runs in the subtask."""
+        ...
+
+    def resume_after(self, seconds: float) -> None:
+        """Give the subtask a turn after some seconds."""
+        ...
 
     def take(self, batch: Batch, port: int) -> None:
         """Take a batch."""
@@ -160,7 +170,7 @@ class GateFeed:
         """Nothing to free: what is queued goes with the subtask."""
 
 
-def _rest(subtask: Subtask) -> bool:
+def _rest(subtask: Taker) -> bool:
     """Note that there is no input now; see to it that somebody looks again when that begins to matter."""
     within_ms = subtask.chain.nothing_from(None)
     if within_ms is not None:

@@ -16,6 +16,7 @@ from typing import Any, assert_never
 
 from actorflow.errors import SerializationError
 from actorflow.operators.columns import to_objects
+from actorflow.operators.contract import Chain
 from actorflow.operators.failures import NOTHING
 from actorflow.runtime.feeds import GateFeed, Taker
 from actorflow.runtime.key_pieces import KeyPieces, batches_of, lane_of
@@ -89,6 +90,15 @@ class SortedFeed:
     def bytes_in(self) -> int:
         """Encoded bytes of them that came from other nodes."""
         return self._input.bytes_in
+
+    @property
+    def chain(self) -> Chain:
+        """What runs in the subtask."""
+        return self._subtask.chain
+
+    def resume_after(self, seconds: float) -> None:
+        """Give the subtask a turn after some seconds."""
+        self._subtask.resume_after(seconds)
 
     @property
     def waits_for(self) -> str:
