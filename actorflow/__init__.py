@@ -57,7 +57,14 @@ if TYPE_CHECKING:
     from actorflow.connectors import sinks, sources
     from actorflow.connectors.contracts import Sink, Source, TwoPhaseSink
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
-    from actorflow.operators.actor import OperatorActor, OperatorContext
+    from actorflow.operators.actor import (
+        BroadcastContext,
+        BroadcastOperator,
+        OperatorActor,
+        OperatorContext,
+        TimerContext,
+        TwoInputOperator,
+    )
     from actorflow.operators.aggregate import Aggregate
     from actorflow.operators.watermarks import WatermarkGenerator, Watermarks
     from actorflow.state.descriptors import AggregatingState, ListState, MapState, ReducingState, ValueState
@@ -70,6 +77,8 @@ __all__ = [
     "ActorflowError",
     "Aggregate",
     "AggregatingState",
+    "BroadcastContext",
+    "BroadcastOperator",
     "BroadcastState",
     "ConfigError",
     "Job",
@@ -90,7 +99,9 @@ __all__ = [
     "Source",
     "Stream",
     "Tag",
+    "TimerContext",
     "Ttl",
+    "TwoInputOperator",
     "TwoPhaseSink",
     "UnionListState",
     "ValueState",
@@ -114,7 +125,14 @@ _HOMES = {
     "actorflow.connectors.sinks": ("sinks",),
     "actorflow.connectors.sources": ("sources",),
     "actorflow.errors": ("ActorflowError", "ConfigError", "JobFailed", "PlanError"),
-    "actorflow.operators.actor": ("OperatorActor", "OperatorContext"),
+    "actorflow.operators.actor": (
+        "BroadcastContext",
+        "BroadcastOperator",
+        "OperatorActor",
+        "OperatorContext",
+        "TimerContext",
+        "TwoInputOperator",
+    ),
     "actorflow.operators.aggregate": ("Aggregate",),
     "actorflow.operators.watermarks": ("WatermarkGenerator", "Watermarks"),
     "actorflow.state.descriptors": ("AggregatingState", "ListState", "MapState", "ReducingState", "ValueState"),

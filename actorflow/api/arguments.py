@@ -14,15 +14,24 @@ from typing import Any
 
 from actorflow.connectors.contracts import Sink, Source
 from actorflow.errors import PlanError
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.actor import BroadcastOperator, OperatorActor, TwoInputOperator
 from actorflow.operators.watermarks import Watermarks
 from actorflow.state.descriptors import declared_states
+from actorflow.state.operator_state import BroadcastState, declared_operator_states
 
 Selector = Callable[[Any], Any] | str | int
 """A function of a record, or what to put into `record[...]`: a column or field name, or a position."""
 
 _PER_PROCESS: tuple[object, ...] = (id, hash)
 """Functions whose results mean nothing in another process: an address, and a hash that is salted."""
+
+
+_OPERATOR_KINDS: dict[type[OperatorActor], tuple[str, str]] = {
+    BroadcastOperator: ("data and what is broadcast to it", "write data.connect(rules.broadcast_state()).process(...)"),
+    TwoInputOperator: ("a left and a right stream", "write left.connect(right).process(...)"),
+    OperatorActor: ("one stream", "write stream.process(...)"),
+}
+"""What each takes, for errors, and how it is given that; the most specific first."""
 
 
 def check_function(verb: str, function: object, arguments: int, *, may_yield: bool = False, may_await: bool = False) -> None:
@@ -74,33 +83,58 @@ def value_selector(verb: str, select: Selector) -> Callable[[Any], Any] | str:
     return select if isinstance(select, str) else selector(verb, select)
 
 
-def check_operator(operator: object, *, keyed: bool) -> None:
+def check_operator(operator: object, *, keyed: bool, base: type[OperatorActor] = OperatorActor) -> None:
     """Check an operator of the user's own.
 
+    Args:
+        operator: what the user gave.
+        keyed: whether the stream, or both streams, have keys.
+        base: which kind of operator it has to be.
+
     Raises:
-        PlanError: if it is not one, or has keyed state on a stream without keys.
+        PlanError: if it is not one, or has keyed state or timers on a stream without keys.
     """
     if isinstance(operator, type) and issubclass(operator, OperatorActor):
         raise PlanError(
             f"process needs an object of '{operator.__name__}', not the class", hint=f"write process({operator.__name__}())"
         )
-    if not isinstance(operator, OperatorActor):
+    kind = next((kind for kind in _OPERATOR_KINDS if isinstance(operator, kind)), None)
+    if kind is None or not isinstance(operator, OperatorActor):
         raise PlanError(
-            f"process needs an OperatorActor, not {type(operator).__name__}",
-            hint="derive a class from af.OperatorActor, or use map, flat_map or filter for a plain function",
+            f"process needs {'an' if base is OperatorActor else 'a'} {base.__name__}, not {type(operator).__name__}",
+            hint=f"derive a class from af.{base.__name__}, or use map, flat_map or filter for a plain function",
         )
-    states = declared_states(type(operator))
-    if states and not keyed:
+    name = type(operator).__name__
+    if kind is not base:
+        place, hint = _OPERATOR_KINDS[kind]
+        raise PlanError(f"'{name}' takes {place}, and is given {_OPERATOR_KINDS[base][0]}", hint=hint)
+    if kind is not BroadcastOperator:
+        broadcast = [
+            f"'{key}'" for key, state in declared_operator_states(type(operator)).items() if isinstance(state, BroadcastState)
+        ]
+        if broadcast:
+            raise PlanError(
+                f"'{name}' has broadcast state ({', '.join(broadcast)}), but nothing is broadcast to it",
+                hint="derive it from af.BroadcastOperator and write data.connect(rules.broadcast_state()).process(...)",
+            )
+    _check_keyed_needs(operator, keyed=keyed)
+
+
+def _check_keyed_needs(operator: OperatorActor, *, keyed: bool) -> None:
+    if keyed:
+        return
+    cls = type(operator)
+    hint = "write stream.key_by(key).process(...)"
+    if isinstance(operator, TwoInputOperator):
+        hint = "write left.key_by(key).connect(right.key_by(key)).process(...)"
+    if isinstance(operator, BroadcastOperator):
+        hint = "write data.key_by(key).connect(rules.broadcast_state()).process(...)"
+    states = declared_states(cls)
+    if states:
         names = ", ".join(f"'{name}'" for name in states)
-        raise PlanError(
-            f"'{type(operator).__name__}' keeps state by key ({names}), but the stream has no key",
-            hint="write stream.key_by(key).process(...)",
-        )
-    if not keyed and type(operator).on_timer is not OperatorActor.on_timer:
-        raise PlanError(
-            f"'{type(operator).__name__}' takes timers, which belong to keys, but the stream has no key",
-            hint="write stream.key_by(key).process(...)",
-        )
+        raise PlanError(f"'{cls.__name__}' keeps state by key ({names}), but the stream has no key", hint=hint)
+    if cls.on_timer is not OperatorActor.on_timer:
+        raise PlanError(f"'{cls.__name__}' takes timers, which belong to keys, but the stream has no key", hint=hint)
 
 
 def check_source(source: object) -> None:

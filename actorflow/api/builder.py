@@ -24,11 +24,13 @@ class Upstream:
         operator: position of the producer in its builder.
         tag: its side output, or None for the main output.
         partitioner: how the next operator's subtasks get the records, if the user said.
+        port: which input of the next operator it feeds.
     """
 
     operator: int
     tag: str | None = None
     partitioner: Partitioner | None = None
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class GraphBuilder:
 
     def _assemble(self, drafts: Sequence[_Draft], wanted: Collection[int]) -> LogicalGraph:
         shapes = [
-            Shape(draft.spec.kind, tuple((up.operator, up.tag, 0) for up in draft.upstreams), draft.options.uid) for draft in drafts
+            Shape(draft.spec.kind, tuple((up.operator, up.tag, up.port) for up in draft.upstreams), draft.options.uid)
+            for draft in drafts
         ]
         ids = operator_ids(shapes)
         names = operator_names([draft.spec.kind for draft in drafts], [draft.options.name for draft in drafts])
@@ -108,7 +111,7 @@ class GraphBuilder:
                     dispatcher=options.dispatcher,
                 )
             )
-            edges.extend(LogicalEdge(ids[up.operator], ids[position], up.partitioner, up.tag) for up in draft.upstreams)
+            edges.extend(LogicalEdge(ids[up.operator], ids[position], up.partitioner, up.tag, up.port) for up in draft.upstreams)
         return LogicalGraph(
             self.name, tuple(operators), tuple(edges), self.parallelism, self.max_parallelism, self.mode, self.config
         )

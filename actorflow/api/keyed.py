@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from actorflow.api.arguments import Selector, check_function, check_operator, value_selector
+from actorflow.api.connected import BroadcastConnectedStreams, BroadcastStream, ConnectedStreams
 from actorflow.api.options import OperatorOptions
 from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 T = TypeVar("T")
+U = TypeVar("U")
 R = TypeVar("R")
 
 
@@ -74,6 +76,27 @@ class KeyedStream(Generic[K, T]):
         """Run an operator of the user's own, with state and context by key. See `actorflow.OperatorActor`."""
         check_operator(operator, keyed=True)
         return self._stream._apply(ProcessSpec(self._key, operator), options)
+
+    @overload
+    def connect(self, other: BroadcastStream[U]) -> BroadcastConnectedStreams[T, U]: ...
+
+    @overload
+    def connect(self, other: KeyedStream[K, U]) -> ConnectedStreams[T, U]: ...
+
+    def connect(self, other: KeyedStream[K, U] | BroadcastStream[U]) -> ConnectedStreams[T, U] | BroadcastConnectedStreams[T, U]:
+        """Put another keyed stream of the same pipeline beside this one: records of equal keys meet, and share state.
+
+        Args:
+            other: a keyed stream, each with its own function for the key, or `rules.broadcast_state()`.
+        """
+        if isinstance(other, BroadcastStream):
+            return BroadcastConnectedStreams(self._stream, self._stream._check_beside("connect", other._stream), self._key)
+        if not isinstance(other, KeyedStream):
+            raise PlanError(
+                f"a keyed stream cannot be connected to a {type(other).__name__}",
+                hint="write a.key_by(f).connect(b.key_by(g)), or a.key_by(f).connect(b.broadcast_state())",
+            )
+        return ConnectedStreams(self._stream, self._stream._check_beside("connect", other._stream), self._key, other._key)
 
     def __repr__(self) -> str:
         return f"<KeyedStream of {self._stream!r}>"

@@ -21,6 +21,7 @@ from actorflow.api.arguments import (
     value_selector,
 )
 from actorflow.api.builder import GraphBuilder, Upstream
+from actorflow.api.connected import BroadcastConnectedStreams, BroadcastStream, ConnectedStreams
 from actorflow.api.keyed import KeyedStream
 from actorflow.api.options import OperatorOptions, Options, check_choice, check_whole
 from actorflow.api.tag import Tag
@@ -164,13 +165,34 @@ class Stream(Generic[T]):
         for other in others:
             if not isinstance(other, Stream):
                 raise PlanError(f"union needs streams, not {type(other).__name__}", hint="write a.union(b, c)")
-            if other._builder is not self._builder:
-                names = f"'{self._builder.name}' and '{other._builder.name}'"
-                raise PlanError(
-                    f"cannot unite streams of two pipelines, {names}", hint="read both sources in one pipeline, or exchange files"
-                )
+            self._check_beside("unite", other)
             upstreams.extend(other._upstreams)
         return Stream(self._builder, upstreams)
+
+    @overload
+    def connect(self, other: BroadcastStream[U]) -> BroadcastConnectedStreams[T, U]: ...
+
+    @overload
+    def connect(self, other: Stream[U]) -> ConnectedStreams[T, U]: ...
+
+    def connect(self, other: Stream[U] | BroadcastStream[U]) -> ConnectedStreams[T, U] | BroadcastConnectedStreams[T, U]:
+        """Put another stream of the same pipeline beside this one, for an operator that takes both and tells them apart.
+
+        Args:
+            other: a stream, or `rules.broadcast_state()`. For state by key connect keyed streams: `a.key_by(f).connect(b.key_by(g))`.
+        """
+        if isinstance(other, BroadcastStream):
+            return BroadcastConnectedStreams(self, self._check_beside("connect", other._stream))
+        if not isinstance(other, Stream):
+            raise PlanError(
+                f"a stream without keys cannot be connected to a {type(other).__name__}",
+                hint="write a.connect(b), or a.key_by(f).connect(b.key_by(g))",
+            )
+        return ConnectedStreams(self, self._check_beside("connect", other))
+
+    def broadcast_state(self) -> BroadcastStream[T]:
+        """Send each record to every subtask of an operator that keeps it as broadcast state: `data.connect(rules.broadcast_state())`."""
+        return BroadcastStream(self.broadcast())
 
     def side_output(self, tag: Tag) -> Stream[Any]:
         """Return what this stream's operator emits to `tag`, by `ctx.emit_to(tag, record)`."""
@@ -250,6 +272,16 @@ class Stream(Generic[T]):
     def _spread(self, partitioner: Partitioner) -> Stream[T]:
         return Stream(self._builder, [replace(upstream, partitioner=partitioner) for upstream in self._upstreams])
 
-    def _apply(self, spec: OperatorSpec, options: Mapping[str, object], *own: str) -> Stream[Any]:
-        position = self._builder.add(spec, self._upstreams, Options.of(spec.kind, options, own))
+    def _check_beside(self, verb: str, other: Stream[U]) -> Stream[U]:
+        if other._builder is not self._builder:
+            names = f"'{self._builder.name}' and '{other._builder.name}'"
+            raise PlanError(
+                f"cannot {verb} streams of two pipelines, {names}", hint="read both sources in one pipeline, or exchange files"
+            )
+        return other
+
+    def _apply(self, spec: OperatorSpec, options: Mapping[str, object], *own: str, right: Stream[Any] | None = None) -> Stream[Any]:
+        """Add an operator that reads this stream, and `right` by its second input."""
+        upstreams = self._upstreams if right is None else (*self._upstreams, *(replace(up, port=1) for up in right._upstreams))
+        position = self._builder.add(spec, upstreams, Options.of(spec.kind, options, own))
         return Stream(self._builder, [Upstream(position)])

@@ -7,9 +7,11 @@ subtask (the engine copies what the pipeline holds), so plain attributes are saf
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from actorflow.ids import Address
+from actorflow.state.descriptors import StateDescriptor
 
 TimeDomain = Literal["event", "processing"]
 """Which clock a timer waits for: the watermark, or the wall clock."""
@@ -129,6 +131,19 @@ class TimerContext(OperatorContext, Protocol):
     time_domain: TimeDomain
 
 
+class BroadcastContext(OperatorContext, Protocol):
+    """What an operator can know and do when a record was broadcast to all of its subtasks."""
+
+    def apply_to_keyed_state(self, state: StateDescriptor, apply: Callable[[Any, Any], None]) -> None:
+        """Call `apply(key, handle)` for each key of this subtask that has a value in a keyed state; it may change and clear it.
+
+        Args:
+            state: the declaration, such as `Alerts.pending`.
+            apply: the handle is the one for that key: `handle.get()`.
+        """
+        ...
+
+
 class OperatorActor:
     """Base of operators with their own behaviour. Override what is needed; declare keyed state as class attributes."""
 
@@ -149,3 +164,31 @@ class OperatorActor:
 
     def on_stop(self, ctx: OperatorContext) -> None:
         """Free what `on_start` took. Called once, also after a failure. Nothing can be emitted any more."""
+
+
+class TwoInputOperator(OperatorActor):
+    """Base of operators with two inputs, made by `left.connect(right).process(...)`.
+
+    Both sides share attributes and state. If the streams are keyed, the keys of both are of one kind: what `on_left` keeps for a key, `on_right` finds
+    for an equal key. The watermark is the lower one of the two inputs.
+    """
+
+    def on_left(self, record: Any, ctx: OperatorContext) -> None:
+        """Take one record of the left stream."""
+        raise NotImplementedError(f"{type(self).__name__} has no on_left")
+
+    def on_right(self, record: Any, ctx: OperatorContext) -> None:
+        """Take one record of the right stream."""
+        raise NotImplementedError(f"{type(self).__name__} has no on_right")
+
+
+class BroadcastOperator(OperatorActor):
+    """Base of operators that see a share of the data, by `on_record`, and every record of another stream: `data.connect(rules.broadcast_state())`.
+
+    What is broadcast is kept in a `BroadcastState`, which only `on_broadcast` can write: so it is the same in all subtasks, as long as what
+    `on_broadcast` does depends on nothing but the record and that state.
+    """
+
+    def on_broadcast(self, record: Any, ctx: BroadcastContext) -> None:
+        """Take one record of the broadcast stream. There is no current key."""
+        raise NotImplementedError(f"{type(self).__name__} has no on_broadcast")

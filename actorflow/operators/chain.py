@@ -19,9 +19,19 @@ from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
 from actorflow.operators.finals import FinalStage
 from actorflow.operators.fused import FusedStage
 from actorflow.operators.process import Place, ProcessStage
-from actorflow.operators.specs import KeyedSpec, MapAsyncSpec, MapBatchesSpec, ProcessSpec
+from actorflow.operators.specs import (
+    BroadcastProcessSpec,
+    CoFlatMapSpec,
+    CoMapSpec,
+    CoProcessSpec,
+    KeyedSpec,
+    MapAsyncSpec,
+    MapBatchesSpec,
+    ProcessSpec,
+)
 from actorflow.operators.stage import Stage
 from actorflow.operators.timestamps import TimestampStage
+from actorflow.operators.two_inputs import BroadcastProcessStage, CoMapStage, CoProcessStage
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.graph import LogicalOperator
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch
@@ -64,8 +74,11 @@ class _Builder:
             stages.insert(0, self._fused(start, stop, stages[0] if stages else None))
             if start == 0:
                 return stages
-            stages.insert(0, self._single(start - 1, stages))
             stop = start - 1
+            stages.insert(0, self._single(stop, stages))
+            if len(self._operators[stop].spec.ports) > 1:
+                assert stop == 0, "an operator with several inputs is not chained to a producer"
+                return stages
 
     def _fusable(self, operator: LogicalOperator) -> bool:
         """Return whether an operator can stand in a loop with others: in batch mode, aggregations wait for the end of their keys."""
@@ -87,6 +100,12 @@ class _Builder:
             case KeyedSpec() as spec:
                 backend = self._context.keyed_backend(operator.name)
                 return FinalStage(operator.name, spec, backend, following, subtask=self._subtask)
+            case CoProcessSpec() as spec:
+                return CoProcessStage(self._place(position, behind), spec)
+            case BroadcastProcessSpec() as spec:
+                return BroadcastProcessStage(self._place(position, behind), spec)
+            case CoMapSpec() | CoFlatMapSpec() as spec:
+                return CoMapStage(operator.name, spec, following, subtask=self._subtask)
             case MapBatchesSpec() as spec:
                 return MapBatchesStage(operator.name, spec, following, subtask=self._subtask)
             case MapAsyncSpec() as spec:
@@ -133,7 +152,7 @@ class CompiledChain:
         self._context = context
         self._receivers = {name: receiver for stage in stages for name, receiver in stage.receivers().items()}
         self._lookups = {name: lookup for stage in stages for name, lookup in stage.lookups().items()}
-        self._first = stages[0].process
+        self._inputs = tuple(stages[0].inputs())
         self._holding = [False] * len(stages)
         self._near_source = tuple(itertools.takewhile(lambda stage: stage.immediate, self._stages))
         self._own_time = any(stage.makes_watermarks for stage in stages)
@@ -180,9 +199,8 @@ class CompiledChain:
 
     def process(self, batch: Batch, port: int = 0) -> None:
         """Take one batch through the chain and into the outputs."""
-        assert port == 0, "all inputs of these operators are alike"
         if len(batch):
-            self._first(batch)
+            self._inputs[port](batch)
 
     def advance_watermark(self, timestamp: int) -> int:
         """Tell the operators of the watermark, first one first. After a wake, call it again with the latest one: more may be free."""

@@ -14,7 +14,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
@@ -31,6 +31,8 @@ from actorflow.state.descriptors import declared_states
 from actorflow.state.operator_state import OperatorStates, declared_operator_states
 from actorflow.state.timers import Timer, TimerQueue
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch
+
+Own = TypeVar("Own", bound=OperatorActor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Place:
     held: Callable[[], bool] = bool
 
 
-class OperatorStage(Stage):
+class OperatorStage(Stage, Generic[Own]):
     """One user operator, whatever its inputs.
 
     Args:
@@ -63,7 +65,9 @@ class OperatorStage(Stage):
         keyed: whether its inputs have keys.
     """
 
-    def __init__(self, place: Place, operator: OperatorActor, *, keyed: bool) -> None:
+    _context_class: ClassVar[type[RunningContext]] = RunningContext
+
+    def __init__(self, place: Place, operator: Own, *, keyed: bool) -> None:
         self.blocked = False
         self._name = place.name
         self._subtask = str(place.context.subtask)
@@ -75,7 +79,7 @@ class OperatorStage(Stage):
         self._outputs = outputs = Outputs(place.name, place.following, place.sides)
         self._timers = KeyTimers(place.name, place.backend, place.context, keyed=keyed, ring=self._ring)
         shared = (place.name, outputs, self._timers, place.backend, place.context)
-        self._ctx = RunningContext(*shared)
+        self._ctx = self._context_class(*shared)
         self._at_event = EventTimerContext(*shared)
         self._at_processing = ProcessingTimerContext(*shared)
         place.backend.event_time = self._event_time
@@ -124,7 +128,7 @@ class OperatorStage(Stage):
     # --- records and messages ------------------------------------------------------------------------------------------------
 
     def _each(self, batch: Batch, key_of: Callable[[Any], Any] | None, on_record: Callable[[Any, Any], None]) -> None:
-        """Call `on_record` for each record of the batch."""
+        """Call `on_record`, or what it is called for this input, for each record of the batch."""
         while self.blocked:  # a stage before it has passed on records between two watermarks of one batch
             self._fire()
         if isinstance(batch, ColumnBatch):
@@ -276,7 +280,7 @@ class OperatorStage(Stage):
         raise failure
 
 
-class ProcessStage(OperatorStage):
+class ProcessStage(OperatorStage[OperatorActor]):
     """An operator with one input.
 
     Args:
@@ -293,7 +297,7 @@ class ProcessStage(OperatorStage):
         self._each(batch, self._key_of, self._operator.on_record)
 
 
-def _own_copy(name: str, operator: OperatorActor) -> OperatorActor:
+def _own_copy(name: str, operator: Own) -> Own:
     """Return a copy for one subtask, because several of them may share the pipeline's object in one process."""
     try:
         return copy.deepcopy(operator)

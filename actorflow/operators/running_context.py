@@ -11,7 +11,8 @@ from actorflow.operators.actor import Recipient, Tagged
 from actorflow.operators.contract import SubtaskContext
 from actorflow.operators.emitting import Outputs
 from actorflow.operators.timing import KeyTimers
-from actorflow.state.backend import KeyedBackend
+from actorflow.state.backend import NO_KEY, KeyedBackend
+from actorflow.state.descriptors import StateDescriptor
 
 
 class RunningContext:
@@ -113,6 +114,41 @@ class ProcessingTimerContext(RunningContext):
         side.records.append(record)
         if timestamp is not None:
             side.stamps.append(timestamp)
+
+
+class BroadcastRunningContext(RunningContext):
+    """The context of operators that are broadcast to; see `operators.actor.BroadcastContext`.
+
+    Attributes:
+        broadcasting: whether the record in hand was broadcast.
+    """
+
+    broadcasting = False
+
+    def apply_to_keyed_state(self, state: StateDescriptor, apply: Callable[[Any, Any], None]) -> None:
+        """Call `apply(key, handle)` for each key that has a value in a keyed state.
+
+        Raises:
+            PlanError: if it is not a declared keyed state, or nothing was broadcast.
+        """
+        if not self.broadcasting:
+            raise PlanError(
+                f"'{self._name}' goes through the keyed state of all keys in a call that belongs to one",
+                hint="call ctx.apply_to_keyed_state in on_broadcast",
+            )
+        if not isinstance(state, StateDescriptor):
+            raise PlanError(
+                f"'{self._name}' applies a function to {state!r}, which is not a declared keyed state",
+                hint="name it by the class, as in ctx.apply_to_keyed_state(Alerts.pending, function)",
+            )
+        backend = self._backend
+        handle = backend.bind(state)
+        try:
+            for key in [key for key, _ in backend.entries(state.name)]:
+                backend.current_key = key
+                apply(key, handle)
+        finally:
+            backend.current_key = NO_KEY
 
 
 class _Recipient:

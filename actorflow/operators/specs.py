@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.actor import BroadcastOperator, OperatorActor, TwoInputOperator
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.retry import RetryPolicy
 from actorflow.plan.graph import DataPath, OperatorSpec
@@ -114,7 +114,7 @@ class KeyedSpec(OperatorSpec):
 
     def functions(self) -> Mapping[str, object]:
         """The selectors and functions that are not names of fields."""
-        return {name: value for name, value in vars(self).items() if not isinstance(value, str | None)}
+        return _functions(self)
 
 
 @dataclass(frozen=True)
@@ -209,3 +209,81 @@ class ProcessSpec(OperatorSpec):
         """The operator, and the key function if it is one."""
         key = {} if self.key is None or isinstance(self.key, str) else {"key": self.key}
         return {**key, "operator": self.operator}
+
+
+@dataclass(frozen=True)
+class CoProcessSpec(OperatorSpec):
+    """An operator of the user's with two inputs.
+
+    Attributes:
+        left_key: what state is kept by for records of the left input, or None without `key_by`.
+        right_key: the same for the right input.
+        operator: the instance that each subtask gets a copy of.
+    """
+
+    left_key: Selector | None
+    right_key: Selector | None
+    operator: TwoInputOperator
+
+    kind: ClassVar[str] = "co_process"
+    ports: ClassVar[tuple[str, ...]] = ("left", "right")
+
+    def functions(self) -> Mapping[str, object]:
+        """The operator, and the keys that are functions."""
+        return _functions(self)
+
+
+@dataclass(frozen=True)
+class BroadcastProcessSpec(OperatorSpec):
+    """An operator of the user's that sees its share of the data, and all of what is broadcast.
+
+    Attributes:
+        key: what state is kept by, or None without `key_by`.
+        operator: the instance that each subtask gets a copy of.
+    """
+
+    key: Selector | None
+    operator: BroadcastOperator
+
+    kind: ClassVar[str] = "broadcast_process"
+    ports: ClassVar[tuple[str, ...]] = ("data", "broadcast")
+    untimed_ports: ClassVar[frozenset[int]] = frozenset({1})
+
+    def functions(self) -> Mapping[str, object]:
+        """The operator, and the key if it is a function."""
+        return _functions(self)
+
+
+@dataclass(frozen=True)
+class CoMapSpec(OperatorSpec):
+    """One record in, one out, by a function for each input: `left(record)` or `right(record)`."""
+
+    left: Callable[[Any], Any]
+    right: Callable[[Any], Any]
+
+    kind: ClassVar[str] = "co_map"
+    ports: ClassVar[tuple[str, ...]] = ("left", "right")
+
+    def functions(self) -> Mapping[str, object]:
+        """Both functions."""
+        return _functions(self)
+
+
+@dataclass(frozen=True)
+class CoFlatMapSpec(OperatorSpec):
+    """One record in, any number out, by a function for each input."""
+
+    left: Callable[[Any], Iterable[Any]]
+    right: Callable[[Any], Iterable[Any]]
+
+    kind: ClassVar[str] = "co_flat_map"
+    ports: ClassVar[tuple[str, ...]] = ("left", "right")
+
+    def functions(self) -> Mapping[str, object]:
+        """Both functions."""
+        return _functions(self)
+
+
+def _functions(spec: OperatorSpec) -> dict[str, object]:
+    """Return the attributes that are neither missing nor names of fields."""
+    return {name: value for name, value in vars(spec).items() if not isinstance(value, str | None)}

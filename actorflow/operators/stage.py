@@ -7,7 +7,7 @@ FusedStage → ProcessStage → FusedStage → outputs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from actorflow.wire.batch import Batch
@@ -52,6 +52,10 @@ class Stage:
     def process(self, batch: Batch) -> None:
         """Take one batch."""
         raise NotImplementedError
+
+    def inputs(self) -> Sequence[Callable[[Batch], None]]:
+        """Return what takes the batches of each input port. A stage with several stands first in its chain."""
+        return (self.process,)
 
     def advance_watermark(self, timestamp: int) -> int:
         """Take a watermark (ms), or the latest one again; return the one that now holds behind this stage.

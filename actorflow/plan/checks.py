@@ -121,6 +121,20 @@ def _check_roles(graph: LogicalGraph) -> None:
         )
 
 
+def _check_ports(graph: LogicalGraph) -> None:
+    fed: dict[OperatorId, set[int]] = {operator.id: set() for operator in graph.operators}
+    for edge in graph.edges:
+        fed[edge.target].add(edge.port)
+    for operator in graph.operators:
+        if operator.spec.role is Role.SOURCE:
+            continue
+        ports = operator.spec.ports
+        for port in sorted(fed[operator.id].difference(range(len(ports)))):
+            raise PlanError(f"an edge feeds input {port} of '{operator.name}', which has only {len(ports)}: {', '.join(ports)}")
+        for port in sorted(set(range(len(ports))) - fed[operator.id]):
+            raise PlanError(f"nothing feeds the {ports[port]} input of '{operator.name}'", hint="write left.connect(right)")
+
+
 def _check_numbers(graph: LogicalGraph) -> None:
     for operator in graph.operators:
         what = f"'{operator.name}'"
@@ -135,7 +149,8 @@ def _check_event_time(graph: LogicalGraph) -> None:
     names = {operator.id: operator.name for operator in graph.operators}
     timed: dict[OperatorId, bool] = {}
     for operator in graph.operators:
-        without = next((edge.source for edge in graph.inputs(operator.id) if not timed[edge.source]), None)
+        inputs = (edge for edge in graph.inputs(operator.id) if edge.port not in operator.spec.untimed_ports)
+        without = next((edge.source for edge in inputs if not timed[edge.source]), None)
         if operator.spec.needs_timestamps and without is not None:
             raise PlanError(
                 f"'{operator.name}' goes by event time, and the records from '{names[without]}' have none",
@@ -161,6 +176,7 @@ _CHECKS: tuple[Callable[[LogicalGraph], None], ...] = (
     _check_identities,
     _check_edges,
     _check_roles,
+    _check_ports,
     _check_numbers,
     _check_event_time,
     _check_mode,

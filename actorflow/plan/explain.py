@@ -13,6 +13,8 @@ source    flat_map  forward       chained  objects
 flat_map  count     hash                4  objects
 count     sink      forward       chained  objects
 
+An operator with several inputs is shown with the one that an edge feeds: `co_process (left)`.
+
 In batch mode, what is sorted by key before its consumer sees it says so: `hash, sorted`.
 """
 
@@ -72,6 +74,7 @@ def _operators(execution: ExecutionGraph) -> str:
 def _edges(graph: LogicalGraph, execution: ExecutionGraph) -> str:
     home: dict[OperatorId, Vertex] = {operator.id: vertex for vertex in execution.vertices for operator in vertex.operators}
     names = {operator.id: operator.name for operator in graph.operators}
+    ports = {operator.id: operator.spec.ports for operator in graph.operators}
     exchanges = iter(execution.edges)
     channels = Counter(channel.edge for channel in execution.channels)
     rows: list[tuple[str, ...]] = []
@@ -84,7 +87,8 @@ def _edges(graph: LogicalGraph, execution: ExecutionGraph) -> str:
             how, number = _partitioner(exchange.partitioner), str(channels[exchange.index])
             if execution.sorts(exchange):
                 how += ", sorted"
-        rows.append((source, names[edge.target], how, number, _path(edge, path, names)))
+        target = names[edge.target] if len(ports[edge.target]) == 1 else f"{names[edge.target]} ({ports[edge.target][edge.port]})"
+        rows.append((source, target, how, number, _path(edge, path, names)))
     return _table(("from", "to", "partitioner", "channels", "path"), rows, frozenset({"channels"}))
 
 

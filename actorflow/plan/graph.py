@@ -41,6 +41,8 @@ class OperatorSpec:
         gives: the form of its output.
         parallelism_max: the most subtasks it can use, or None; an inherited parallelism above it is lowered to it.
         timed: whether the records that it gives have event times; None: if those that it takes have.
+        ports: the names of its inputs; an edge says by number which of them it feeds.
+        untimed_ports: numbers of those whose records need no event times for its own to have them.
         needs_timestamps: whether it works only on records with event times.
         bounded: for a source, whether it ends by itself.
     """
@@ -53,6 +55,8 @@ class OperatorSpec:
     gives: ClassVar[DataPath] = DataPath.OBJECTS
     parallelism_max: ClassVar[int | None] = None
     timed: ClassVar[bool | None] = None
+    ports: ClassVar[tuple[str, ...]] = ("input",)
+    untimed_ports: ClassVar[frozenset[int]] = frozenset()
     needs_timestamps: ClassVar[bool] = False
     bounded: ClassVar[bool] = True
 

@@ -56,6 +56,11 @@ class Windowing(OperatorSpec):
     needs_timestamps: ClassVar[bool] = True
 
 
+class Joining(OperatorSpec):
+    kind: ClassVar[str] = "join"
+    ports: ClassVar[tuple[str, ...]] = ("left", "right")
+
+
 class MappingColumns(OperatorSpec):
     kind: ClassVar[str] = "map_batches"
     takes: ClassVar[DataPath] = DataPath.COLUMNS

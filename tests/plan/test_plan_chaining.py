@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_graphs import ReadingAlone, edge, graph, line, op
+from plan_graphs import Joining, ReadingAlone, edge, graph, line, op
 
 from actorflow.errors import PlanError
 from actorflow.plan.chaining import build_execution_graph
@@ -121,7 +121,7 @@ def test_a_side_output_leaves_from_the_middle_of_a_chain():
 
 
 def test_the_port_of_an_edge_is_kept():
-    operators = [op("read-1"), op("read-2"), op("join"), op("write")]
+    operators = [op("read-1"), op("read-2"), op("join", Joining()), op("write")]
     edges = [edge("read-1", "join", "hash"), edge("read-2", "join", "hash", port=1), edge("join", "write")]
     assert [exchange.port for exchange in plan(graph(operators, edges)).edges] == [0, 1]
 
