@@ -139,6 +139,12 @@ class SpillError(ActorflowError):
     domain = Domain.EXTERNAL
 
 
+class CheckpointError(ActorflowError):
+    """A checkpoint or savepoint that cannot be written, is damaged, or does not fit the job."""
+
+    domain = Domain.EXTERNAL
+
+
 class TransportError(ActorflowError):
     """A peer that cannot be reached, or is not allowed."""
 

@@ -1,0 +1,265 @@
+"""The files of a job's checkpoints: immutable ones, and one manifest each, which is written last.
+
+    <directory>/<job>/chk-17/part-<vertex>-<index>-<random>      what one subtask has told
+    <directory>/<job>/chk-17/manifest.json                       written as `manifest.json.<random>`, then renamed
+    <directory>/<job>/shared/<random>                            files that several checkpoints refer to
+
+A name is never used twice, so nothing that was written is ever written over: a deposed run can do no harm, and a torn file is never taken for
+another. What no manifest and no running checkpoint refers to is an orphan, left by a process that died, and can be collected.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from actorflow.errors import ActorflowError, CheckpointError
+from actorflow.storage.files import exists, join, list_files, make_directory, open_input, open_output, remove, rename, sync, writing
+from actorflow.wire.manifest import (
+    InlineState,
+    Manifest,
+    StoredFile,
+    SubtaskState,
+    checksum,
+    decode_manifest,
+    encode_manifest,
+)
+
+MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkpoint on disk.
+
+    Attributes:
+        location: URI of its manifest.
+        manifest: what it says; None if it cannot be used.
+        problem: why not.
+    """
+
+    location: str
+    manifest: Manifest | None
+    problem: str = ""
+
+
+class CheckpointFiles:
+    """Writes, reads and removes the files of one job.
+
+    Args:
+        directory: URI below which checkpoints go.
+        job: unique id of the job.
+        inline_bytes_max: state up to this size stands in the manifest instead of a file of its own.
+    """
+
+    def __init__(self, directory: str, job: str, *, inline_bytes_max: int) -> None:
+        self._home = join(directory, job)
+        self._inline_bytes_max = inline_bytes_max
+        self._users: Counter[str] = Counter()
+
+    # --- writing (any node) ----------------------------------------------------------------------------------------------------
+
+    def write_state(self, checkpoint: int, subtask: str, data: bytes) -> StoredFile | InlineState:
+        """Secure the state of a subtask; return what the manifest says of it.
+
+        Raises:
+            CheckpointError: if it cannot be written; what was begun is removed.
+        """
+        if len(data) <= self._inline_bytes_max:
+            return InlineState(data)
+        name = f"part-{_plain(subtask)}-{uuid.uuid4().hex[:12]}"
+        return self._write(join(self._home, f"chk-{checkpoint}"), name, data)
+
+    def write_shared(self, data: bytes) -> StoredFile:
+        """Secure a file that several checkpoints may refer to.
+
+        Raises:
+            CheckpointError: see `write_state`.
+        """
+        return self._write(join(self._home, "shared"), uuid.uuid4().hex, data)
+
+    @staticmethod
+    def _write(directory: str, name: str, data: bytes) -> StoredFile:
+        uri = join(directory, name)
+        try:
+            make_directory(directory)
+            _write_whole(uri, data)
+        except ActorflowError as error:
+            raise CheckpointError(f"cannot store state: {error.message}", hint=error.hint) from error
+        return StoredFile(uri, len(data), checksum(data))
+
+    # --- the whole (JobMaster) -------------------------------------------------------------------------------------------------
+
+    def write_manifest(self, manifest: Manifest, directory: str | None = None) -> str:
+        """Make a checkpoint whole; return the URI of its manifest.
+
+        Args:
+            manifest: with absolute URIs of the files.
+            directory: where a savepoint goes; None for a checkpoint.
+
+        Raises:
+            CheckpointError: if it cannot be written; then there is no such checkpoint.
+        """
+        if directory is None:
+            home = join(self._home, f"chk-{manifest.checkpoint}")
+        else:
+            home = join(directory, f"savepoint-{manifest.checkpoint}-{uuid.uuid4().hex[:8]}")
+        location, begun = join(home, MANIFEST), join(home, f"{MANIFEST}.{uuid.uuid4().hex[:8]}")
+        try:
+            make_directory(home)
+            _write_whole(begun, encode_manifest(_relative_to(manifest, home)))
+            rename(begun, location)
+        except ActorflowError as error:
+            raise CheckpointError(f"cannot complete checkpoint {manifest.checkpoint}: {error.message}", hint=error.hint) from error
+        self._users.update(_files_of(manifest))
+        return location
+
+    def discard(self, location: str | None, files: Iterable[StoredFile]) -> None:
+        """Remove a checkpoint: the manifest first, so that nothing half removed is taken for whole; then what nobody else refers to.
+
+        Raises:
+            SinkError: if something cannot be removed; it is an orphan from now on.
+        """
+        uris = [file.uri for file in files]
+        if location is not None:
+            remove(location, missing_ok=True)
+            self._users.subtract(uris)
+            self._users += Counter()  # drops what is down to zero
+        for uri in uris:
+            if uri not in self._users:
+                remove(uri, missing_ok=True)
+
+    def find(self) -> list[Found]:
+        """Return the checkpoints of the job that are on disk, the newest first, with what is wrong with those that cannot be used."""
+        if not exists(self._home):
+            return []
+        found = []
+        for number, home in sorted(self._homes(), reverse=True):
+            location = join(home, MANIFEST)
+            if not exists(location):
+                found.append(Found(location, None, f"checkpoint {number} was never completed"))
+                continue
+            try:
+                found.append(Found(location, read_manifest(location)))
+            except ActorflowError as error:
+                found.append(Found(location, None, error.message))
+        return found
+
+    def _homes(self) -> list[tuple[int, str]]:
+        homes = {}
+        for info in list_files(self._home):
+            home = info.uri.rpartition("/")[0]
+            number = home.rpartition("/chk-")[2]
+            if number.isdigit():
+                homes[home] = int(number)
+        return [(number, home) for home, number in homes.items()]
+
+    def collect_orphans(self, keep: Iterable[Manifest]) -> list[str]:
+        """Remove every file below the job's directory that none of these manifests (with absolute URIs) is or refers to; return their URIs.
+
+        Only to be called while no checkpoint is on its way.
+        """
+        wanted = {join(join(self._home, f"chk-{manifest.checkpoint}"), MANIFEST) for manifest in keep}
+        wanted |= {uri for manifest in keep for uri in _files_of(manifest)}
+        orphans = [info.uri for info in list_files(self._home) if info.uri not in wanted] if exists(self._home) else []
+        for uri in orphans:
+            remove(uri, missing_ok=True)
+        return orphans
+
+
+def read_manifest(location: str) -> Manifest:
+    """Return a manifest, with the URIs of its files made absolute.
+
+    Args:
+        location: the manifest file, or the directory that it is in.
+
+    Raises:
+        CheckpointError: if there is none, or it is damaged.
+    """
+    if posixpath.basename(location) != MANIFEST:
+        location = join(location, MANIFEST)
+    try:
+        with open_input(location) as stream:
+            data = stream.read()
+    except ActorflowError as error:
+        raise CheckpointError(f"no checkpoint at '{location}': {error.message}", hint=error.hint) from error
+    home = location.rpartition("/")[0]
+    return decode_manifest(data, location).with_uris(lambda uri: _absolute(uri, home))
+
+
+def read_state(state: StoredFile | InlineState) -> bytes:
+    """Return the bytes of a state, after a look whether they are those that were written.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated or damaged; it names the file.
+    """
+    if isinstance(state, InlineState):
+        return state.data
+    try:
+        with open_input(state.uri) as stream:
+            data = stream.read()
+    except ActorflowError as error:
+        raise CheckpointError(f"state is missing: {error.message}", hint=error.hint) from error
+    if len(data) != state.size_bytes:
+        raise CheckpointError(
+            f"'{state.uri}' has {len(data)} bytes, {state.size_bytes} were written", hint="it is truncated or damaged"
+        )
+    if checksum(data) != state.checksum:
+        raise CheckpointError(f"'{state.uri}' is damaged: its checksum is not that of what was written")
+    return data
+
+
+def files_of_part(part: SubtaskState) -> list[StoredFile]:
+    """Return the files that a subtask's part consists of."""
+    own = [part.state] if isinstance(part.state, StoredFile) else []
+    return [*own, *part.files.values()]
+
+
+def _files_of(manifest: Manifest) -> list[str]:
+    return [file.uri for vertex in manifest.vertices for part in vertex.parts for file in files_of_part(part)]
+
+
+def _write_whole(uri: str, data: bytes) -> None:
+    """Write a file down to the disk; remove it if that fails."""
+    try:
+        with writing(uri), open_output(uri) as stream:
+            stream.write(data)
+            sync(stream)
+    except BaseException:
+        remove(uri, missing_ok=True)
+        raise
+
+
+def _plain(subtask: str) -> str:
+    """Return a subtask's name as it can stand in a file's name."""
+    return "".join(character if character.isalnum() or character in "-." else "-" for character in subtask)[:80]
+
+
+def _absolute(uri: str, home: str) -> str:
+    """Return the URI of a file that a manifest in `home` names."""
+    if not _is_relative(uri):
+        return uri
+    while uri.startswith("../"):
+        uri, home = uri[3:], home.rpartition("/")[0]
+    return join(home, uri)
+
+
+def _is_relative(uri: str) -> bool:
+    return "://" not in uri and not os.path.isabs(uri)  # noqa: PTH117 - text, which may be no path
+
+
+def _relative_to(manifest: Manifest, home: str) -> Manifest:
+    """Return a manifest that names the files of its own job relative to its directory."""
+    parent = home.rpartition("/")[0]
+
+    def relative(uri: str) -> str:
+        if uri.startswith(f"{home}/"):
+            return uri[len(home) + 1 :]
+        return f"../{uri[len(parent) + 1 :]}" if uri.startswith(f"{parent}/") else uri
+
+    return manifest.with_uris(relative)

@@ -1,0 +1,185 @@
+"""The manifest of a checkpoint or savepoint: one small JSON file that makes many immutable files a whole.
+
+    {"format": 1, "checksum": "…", "manifest": {"job": …, "checkpoint": 17, "epoch": 3, "vertices": [{"parts": [{"state": …}]}]}}
+
+Every file it names is there before the manifest is; a file is named with its size and checksum, relative to the manifest's directory, so that the
+whole can be moved. The checksum (xxh3, 64 bits, hexadecimal) is that of the bytes of the value of `manifest`. Whoever reads an older format
+reads it; a newer one is refused by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from xxhash import xxh3_64_hexdigest
+
+from actorflow.errors import CheckpointError
+
+FORMAT: Final = 1
+"""The format that is written, and the newest that can be read."""
+
+
+class StoredFile(msgspec.Struct, frozen=True, tag="file"):
+    """State in a file.
+
+    Attributes:
+        uri: where; relative to the manifest once it stands in one.
+        size_bytes: its length.
+        checksum: of its bytes: xxh3, 64 bits, hexadecimal.
+    """
+
+    uri: str
+    size_bytes: int
+    checksum: str
+
+
+class InlineState(msgspec.Struct, frozen=True, tag="inline"):
+    """State that is so small that it stands in the manifest."""
+
+    data: bytes
+
+
+class SubtaskState(msgspec.Struct, frozen=True):
+    """The part of one subtask: what its operators hold, and the files that this refers to.
+
+    Attributes:
+        index: of the subtask.
+        state: description of its state.
+        files: files that the description refers to, by the name that it has for them; several checkpoints may share them.
+    """
+
+    index: int
+    state: StoredFile | InlineState
+    files: dict[str, StoredFile] = {}
+
+
+class VertexState(msgspec.Struct, frozen=True):
+    """The parts of all subtasks of a vertex.
+
+    Attributes:
+        id: of the vertex: the stable id of its first operator.
+        name: for people.
+        operators: stable id and name of each operator of the chain, in order.
+        parallelism: number of subtasks.
+        max_parallelism: number of key groups.
+        parts: one for each subtask.
+    """
+
+    id: str
+    name: str
+    operators: tuple[tuple[str, str], ...]
+    parallelism: int
+    max_parallelism: int
+    parts: tuple[SubtaskState, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A whole checkpoint.
+
+    Attributes:
+        job: unique id of the job.
+        name: the pipeline's name.
+        checkpoint: its number.
+        epoch: number of the run that took it; an older run must not write over it.
+        timestamp: wall clock of the trigger, in ms since the Unix epoch.
+        savepoint: whether it belongs to a user.
+        version: of actorflow.
+        vertices: in the order of the execution graph.
+        splits: for each source vertex its listed splits, pickled; finished and open ones are in the parts of its subtasks.
+    """
+
+    job: str
+    name: str
+    checkpoint: int
+    epoch: int
+    timestamp: int
+    savepoint: bool
+    version: str
+    vertices: tuple[VertexState, ...]
+    splits: dict[str, bytes] = {}
+
+    def with_uris(self, change: Callable[[str], str]) -> Manifest:
+        """Return the manifest with the URI of each file changed."""
+
+        def moved(file: StoredFile) -> StoredFile:
+            return StoredFile(change(file.uri), file.size_bytes, file.checksum)
+
+        def moved_part(part: SubtaskState) -> SubtaskState:
+            state = moved(part.state) if isinstance(part.state, StoredFile) else part.state
+            return SubtaskState(part.index, state, {name: moved(file) for name, file in part.files.items()})
+
+        replace = msgspec.structs.replace
+        vertices = tuple(replace(vertex, parts=tuple(map(moved_part, vertex.parts))) for vertex in self.vertices)
+        return replace(self, vertices=vertices)
+
+
+class _Envelope(msgspec.Struct):
+    format: int
+    checksum: str
+    manifest: msgspec.Raw
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
+_manifests = msgspec.json.Decoder(Manifest)
+_parts = msgspec.msgpack.Decoder(SubtaskState)
+
+
+def checksum(data: bytes | memoryview) -> str:
+    """Return the checksum of bytes as it stands in manifests."""
+    return xxh3_64_hexdigest(data)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the bytes of a manifest file."""
+    body = msgspec.json.encode(manifest)
+    return msgspec.json.encode(_Envelope(FORMAT, checksum(body), msgspec.Raw(body)))
+
+
+def decode_manifest(data: bytes, uri: str) -> Manifest:
+    """Return what a manifest file says.
+
+    Args:
+        data: the bytes of the file.
+        uri: names it in errors.
+
+    Raises:
+        CheckpointError: if it is truncated or damaged, or of a format that this version does not know.
+    """
+    try:
+        envelope = _envelopes.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"'{uri}' is no manifest, or a truncated one: {error}", hint=_DAMAGED) from None
+    if not 1 <= envelope.format <= FORMAT:
+        raise CheckpointError(
+            f"'{uri}' has format {envelope.format}, this version reads up to {FORMAT}",
+            hint="it was written by a newer actorflow: use that one, or a checkpoint of before",
+        )
+    body = bytes(envelope.manifest)
+    if checksum(body) != envelope.checksum:
+        raise CheckpointError(f"'{uri}' is damaged: its checksum is not that of its text", hint=_DAMAGED)
+    try:
+        return _manifests.decode(body)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(f"'{uri}' is not a manifest: {error}", hint=_DAMAGED) from None
+
+
+def encode_part(part: SubtaskState) -> bytes:
+    """Return a subtask's part as it travels in its acknowledgement."""
+    return msgspec.msgpack.encode(part)
+
+
+def decode_part(data: bytes) -> SubtaskState:
+    """Return the part in an acknowledgement.
+
+    Raises:
+        CheckpointError: if the bytes are none.
+    """
+    try:
+        return _parts.decode(data)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(f"a subtask's part of a checkpoint cannot be read: {error}") from None
+
+
+_DAMAGED = "the checkpoint before it may be whole"
