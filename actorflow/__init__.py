@@ -52,11 +52,13 @@ if TYPE_CHECKING:
     from actorflow.api.retry import Retry
     from actorflow.api.stream import Stream
     from actorflow.api.tag import Tag
+    from actorflow.api.windowed import WindowedStream
     from actorflow.cluster.job import Job, JobResult
     from actorflow.cluster.local import LocalCluster, collect, run
     from actorflow.connectors import sinks, sources
     from actorflow.connectors.contracts import Sink, Source, TwoPhaseSink
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
+    from actorflow.operators import windows
     from actorflow.operators.actor import (
         BroadcastContext,
         BroadcastOperator,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     )
     from actorflow.operators.aggregate import Aggregate
     from actorflow.operators.watermarks import WatermarkGenerator, Watermarks
+    from actorflow.operators.window import Window, Windowed
     from actorflow.state.descriptors import AggregatingState, ListState, MapState, ReducingState, ValueState
     from actorflow.state.operator_state import BroadcastState, OperatorListState, UnionListState
     from actorflow.state.ttl import Ttl
@@ -107,10 +110,14 @@ __all__ = [
     "ValueState",
     "WatermarkGenerator",
     "Watermarks",
+    "Window",
+    "Windowed",
+    "WindowedStream",
     "collect",
     "run",
     "sinks",
     "sources",
+    "windows",
 ]
 
 _HOMES = {
@@ -119,6 +126,7 @@ _HOMES = {
     "actorflow.api.retry": ("Retry",),
     "actorflow.api.stream": ("Stream",),
     "actorflow.api.tag": ("Tag",),
+    "actorflow.api.windowed": ("WindowedStream",),
     "actorflow.cluster.job": ("Job", "JobResult"),
     "actorflow.cluster.local": ("LocalCluster", "collect", "run"),
     "actorflow.connectors.contracts": ("Sink", "Source", "TwoPhaseSink"),
@@ -135,6 +143,8 @@ _HOMES = {
     ),
     "actorflow.operators.aggregate": ("Aggregate",),
     "actorflow.operators.watermarks": ("WatermarkGenerator", "Watermarks"),
+    "actorflow.operators.window": ("Window", "Windowed"),
+    "actorflow.operators.windows": ("windows",),
     "actorflow.state.descriptors": ("AggregatingState", "ListState", "MapState", "ReducingState", "ValueState"),
     "actorflow.state.operator_state": ("BroadcastState", "OperatorListState", "UnionListState"),
     "actorflow.state.ttl": ("Ttl",),

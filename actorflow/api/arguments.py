@@ -15,6 +15,7 @@ from typing import Any
 from actorflow.connectors.contracts import Sink, Source
 from actorflow.errors import PlanError
 from actorflow.operators.actor import BroadcastOperator, OperatorActor, TwoInputOperator
+from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.watermarks import Watermarks
 from actorflow.state.descriptors import declared_states
 from actorflow.state.operator_state import BroadcastState, declared_operator_states
@@ -135,6 +136,19 @@ def _check_keyed_needs(operator: OperatorActor, *, keyed: bool) -> None:
         raise PlanError(f"'{cls.__name__}' keeps state by key ({names}), but the stream has no key", hint=hint)
     if cls.on_timer is not OperatorActor.on_timer:
         raise PlanError(f"'{cls.__name__}' takes timers, which belong to keys, but the stream has no key", hint=hint)
+
+
+def check_aggregate(aggregate: object) -> None:
+    """Check an aggregation of the user's own.
+
+    Raises:
+        PlanError: if it is not one.
+    """
+    if not isinstance(aggregate, Aggregate):
+        raise PlanError(
+            f"aggregate needs an Aggregate object, not {aggregate!r}",
+            hint="derive a class from af.Aggregate with create, add, merge and result, and pass an object of it",
+        )
 
 
 def check_source(source: object) -> None:

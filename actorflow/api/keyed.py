@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
-from actorflow.api.arguments import Selector, check_function, check_operator, value_selector
+from actorflow.api.arguments import Selector, check_aggregate, check_function, check_operator, value_selector
 from actorflow.api.connected import BroadcastConnectedStreams, BroadcastStream, ConnectedStreams
 from actorflow.api.options import OperatorOptions
+from actorflow.api.windowed import WindowedStream, check_assigner
 from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.specs import AggregateSpec, CountSpec, MaxSpec, MinSpec, ProcessSpec, ReduceSpec, SumSpec
+from actorflow.operators.window import WindowAssigner
+from actorflow.operators.window_specs import WindowSpec
 
 if TYPE_CHECKING:
     from actorflow.api.stream import Stream
@@ -44,11 +47,7 @@ class KeyedStream(Generic[K, T]):
         Raises:
             PlanError: if it is not an `Aggregate` object.
         """
-        if not isinstance(aggregate, Aggregate):
-            raise PlanError(
-                f"aggregate needs an Aggregate object, not {aggregate!r}",
-                hint="derive a class from af.Aggregate with create, add, merge and result, and pass an object of it",
-            )
+        check_aggregate(aggregate)
         return self._stream._apply(AggregateSpec(self._key, aggregate), options)
 
     def count(self, **options: Unpack[OperatorOptions]) -> Stream[tuple[K, int]]:
@@ -71,6 +70,14 @@ class KeyedStream(Generic[K, T]):
     def max(self, value: Selector, **options: Unpack[OperatorOptions]) -> Stream[tuple[K, Any]]:
         """Keep the largest value of each key. Emits `(key, largest)`; see `sum` for `value`."""
         return self._stream._apply(MaxSpec(self._key, value_selector("max", value)), options)
+
+    def window(self, assigner: WindowAssigner) -> WindowedStream[K, T]:
+        """Group the records of each key by window: `window(af.windows.tumbling("1min")).count()`. See `af.windows`.
+
+        Raises:
+            PlanError: if these are no windows.
+        """
+        return WindowedStream(self._stream, WindowSpec(self._key, check_assigner("window", assigner)))
 
     def process(self, operator: OperatorActor, **options: Unpack[OperatorOptions]) -> Stream[Any]:
         """Run an operator of the user's own, with state and context by key. See `actorflow.OperatorActor`."""

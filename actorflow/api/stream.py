@@ -25,6 +25,7 @@ from actorflow.api.connected import BroadcastConnectedStreams, BroadcastStream, 
 from actorflow.api.keyed import KeyedStream
 from actorflow.api.options import OperatorOptions, Options, check_choice, check_whole
 from actorflow.api.tag import Tag
+from actorflow.api.windowed import WindowedStream, check_assigner
 from actorflow.config.values import Duration, duration_ms
 from actorflow.connectors.contracts import Sink, SinkSpec
 from actorflow.errors import PlanError
@@ -32,6 +33,8 @@ from actorflow.operators.actor import OperatorActor
 from actorflow.operators.retry import RetryPolicy
 from actorflow.operators.specs import FilterSpec, FlatMapSpec, MapAsyncSpec, MapBatchesSpec, MapSpec, ProcessSpec
 from actorflow.operators.watermarks import TimestampSpec, Watermarks
+from actorflow.operators.window import WindowAssigner
+from actorflow.operators.window_specs import WindowAllSpec, no_key
 from actorflow.plan.graph import LogicalGraph, OperatorSpec, Partitioner, Partitioning
 
 T = TypeVar("T")
@@ -156,6 +159,14 @@ class Stream(Generic[T]):
         column = key if isinstance(key, str) else None
         spread = self._spread(Partitioner(Partitioning.HASH, key=function, key_column=column))
         return KeyedStream(spread, function if column is None else column)
+
+    def window_all(self, assigner: WindowAssigner) -> WindowedStream[None, T]:
+        """Group all records by window, in one subtask. See `af.windows`.
+
+        Raises:
+            PlanError: if these are no windows.
+        """
+        return WindowedStream(self, WindowAllSpec(no_key, check_assigner("window_all", assigner)))
 
     # --- several streams -------------------------------------------------------------------------------------------------
 

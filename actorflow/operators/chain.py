@@ -18,6 +18,7 @@ from actorflow.operators.codegen import FUSABLE, FusedOperator
 from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
 from actorflow.operators.finals import FinalStage
 from actorflow.operators.fused import FusedStage
+from actorflow.operators.pane_stage import PaneStage
 from actorflow.operators.process import Place, ProcessStage
 from actorflow.operators.specs import (
     BroadcastProcessSpec,
@@ -33,6 +34,7 @@ from actorflow.operators.stage import Stage
 from actorflow.operators.timestamps import TimestampStage
 from actorflow.operators.two_inputs import BroadcastProcessStage, CoMapStage, CoProcessStage
 from actorflow.operators.watermarks import TimestampSpec
+from actorflow.operators.window_specs import WindowSpec
 from actorflow.plan.graph import LogicalOperator
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch
 
@@ -112,6 +114,8 @@ class _Builder:
                 from actorflow.operators.asynchronous import MapAsyncStage  # brings asyncio, which few chains need
 
                 return MapAsyncStage(operator.name, spec, following, self._context)
+            case WindowSpec() as spec if spec.in_panes:
+                return PaneStage(self._place(position, behind), spec)
             case TimestampSpec() as spec:
                 return TimestampStage(operator.name, spec, following, self._context)
             case _:

@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from actorflow.operators.failures import GENERATED_PREFIX
+from actorflow.operators.failures import GENERATED_PREFIX, NOTHING, frame_of, user_failure
 from actorflow.operators.inline import inlined
 from actorflow.operators.specs import (
     AggregateSpec,
@@ -52,8 +52,6 @@ FUSABLE: Final = (MapSpec, FlatMapSpec, FilterSpec, KeyedSpec)
 
 MISSING: Final = object()
 """Stands for the value of a key that has none yet."""
-
-LoopFunction = Callable[[list[Any], list[int] | None], tuple[list[Any], ...]]
 
 _numbers = itertools.count(1)
 
@@ -102,13 +100,13 @@ class Loop:
     """A generated function.
 
     Attributes:
-        run: `run(records, timestamps)` returns the list of each collected position, in order, and behind each the list of its
-            timestamps in the timed variant.
+        run: of a chain, `run(records, timestamps)` returns the list of each collected position, in order, and behind each the list of
+            its timestamps in the timed variant.
         filename: under which `linecache` knows the source.
         sites: what its lines do, by line number.
     """
 
-    run: LoopFunction
+    run: Callable[..., Any]
     filename: str
     sites: dict[int, Site]
 
@@ -131,7 +129,7 @@ def generate(
     uneven = next(
         (number for number in numbers if isinstance(operators[number - 1].spec, FilterSpec | FlatMapSpec)), len(operators) + 1
     )
-    writer = _Writer(lists, [number for number in lists if timed and number >= uneven], final=final)
+    writer = LoopWriter(lists, [number for number in lists if timed and number >= uneven], final=final)
     record = writer.header(start)
     for number in numbers:
         writer.last = number == len(operators)
@@ -140,8 +138,8 @@ def generate(
 
 
 @dataclass
-class _Writer:
-    """Collects the lines of a loop.
+class LoopWriter:
+    """Collects the lines of a loop. Also used for loops that are no chains.
 
     Attributes:
         lists: numbers of the operators whose results are collected.
@@ -250,15 +248,38 @@ class _Writer:
 
     def keyed(self, number: int, spec: KeyedSpec, entries: dict[Any, Any], record: str) -> tuple[str, Site]:
         """Write the update of a running aggregation; return the expression of its result."""
-        site = Site(number, record)
-        key, called = self.select(f"key{number}", spec.key, site, record)
+        site = self.key(number, spec.key, record)
+        held = f"s{number}"
+        table, get = self.bind(f"state{number}", entries), self.bind(f"get{number}", entries.get)
+        self.fold(number, spec, site, table, get)
+        match spec:
+            case ReduceSpec():
+                return held, site
+            case AggregateSpec():
+                result = self.bind(f"result{number}", spec.aggregate.result)
+                return f"({site.key}, {result}({held}))", Site(number, record, site.key, spec.aggregate.result)
+            case _:
+                return f"({site.key}, {held})", site
+
+    def key(self, number: int, selector: Selector, record: str) -> Site:
+        """Write how the key is got, and return the site of what follows."""
+        key, called = self.select(f"key{number}", selector, Site(number, record), record)
         if not key.isidentifier():
             self.line(f"k{number} = {key}", called)
             key = f"k{number}"
-        site = Site(number, record, key)
-        table = self.bind(f"state{number}", entries)
-        get = self.bind(f"get{number}", entries.get)
-        held = f"s{number}"
+        return Site(number, record, key)
+
+    def fold(self, number: int, spec: KeyedSpec, site: Site, table: str, get: str) -> None:
+        """Write how a record is added to the accumulator of its key, which then is in `s<number>`.
+
+        Args:
+            number: of the operator.
+            spec: the aggregation.
+            site: its key is known.
+            table: variable of the dict from key to accumulator.
+            get: variable of its method `get`.
+        """
+        held, record, key = f"s{number}", site.record, site.key
         match spec:
             case CountSpec():
                 self.line(f"{held} = {get}({key}, 0) + 1", site)
@@ -277,28 +298,27 @@ class _Writer:
                 value, called = self.call(f"f{number}", spec.fn, site, held, record)
                 self.line(f"{held} = {record} if {held} is MISSING else {value}", called)
             case AggregateSpec():
-                return self.aggregate(number, spec, site, table, get)
+                self.aggregate(number, spec, site, table, get)
+                return
             case _:
                 raise AssertionError(f"unknown aggregation {spec!r}")
         self.line(f"{table}[{key}] = {held}", site)
-        return (held, site) if isinstance(spec, ReduceSpec) else (f"({key}, {held})", site)
 
-    def aggregate(self, number: int, spec: AggregateSpec, site: Site, table: str, get: str) -> tuple[str, Site]:
-        """Write the update of a user's aggregation."""
+    def aggregate(self, number: int, spec: AggregateSpec, site: Site, table: str, get: str) -> None:
+        """Write how a record is added to an accumulator of the user's aggregation."""
         held, user = f"s{number}", spec.aggregate
-        called = [Site(number, site.record, site.key, function) for function in (user.create, user.add, user.result)]
+        called = [Site(number, site.record, site.key, function) for function in (user.create, user.add)]
         self.line(f"{held} = {get}({site.key}, {self.bind('MISSING', MISSING)})", site)
         self.line(f"if {held} is MISSING:")
         self.line(f"    {held} = {self.bind(f'create{number}', user.create)}()", called[0])
         self.line(f"{table}[{site.key}] = {held} = {self.bind(f'add{number}', user.add)}({held}, {site.record})", called[1])
-        return f"({site.key}, {self.bind(f'result{number}', user.result)}({held}))", called[2]
 
     def value(self, number: int, selector: Selector | None, site: Site, record: str) -> tuple[str, Site]:
         """Return the expression of the value that is aggregated."""
         return (record, site) if selector is None else self.select(f"value{number}", selector, site, record)
 
     def finish(self, title: str, *, timed: bool) -> Loop:
-        """Compile what was written, and make its source known to tracebacks."""
+        """Close the loop over a batch, and compile it."""
         if self.lines[-1].endswith(":"):
             self.line("pass")  # records of the innermost loop go nowhere
         self.depth = 1
@@ -307,10 +327,39 @@ class _Writer:
             times = [f"times{number}" if number in self.stamped else "timestamps" for number in self.lists]
             lists = [name for pair in zip(lists, times, strict=True) for name in pair]
         self.line(f"return ({', '.join(lists)}{',' if len(lists) == 1 else ''})")
-        parameters = ", ".join(["records", "timestamps", *(f"{name}={name}" for name in self.bindings)])
+        return self.compiled(title, "records", "timestamps")
+
+    def compiled(self, title: str, *arguments: str) -> Loop:
+        """Compile what was written as a function of these arguments, and make its source known to tracebacks."""
+        parameters = ", ".join([*arguments, *(f"{name}={name}" for name in self.bindings)])
         source = "\n".join([f"def chain({parameters}):", *self.lines, ""])
         filename = f"{GENERATED_PREFIX}{next(_numbers)}: {title}>"
         namespace: dict[str, Any] = dict(self.bindings)
         exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - source made above, from literals and our own names
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
         return Loop(namespace["chain"], filename, self.sites)
+
+
+def loop_failure(error: BaseException, loop: Loop, names: Sequence[str], subtask: str) -> BaseException:
+    """Return what to raise when a loop has failed: the line where it happened says which operator, record and key.
+
+    Args:
+        error: what was raised.
+        loop: where.
+        names: of the operators, by their numbers.
+        subtask: for the report.
+    """
+    frame = frame_of(error.__traceback__, loop.filename)
+    site = loop.sites.get(frame.tb_lineno) if frame is not None else None
+    if frame is None or site is None:
+        return error
+    values = frame.tb_frame.f_locals
+    return user_failure(
+        error,
+        operator=names[site.operator],
+        subtask=subtask,
+        function=site.function,
+        line=site.line,
+        record=values.get(site.record, NOTHING),
+        key=values.get(site.key, NOTHING) if site.key is not None else NOTHING,
+    )

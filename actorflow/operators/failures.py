@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 from actorflow.errors import ActorflowError, Domain, ErrorInfo, Retry, UserFunctionError
@@ -36,6 +37,7 @@ def user_failure(
     line: int | None = None,
     record: Any = NOTHING,
     key: Any = NOTHING,
+    window: Any = NOTHING,
     hint: str = "",
 ) -> ActorflowError:
     """Return what a failure of user code is reported as; raise it from `error`.
@@ -50,6 +52,7 @@ def user_failure(
         line: the line of an inlined function.
         record: the record it was called with.
         key: the record's key.
+        window: the window, of an operation on windows.
         hint: what to do about it.
     """
     if isinstance(error, ActorflowError):
@@ -59,6 +62,8 @@ def user_failure(
         context["record"] = short_repr(record)
     if key is not NOTHING:
         context["key"] = short_repr(key)
+    if window is not NOTHING:
+        context["window"] = short_repr(window)
     text = user_traceback(error, function, line)
     return UserFunctionError(
         ErrorInfo(
@@ -146,6 +151,28 @@ def entered(error: BaseException, function: object) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def frame_of(trace: TracebackType | None, filename: str) -> TracebackType | None:
+    """Return the first place of a traceback that is in a file, or None."""
+    while trace is not None and trace.tb_frame.f_code.co_filename != filename:
+        trace = trace.tb_next
+    return trace
+
+
+def engine_local(error: BaseException, name: str) -> Any:
+    """Return what a variable held in the innermost place of the engine that has it, when an error passed there; `NOTHING` if none has.
+
+    So code that works on many keys need not remember the key it is at, in case something fails.
+    """
+    found: Any = NOTHING
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if is_engine_file(frame.f_code.co_filename):
+            found = frame.f_locals.get(name, found)
+        trace = trace.tb_next
+    return found
 
 
 def _message(error: BaseException) -> str:

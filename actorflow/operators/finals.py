@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from actorflow.operators.codegen import FusedOperator, Loop, generate
+from actorflow.operators.codegen import FusedOperator, Loop, generate, loop_failure
 from actorflow.operators.columns import to_objects
 from actorflow.operators.failures import user_failure
-from actorflow.operators.fused import loop_failure
 from actorflow.operators.specs import AggregateSpec, KeyedSpec, ReduceSpec
 from actorflow.operators.stage import Consumer, Lookup, Stage
 from actorflow.state.backend import KeyedBackend

@@ -7,14 +7,12 @@ columnar twin and got columns, from the second. A stage without operators spread
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, ClassVar
 
-from actorflow.operators.codegen import FusedOperator, Loop, generate
+from actorflow.operators.codegen import FusedOperator, Loop, generate, loop_failure
 from actorflow.operators.columnar import ColumnarTwin
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import OutputPort
-from actorflow.operators.failures import NOTHING, user_failure
 from actorflow.operators.specs import ColumnarKeyedSpec, FilterSpec, FlatMapSpec
 from actorflow.operators.stage import Consumer, Lookup, Stage
 from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
@@ -89,7 +87,7 @@ class FusedStage(Stage):
             collected = [bool(emits) for emits in self._emits[1:]]
             loop = self._loops[variant] = generate(self._title, self._operators, collected, timed=variant[0], start=start)
         try:
-            lists = loop.run(batch.records, timestamps)
+            lists: tuple[list[Any], ...] = loop.run(batch.records, timestamps)
         except BaseException as error:
             failure = loop_failure(error, loop, self._names, self._subtask)
             if failure is error:
@@ -144,34 +142,3 @@ def _twin(operator: FusedOperator) -> ColumnarTwin | None:
     twin = ColumnarTwin(operator.name, operator.spec, operator.state.table(operator.spec.kind))
     operator.state.overlay(operator.spec.kind, twin)
     return twin
-
-
-def loop_failure(error: BaseException, loop: Loop, names: Sequence[str], subtask: str) -> BaseException:
-    """Return what to raise when a loop failed: the line of the loop where it happened says which operator, record and key.
-
-    Args:
-        error: what was raised.
-        loop: where.
-        names: of the operators, by the numbers that they have in the loop.
-        subtask: for the report.
-    """
-    frame = _frame_of(error.__traceback__, loop.filename)
-    site = loop.sites.get(frame.tb_lineno) if frame is not None else None
-    if frame is None or site is None:
-        return error
-    values = frame.tb_frame.f_locals
-    return user_failure(
-        error,
-        operator=names[site.operator],
-        subtask=subtask,
-        function=site.function,
-        line=site.line,
-        record=values.get(site.record, NOTHING),
-        key=values.get(site.key, NOTHING) if site.key is not None else NOTHING,
-    )
-
-
-def _frame_of(trace: TracebackType | None, filename: str) -> TracebackType | None:
-    while trace is not None and trace.tb_frame.f_code.co_filename != filename:
-        trace = trace.tb_next
-    return trace

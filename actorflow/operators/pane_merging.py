@@ -1,0 +1,125 @@
+"""Windows out of panes, with a few merges for each key and slide however long the windows are.
+
+Two stacks make a queue: the panes of a window are merged from a *turn* in both directions, and as windows move on, the left side is used
+up and the right side grows. When a window starts at the turn or behind it, everything turns: its end is the next turn.
+
+    panes        0   1   2   3 | 4   5   6            turn at 4
+    left side    0..3  1..3  2..3  3                  of each key: one value for each of its panes, the widest on top
+    right side                   4..6                 of each key: one value
+    window 2..6  = 2..3 + 4..6
+
+The left side has as many values as the panes have, so it costs no more memory than they do. Source: the two-stack algorithm of sliding
+window aggregation (Tangwongsan, Hirzel, Schneider: "Low-Latency Sliding-Window Aggregation in Worst-Case Constant Time", 2017).
+
+It is a cache: panes are the truth. A record that comes to a pane which was merged already makes its key *stale*; the window of such a
+key is merged from its panes, until the next turn.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+Merge = Callable[[Any, Any], Any]
+
+
+class PaneMerger:
+    """Merges panes to windows, for windows that follow each other.
+
+    Args:
+        merge: the accumulator of two, the earlier one first.
+        entries: gives the keys of a pane with their accumulators.
+        look_up: returns the accumulators of one key in some panes, in order, without those where it has none.
+    """
+
+    def __init__(
+        self,
+        merge: Merge,
+        entries: Callable[[int], Iterable[tuple[Any, Any]]],
+        look_up: Callable[[Any, Sequence[int]], Iterable[Any]],
+    ) -> None:
+        self._merge = merge
+        self._entries = entries
+        self._look_up = look_up
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was merged."""
+        self._turn: int | None = None
+        self._merged_to = 0
+        self._left: dict[Any, list[tuple[int, Any]]] = {}
+        self._right: dict[Any, Any] = {}
+        self._stale: dict[Any, None] = {}
+
+    def changed(self, pane: int, keys: Iterable[Any]) -> None:
+        """Note that records of these keys came to a pane."""
+        if self._turn is not None and pane < self._merged_to:
+            self._stale.update(dict.fromkeys(keys))
+
+    def window(self, start: int, end: int, panes: Sequence[int]) -> Iterator[tuple[Any, Any]]:
+        """Give each key of a window with its accumulator. Windows are asked for in order, each is taken to its end before the next.
+
+        Args:
+            start: of the window, not before that of the window before.
+            end: of the window.
+            panes: all that exist, in order.
+        """
+        if self._turn is None or start >= self._turn:
+            self._turn_at(end, panes[bisect_left(panes, start) : bisect_left(panes, end)])
+        else:
+            for pane in panes[bisect_left(panes, self._merged_to) : bisect_left(panes, end)]:
+                self._add(pane)
+        self._merged_to = end
+        yield from self._both_sides(start)
+        if self._stale:
+            inside = panes[bisect_left(panes, start) : bisect_left(panes, end)]
+            for key in self._stale:
+                found = self.fresh(key, inside)
+                if found is not None:
+                    yield key, found[0]
+
+    def fresh(self, key: Any, panes: Sequence[int]) -> tuple[Any] | None:
+        """Return the accumulator of a key, merged from some panes, in a tuple; None if it is in none of them."""
+        found: tuple[Any] | None = None
+        for acc in self._look_up(key, panes):
+            found = (acc if found is None else self._merge(found[0], acc),)
+        return found
+
+    def _turn_at(self, turn: int, panes: Sequence[int]) -> None:
+        """Merge panes from the last to the first, and begin a new right side."""
+        self.clear()
+        self._turn = turn
+        left, merge = self._left, self._merge
+        for pane in reversed(panes):
+            for key, acc in self._entries(pane):
+                values = left.get(key)
+                if values is None:
+                    left[key] = [(pane, acc)]
+                else:
+                    values.append((pane, merge(acc, values[-1][1])))
+
+    def _add(self, pane: int) -> None:
+        """Merge a pane to the right side."""
+        right, merge = self._right, self._merge
+        for key, acc in self._entries(pane):
+            before = right.get(key, right)
+            right[key] = acc if before is right else merge(before, acc)
+
+    def _both_sides(self, start: int) -> Iterator[tuple[Any, Any]]:
+        left, right, stale, merge = self._left, self._right, self._stale, self._merge
+        used_up: list[Any] = []
+        for key, values in left.items():
+            while values and values[-1][0] < start:
+                values.pop()
+            if not values:
+                used_up.append(key)
+            elif key not in stale:
+                after = right.get(key, right)
+                acc = values[-1][1]
+                yield key, (acc if after is right else merge(acc, after))
+        for key in used_up:
+            del left[key]
+        for key, acc in right.items():
+            if key not in left and key not in stale:
+                yield key, acc

@@ -1,0 +1,52 @@
+"""Regular windows by panes, against the naive oracle: every size, slide, offset and lateness, batches and watermarks in any order."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from window_oracle import FOLDS, NaiveWindows, Runner, regular_windows, steps, unordered, value_by
+
+from actorflow.operators.panes import PaneShape
+from actorflow.operators.window_specs import WindowSpec
+from actorflow.operators.windows import TimeWindows
+
+lengths = st.integers(1, 13)
+offsets = st.integers(-20, 20)
+times = st.integers(-60, 60)
+
+
+@given(lengths, lengths, offsets, times, st.integers(0, 20), times)
+@settings(max_examples=150)
+def test_panes_are_the_pieces_of_windows(size, slide, offset, timestamp, lateness, watermark):
+    assigner = TimeWindows(size, slide, offset)
+    shape = PaneShape.of(assigner, lateness)
+    windows = regular_windows(size, slide, offset)(timestamp)
+    assert windows == assigner.assign(None, timestamp)
+    assert shape.in_gap(timestamp) is (not windows)
+    if windows:
+        pane = shape.pane(timestamp)
+        assert pane <= timestamp < pane + shape.length
+        assert all(window.start <= pane and pane + shape.length <= window.end for window in windows)
+        assert (windows[0].start, windows[-1].start) == (shape.first_start(timestamp), shape.last_start(timestamp))
+        assert (timestamp < shape.kept_from(watermark)) is all(window.end - 1 + lateness <= watermark for window in windows)
+        assert all((window.start < shape.first_after(watermark)) is (window.end - 1 <= watermark) for window in windows)
+
+
+def check_against_oracle(given_steps, size, slide, offset, lateness, fold):
+    spec = WindowSpec(FOLDS[fold][0].key, TimeWindows(size, slide, offset), FOLDS[fold][0], lateness_ms=lateness, late_tag="late")
+    runner = Runner(spec)
+    oracle = NaiveWindows(regular_windows(size, slide, offset), lateness, lambda records: value_by(fold, records))
+    assert unordered(oracle.run(given_steps)) == unordered(runner.run(given_steps))
+    assert 0 == runner.chain.observe()["window-0"]["panes"]
+
+
+@given(steps(), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)))
+@settings(max_examples=50)
+def test_results_are_those_of_the_oracle(given_steps, size, slide, offset, lateness, fold):
+    check_against_oracle(given_steps, size, slide, offset, lateness, fold)
+
+
+@pytest.mark.slow
+@given(steps(records_max=12), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)))
+@settings(max_examples=2000)
+def test_results_are_those_of_the_oracle_many_times(given_steps, size, slide, offset, lateness, fold):
+    check_against_oracle(given_steps, size, slide, offset, lateness, fold)
