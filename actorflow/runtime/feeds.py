@@ -16,7 +16,16 @@ from actorflow.errors import PlanError
 from actorflow.ids import ChannelId
 from actorflow.operators.contract import Chain
 from actorflow.operators.failures import call_user
+from actorflow.protocol.barriers import (
+    BarrierAlignment,
+    BarrierArrived,
+    BlockChannel,
+    ChannelEnded,
+    TakeSnapshot,
+    UnblockChannels,
+)
 from actorflow.protocol.flush import BufferSizing
+from actorflow.protocol.machine import Report
 from actorflow.protocol.split_watermarks import SplitWatermarks
 from actorflow.protocol.watermark import WatermarkMerge
 from actorflow.runtime.input_gate import InputGate
@@ -91,7 +100,7 @@ class GateFeed:
         self._batch_records_max = batch_records_max
         self._payload_bytes_max = payload_bytes_max
         self._watermarks = WatermarkMerge(ChannelId(index) for index in range(len(gate.channels)))
-        self._barriers: dict[int, tuple[Barrier, dict[int, None]]] = {}
+        self._alignment = BarrierAlignment(ChannelId(index) for index in range(len(gate.channels)))
         self._sizing = sizing
         self._sizing_period_s = sizing_period_s
         self._measured_at_s = subtask.meter.now()
@@ -138,23 +147,28 @@ class GateFeed:
             case Watermark() | Idle() | Active():
                 self._forward(index, event)
             case Barrier():
-                self._barriers.setdefault(event.checkpoint_id, (event, {}))[1][index] = None
-                self._pass_barriers()
+                self._align(BarrierArrived(ChannelId(index), event))
             case LatencyMarker():
                 self._subtask.event(event)
             case EndOfInput():
                 self.ended = self.gate.end(index)
-                self._pass_barriers()
+                self._align(ChannelEnded(ChannelId(index)))
                 self._forward(index, event)
             case _:
                 assert_never(event)
 
-    def _pass_barriers(self) -> None:
-        """Pass on the barriers that have come on every channel that has not ended."""
-        for checkpoint_id, (barrier, seen) in list(self._barriers.items()):
-            if all(channel.ended or index in seen for index, channel in enumerate(self.gate.channels)):
-                del self._barriers[checkpoint_id]
-                self._subtask.event(barrier)
+    def _align(self, event: BarrierArrived | ChannelEnded) -> None:
+        """Hold back the channels whose barrier has come until all have, and pass the barrier on then."""
+        for effect in self._alignment.handle(event, self._subtask.meter.now()):
+            match effect:
+                case Report(BlockChannel(channel)):
+                    self.gate.block(channel)
+                case Report(UnblockChannels()):
+                    self.gate.unblock()
+                case Report(TakeSnapshot(barrier=barrier)):
+                    self._subtask.event(barrier)
+                case _:
+                    pass  # timers and overtaking barriers: nobody asks for these yet
 
     def _forward(self, index: int, event: Watermark | Idle | Active | EndOfInput) -> None:
         for forwarded in self._watermarks.take(ChannelId(index), event):

@@ -57,6 +57,7 @@ class InputGate:
         self.channels = list(channels)
         self._ledger = ledger
         self._ready: deque[int] = deque()
+        self._blocked: dict[int, None] = {}
         self._wake = wake
         self._open = len(self.channels)
         self.batch_records_max = 0
@@ -70,7 +71,7 @@ class InputGate:
         """Take in what arrived on channel `index`, whose producer holds `backlog` more buffers."""
         queue = self.channels[index].queue
         queue.append(element)
-        if len(queue) == 1:
+        if len(queue) == 1 and index not in self._blocked:
             if not self._ready:
                 self._wake()
             self._ready.append(index)
@@ -89,6 +90,20 @@ class InputGate:
         if queue:
             self._ready.append(index)
         return index, element
+
+    def block(self, index: int) -> None:
+        """Take nothing more from a channel. What comes is queued; credit bounds it."""
+        self._blocked[index] = None
+        if index in self._ready:
+            self._ready.remove(index)
+
+    def unblock(self) -> None:
+        """Take from all channels again."""
+        waiting = [index for index in self._blocked if self.channels[index].queue]
+        self._blocked = {}
+        if waiting and not self._ready:
+            self._wake()
+        self._ready.extend(waiting)
 
     def consumed(self, index: int) -> None:
         """Free the buffer of a batch that was taken from channel `index`."""

@@ -71,11 +71,11 @@ def test_an_idle_channel_holds_nothing_back():
     assert [event for event in got if isinstance(event, Watermark)] == [Watermark(5), Watermark(7)]
 
 
-def test_a_barrier_passes_when_it_has_come_on_every_channel():
+def test_what_comes_behind_a_barrier_waits_until_it_has_come_on_every_channel():
     barrier = Barrier(1, 0)
-    got, _ = feed_of((0, barrier), (0, ObjectBatch(["between"])), (1, barrier))
+    got, _ = feed_of((0, barrier), (0, ObjectBatch(["behind"])), (1, ObjectBatch(["before"])), (1, barrier))
 
-    assert got == [["between"], barrier]
+    assert got == [["before"], barrier, ["behind"]]
 
 
 def test_a_channel_that_has_ended_holds_no_barrier_back():

@@ -145,3 +145,23 @@ def test_everything_a_producer_on_the_same_thread_sends_arrives_in_order(sends, 
 
     assert (ended, got) == (3, expected)
     assert receiver.gate.queued() == 0
+
+
+def test_a_blocked_channel_is_passed_over_until_all_are_unblocked():
+    receiver = Receiver(3)
+    gate = receiver.gate
+    gate.open(64)
+    gate.push(0, ObjectBatch(["a"]), 0)
+    gate.push(1, ObjectBatch(["b"]), 0)
+    gate.block(0)
+    gate.block(2)
+    gate.push(2, ObjectBatch(["c"]), 0)
+    gate.push(0, ObjectBatch(["d"]), 0)
+
+    assert 1 == gate.take()[0]
+    assert gate.take() is None
+    assert not gate.has_input
+    woken = receiver.woken
+    gate.unblock()
+    assert woken + 1 == receiver.woken
+    assert ["a", "c", "d"] == [taken[1].records[0] for taken in iter(gate.take, None)]
