@@ -121,6 +121,12 @@ class SerializationError(ActorflowError):
     domain = Domain.USER
 
 
+class IncompatibleState(ActorflowError):  # noqa: N818 - the condition is the name
+    """State of a snapshot that the job cannot take over, because what it declares has changed."""
+
+    domain = Domain.USER
+
+
 class SourceError(ActorflowError):
     """Input that is missing, unreadable or malformed."""
 

@@ -93,7 +93,7 @@ def check_operator(operator: object, *, keyed: bool, base: type[OperatorActor] =
         base: which kind of operator it has to be.
 
     Raises:
-        PlanError: if it is not one, or has keyed state or timers on a stream without keys.
+        PlanError: if it is not one, has keyed state or timers on a stream without keys, or state of a type that cannot be kept.
     """
     if isinstance(operator, type) and issubclass(operator, OperatorActor):
         raise PlanError(
@@ -119,6 +119,7 @@ def check_operator(operator: object, *, keyed: bool, base: type[OperatorActor] =
                 hint="derive it from af.BroadcastOperator and write data.connect(rules.broadcast_state()).process(...)",
             )
     _check_keyed_needs(operator, keyed=keyed)
+    _check_states(type(operator))
 
 
 def _check_keyed_needs(operator: OperatorActor, *, keyed: bool) -> None:
@@ -136,6 +137,15 @@ def _check_keyed_needs(operator: OperatorActor, *, keyed: bool) -> None:
         raise PlanError(f"'{cls.__name__}' keeps state by key ({names}), but the stream has no key", hint=hint)
     if cls.on_timer is not OperatorActor.on_timer:
         raise PlanError(f"'{cls.__name__}' takes timers, which belong to keys, but the stream has no key", hint=hint)
+
+
+def _check_states(cls: type[OperatorActor]) -> None:
+    from actorflow.state.schema import schema_of_state
+
+    for state in declared_states(cls).values():
+        schema_of_state(state)
+    for operator_state in declared_operator_states(cls).values():
+        schema_of_state(operator_state)
 
 
 def check_aggregate(aggregate: object) -> None:

@@ -22,6 +22,9 @@ from actorflow.errors import SerializationError
 ALIASES: Final = "__state_aliases__"
 CLASS_ALIAS: Final = "__class__"
 
+_STRUCT_FACTORY: Final[Any] = type(msgspec.defstruct("_", [("_", list, [])]).__struct_defaults__[0])
+"""What msgspec keeps a default factory in."""
+
 _HEAP_TYPE = 1 << 9
 """Flag of classes that were made by a `class` statement, `Py_TPFLAGS_HEAPTYPE`."""
 
@@ -50,15 +53,20 @@ def qualified_name(cls: type) -> str:
 def record_fields(cls: type) -> Iterator[tuple[str, Any]]:
     """Give name and default of each field of a record class: a function without arguments that makes the default, or None."""
     if issubclass(cls, msgspec.Struct):
-        for info in msgspec.structs.fields(cls):
-            yield info.name, _default_of(info.default, info.default_factory, msgspec.NODEFAULT)
+        # not `msgspec.structs.fields`: it evaluates annotations, and a class defined in a function cannot be found by its own
+        names, defaults = cls.__struct_fields__, cls.__struct_defaults__
+        for name, default in zip(names, (msgspec.NODEFAULT,) * (len(names) - len(defaults)) + defaults, strict=True):
+            if isinstance(default, _STRUCT_FACTORY):
+                yield name, default.factory
+            else:
+                yield name, _default_of(default, msgspec.NODEFAULT, msgspec.NODEFAULT)
     elif dataclasses.is_dataclass(cls):
         for field in dataclasses.fields(cls):
             yield field.name, _default_of(field.default, field.default_factory, dataclasses.MISSING)
     else:
-        defaults = getattr(cls, "_field_defaults", {})
+        named: dict[str, Any] = getattr(cls, "_field_defaults", {})
         for name in getattr(cls, "_fields", ()):
-            yield name, _default_of(defaults.get(name, dataclasses.MISSING), dataclasses.MISSING, dataclasses.MISSING)
+            yield name, _default_of(named.get(name, dataclasses.MISSING), dataclasses.MISSING, dataclasses.MISSING)
 
 
 def _default_of(value: Any, factory: Any, missing: object) -> Any:

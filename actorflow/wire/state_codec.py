@@ -43,7 +43,7 @@ class StateCodec(Generic[T]):
 
     def __init__(self, types: TypeTree, name: str) -> None:
         self.types = types
-        self.evolvable = not isinstance(types.root, Pickled)
+        self.evolvable = not isinstance(types.schema.root, Pickled)
         self._name = name
         self._exact = ExactForm(types)
         self._write = compile_writer(self._exact)
@@ -70,7 +70,7 @@ class StateCodec(Generic[T]):
         try:
             value: T = self._decode(data) if finish is None else finish(self._decode(data))
         except Exception:
-            return self.lift(self.parse(data))
+            return self._decode_exactly(data)
         return value
 
     def encode_many(self, values: Iterable[T]) -> list[bytes]:
@@ -97,34 +97,18 @@ class StateCodec(Generic[T]):
         except Exception:
             return list(map(self.decode, items))
 
-    def parse(self, data: bytes | memoryview) -> Any:
-        """Return bytes as a tree of plain values, for a reader of values that were written by another type.
-
-        Raises:
-            SerializationError: if the bytes are damaged.
-        """
-        try:
-            return unpack(data)
-        except (Mismatch, RecursionError) as error:
-            self._refuse("read", error)
-
-    def lift(self, tree: Any) -> T:
-        """Return the value that a tree stands for.
-
-        Raises:
-            SerializationError: if it is not a tree of the type.
-        """
-        try:
-            value: T = self._exact.lift(tree)
-        except (Mismatch, RecursionError) as error:
-            self._refuse("read", error)
-        return value
-
     def _encode_exactly(self, value: T) -> bytes:
         try:
             return pack(self._exact.lower(value))
         except (Mismatch, RecursionError) as error:
             self._refuse("write", error)
+
+    def _decode_exactly(self, data: bytes | memoryview) -> T:
+        try:
+            value: T = self._exact.lift(unpack(data))
+        except (Mismatch, RecursionError) as error:
+            self._refuse("read", error)
+        return value
 
     def _refuse(self, verb: str, error: Mismatch | RecursionError) -> NoReturn:
         if isinstance(error, RecursionError):

@@ -35,6 +35,7 @@ from actorflow.wire.state_types import (
     SequenceOf,
     SetOf,
     TupleOf,
+    TypeSchema,
     TypeTree,
     UnionOf,
     text_of,
@@ -58,7 +59,7 @@ def describe(of: Any) -> TypeTree:
     """
     describer = _Describer()
     root = describer.node(of, {}, "")
-    return TypeTree(root, describer.definitions, describer.classes, describer.literals)
+    return TypeTree(TypeSchema(root, describer.definitions), describer.classes, describer.literals)
 
 
 class _Describer:

@@ -16,8 +16,9 @@ comes here, where rare values are written and errors get their place.
     Enum, Flag                the member's name; the number
     Pickled                   bytes
 
-The type declares what is written, so nothing says of itself what it is. One exception: an instance of a subclass of a declared class
-is extension 3, the subclass' name and its fields. Reading finds the name among the subclasses that exist, and never imports; a
+The type declares what is written, so nothing says of itself what it is. One exception: an instance of a subclass of a declared class is
+extension 3: the subclass' name, the fingerprint of its schema, and its fields. Reading finds the name among the subclasses that exist
+and never imports; it refuses what another version of the subclass wrote, since the schema of the declared type does not know it. A
 class without declared fields has no such form. A declared `float` takes an int and a declared `int` takes a bool, as type checkers
 let them, and give the same back.
 
@@ -98,6 +99,7 @@ class ExactForm:
 
     def __init__(self, types: TypeTree) -> None:
         self.types = types
+        self._fingerprint = types.schema.fingerprint()
         self._subclasses: dict[type, ExactForm | None] = {}
 
     def lower(self, value: Any) -> Any:
@@ -106,7 +108,11 @@ class ExactForm:
         Raises:
             Mismatch: if it is not of the type.
         """
-        return self._lower(self.types.root, value, ())
+        return self._lower(self.types.schema.root, value, ())
+
+    def lower_part(self, node: Node, value: Any) -> Any:
+        """Return the tree of a value of a part of the type. See `lower`."""
+        return self._lower(node, value, ())
 
     def lift(self, tree: Any) -> Any:
         """Return the value of a tree.
@@ -114,7 +120,7 @@ class ExactForm:
         Raises:
             Mismatch: if it is not a tree of the type.
         """
-        return self._lift(self.types.root, tree, ())
+        return self._lift(self.types.schema.root, tree, ())
 
     # --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -193,7 +199,7 @@ class ExactForm:
 
     def _lower_reference(self, name: str, value: Any, path: Path) -> Any:
         cls: Any = self.types.classes[name]
-        definition = self.types.definitions[name]
+        definition = self.types.schema.classes[name]
         if type(value) is not cls:
             return self._lower_instance(value, cls, path)
         if isinstance(definition, Record):
@@ -208,13 +214,14 @@ class ExactForm:
         form = self._form_of(type(value)) if isinstance(value, cls) else None
         if form is None:
             raise mismatch(value, cls.__name__, path)
-        return Ext(INSTANCE, pack([qualified_name(type(value)), form._lower(form.types.root, value, path)]))
+        tree = form._lower(form.types.schema.root, value, path)
+        return Ext(INSTANCE, pack([qualified_name(type(value)), form._fingerprint, tree]))
 
     def _form_of(self, cls: type) -> ExactForm | None:
         """Return the form of a subclass of a declared class, or None if it has no declared fields or members."""
         if cls not in self._subclasses:
             types = describe(cls)
-            self._subclasses[cls] = None if isinstance(types.root, Pickled) else ExactForm(types)
+            self._subclasses[cls] = None if isinstance(types.schema.root, Pickled) else ExactForm(types)
         return self._subclasses[cls]
 
     def _pickle(self, of: str, value: Any, path: Path) -> bytes:
@@ -298,7 +305,7 @@ class ExactForm:
 
     def _lift_reference(self, name: str, tree: Any, path: Path) -> Any:
         cls: Any = self.types.classes[name]
-        definition = self.types.definitions[name]
+        definition = self.types.schema.classes[name]
         if type(tree) is Instance:
             return self._lift_instance(tree, cls, path)
         if isinstance(definition, Record):
@@ -317,9 +324,11 @@ class ExactForm:
     def _lift_instance(self, tree: Instance, base: type, path: Path) -> Any:
         named = [cls for cls in subclasses_of(base) if qualified_name(cls) == tree.name]
         form = self._form_of(named[-1]) if named else None  # the last: a decorator may have made another class of the first
-        if form is not None:
-            return form._lift(form.types.root, tree.tree, path)
-        raise Mismatch(path, f"is an instance of '{tree.name}', which is not a known subclass of '{base.__qualname__}'")
+        if form is None:
+            raise Mismatch(path, f"is an instance of '{tree.name}', which is not a known subclass of '{base.__qualname__}'")
+        if tree.fingerprint != form._fingerprint:
+            raise Mismatch(path, f"is an instance of '{tree.name}', which was another class when it was written")
+        return form._lift(form.types.schema.root, tree.tree, path)
 
     def _unpickle(self, of: str, tree: Any, path: Path) -> Any:
         expect(type(tree) is bytes, tree, "pickle", path)

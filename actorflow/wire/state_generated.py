@@ -13,7 +13,6 @@ Making them takes some hundred microseconds; a call costs some tens of nanosecon
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import keyword
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -59,9 +58,11 @@ def record_reader(cls: type, names: Sequence[str], parts: Sequence[Function | No
     values = _read(parts, known)
     lines = [f"{_parts(len(parts))} = t"]
     if issubclass(cls, msgspec.Struct):
-        positional = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in inspect.signature(cls).parameters.values())
-        named = ", ".join(f"{name!r}: {value}" for name, value in zip(names, values, strict=True))
-        lines.append(f"return cls({', '.join(values)})" if positional else f"return cls(**{{{named}}})")
+        named = [
+            f"{name}={value}" if _is_attribute(name) else f"**{{{name!r}: {value}}}"
+            for name, value in zip(names, values, strict=True)
+        ]
+        lines.append(f"return cls({', '.join(named)})")
     elif not dataclasses.is_dataclass(cls):
         known["new"] = tuple.__new__
         lines.append(f"return new(cls, {_tuple(values)})")

@@ -60,12 +60,19 @@ class Mismatch(Exception):  # noqa: N818 - it becomes an error where the value's
 
 
 class Instance:
-    """An instance of a subclass, as read: the class' qualified name and its tree."""
+    """An instance of a subclass, as read.
 
-    __slots__ = ("name", "tree")
+    Args:
+        name: the subclass' qualified name.
+        fingerprint: of the subclass' schema when it was written.
+        tree: its fields.
+    """
 
-    def __init__(self, name: str, tree: Any) -> None:
+    __slots__ = ("fingerprint", "name", "tree")
+
+    def __init__(self, name: str, fingerprint: bytes, tree: Any) -> None:
         self.name = name
+        self.fingerprint = fingerprint
         self.tree = tree
 
 
@@ -78,12 +85,24 @@ def unpack(data: bytes | memoryview) -> Any:
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, ValueError, TypeError) as error:
-        raise Mismatch((), f"the bytes are damaged: {error}") from None
+        raise Mismatch((), f"is damaged: {error}") from None
 
 
 def place_of(path: Path) -> str:
     """Return the steps to a part as a user would write them, such as `places[3].x`."""
     return "".join(step if isinstance(step, str) else f"[{reprlib.repr(step[0])}]" for step in path).removeprefix(".")
+
+
+def unpack_raw(data: bytes | memoryview) -> Any:
+    """Return the tree in `data` with its extensions as they are, so that `pack` gives the same bytes again.
+
+    Raises:
+        Mismatch: if the bytes hold none.
+    """
+    try:
+        return _raw_decoder.decode(data)
+    except (msgspec.DecodeError, ValueError, TypeError) as error:
+        raise Mismatch((), f"is damaged: {error}") from None
 
 
 def expect(fits: bool, value: Any, wanted: str, path: Path) -> None:  # noqa: FBT001 - reads as a sentence
@@ -208,12 +227,11 @@ def _extension(code: int, data: memoryview) -> Any:
         case 2:
             return bytes(data).decode("utf-8", "surrogatepass")
         case 3:
-            name, tree = _decoder.decode(data)
-            if type(name) is not str:
-                raise ValueError("the name of a subclass is not text")
-            return Instance(name, tree)
+            name, fingerprint, tree = _decoder.decode(data)
+            return Instance(name, fingerprint, tree)
         case _:
             raise ValueError(f"extension {code} is unknown")
 
 
 _decoder: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Any, ext_hook=_extension)
+_raw_decoder: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Any)

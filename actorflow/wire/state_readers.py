@@ -61,7 +61,7 @@ def compile_reader(exact: ExactForm) -> tuple[Function, Function | None]:
 
     Both raise for whatever they do not know.
     """
-    written_as, lift = _Readers(exact).of(exact.types.root)
+    written_as, lift = _Readers(exact).of(exact.types.schema.root)
     return msgspec.msgpack.Decoder(written_as).decode, lift
 
 
@@ -147,7 +147,7 @@ class _Readers:
         if name in self._open:  # within itself: a decoder of its own, since types of MessagePack cannot contain themselves
             return Raw, _later(self._decoders, name)
         cls: Any = self._types.classes[name]
-        definition = self._types.definitions[name]
+        definition = self._types.schema.classes[name]
         if isinstance(definition, Enumeration):
             if definition.flag:
                 return int, cls

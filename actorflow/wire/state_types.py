@@ -21,11 +21,14 @@ import datetime as dt
 import decimal
 import types
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import xxhash
+
+from actorflow.errors import SerializationError
 
 PLAIN_TYPES: Final[Mapping[str, type]] = types.MappingProxyType(
     {
@@ -45,7 +48,7 @@ PLAIN_TYPES: Final[Mapping[str, type]] = types.MappingProxyType(
 )
 
 
-class _Node(msgspec.Struct, frozen=True, tag_field="kind", tag=str.lower, omit_defaults=True):
+class _Node(msgspec.Struct, frozen=True, tag_field="kind", tag=lambda name: name.lower().removesuffix("of"), omit_defaults=True):
     """Base of the nodes: plain data, written as a dict with the node's kind."""
 
 
@@ -157,21 +160,90 @@ class Enumeration(msgspec.Struct, frozen=True, tag_field="kind", tag="enumeratio
 Definition = Record | Enumeration
 
 
-@dataclass(frozen=True, slots=True)
-class TypeTree:
-    """A type taken apart.
+class TypeSchema(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A type as plain data.
 
     Attributes:
         root: the type.
-        definitions: the classes that `Reference` nodes name, as data.
-        classes: the same, live; and the classes that `Pickled` nodes name.
-        literals: the values that `LiteralOf` nodes name.
+        classes: the definitions that `Reference` nodes name.
     """
 
     root: Node
-    definitions: dict[str, Definition]
+    classes: dict[str, Definition] = {}
+
+    def to_data(self) -> dict[str, Any]:
+        """Return this as dicts, lists, text, numbers and bools, for JSON."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    @classmethod
+    def from_data(cls, data: Any) -> TypeSchema:
+        """Return what `to_data` was called on.
+
+        Raises:
+            SerializationError: if the data is not of its form.
+        """
+        try:
+            schema = msgspec.convert(data, cls)
+        except msgspec.ValidationError as error:
+            raise SerializationError(f"not the schema of a type: {error}") from None
+        for node in schema.nodes():
+            if isinstance(node, Reference) and node.name not in schema.classes:
+                raise SerializationError(f"the schema of a type lacks the class '{node.name}'")
+            if isinstance(node, Plain) and node.of not in PLAIN_TYPES:
+                raise SerializationError(f"the schema of a type has the plain type '{node.of}', which is unknown")
+        return schema
+
+    def nodes(self) -> Iterator[Node]:
+        """Give all nodes, those of the classes too."""
+        fields = (
+            field.type for definition in self.classes.values() if isinstance(definition, Record) for field in definition.fields
+        )
+        waiting = [self.root, *fields]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += parts_of(node)
+
+    def fingerprint(self) -> bytes:
+        """Return 8 bytes that change whenever values are written differently, or mean something else."""
+        classes = {name: _written_form(definition) for name, definition in self.classes.items()}
+        return xxhash.xxh3_64_digest(msgspec.json.encode([self.root, classes]))
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTree:
+    """A type taken apart, with the classes it is made of.
+
+    Attributes:
+        schema: the type as data.
+        classes: the classes that `Reference` and `Pickled` nodes name, live. A pickled one that cannot tell its instances is left out.
+        literals: the values that `LiteralOf` nodes name.
+    """
+
+    schema: TypeSchema
     classes: dict[str, type]
     literals: dict[tuple[str, str], Any]
+
+
+def parts_of(node: Node) -> tuple[Node, ...]:
+    """Return the nodes that a node is made of."""
+    match node:
+        case ListOf(item) | SetOf(item) | SequenceOf(item):
+            return (item,)
+        case MapOf(key, value):
+            return key, value
+        case TupleOf(nodes) | UnionOf(nodes):
+            return nodes
+        case Plain() | Pickled() | LiteralOf() | Reference():
+            return ()
+
+
+def _written_form(definition: Definition) -> object:
+    """Return what of a class shows in the bytes of its instances."""
+    if isinstance(definition, Record):
+        return [(field.name, field.type) for field in definition.fields]
+    return definition.members
 
 
 def text_of(node: Node, *, short: bool = True) -> str:

@@ -37,7 +37,7 @@ from actorflow.wire.state_types import (
 
 def compile_writer(exact: ExactForm) -> Function:
     """Return a function from a value to its tree, with tuples for arrays. It raises for whatever it does not know."""
-    return _Writers(exact).of(exact.types.root)
+    return _Writers(exact).of(exact.types.schema.root)
 
 
 class _Writers:
@@ -156,7 +156,7 @@ class _Writers:
         if name in self._records:
             return _later(self._records, name)
         cls: Any = self._types.classes[name]
-        definition = self._types.definitions[name]
+        definition = self._types.schema.classes[name]
         if isinstance(definition, Enumeration):
             return _writer_of_member(cls, attrgetter("_value_" if definition.flag else "_name_"))
         self._records[name] = _not_made_yet  # a class may contain itself

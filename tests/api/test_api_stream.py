@@ -40,6 +40,10 @@ class Dedup(af.OperatorActor):
     seen = af.ValueState(bool, default=False)
 
 
+class Misdeclared(af.OperatorActor):
+    total = af.ValueState(int, default="none")
+
+
 def numbers(pipeline=None):
     return (pipeline or af.Pipeline("job")).read(af.sources.collection([1, 2, 3]))
 
@@ -283,6 +287,13 @@ REFUSED = {
     "state without key": (
         lambda s: s.process(Dedup()),
         "'Dedup' keeps state by key ('seen'), but the stream has no key (hint: write stream.key_by(key).process(...))",
+    ),
+    "state of another type": (
+        lambda s: s.key_by(abs).process(Misdeclared()),
+        (
+            "the default of state 'total' is not of its type: it is of type 'str', not int "
+            "(hint: declare the type that default and values have in common)"
+        ),
     ),
     "aggregate": (
         lambda s: s.key_by(abs).aggregate(sum),
