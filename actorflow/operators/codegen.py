@@ -23,10 +23,12 @@ The value after operator number i is in `v<i>`; `v0` is the input. `t` is the re
 
 from __future__ import annotations
 
+import functools
 import itertools
 import linecache
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, Final
 
 from actorflow.operators.failures import GENERATED_PREFIX, NOTHING, frame_of, user_failure
@@ -333,11 +335,21 @@ class LoopWriter:
         """Compile what was written as a function of these arguments, and make its source known to tracebacks."""
         parameters = ", ".join([*arguments, *(f"{name}={name}" for name in self.bindings)])
         source = "\n".join([f"def chain({parameters}):", *self.lines, ""])
-        filename = f"{GENERATED_PREFIX}{next(_numbers)}: {title}>"
+        code = _compiled(title, source)
         namespace: dict[str, Any] = dict(self.bindings)
-        exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - source made above, from literals and our own names
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        return Loop(namespace["chain"], filename, self.sites)
+        exec(code, namespace)  # noqa: S102 - source made above, from literals and our own names
+        loop = namespace["chain"]
+        # The interpreter adapts code to what it calls, and each loop calls functions of its own.
+        loop.__code__ = loop.__code__.replace()
+        return Loop(loop, code.co_filename, self.sites)
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(title: str, source: str) -> CodeType:
+    """Return the code of a loop, which is the same for all subtasks that run it, and make its source known to tracebacks."""
+    filename = f"{GENERATED_PREFIX}{next(_numbers)}: {title}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    return compile(source, filename, "exec")
 
 
 def loop_failure(error: BaseException, loop: Loop, names: Sequence[str], subtask: str) -> BaseException:

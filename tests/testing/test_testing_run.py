@@ -101,6 +101,14 @@ def test_each_partition_is_read_by_a_subtask_of_its_own():
         assert len(set(records)) == 3
 
 
+def test_partitions_without_a_subtask_of_their_own_come_one_after_the_other():
+    parts = [TestSource().records(name).advance("23h") for name in "abc"]
+
+    run = run_test(passing(TestSource.partitions(*parts)))
+
+    assert [(arrival.record, arrival.at_ms // 3_600_000) for arrival in run.only.arrivals] == [("a", 0), ("b", 23), ("c", 46)]
+
+
 def test_each_sink_shows_what_it_got():
     pipeline = af.Pipeline("sinks")
     numbers = pipeline.read(TestSource().records(1, 2, 3))
@@ -321,3 +329,21 @@ def test_sockets_have_no_place_in_virtual_time():
         pytest.raises(af.JobFailed, match="is simulated and waits for no file descriptor"),
     ):
         run_test(passing(af.sources.socket(*server.getsockname())))
+
+
+def test_who_waits_for_credit_and_who_for_a_call_is_told_apart():
+    async def never(record):
+        await asyncio.Event().wait()
+
+    stream = af.Pipeline("full").read(TestSource(batch=1).records(*range(100)), parallelism=1)
+    calls = stream.map_async(never, capacity=1, timeout="10d", parallelism=2, name="call")
+
+    with pytest.raises(TestStuck) as caught:
+        run_test(calls, config={"execution.batch-records.max": 1}, horizon="1h")
+
+    waits = {view.name.split()[0]: view.waits_for for view in caught.value.views}
+    assert waits == {
+        "source": "credit of consumers: 2 channels are full",
+        "call": "calls of its operators, which are under way",
+        "sink": "input: 2 of 2 channels have not ended",
+    }
