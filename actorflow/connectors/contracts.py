@@ -108,6 +108,10 @@ class Source(abc.ABC):
     parallelism_max: ClassVar[int | None] = None
     """The most readers it can use (a socket has one connection), or None."""
 
+    partitioned: ClassVar[bool] = False
+    """Whether its splits are the partitions of a log, say: read at the same time, by each reader its share, because one does not follow another.
+    Splits that are not are read one after the other. An instance may override it."""
+
     timed: ClassVar[bool] = False
     """Whether its batches carry event times. An instance may override it."""
 

@@ -139,7 +139,10 @@ class JobMachine:
         self._timeouts = timeouts
         self._status = JobStatus.CREATED
         self._error: ErrorInfo | None = None
-        self._splits = {vertex: SplitAssignment(vertex, count) for vertex, count in description.sources.items()}
+        self._splits = {
+            vertex: SplitAssignment(vertex, count, partitioned=vertex in description.partitioned)
+            for vertex, count in description.sources.items()
+        }
         self._unlisted = dict.fromkeys(self._splits)
         """Sources whose splits are not known, and are not being listed."""
         self._run = self._new_run(0)

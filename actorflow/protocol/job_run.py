@@ -66,6 +66,7 @@ class JobDescription:
         job: unique id.
         graph: what to run.
         sources: vertices that read from a source, with their parallelism.
+        partitioned: those of them whose splits are read at the same time.
         plan: the graph with user code, as bytes, for the workers.
         options: effective options by name, for the workers.
         client: is told of every change.
@@ -77,6 +78,7 @@ class JobDescription:
     plan: bytes
     options: Mapping[str, OptionValue]
     client: Address
+    partitioned: frozenset[VertexId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ may ask again with the same number and gets the same answer, so a lost or double
 A split that comes back from a lost reader is the next to be given out. A reader is told `NoMoreSplits` when nothing is pending:
 should another reader be lost later, the attempt that replaces it reads what it had.
 
+The splits of a *partitioned* source are read at the same time: each subtask asks until it has its share, which is the same for all but
+one split more or less, and is told `NoMoreSplits` then. So the share of a subtask that comes late stays pending until it asks.
+
 Late rule: a message of an attempt that is not the subtask's current one, or with an old request number, is dropped.
 """
 
@@ -120,6 +123,7 @@ class _Reader:
     request: int = 0
     """The last request that was taken."""
     waiting: SplitRequested | None = None
+    """A request that came before the splits were listed."""
     answer: SplitAssigned | NoMoreSplits | None = None
     """The answer to the last request."""
 
@@ -143,15 +147,18 @@ class SplitAssignment:
     Args:
         source: the vertex that reads.
         parallelism: number of its subtasks.
+        partitioned: whether each subtask reads its share of the splits at the same time, and not one after the other as they come.
     """
 
-    def __init__(self, source: VertexId, parallelism: int) -> None:
+    def __init__(self, source: VertexId, parallelism: int, *, partitioned: bool = False) -> None:
         self._source = source
         self._parallelism = parallelism
+        self._partitioned = partitioned
         self._splits: Sequence[bytes] | None = None
         self._pending: deque[int] = deque()
         self._assigned: dict[int, SubtaskId] = {}
-        self._finished: dict[int, None] = {}
+        self._finished: dict[int, SubtaskId] = {}
+        """Who has read them."""
         self._readers: dict[SubtaskId, _Reader] = {}
 
     def start(self) -> list[Effect]:
@@ -206,7 +213,7 @@ class SplitAssignment:
         if reader is None or self._assigned.get(finished.split) != finished.subtask:
             return []
         del self._assigned[finished.split]
-        self._finished[finished.split] = None
+        self._finished[finished.split] = finished.subtask
         if self._splits is None or len(self._finished) < len(self._splits):
             return []
         return [Report(SourceExhausted(self._source))]
@@ -241,13 +248,24 @@ class SplitAssignment:
     def _answer(self, reader: _Reader, request: SplitRequested) -> Effect:
         assert self._splits is not None, "requests wait until the splits are listed"
         reader.waiting = None
-        if self._pending:
+        if self._pending and not self._has_its_share(request.subtask):
             split = self._pending.popleft()
             self._assigned[split] = request.subtask
             reader.answer = SplitAssigned(request.subtask, request.attempt, request.request, split, self._splits[split])
         else:
             reader.answer = NoMoreSplits(request.subtask, request.attempt, request.request)
         return Send(request.reply_to, reader.answer)
+
+    def _has_its_share(self, subtask: SubtaskId) -> bool:
+        if not self._partitioned:
+            return False
+        has = sum(owner == subtask for owners in (self._assigned, self._finished) for owner in owners.values())
+        return has >= self._share(subtask)
+
+    def _share(self, subtask: SubtaskId) -> int:
+        """Return how many splits of a partitioned source a subtask reads."""
+        each, more = divmod(len(self._splits or ()), self._parallelism)
+        return each + (subtask.index < more)
 
     def _current(self, subtask: SubtaskId, attempt: int) -> _Reader | None:
         reader = self._readers.get(subtask)
@@ -275,6 +293,13 @@ class SplitAssignment:
         """State that every split is in exactly one place, and that only living readers hold one or wait for one."""
         places = sorted([*self._pending, *self._assigned, *self._finished])
         ensure(places == list(range(len(self._splits or ()))), f"splits of {self._source} are lost or doubled: {places}")
+        if self._partitioned:
+            for subtask in self._readers:
+                has = sum(owner == subtask for owners in (self._assigned, self._finished) for owner in owners.values())
+                ensure(
+                    has <= self._share(subtask),
+                    f"{subtask} has {has} of {len(self._splits or ())} splits, which is more than its share",
+                )
         for split, subtask in self._assigned.items():
             ensure(self._readers[subtask].alive, f"split {split} is assigned to {subtask}, which is lost")
         for subtask, reader in self._readers.items():

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from actorflow.actor import ActorContext
 from actorflow.config import options
-from actorflow.connectors.contracts import Pause, ReaderContext, SinkSpec, SourceSpec
+from actorflow.connectors.contracts import ReaderContext, SinkSpec, SourceSpec
 from actorflow.errors import ActorflowError, UserFunctionError
 from actorflow.ids import ChannelId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
@@ -28,12 +28,13 @@ from actorflow.runtime.context import OperatorContext, SinkContext
 from actorflow.runtime.deployment import Deployment, Part, ResultWindow, Site
 from actorflow.runtime.directory import Directory, subtask_name
 from actorflow.runtime.exchange import Exchange, make_exchange
-from actorflow.runtime.feeds import GateFeed, SourceFeed, Taker
+from actorflow.runtime.feeds import GateFeed, Taker
 from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.links import DataPlane, RemoteLink, received
 from actorflow.runtime.meter import Meter
 from actorflow.runtime.sorted_feed import SortedFeed
+from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import Feed, Owner
 from actorflow.runtime.writing import SinkOutput
@@ -51,7 +52,8 @@ class Assembly:
         deployment: what.
         owner: told when a subtask finishes or fails.
         context: of the owner; the subtasks become its children.
-        ask_split: asks the JobMaster for the next split of a subtask, and tells it which one was read.
+        ask_split: asks the JobMaster for the next split of a subtask.
+        split_read: tells the JobMaster that a subtask has read all of a split.
     """
 
     def __init__(
@@ -61,13 +63,15 @@ class Assembly:
         owner: Owner,
         *,
         context: ActorContext,
-        ask_split: Callable[[SubtaskId, int | None], None],
+        ask_split: Callable[[SubtaskId], None],
+        split_read: Callable[[SubtaskId, int], None],
     ) -> None:
         self._site = site
         self._deployment = deployment
         self._owner = owner
         self._context = context
         self._ask_split = ask_split
+        self._split_read = split_read
         self._config = deployment.config
         self._graph = deployment.graph
         self._directory = Directory(deployment.graph, deployment.workers)
@@ -251,7 +255,8 @@ class Assembly:
             operator=part.vertex.operators[0].name,
             context=ReaderContext(self._site.system.clock, part.id, part.vertex.parallelism, self._deployment.attempt),
             batch_records_max=self._config[options.BATCH_ROWS_MAX] if columns else records_max,
-            ask=lambda finished: self._ask_split(part.id, finished),
+            ask=lambda: self._ask_split(part.id),
+            finished=lambda split: self._split_read(part.id, split),
             watch=watch,
             unwatch=unwatch,
         )
@@ -282,8 +287,8 @@ class Assembly:
         failure = self._key_failure(part, part.vertex)
         return SortedFeed(part.actor, feed, keys=keys, sort=sort, operator=operator, failure=failure, piece_records_max=records_max)
 
-    def _watchers(self, part: Part) -> tuple[Callable[[Pause], None], Callable[[Pause], None]]:
-        """Return how a source's pause is watched, and forgotten: once, and on the thread that the descriptors are watched on."""
+    def _watchers(self, part: Part) -> tuple[Callable[[int, Callable[[], None]], None], Callable[[int], None]]:
+        """Return how file descriptors are watched, once each, and forgotten, on the thread that they are watched on."""
         system = self._site.system
 
         def do(action: Callable[[], None]) -> None:
@@ -292,23 +297,14 @@ class Assembly:
             else:
                 system.call_soon(action)
 
-        def watch(pause: Pause) -> None:
-            part.actor.resume_after(pause.seconds)
-            fd = pause.fd
-            if fd is not None:
+        def watch(fd: int, ready: Callable[[], None]) -> None:
+            def once() -> None:
+                system.io.unwatch(fd)  # else a subtask that is held back would be woken without end
+                ready()
 
-                def ready() -> None:
-                    system.io.unwatch(fd)  # else a subtask that is held back would be woken without end
-                    part.actor.wake()
+            do(lambda: system.io.watch(fd, once))
 
-                do(lambda: system.io.watch(fd, ready))
-
-        def unwatch(pause: Pause) -> None:
-            fd = pause.fd
-            if fd is not None:
-                do(lambda: system.io.unwatch(fd))
-
-        return watch, unwatch
+        return watch, lambda fd: do(lambda: system.io.unwatch(fd))
 
     def _sizing(self, records_max: int) -> BufferSizing | None:
         config = self._config

@@ -10,9 +10,9 @@ from actorflow.config import Config
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.runtime.context import AsyncHome
-from actorflow.runtime.feeds import SourceFeed
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import DataPlane
+from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
 
 _RESULT_CHUNKS_UNDER_WAY_MAX = 8

@@ -128,6 +128,21 @@ def _noted(errors: list[BaseException]) -> Iterator[None]:
         errors.append(error)
 
 
+def _description(submission: SubmitJob, graph: ExecutionGraph) -> JobDescription:
+    reading = {
+        v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
+    }
+    return JobDescription(
+        submission.job,
+        graph,
+        {vertex: parallelism for vertex, (parallelism, _) in reading.items()},
+        dumps_code(_for_workers(graph)),
+        submission.options,
+        submission.client,
+        frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
+    )
+
+
 def _for_workers(graph: ExecutionGraph) -> ExecutionGraph:
     """Return the graph with what only the JobMaster needs taken out of its sources (a collection's records go with the splits)."""
     return replace(graph, vertices=tuple(_slim(vertex) for vertex in graph.vertices))
@@ -210,9 +225,8 @@ class Dispatcher(Actor):
     def _job_machine(self, submission: SubmitJob) -> tuple[JobMachine, JobWork]:
         graph: ExecutionGraph = loads_code(submission.plan)
         config = Config.of(submission.options, "job")
-        sources = {v.id: v.parallelism for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)}
         machine = JobMachine(
-            JobDescription(submission.job, graph, sources, dumps_code(_for_workers(graph)), submission.options, submission.client),
+            _description(submission, graph),
             address=Address(f"{self.ctx.address}/{submission.job}"),
             resource_manager=self._resource_manager.address,
             strategy=restart_strategy(config),

@@ -181,7 +181,9 @@ class SlotWorker(Actor):
                 dict(zip(graph.subtasks(), message.workers, strict=True)),
                 frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
             )
-            assembly = Assembly(self._site, deployment, self, context=self.ctx, ask_split=self._ask_split)
+            assembly = Assembly(
+                self._site, deployment, self, context=self.ctx, ask_split=self._ask_split, split_read=self._split_read
+            )
             self._parts = assembly.build()
             if self._site.watched:
                 self._watch(deployment.config)
@@ -223,16 +225,18 @@ class SlotWorker(Actor):
 
     # --- splits and results ------------------------------------------------------------------------------------------------------
 
-    def _ask_split(self, subtask: SubtaskId, finished: int | None) -> None:
-        """Ask for the next split of a source subtask; tell of the one that was read, if any."""
+    def _ask_split(self, subtask: SubtaskId) -> None:
+        """Ask for the next split of a source subtask."""
 
         def ask() -> None:
-            if finished is not None:
-                self._tell(SplitFinished(subtask, self._attempt, finished))
             request = self._requests[subtask] = self._requests.get(subtask, 0) + 1
             self._tell(SplitRequested(subtask, self._attempt, request, self.ctx.address))
 
         self._on_own_thread(ask)
+
+    def _split_read(self, subtask: SubtaskId, split: int) -> None:
+        """Tell the JobMaster that all of a split has been read."""
+        self._on_own_thread(lambda: self._tell(SplitFinished(subtask, self._attempt, split)))
 
     def _split_news(self, news: SplitAssigned | NoMoreSplits) -> None:
         if self._answered.get(news.subtask, 0) >= news.request or news.request != self._requests.get(news.subtask):

@@ -16,7 +16,6 @@ from typing import Any, assert_never
 
 from actorflow.errors import SerializationError
 from actorflow.operators.columns import to_objects
-from actorflow.operators.contract import Chain
 from actorflow.operators.failures import NOTHING
 from actorflow.runtime.feeds import GateFeed, Taker
 from actorflow.runtime.key_pieces import KeyPieces, batches_of, lane_of
@@ -91,14 +90,9 @@ class SortedFeed:
         """Encoded bytes of them that came from other nodes."""
         return self._input.bytes_in
 
-    @property
-    def chain(self) -> Chain:
-        """What runs in the subtask."""
-        return self._subtask.chain
-
-    def resume_after(self, seconds: float) -> None:
-        """Give the subtask a turn after some seconds."""
-        self._subtask.resume_after(seconds)
+    def rest(self) -> None:
+        """Have no input for now."""
+        self._subtask.rest()
 
     @property
     def waits_for(self) -> str:

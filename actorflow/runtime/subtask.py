@@ -14,6 +14,7 @@ back-pressured subtask takes no data, and still answers.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar, assert_never
 
@@ -217,9 +218,13 @@ class Subtask(Actor):
         if self.meter.activity is Activity.BACK_PRESSURED:
             self.wake()
 
-    def resume_after(self, seconds: float) -> None:
-        """Take a turn after some seconds: a source reader has nothing until then."""
-        self.ctx.set_timer("resume", seconds)
+    def rest(self, seconds: float = math.inf) -> None:
+        """Have no input for so long, unless woken; take a turn then, or when an operator wants to be asked again."""
+        within_ms = self.chain.nothing_from(None)
+        if within_ms is not None:
+            seconds = min(seconds, within_ms / 1000)
+        if seconds < math.inf:
+            self.ctx.set_timer("resume", seconds)
 
     def processing_time(self) -> int:
         """Return the wall clock, in ms."""

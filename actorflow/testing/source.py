@@ -112,6 +112,8 @@ class TestSource(Source):
 
     __test__: ClassVar[bool] = False  # pytest takes classes of this name for tests
 
+    partitioned: ClassVar[bool] = True
+
     origin: Moment = 0
     batch: int | None = None
     scripts: tuple[Script, ...] = field(default=(Script(()),), repr=False)
@@ -122,7 +124,7 @@ class TestSource(Source):
 
     @classmethod
     def partitions(cls, *parts: TestSource) -> TestSource:
-        """Return a source whose partitions are these sources'. Each is read by one subtask, at the same time as the others if there are enough subtasks.
+        """Return a source whose partitions are these sources'. All are read at the same time: each subtask reads its share of them.
 
         Raises:
             PlanError: if there is none.

@@ -140,3 +140,60 @@ def test_check_finds_a_lost_split():
     probe.machine._pending.clear()
     with pytest.raises(InvariantViolated, match="lost or doubled"):
         probe.machine.check()
+
+
+# --- partitions ----------------------------------------------------------------------------------------------------------
+
+
+def partitions(count, parallelism):
+    """Return the probe of a partitioned source that is listed, and its readers."""
+    readers = [SubtaskId(SOURCE, index) for index in range(parallelism)]
+    probe = Probe(SplitAssignment(SOURCE, parallelism, partitioned=True))
+    probe.tell(*(ReaderStarted(reader, 1) for reader in readers))
+    probe.tell(WorkDone(ListSplits(SOURCE, parallelism), [b"p"] * count))
+    return probe, readers
+
+
+def ask_for_all(probe, reader, attempt=1, first=1):
+    """Ask until there are no more; return the splits."""
+    given = []
+    while "no more" not in given:
+        given += ask(probe, reader, first + len(given), attempt)
+    return given[:-1]
+
+
+@pytest.mark.parametrize(("count", "parallelism"), [(6, 2), (5, 2), (5, 4), (2, 3), (0, 2), (7, 1)])
+def test_partitions_are_shared_evenly_whoever_asks_first(count, parallelism):
+    probe, readers = partitions(count, parallelism)
+    shares = [ask_for_all(probe, reader) for reader in reversed(readers)]
+
+    assert sorted(split for share in shares for split in share) == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_what_a_reader_has_finished_counts_for_its_share():
+    probe, (first, second) = partitions(4, 2)
+    ask(probe, first, 1)
+    probe.tell(SplitFinished(first, 1, 0))
+
+    assert ask_for_all(probe, first, first=2) == [1]
+    assert ask_for_all(probe, second) == [2, 3]
+
+
+def test_the_partitions_of_a_lost_reader_wait_for_its_next_attempt():
+    probe, (first, second) = partitions(4, 2)
+    assert ask_for_all(probe, first) == [0, 1]
+    probe.tell(ReaderLost(first, 1))
+
+    assert len(ask_for_all(probe, second)) == 2
+    probe.tell(ReaderStarted(first, 2))
+    assert len(ask_for_all(probe, first, attempt=2)) == 2
+    assert probe.machine.observe().pending == ()
+
+
+def test_check_finds_a_reader_with_more_than_its_share():
+    probe, (first, _) = partitions(4, 2)
+    ask_for_all(probe, first)
+    probe.machine._assigned[probe.machine._pending.popleft()] = first
+    with pytest.raises(InvariantViolated, match="more than its share"):
+        probe.machine.check()

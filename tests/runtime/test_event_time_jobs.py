@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import actorflow as af
 from actorflow.testing import TestSource, run_test
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, Idle, Watermark
@@ -73,3 +75,71 @@ def test_a_reader_without_a_split_does_not_hold_the_watermark_back():
 
     assert story.records == [10, 20]
     assert 19 in story.watermarks
+
+
+# --- partitions ----------------------------------------------------------------------------------------------------------
+
+
+def test_partitions_of_one_reader_at_different_speeds_make_no_record_late():
+    fast = TestSource(batch=1).records(*range(0, 2000, 10))
+    slow = TestSource(batch=1)
+    for time in range(5, 2000, 20):
+        slow = slow.records(time).advance("1s")
+
+    story = heard(TestSource.partitions(fast, slow), af.Watermarks.monotonous()).story
+
+    watermark = -1
+    for element in story:
+        if isinstance(element, Watermark):
+            watermark = element.timestamp
+        else:
+            assert element > watermark, "a record came behind a watermark that its own partition had not reached"
+    assert len([element for element in story if isinstance(element, int)]) == 300
+    assert len([element for element in story if isinstance(element, Watermark)]) > 90
+
+
+def test_a_quiet_partition_holds_the_others_back_until_it_is_idle():
+    quiet = TestSource().records(10).advance("1h").records(12)
+    busy = TestSource()
+    for time in (20, 30, 40):
+        busy = busy.records(time).advance("20s")
+
+    story = heard(TestSource.partitions(quiet, busy), af.Watermarks.monotonous(idle_after="30s"))
+
+    times = [
+        (event.event.timestamp, event.at_ms // 1000)
+        for event in story.elements
+        if hasattr(event, "event") and isinstance(event.event, Watermark)
+    ]
+    assert times == [(9, 0), (29, 30), (39, 40), (MAX_TIMESTAMP, 3600)]
+
+
+async def slowly(record):
+    await asyncio.sleep(5)
+    return record
+
+
+ONE_BY_ONE = {
+    **INTERVAL_0,
+    "execution.batch-records.max": 1,
+    "taskmanager.network.memory.buffers-per-channel": 1,
+    "taskmanager.network.memory.floating-buffers-per-gate": 0,
+    "taskmanager.network.memory.max-buffers-per-channel": 1,
+    "taskmanager.network.memory.max-overdraft-buffers-per-gate": 0,
+}
+
+
+def test_a_partition_of_a_reader_that_is_held_up_is_not_idle_however_long_it_has_given_nothing():
+    quiet = TestSource().records(10).advance("200s").records(11)
+    busy = TestSource().records(*range(100, 160))
+    timed = (
+        af.Pipeline("back-pressure")
+        .read(TestSource.partitions(quiet, busy))
+        .with_timestamps(lambda record: record, af.Watermarks.monotonous(idle_after="30s"))
+    )
+
+    story = run_test(timed.rebalance().map_async(slowly, capacity=1, timeout="1h"), config=ONE_BY_ONE).only
+
+    until_then = [event for event in story.elements if event.at_ms < 200_000]
+    assert len([element for element in until_then if hasattr(element, "record")]) > 30, "its reader was held up nearly all the time"
+    assert [element.event for element in until_then if hasattr(element, "event")] == [Watermark(9)]

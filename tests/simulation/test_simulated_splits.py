@@ -1,5 +1,7 @@
 """Readers that crash, are replaced, or live on as zombies, and a master that hands out splits, over a network that loses and doubles."""
 
+from collections import Counter
+
 import pytest
 
 from actorflow.ids import Address, SubtaskId, VertexId
@@ -29,8 +31,8 @@ CALM_S, END_S = 6.0, 20.0
 class Master:
     """Lists the splits when it opens; the rest is the machine."""
 
-    def __init__(self, assignment):
-        self.assignment = assignment(SOURCE, READERS)
+    def __init__(self, assignment, partitioned):
+        self.assignment = assignment(SOURCE, READERS, partitioned=partitioned)
 
     def handle(self, event, now):
         return self.assignment.start() if event == "open" else self.assignment.handle(event, now)
@@ -144,7 +146,8 @@ def run(seed, *, assignment=SplitAssignment):
             calm_after_s=CALM_S,
         )
     )
-    simulation.add(MASTER, lambda _: Master(assignment), "open")
+    partitioned = random.random() < 0.4
+    simulation.add(MASTER, lambda _: Master(assignment, partitioned), "open")
     for index in range(READERS):
         launch(simulation, SubtaskId(SOURCE, index), 1, CALM_S)
     return simulation.run(END_S).finish()
@@ -217,9 +220,24 @@ class BringsALostAttemptBack(SplitAssignment):
         return super()._current(subtask, attempt)
 
 
+class CountsPartitionsThatWereTakenBack(SplitAssignment):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.given = Counter()
+
+    def _answer(self, reader, request):
+        effect = super()._answer(reader, request)
+        self.given[request.subtask] += isinstance(reader.answer, SplitAssigned)
+        return effect
+
+    def _has_its_share(self, subtask):
+        return self._partitioned and self.given[subtask] >= self._share(subtask)
+
+
 @pytest.mark.parametrize(
     "bug",
     [
+        CountsPartitionsThatWereTakenBack,
         LosesTheSplitsOfALostReader,
         KeepsTheSplitsOfALostReader,
         TakesBackFinishedSplits,
