@@ -25,6 +25,8 @@ from actorflow.errors import PlanError
 from actorflow.ids import NodeId
 from actorflow.plan.graph import LogicalGraph
 from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.machine import TimerFired
+from actorflow.runtime.slot_worker import SlotWorker
 from actorflow.testing.arrivals import Received
 from actorflow.testing.moments import Moment, moment_ms
 from actorflow.testing.sink import TestSink
@@ -145,6 +147,8 @@ def run_test(
             job.result()  # which raises what went wrong
         if not status.final and (watch.late or run_for is None):
             raise _stuck(graph, dispatcher, watch, limit_s, system)
+        if not status.final:
+            _report_now(system, dispatcher)
         return _result(job, system.clock.now(), names)
 
 
@@ -212,6 +216,14 @@ def _stuck(graph: LogicalGraph, dispatcher: SimulatedDispatcher, watch: _Watch, 
     over = f"{watch.timeout_s:g} s of real time" if watch.late else f"{shown(limit_s)} of virtual time"
     message = f"job '{graph.name}' has not ended: {over} are over, and its actors last had something to do at {shown(dispatcher.acted_at)}"
     return stuck(message, f"'{endless[0]}' does not end: stop after some time with run_for=" if endless else "", system)
+
+
+def _report_now(system: ActorSystem, dispatcher: SimulatedDispatcher) -> None:
+    """Have the workers tell how far they are, which they do seldom here."""
+    for row in system.tree():
+        if row.kind == SlotWorker.__name__:
+            system.resolve(row.path).tell_control(TimerFired("progress"))
+    dispatcher.run_until_idle()
 
 
 def _slots(graph: LogicalGraph, parallelism: int) -> int:

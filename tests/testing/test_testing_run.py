@@ -165,6 +165,7 @@ def test_a_run_can_be_stopped_after_some_time():
     run = run_test(passing(source), run_for="1h")
 
     assert (run.ended, run.records) == (False, list(range(3601)))
+    assert (run.records_in, run.records_out, run.duration_s) == (3601, 3601, 3600)
 
 
 def test_points_in_time_order_what_several_sources_give():
