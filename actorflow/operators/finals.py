@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from actorflow.operators.codegen import FusedOperator, Loop, generate, loop_failure
 from actorflow.operators.columns import to_objects
 from actorflow.operators.failures import user_failure
+from actorflow.operators.keyed_loop import KeyedLoop
 from actorflow.operators.specs import AggregateSpec, KeyedSpec, ReduceSpec
 from actorflow.operators.stage import Consumer, Lookup, Stage
 from actorflow.state.backend import KeyedBackend
@@ -32,14 +32,13 @@ class FinalStage(Stage):
     def __init__(self, name: str, spec: KeyedSpec, backend: KeyedBackend, following: Consumer, *, subtask: str) -> None:
         self._name = name
         self._spec = spec
-        self._operator = FusedOperator(name, spec, backend)
+        self._loop = KeyedLoop(name, spec, backend, subtask=subtask)
         self._backend = backend
         self._values = backend.table(spec.kind)
         self._key_of: Callable[[Any], Any] = itemgetter(spec.key) if isinstance(spec.key, str) else spec.key
         self._latest: dict[Any, int] = {}
         self._following = following
         self._subtask = subtask
-        self._loop: Loop | None = None
         self._records_in = 0
         self._records_out = 0
 
@@ -48,15 +47,7 @@ class FinalStage(Stage):
         if isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
         self._records_in += len(batch)
-        if self._loop is None:
-            self._loop = generate(f"final {self._name}", [self._operator], [False], timed=False, final=True)
-        try:
-            self._loop.run(batch.records, None)
-        except BaseException as error:
-            failure = loop_failure(error, self._loop, ("input", self._name), self._subtask)
-            if failure is error:
-                raise
-            raise failure from error
+        self._loop.run(batch.records)
         if batch.timestamps is not None:
             self._latest.update(zip(map(self._key_of, batch.records), batch.timestamps, strict=True))
 

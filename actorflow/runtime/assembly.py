@@ -17,6 +17,7 @@ from actorflow.connectors.contracts import ReaderContext, SinkSpec, SourceSpec
 from actorflow.errors import ActorflowError, UserFunctionError
 from actorflow.ids import ChannelId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
+from actorflow.operators.combining import merging_pairs
 from actorflow.operators.contract import OutputPort
 from actorflow.operators.failures import call_user, short_repr, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, Vertex
@@ -33,14 +34,12 @@ from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.links import DataPlane, RemoteLink, received
 from actorflow.runtime.meter import Meter
-from actorflow.runtime.sorted_feed import SortedFeed
+from actorflow.runtime.sorted_feed import sorted_feed
 from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import Feed, Owner
 from actorflow.runtime.writing import SinkOutput
 from actorflow.state.hashmap import HashMapBackend
-from actorflow.storage.external_sort import ExternalSort
-from actorflow.storage.spill_file import SpillFile, spill_directories
 from actorflow.wire.frame import Frame
 
 
@@ -172,6 +171,8 @@ class Assembly:
         if isinstance(last.spec, SinkSpec):
             sinks.append(self._sink(part, last.spec))
             ports.append(OutputPort(len(transforms) - 1, None, sinks[0]))
+        if self._graph.batch and transforms:
+            transforms = (merging_pairs(transforms[0]), *transforms[1:])
         chain = compile_chain(transforms, ports, self._operator_context(part))
         part.actor.assemble(self._feed(part), chain, tuple(exchanges), tuple(sinks))
 
@@ -277,15 +278,11 @@ class Assembly:
             )
 
         edges = [edge for edge in self._graph.edges if edge.target == part.id.vertex and self._graph.sorts(edge)]
-        keys = {edge.port: edge.partitioner.key for edge in edges if edge.partitioner.key is not None}
-        if not keys:
+        if not edges:
             return feed(part.actor)
-        operator = part.vertex.operators[0].name
-        directories = spill_directories(self._config[options.TMP_DIRS])
-        directory = directories[part.id.index % len(directories)]
-        sort = ExternalSort(lambda: SpillFile(directory, f"the input of '{operator}'"), self._config[options.SORT_MEMORY])
+        keys = {edge.port: edge.partitioner.key for edge in edges if edge.partitioner.key is not None}
         failure = self._key_failure(part, part.vertex)
-        return SortedFeed(part.actor, feed, keys=keys, sort=sort, operator=operator, failure=failure, piece_records_max=records_max)
+        return sorted_feed(part.actor, feed, part.vertex.operators[0], part.id, keys=keys, config=self._config, failure=failure)
 
     def _watchers(self, part: Part) -> tuple[Callable[[int, Callable[[], None]], None], Callable[[int], None]]:
         """Return how file descriptors are watched, once each, and forgotten, on the thread that they are watched on."""

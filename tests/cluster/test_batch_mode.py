@@ -200,9 +200,16 @@ def test_more_than_fits_into_memory_is_sorted_on_disk(slots, tmp_path):
     assert [] == list(tmp_path.iterdir())
 
 
+def test_more_records_than_fit_into_memory_are_sorted_on_disk(slots):
+    reduced = rows(60_000).key_by(lambda record: record["n"] % 10_007).reduce(larger)
+    found = af.collect(reduced, slots=slots, config=EVERYTHING_TO_DISK)
+    assert set(range(60_000 - 10_007, 60_000)) == {record["n"] for record in found}
+    assert 10_007 == len(found)
+
+
 def test_one_key_may_have_more_records_than_memory(slots):
-    records = pipeline().read(af.sources.collection(range(30_000))).key_by(lambda _: "all")
-    assert [("all", sum(range(30_000)))] == af.collect(records.sum(lambda n: n), slots=slots, config=EVERYTHING_TO_DISK)
+    records = pipeline().read(af.sources.collection(range(60_000))).key_by(lambda _: "all")
+    assert [sum(range(60_000))] == af.collect(records.reduce(lambda a, b: a + b), slots=slots, config=EVERYTHING_TO_DISK)
 
 
 def test_nothing_comes_of_empty_input(slots):
@@ -257,14 +264,14 @@ class Locked:
 
 def test_a_record_that_cannot_be_written_names_the_operator():
     stream = pipeline().read(af.sources.collection(range(20_000))).map(lambda n: (Locked(), "x" * 200, n))
-    keyed = stream.key_by(lambda record: record[2]).count(name="many")
+    keyed = stream.key_by(lambda record: record[2]).reduce(lambda a, b: b, name="many")
     error = failure_of(keyed, "inline", parallelism=1, config=EVERYTHING_TO_DISK)
     assert "cannot sort the input of 'many' on disk: cannot send a record of type 'tuple': this one stays where it is" in error
 
 
 def test_a_directory_that_does_not_exist_is_named(slots):
     config = {**EVERYTHING_TO_DISK, "io.tmp.dirs": "/missing"}
-    error = failure_of(rows(60_000).key_by(by).count(name="many"), slots, config=config)
+    error = failure_of(rows(60_000).key_by(by).reduce(larger, name="many"), slots, config=config)
     assert "cannot spill the input of 'many' in '/missing': No such file or directory (ENOENT)" in error
     assert "io.tmp.dirs" in error
 
