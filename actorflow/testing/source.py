@@ -90,8 +90,9 @@ class Script:
     steps: tuple[Step, ...]
     batch: int | None = None
 
-    def ends_after_s(self, start_ms: int, elapsed_s: float) -> float:
-        """Return when it ends, in seconds of processing time from `start_ms`, if it begins after `elapsed_s`."""
+    def ends_after_s(self, start_ms: int) -> float:
+        """Return how long it takes when it starts at `start_ms`, in seconds of processing time."""
+        elapsed_s = 0.0
         for step in self.steps:
             if isinstance(step, Wait):
                 elapsed_s += step.seconds
@@ -209,11 +210,8 @@ class TestSource(Source):
         return any(isinstance(step, Records) and step.timestamps is not None for script in self.scripts for step in script.steps)
 
     def ends_after_s(self, start_ms: int) -> float:
-        """Return when it ends at the latest, in seconds of processing time from `start_ms`: if one subtask reads all partitions."""
-        elapsed_s = 0.0
-        for script in self.scripts:
-            elapsed_s = script.ends_after_s(start_ms, elapsed_s)
-        return elapsed_s
+        """Return how long the longest partition takes when it starts at `start_ms`, in seconds of processing time."""
+        return max(script.ends_after_s(start_ms) for script in self.scripts)
 
     def for_readers(self) -> TestSource:
         """Return the source without its scripts: they travel with the splits."""

@@ -101,12 +101,14 @@ def test_each_partition_is_read_by_a_subtask_of_its_own():
         assert len(set(records)) == 3
 
 
-def test_partitions_without_a_subtask_of_their_own_come_one_after_the_other():
-    parts = [TestSource().records(name).advance("23h") for name in "abc"]
+@pytest.mark.parametrize("parallelism", [1, 2, 3])
+def test_partitions_are_read_at_the_same_time_by_however_many_subtasks(parallelism):
+    parts = [TestSource().records(f"{name}0").advance("23h").records(f"{name}1").watermark(time) for time, name in enumerate("abc")]
 
-    run = run_test(passing(TestSource.partitions(*parts)))
+    run = run_test(passing(TestSource.partitions(*parts)), parallelism=parallelism)
 
-    assert [(arrival.record, arrival.at_ms // 3_600_000) for arrival in run.only.arrivals] == [("a", 0), ("b", 23), ("c", 46)]
+    arrived = sorted((arrival.at_ms // 3_600_000, arrival.record) for arrival in run.only.arrivals)
+    assert arrived == [(0, "a0"), (0, "b0"), (0, "c0"), (23, "a1"), (23, "b1"), (23, "c1")]
 
 
 def test_each_sink_shows_what_it_got():
