@@ -158,6 +158,7 @@ def test_a_type_that_does_not_take_the_old_values_is_refused(old, new, text):
         (dict[str, int], dict[str, list[int] | float], {"a": 1, "\ud800": 2}, {"a": 1.0, "\ud800": 2.0}),
         (dict[int, str], dict[float, str], {1: "a", 2**70: "b"}, {1.0: "a", 2.0**70: "b"}),
         (tuple[int, str], tuple[float | str, ...], (1, "a"), (1.0, "a")),
+        (list[int] | dict[str, int], dict[str, int] | list[int], [1], [1]),
         (list[int] | None, dict[str, int] | list[float] | None, [1], [1.0]),
         (typing.Literal["a", "b"], typing.Literal["c", "b", "a"], "b", "b"),
         (typing.Literal["a", 1], typing.Literal[1, "a"] | None, 1, 1),
