@@ -225,6 +225,15 @@ class CompiledChain:
         stages = self._stages if split is None else self._near_source
         return min((within for stage in stages if (within := stage.nothing_from(split)) is not None), default=None)
 
+    def may_read(self, split: int) -> bool:
+        """Return whether all stages agree."""
+        return all(stage.may_read(split) for stage in self._near_source)
+
+    def allow(self, operator: str, number: int, watermark: int, lead_ms: int | None) -> None:
+        """Tell the stage."""
+        for stage in self._near_source:
+            stage.allow(operator, number, watermark, lead_ms)
+
     def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
         """Hand a message to an operator.
 

@@ -114,6 +114,18 @@ class SubtaskContext(Protocol):
         """Tell the subtask's consumers that it holds back no watermark for now, or that it counts again."""
         ...
 
+    def report_watermark(self, operator: str, *, number: int, watermark: int, idle: bool, max_drift_ms: int) -> None:
+        """Tell the JobMaster how far this subtask is in event time, which calls `Chain.allow` in answer (see `protocol.alignment`).
+
+        Args:
+            operator: name of the operator that makes the watermarks.
+            number: 1 for the first report, and one more for each next.
+            watermark: in ms; `MIN_TIMESTAMP` if there is none.
+            idle: whether nobody needs to wait for it now.
+            max_drift_ms: how far ahead of the slowest it may be.
+        """
+        ...
+
     def keyed_backend(self, operator: str) -> KeyedBackend:
         """Return a new backend for the keyed states of one operator of this subtask, of the kind that the job is configured with."""
         ...
@@ -182,6 +194,21 @@ class Chain(Protocol):
 
         Returns:
             after how many ms it should be asked again at the latest; None if that does not matter.
+        """
+        ...
+
+    def may_read(self, split: int) -> bool:
+        """Return whether a split may be read now; if not, it may after the next `allow`."""
+        ...
+
+    def allow(self, operator: str, number: int, watermark: int, lead_ms: int | None) -> None:
+        """Take the answer to `SubtaskContext.report_watermark`.
+
+        Args:
+            operator: for whom.
+            number: counts the answers; an older one than the last is void.
+            watermark: splits up to here may be read, in ms.
+            lead_ms: how far the subtask is ahead of the slowest that it is aligned with; None if that is not known.
         """
         ...
 

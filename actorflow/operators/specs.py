@@ -24,6 +24,7 @@ class MapSpec(OperatorSpec):
     fn: Callable[[Any], Any]
 
     kind: ClassVar[str] = "map"
+    immediate: ClassVar[bool] = True
 
     def functions(self) -> Mapping[str, object]:
         """The user's function."""
@@ -37,6 +38,7 @@ class FlatMapSpec(OperatorSpec):
     fn: Callable[[Any], Iterable[Any]]
 
     kind: ClassVar[str] = "flat_map"
+    immediate: ClassVar[bool] = True
 
     def functions(self) -> Mapping[str, object]:
         """The user's function."""
@@ -50,6 +52,7 @@ class FilterSpec(OperatorSpec):
     fn: Callable[[Any], Any]
 
     kind: ClassVar[str] = "filter"
+    immediate: ClassVar[bool] = True
 
     def functions(self) -> Mapping[str, object]:
         """The user's function."""
@@ -69,6 +72,7 @@ class MapBatchesSpec(OperatorSpec):
     format: Literal["polars", "arrow"] = "polars"
 
     kind: ClassVar[str] = "map_batches"
+    immediate: ClassVar[bool] = True
     takes: ClassVar[DataPath] = DataPath.COLUMNS
     gives: ClassVar[DataPath] = DataPath.COLUMNS
 
@@ -111,6 +115,8 @@ class KeyedSpec(OperatorSpec):
     """
 
     key: Selector
+
+    immediate: ClassVar[bool] = True
 
     def functions(self) -> Mapping[str, object]:
         """The selectors and functions that are not names of fields."""

@@ -75,6 +75,13 @@ class Stage:
         """Note that there was nothing to read; return after how many ms to hear of it again. See `Chain.nothing_from`."""
         return None
 
+    def may_read(self, split: int) -> bool:  # noqa: ARG002 - for stages that care
+        """Return whether a split may be read now. See `Chain.may_read`."""
+        return True
+
+    def allow(self, operator: str, number: int, watermark: int, lead_ms: int | None) -> None:
+        """Take the answer to a report. See `Chain.allow`."""
+
     def receivers(self) -> Mapping[str, Receiver]:
         """Return, by operator name, what takes messages."""
         return {}

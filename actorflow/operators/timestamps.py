@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from actorflow.config import options
+from actorflow.operators.aligning import AlignedSplits
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import SubtaskContext
 from actorflow.operators.event_times import EventTimes
@@ -61,6 +62,8 @@ class TimestampStage(Stage):
         """How far the watermark is behind the latest event time, if it follows from that."""
         self._splits = SplitWatermarks(self._idle_after_ms)
         self._splits.added(WHOLE)
+        aligned = spec.watermarks.alignment
+        self._aligned = AlignedSplits(aligned, name, context, self._splits) if aligned and not context.batch else None
         self._generators: dict[int, CalledGenerator] = {}
         self._reading = WHOLE
         self._watermark = MIN_TIMESTAMP
@@ -73,6 +76,11 @@ class TimestampStage(Stage):
     def wire(self, announce: Callable[[int], None]) -> None:
         """Take the way on which watermarks go."""
         self._announce = announce
+
+    def open(self) -> None:
+        """Begin to report how far the splits are, if they are aligned with others."""
+        if self._aligned is not None:
+            self._aligned.open()
 
     # --- splits ------------------------------------------------------------------------------------------------------------
 
@@ -105,6 +113,15 @@ class TimestampStage(Stage):
             self._tell()
         return self._splits.idle_in_ms(number)
 
+    def may_read(self, split: int) -> bool:
+        """Return whether a split is not too far ahead of those that it is aligned with."""
+        return self._aligned is None or self._aligned.may_read(split)
+
+    def allow(self, operator: str, number: int, watermark: int, lead_ms: int | None) -> None:
+        """Take the answer to a report."""
+        if self._aligned is not None and operator == self._name:
+            self._aligned.allow(number, watermark, lead_ms)
+
     # --- records -----------------------------------------------------------------------------------------------------------
 
     def process(self, batch: Batch) -> None:
@@ -122,6 +139,8 @@ class TimestampStage(Stage):
                 self._splits.told(split, latest - self._behind_ms)
         if not self._alarm_set:
             self._pace()
+        if self._aligned is not None and self._watermark == MIN_TIMESTAMP:
+            self._aligned.changed()
 
     def _process_custom(self, batch: Batch, factory: Callable[[], WatermarkGenerator]) -> None:
         generator = self._generators.get(self._reading)
@@ -200,6 +219,8 @@ class TimestampStage(Stage):
         if idle and not self._told_idle:
             self._told_idle = True
             self._context.forward_idleness(idle=True)
+        if self._aligned is not None:
+            self._aligned.changed()
 
     def advance_watermark(self, timestamp: int) -> int:
         """Return the stage's own watermark, unless the input has ended."""
@@ -216,8 +237,16 @@ class TimestampStage(Stage):
         if splits.all_idle:
             facts["idle"] = True
         if WHOLE not in splits.splits:
-            facts["splits"] = {number: _facts(view) for number, view in splits.splits.items()}
+            facts["splits"] = {number: self._split_facts(number, view) for number, view in splits.splits.items()}
+        if self._aligned is not None:
+            facts["alignment"] = self._aligned.facts()
         return {self._name: facts}
+
+    def _split_facts(self, number: int, view: SplitView) -> dict[str, object]:
+        facts: dict[str, object] = {"watermark": None if view.watermark == MIN_TIMESTAMP else view.watermark, "idle": view.idle}
+        if self._aligned is not None:
+            facts["paused"] = not self.may_read(number)
+        return facts
 
 
 def _portion(batch: Batch, start: int, stop: int) -> Batch:
@@ -228,7 +257,3 @@ def _portion(batch: Batch, start: int, stop: int) -> Batch:
         return ObjectBatch(batch.records[start:stop], batch.timestamps[start:stop] if batch.timestamps is not None else None)
     times = batch.timestamps.slice(start, stop - start) if batch.timestamps is not None else None
     return ColumnBatch(batch.columns.slice(start, stop - start), times)
-
-
-def _facts(view: SplitView) -> dict[str, object]:
-    return {"watermark": None if view.watermark == MIN_TIMESTAMP else view.watermark, "idle": view.idle}

@@ -21,7 +21,7 @@ from actorflow.ids import OperatorId, VertexId
 from actorflow.plan.channels import lay_channels
 from actorflow.plan.checks import check_graph
 from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Vertex
-from actorflow.plan.graph import LogicalEdge, LogicalGraph, LogicalOperator, Partitioner, Partitioning
+from actorflow.plan.graph import LogicalEdge, LogicalGraph, LogicalOperator, Partitioner, Partitioning, Role
 from actorflow.plan.parallelism import Parallelism, resolve_parallelism
 
 _FORWARD = Partitioner(Partitioning.FORWARD)
@@ -75,6 +75,8 @@ class _Planner:
             if source != target:
                 partitioner = self._partitioner(edge)
                 edges.append(ExecutionEdge(len(edges), source, position, edge.tag, target, edge.port, partitioner))
+        for vertex in vertices:
+            _check_steering(vertex)
         parallelism = {vertex.id: vertex.parallelism for vertex in vertices}
         channels = lay_channels(edges, parallelism)
         return ExecutionGraph(self._graph.name, vertices, tuple(edges), channels, batch=self._graph.mode == "batch")
@@ -138,3 +140,17 @@ class _Planner:
             slot_group=first.slot_group,
             dispatcher=first.dispatcher,
         )
+
+
+def _check_steering(vertex: Vertex) -> None:
+    """Check that an operator that says which splits are read knows of which split each record is."""
+    for position, operator in enumerate(vertex.operators):
+        between = vertex.operators[1:position]
+        if operator.spec.steers_source and not (
+            vertex.operators[0].spec.role is Role.SOURCE and all(other.spec.immediate for other in between)
+        ):
+            raise PlanError(
+                f"'{operator.name}' cannot align its source: it does not run right behind it, in the same subtask",
+                hint="give each source its own with_timestamps(...), directly behind read(...), before union, process, map_async or "
+                "another parallelism, and read the source only there",
+            )

@@ -44,6 +44,8 @@ class OperatorSpec:
         ports: the names of its inputs; an edge says by number which of them it feeds.
         untimed_ports: numbers of those whose records need no event times for its own to have them.
         needs_timestamps: whether it works only on records with event times.
+        immediate: whether all that it gives follows at once from the records that it is being given, and nothing comes later.
+        steers_source: whether it tells a source which of its splits may be read, and so has to run in the source's own chain.
         bounded: for a source, whether it ends by itself.
     """
 
@@ -58,6 +60,8 @@ class OperatorSpec:
     ports: ClassVar[tuple[str, ...]] = ("input",)
     untimed_ports: ClassVar[frozenset[int]] = frozenset()
     needs_timestamps: ClassVar[bool] = False
+    immediate: ClassVar[bool] = False
+    steers_source: ClassVar[bool] = False
     bounded: ClassVar[bool] = True
 
     def functions(self) -> Mapping[str, object]:

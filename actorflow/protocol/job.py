@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.protocol.alignment import GroupView, ReaderFinished, WatermarkAlignment, WatermarkReported
 from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RunCommitted
 from actorflow.protocol.deployment import (
     AttemptState,
@@ -106,6 +107,7 @@ class JobState:
     records_in: int
     records_out: int
     error: ErrorInfo | None
+    alignment: Mapping[str, GroupView]
 
 
 class JobMachine:
@@ -145,6 +147,7 @@ class JobMachine:
         }
         self._unlisted = dict.fromkeys(self._splits)
         """Sources whose splits are not known, and are not being listed."""
+        self._alignment = WatermarkAlignment(description.aligned)
         self._run = self._new_run(0)
 
     def _new_run(self, number: int) -> JobRun:
@@ -171,7 +174,9 @@ class JobMachine:
             case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | WorkerFailed() | DeploymentOpened():
                 return self._absorb(run.slot_news(event, now), now)
             case SubtaskStarted() | SubtaskFinished() | SubtaskCancelled() | SubtaskFailed():
-                return self._absorb(run.subtask_news(event, now), now)
+                return [*self._absorb(run.subtask_news(event, now), now), *self._aligned(event, now)]
+            case WatermarkReported():
+                return self._aligned(event, now)
             case SplitRequested() | SplitFinished():
                 return self._absorb(self._splits[event.subtask.vertex].handle(event, now), now)
             case ProgressReported():
@@ -192,9 +197,24 @@ class JobMachine:
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
+    def _aligned(
+        self, event: SubtaskStarted | SubtaskFinished | SubtaskCancelled | SubtaskFailed | WatermarkReported, now: float
+    ) -> list[Effect]:
+        """Tell the alignment of what concerns it in this run."""
+        if event.attempt != self._run.number:
+            return []
+        match event:
+            case SubtaskFinished(subtask):
+                return self._alignment.handle(ReaderFinished(subtask), now)
+            case WatermarkReported():
+                return self._alignment.handle(event, now)
+            case _:
+                return []
+
     def _begin_run(self, now: float) -> list[Effect]:
         self._error = None
         self._run = run = self._new_run(self._run.number + 1)
+        self._alignment = WatermarkAlignment(self._description.aligned)
         effects = self._become(JobStatus.WAITING_FOR_SLOTS)
         for source in self._unlisted:
             effects += self._splits[source].start()
@@ -312,6 +332,7 @@ class JobMachine:
             self._run.slots(),
             *self._run.workers.records,
             self._error,
+            self._alignment.observe(),
         )
 
     def check(self) -> None:
@@ -329,4 +350,5 @@ class JobMachine:
         self._run.check()
         for splits in self._splits.values():
             splits.check()
+        self._alignment.check()
         self._strategy.check()

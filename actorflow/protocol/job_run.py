@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.alignment import Member
 from actorflow.protocol.commit import PreparedOutput
 from actorflow.protocol.deployment import (
     Attempt,
@@ -67,6 +68,7 @@ class JobDescription:
         graph: what to run.
         sources: vertices that read from a source, with their parallelism.
         partitioned: those of them whose splits are read at the same time.
+        aligned: readers that must not run ahead of each other in event time.
         plan: the graph with user code, as bytes, for the workers.
         options: effective options by name, for the workers.
         client: is told of every change.
@@ -79,6 +81,7 @@ class JobDescription:
     options: Mapping[str, OptionValue]
     client: Address
     partitioned: frozenset[VertexId] = frozenset()
+    aligned: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

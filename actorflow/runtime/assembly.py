@@ -22,6 +22,7 @@ from actorflow.operators.contract import OutputPort
 from actorflow.operators.failures import call_user, short_repr, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, Vertex
 from actorflow.plan.graph import DataPath, Role
+from actorflow.protocol.alignment import WatermarkReported
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.protocol.flush import BufferSizing, FlushRules
 from actorflow.protocol.job_messages import ResultChunk
@@ -53,6 +54,7 @@ class Assembly:
         context: of the owner; the subtasks become its children.
         ask_split: asks the JobMaster for the next split of a subtask.
         split_read: tells the JobMaster that a subtask has read all of a split.
+        report: tells the JobMaster how far an aligned source is.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Assembly:
         context: ActorContext,
         ask_split: Callable[[SubtaskId], None],
         split_read: Callable[[SubtaskId, int], None],
+        report: Callable[[WatermarkReported], None],
     ) -> None:
         self._site = site
         self._deployment = deployment
@@ -71,6 +74,7 @@ class Assembly:
         self._context = context
         self._ask_split = ask_split
         self._split_read = split_read
+        self._report = report
         self._config = deployment.config
         self._graph = deployment.graph
         self._directory = Directory(deployment.graph, deployment.workers)
@@ -362,6 +366,8 @@ class Assembly:
             part.actor,
             self._site.async_home,
             lambda _operator: HashMapBackend(part.actor.processing_time),
+            self._report,
+            self._context.address,
         )
 
     def _edge(self, channel: Channel) -> ExecutionEdge:

@@ -13,6 +13,7 @@ from actorflow.actor import ActorSystem
 from actorflow.clock import Clock
 from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
+from actorflow.protocol.alignment import WatermarkReported
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.runtime.meter import Activity
 from actorflow.state.backend import KeyedBackend
@@ -89,6 +90,8 @@ class OperatorContext:
     actor: Subtask
     async_home: AsyncHome
     new_backend: Callable[[str], KeyedBackend]
+    report: Callable[[WatermarkReported], None]
+    worker: Address
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
@@ -117,6 +120,10 @@ class OperatorContext:
     def forward_idleness(self, *, idle: bool) -> None:
         """Tell the subtask's consumers whether it holds back a watermark."""
         self.actor.forward_idleness(idle=idle)
+
+    def report_watermark(self, operator: str, *, number: int, watermark: int, idle: bool, max_drift_ms: int) -> None:
+        """Tell the JobMaster how far this subtask is in event time."""
+        self.report(WatermarkReported(self.subtask, self.attempt, operator, number, watermark, idle, max_drift_ms, self.worker))
 
     def keyed_backend(self, operator: str) -> KeyedBackend:
         """Return a new backend for the keyed states of one operator."""

@@ -19,9 +19,11 @@ from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import Sink, SourceSpec, TwoPhaseSink
 from actorflow.errors import ErrorInfo, describe
-from actorflow.ids import Address, JobId, VertexId
+from actorflow.ids import Address, JobId, SubtaskId, VertexId
 from actorflow.operators.failures import call_user
+from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.alignment import Member
 from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.job import Begin, JobMachine, JobOver
 from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, SubmitJob
@@ -140,7 +142,19 @@ def _description(submission: SubmitJob, graph: ExecutionGraph) -> JobDescription
         submission.options,
         submission.client,
         frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
+        tuple(_aligned(graph)),
     )
+
+
+def _aligned(graph: ExecutionGraph) -> Iterator[Member]:
+    """Give the readers of the sources that are aligned with each other."""
+    for vertex in graph.vertices:
+        for operator in vertex.operators:
+            alignment = operator.spec.watermarks.alignment if isinstance(operator.spec, TimestampSpec) else None
+            if alignment is not None:
+                yield from (
+                    Member(SubtaskId(vertex.id, index), operator.name, alignment.group) for index in range(vertex.parallelism)
+                )
 
 
 def _for_workers(graph: ExecutionGraph) -> ExecutionGraph:

@@ -7,6 +7,7 @@ slot, by one fresh worker process. User code and user values are opaque bytes he
 from __future__ import annotations
 
 from actorflow.actor.messages import MESSAGES as ACTOR_MESSAGES
+from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
 from actorflow.protocol.deployment import (
     CancelSubtask,
     KillSlot,
@@ -40,6 +41,8 @@ _SUBTASK_MESSAGES = (
     SplitFinished,
     SplitAssigned,
     NoMoreSplits,
+    WatermarkReported,
+    WatermarkAllowed,
 )
 
 

@@ -18,6 +18,7 @@ from actorflow.config import Config, options
 from actorflow.errors import ErrorInfo, TransportError, describe
 from actorflow.ids import Address, SubtaskId, split_address
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
 from actorflow.protocol.deployment import (
     CancelSubtask,
     SubtaskCancelled,
@@ -145,6 +146,8 @@ class SlotWorker(Actor):
                 self._result_taken(self._parts[subtask])
             case SplitAssigned() | NoMoreSplits() if message.attempt == self._attempt:
                 self._split_news(message)
+            case WatermarkAllowed() if message.attempt == self._attempt:
+                self._watermark_allowed(message)
             case DeploySubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt and subtask in self._parts:
                 self._start(self._parts[subtask])
             case CancelSubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt:
@@ -182,7 +185,13 @@ class SlotWorker(Actor):
                 frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
             )
             assembly = Assembly(
-                self._site, deployment, self, context=self.ctx, ask_split=self._ask_split, split_read=self._split_read
+                self._site,
+                deployment,
+                self,
+                context=self.ctx,
+                ask_split=self._ask_split,
+                split_read=self._split_read,
+                report=self._report_watermark,
             )
             self._parts = assembly.build()
             if self._site.watched:
@@ -252,6 +261,15 @@ class SlotWorker(Actor):
                 part.actor.post(source.no_more)
             case _:
                 assert_never(news)
+
+    def _report_watermark(self, report: WatermarkReported) -> None:
+        self._on_own_thread(lambda: self._tell(report))
+
+    def _watermark_allowed(self, answer: WatermarkAllowed) -> None:
+        part = self._parts[answer.subtask]
+        source = part.source
+        assert source is not None, "only a source reports watermarks"
+        part.actor.post(lambda: source.allow(answer.operator, answer.number, answer.watermark, answer.lead_ms))
 
     def _result_taken(self, part: Part) -> None:
         results = part.results

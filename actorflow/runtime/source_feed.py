@@ -2,8 +2,9 @@
 
     asked for ──assign──► ready ──read: a batch──► ready, behind the others
                             ▲ │ read: a pause ──► waiting ──time is up, or its descriptor is ready──┐
-                            │ └─read: the end ──► closed, and the next one is asked for             │
-                            └───────────────────────────────────────────────────────────────────────┘
+                          │ │ └─read: the end ──► closed, and the next one is asked for             │
+                          │ └───────────────────────────────────────────────────────────────────────┘
+                          └─ too far ahead ──► held ──allow──► ready
 
 Of a source with partitions a reader has all of its share open, and takes turns among those that are ready; of other sources it has one
 split open after the other.
@@ -90,6 +91,8 @@ class SourceFeed:
         """Whether the JobMaster may have more splits for it."""
         self._ready: deque[_OpenSplit] = deque()
         self._waiting: dict[int, _OpenSplit] = {}
+        self._held: list[_OpenSplit] = []
+        """Those that are too far ahead of what they are aligned with."""
         self._next_due_s = math.inf
         """When the first of those that wait is due."""
         self._roused: deque[int] = deque()  # filled on any thread
@@ -128,7 +131,7 @@ class SourceFeed:
         self._end_if_all_is_read()
 
     def _end_if_all_is_read(self) -> None:
-        if not self._more and not self._ready and not self._waiting:
+        if not self._more and not self._ready and not self._waiting and not self._held:
             self.ended = True
             self._subtask.event(Watermark(MAX_TIMESTAMP))
             self._subtask.wake()
@@ -138,10 +141,10 @@ class SourceFeed:
     def advance(self) -> bool:
         """Read one batch of the split whose turn it is, or what its reader knows of event time."""
         self._rouse()
-        if not self._ready:
+        split = self._whose_turn()
+        if split is None:
             self._rest()
             return False
-        split = self._ready[0]
         match self._call(split.reader.read, self._batch_records):
             case ObjectBatch() | ColumnBatch() as batch:
                 self._ready.rotate(-1)
@@ -163,6 +166,20 @@ class SourceFeed:
         if not self._ready and not self.ended:
             self._rest()
         return bool(self._ready)
+
+    def _whose_turn(self) -> _OpenSplit | None:
+        while self._ready:
+            if self._subtask.chain.may_read(self._ready[0].number):
+                return self._ready[0]
+            self._held.append(self._ready.popleft())
+        return None
+
+    def allow(self, operator: str, number: int, watermark: int, lead_ms: int | None) -> None:
+        """Take the answer to a report about watermarks, and look again at the splits that are held. See `Chain.allow`."""
+        self._subtask.chain.allow(operator, number, watermark, lead_ms)
+        self._ready.extend(self._held)
+        self._held.clear()
+        self._subtask.wake()
 
     def _take(self, number: int, batch: ObjectBatch | ColumnBatch) -> None:
         self.records_in += len(batch)
@@ -252,6 +269,8 @@ class SourceFeed:
         """What has to come."""
         if self._ready:
             return ""
+        if self._held:
+            return f"the sources that it is aligned with: {len(self._held)} of its splits are too far ahead"
         if not self._waiting:
             return "a split"
         seconds = min(split.pause_s for split in self._waiting.values())
@@ -260,8 +279,9 @@ class SourceFeed:
 
     def close(self) -> None:
         """Close the readers."""
-        splits = [*self._ready, *self._waiting.values()]
+        splits = [*self._ready, *self._waiting.values(), *self._held]
         self._ready.clear()
+        self._held.clear()
         self._waiting.clear()
         for split in splits:
             self._forget_descriptor(split)

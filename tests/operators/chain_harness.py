@@ -38,6 +38,7 @@ class Subtask:
         self.wakes = 0
         self.now_ms = 0
         self.held_ms = 0
+        self.reports = []
         self.forwarded = []
         self.alarms = Alarms(lambda _: None)
         self._loop = None
@@ -68,6 +69,9 @@ class Subtask:
 
     def forward_idleness(self, *, idle):
         self.forwarded.append("idle" if idle else "active")
+
+    def report_watermark(self, operator, *, number, watermark, idle, max_drift_ms):
+        self.reports.append((watermark, "idle" if idle else "active"))
 
     def keyed_backend(self, operator):
         return HashMapBackend()

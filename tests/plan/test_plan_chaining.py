@@ -1,9 +1,11 @@
 """Chaining: what shares a subtask, and the exchanges between what does not."""
 
+from typing import ClassVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_graphs import Joining, ReadingAlone, edge, graph, line, op
+from plan_graphs import Joining, Mapping, ReadingAlone, Timing, edge, graph, line, op
 
 from actorflow.errors import PlanError
 from actorflow.plan.chaining import build_execution_graph
@@ -225,3 +227,43 @@ def test_a_custom_partitioner_keeps_its_functions():
     chosen = Partitioner(Partitioning.CUSTOM, key=len, choose=max)
     (exchange,) = plan(graph([op("read"), op("write")], [LogicalEdge("read", "write", chosen)])).edges
     assert exchange.partitioner is chosen
+
+
+# --- alignment -------------------------------------------------------------------------------------------------------------------
+
+
+class Aligning(Timing):
+    steers_source: ClassVar[bool] = True
+
+
+class MappingAtOnce(Mapping):
+    immediate: ClassVar[bool] = True
+
+
+ALIGNED = op("times", Aligning())
+
+
+@pytest.mark.parametrize("before", [(), (op("map", MappingAtOnce()),)])
+def test_what_aligns_a_source_runs_right_behind_it(before):
+    assert len(plan(line(op("read"), *before, ALIGNED, op("write"))).vertices) == 1
+
+
+@pytest.mark.parametrize(
+    ("logical", "chaining"),
+    [
+        (line(op("read"), op("process"), ALIGNED, op("write")), True),
+        (line(op("read"), op("times", Aligning(), chain="never"), op("write")), True),
+        (line(op("read"), op("times", Aligning(), parallelism=1), op("write")), True),
+        (line(op("read"), ALIGNED, op("write")), False),
+        (
+            graph(
+                [op("read"), op("read-2"), ALIGNED, op("write")],
+                [edge("read", "times"), edge("read-2", "times"), edge("times", "write")],
+            ),
+            True,
+        ),
+    ],
+)
+def test_what_aligns_a_source_from_elsewhere_is_refused(logical, chaining):
+    with pytest.raises(PlanError, match=r"'times' cannot align its source.*hint: give each source its own with_timestamps"):
+        plan(logical, chaining=chaining)

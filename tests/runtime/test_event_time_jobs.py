@@ -143,3 +143,69 @@ def test_a_partition_of_a_reader_that_is_held_up_is_not_idle_however_long_it_has
     until_then = [event for event in story.elements if event.at_ms < 200_000]
     assert len([element for element in until_then if hasattr(element, "record")]) > 30, "its reader was held up nearly all the time"
     assert [element.event for element in until_then if hasattr(element, "event")] == [Watermark(9)]
+
+
+# --- alignment -----------------------------------------------------------------------------------------------------------
+
+
+def in_step(slow, fast, max_drift, *, config=None):
+    """Run two sources of event times in step; return what arrived of both, in the order of arrival."""
+    pipeline = af.Pipeline("in step")
+    watermarks = af.Watermarks.monotonous(idle_after="30s").aligned("both", max_drift, update="100ms")
+    sources = [pipeline.read(source).with_timestamps(lambda record: record, watermarks) for source in (slow, fast)]
+    return run_test(sources[0].union(sources[1]), config={**INTERVAL_0, **(config or {})}).only
+
+
+def live(until, step):
+    """A source whose event time is its processing time."""
+    source = TestSource(batch=1)
+    for time in range(0, until, step):
+        source = source.records(time).advance(f"{step}ms")
+    return source
+
+
+def test_a_backlog_is_not_read_far_ahead_of_a_live_source():
+    story = in_step(live(10_000, 100), TestSource(batch=10).records(*range(1, 100_000, 100)), "1s")
+
+    ahead = [arrival.record - arrival.at_ms for arrival in story.arrivals if arrival.record % 100 == 1 and arrival.at_ms < 10_000]
+    assert max(ahead) <= 1000 + 10 * 100, "the drift, and a batch"
+    assert max(ahead) > 1000
+    assert len(story.arrivals) == 1100
+
+
+def test_only_the_partitions_that_are_ahead_are_held():
+    backlog, also_live = TestSource(batch=1).records(*range(1, 10_000, 100)), live(5000, 100)
+
+    story = in_step(live(5000, 100), TestSource.partitions(backlog, also_live), "500ms")
+
+    late = [arrival.at_ms - arrival.record for arrival in story.arrivals if arrival.record % 100 == 0]
+    assert max(late) == 0, "the partition that is not ahead is read as it comes"
+    assert len(story.arrivals) == 200
+
+
+def test_a_source_that_falls_idle_or_ends_holds_nobody_back():
+    quiet = TestSource().records(0).advance("100s").records(100_000).advance("10s")
+
+    story = in_step(quiet, TestSource(batch=1).records(*range(1, 300_000, 1000)), "10s")
+
+    held = [arrival.record for arrival in story.arrivals if arrival.record % 1000 == 1 and arrival.at_ms < 30_000]
+    assert max(held) == 10_001
+    assert len(story.arrivals) == 302
+
+
+def test_alignment_begins_anew_with_each_attempt():
+    slow, fast = live(3000, 100).abort("once more"), TestSource(batch=1).records(*range(1, 20_000, 100))
+    restarting = {"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "1s"}
+
+    story = in_step(slow, fast, "1s", config=restarting)
+
+    arrivals = story.arrivals
+    assert len(arrivals) == 230, "what an attempt gave before it failed is void"
+    begun_ms = arrivals[0].at_ms
+    assert begun_ms >= 4000
+    ahead = [
+        arrival.record - (arrival.at_ms - begun_ms)
+        for arrival in arrivals
+        if arrival.record % 100 == 1 and arrival.at_ms < begun_ms + 3000
+    ]
+    assert 1000 < max(ahead) <= 1200

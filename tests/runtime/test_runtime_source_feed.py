@@ -28,6 +28,7 @@ class Taker:
         self.chain = self
         self.heard = []
         self.within_ms = None
+        self.ahead = set()
         self.rested_s = []
 
     def take(self, batch, port):
@@ -46,6 +47,12 @@ class Taker:
     def nothing_from(self, split):
         self.heard.append(f"nothing from {split}")
         return self.within_ms
+
+    def may_read(self, split):
+        return split not in self.ahead
+
+    def allow(self, operator, number, watermark, lead_ms):
+        self.ahead.clear()
 
     def rest(self, seconds):
         self.rested_s.append(seconds)
@@ -296,6 +303,18 @@ def test_the_watermarks_of_partitions_are_merged_and_an_idle_one_holds_nothing_b
     assert bench.run() == [Watermark(10), [2]]
     bench.clock.advance(9.0)
     assert bench.run() == [Watermark(30)]
+
+
+def test_a_partition_that_is_too_far_ahead_is_not_read_until_it_may_be():
+    bench = Bench(batches(1, 2), batches(10, 11), partitioned=True)
+    bench.feed.no_more()
+    bench.taker.ahead = {0}
+    assert bench.run() == [[10], [11]]
+    assert bench.feed.waits_for == "the sources that it is aligned with: 1 of its splits are too far ahead"
+    assert not bench.feed.ended
+
+    bench.feed.allow("with_timestamps", 1, 100, None)
+    assert bench.run() == [[1], [2], Watermark(MAX_TIMESTAMP)]
 
 
 @given(st.lists(st.lists(st.one_of(st.integers(1, 9), st.just("pause")), max_size=6), max_size=4))
