@@ -91,18 +91,21 @@ class Combiner:
         return self._values.held_bytes + self._latest.held_bytes
 
     def take(self, records_max: int) -> Iterator[ObjectBatch]:
-        """Give everything as pairs, some at once, and forget it when all is given. Nothing is added meanwhile."""
-        latest = self._latest.entries()
-        pairs = iter(self._values.entries().items())
-        while some := list(islice(pairs, records_max)):
+        """Give everything as pairs, some at once, and forget what is given. Nothing is added meanwhile."""
+        latest, values = self._latest.entries(), self._values.entries()
+        while values:
+            some = [values.popitem() for _ in range(min(records_max, len(values)))]
             timed = [pair for pair in some if pair[0] in latest] if latest else []
             untimed = [pair for pair in some if pair[0] not in latest] if timed else some
             if untimed:
                 yield ObjectBatch(untimed)
             if timed:
                 yield ObjectBatch(timed, [latest[key] for key, _ in timed])
-        self._values.clear()
-        self._latest.clear()
+        latest.clear()
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self._values)
 
 
 class _Table:
@@ -140,18 +143,17 @@ class _Table:
     @property
     def held_bytes(self) -> float:
         """About how much memory it takes as a dict."""
-        keys = len(self._entries) if self._twin is None else len(self._twin)
-        return keys * (_ENTRY_BYTES + self._entry_bytes)
+        return len(self) * (_ENTRY_BYTES + self._entry_bytes)
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self._entries) if self._twin is None else len(self._twin)
 
     def entries(self) -> dict[Any, Any]:
-        """Return all values in a dict."""
+        """Return the dict of all values, which the caller empties."""
         if self._twin is not None:
             self._twin.release()
         return self._entries
-
-    def clear(self) -> None:
-        """Forget all values."""
-        self._entries.clear()
 
 
 def _times_of_columns(columns: pa.RecordBatch, key: Any, times: pa.Array) -> ColumnBatch:

@@ -309,8 +309,8 @@ class Assembly:
 
     def _sizing(self, records_max: int) -> BufferSizing | None:
         config = self._config
-        if not config[options.DEBLOAT_ENABLED]:
-            return None
+        if self._graph.batch or not config[options.DEBLOAT_ENABLED]:
+            return None  # nobody waits for a single record of a batch job
         return BufferSizing(
             config[options.DEBLOAT_TARGET],
             records_min=1,

@@ -49,6 +49,11 @@ from actorflow.wire.stable_hash import UnstableKey
 _ROWS_AT_ONCE = 1 << 12
 """Rows of columns that become objects in one turn, and combined pairs that are sorted."""
 
+_PAIRS_SHARE_MAX = 0.5
+_COMBINED_BYTES_FEW = 1 << 18
+"""Where there are so many keys that combining leaves more than half of the records, only those near each other are combined: a small table
+stays in the processor's cache, and still takes the frequent keys."""
+
 _KEY = itemgetter(0)
 
 
@@ -92,6 +97,7 @@ class SortedFeed:
         self._pieces = KeyPieces(sort.take, piece_records_max)
         self._combiner = combiner
         self._combined_bytes_max = combined_bytes_max
+        self._combined_records = 0
         self._pairs: Iterator[ObjectBatch] = iter(())
         self._arrived: deque[tuple[Batch, int]] = deque()
         self._all_there = False
@@ -189,7 +195,11 @@ class SortedFeed:
             if isinstance(unusable, UnstableKey):  # a key that no dict takes: say what a key has to be
                 raise self._failure(unusable, record) from error
             raise
+        self._combined_records += len(batch)
         if combiner.held_bytes > self._combined_bytes_max:
+            if len(combiner) > _PAIRS_SHARE_MAX * self._combined_records:
+                self._combined_bytes_max = min(self._combined_bytes_max, _COMBINED_BYTES_FEW)
+            self._combined_records = 0
             self._pairs = combiner.take(_ROWS_AT_ONCE)
 
     def _add(self, batch: ObjectBatch, key_of: Callable[[Any], Any], port: int) -> None:
@@ -269,5 +279,5 @@ def sorted_feed(
         failure=failure,
         piece_records_max=config[options.BATCH_RECORDS_MAX],
         combiner=Combiner(operator.name, spec, subtask=str(subtask_id)) if combines(spec) else None,
-        combined_bytes_max=memory_bytes // 4,
+        combined_bytes_max=memory_bytes // 2,
     )

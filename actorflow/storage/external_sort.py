@@ -30,6 +30,8 @@ _BLOCK_BYTES_MAX = 1 << 20
 _BLOCKS_IN_MEMORY = 64
 _SLICES_IN_MEMORY = 16
 _POINTER_BYTES = 8
+_SAMPLES_MAX = 16
+_RECORDS_A_SAMPLE = 64
 
 
 @dataclass(slots=True)
@@ -103,7 +105,8 @@ class ExternalSort:
     @staticmethod
     def _bytes_of(rows: Rows) -> float:
         columns = [column for column in (rows.records, rows.codes, rows.times) if column is not None]
-        return sampled_bytes(columns) + len(rows) * len(columns) * _POINTER_BYTES
+        samples = max(1, min(_SAMPLES_MAX, len(rows) // _RECORDS_A_SAMPLE))
+        return sampled_bytes(columns, samples) + len(rows) * len(columns) * _POINTER_BYTES
 
     def _close_slice(self) -> None:
         if self._open:

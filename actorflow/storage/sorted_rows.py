@@ -12,10 +12,9 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, repeat
-from operator import itemgetter
+from itertools import chain, compress, islice, repeat
+from operator import itemgetter, ne, sub
 from typing import Any
 
 from actorflow.wire import codec
@@ -204,10 +203,11 @@ def encode_rows(rows: Rows) -> tuple[list[bytes | memoryview], int]:
     Raises:
         SerializationError: if a record cannot be pickled.
     """
-    each = Counter(rows.codes)  # in order, as the codes are
-    codes_codec, codes = codec.encode_batch(ObjectBatch(list(each)))
+    begins = [True, *map(ne, rows.codes, islice(rows.codes, 1, None))]
+    starts = list(compress(range(len(rows)), begins))
+    codes_codec, codes = codec.encode_batch(ObjectBatch(list(compress(rows.codes, begins))))
     records_codec, records = codec.encode_batch(ObjectBatch(rows.records, rows.times))
-    counts = array("q", each.values())
+    counts = array("q", map(sub, [*starts[1:], len(rows)], starts))
     lanes = rows.lanes if isinstance(rows.lanes, int) else _MIXED
     pieces = [codes, counts.tobytes(), b"" if isinstance(rows.lanes, int) else bytes(rows.lanes), records]
     sizes = [len(piece) for piece in pieces]

@@ -38,6 +38,7 @@ _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the zero of naive datetimes, 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _SECOND = dt.timedelta(seconds=1)
 _REMEMBERED_MAX = 1 << 14
+_SIGN_TURNED = bytes(byte ^ 0x80 for byte in range(256))
 
 Coder = Callable[[Any], str]
 
@@ -72,8 +73,13 @@ class KeyCodes(dict[Any, str]):
         Raises:
             UnstableKey: if one of them has none.
         """
-        if set(map(type, keys)) == {str} and "\0" not in "".join(keys):
+        types = set(map(type, keys))
+        if types == {str} and "\0" not in "".join(keys):
             return keys
+        if types == {int}:
+            codes = _codes_of_ints(keys)
+            if codes is not None:
+                return codes
         try:
             return list(map(self.__getitem__, keys))
         except TypeError:  # unhashable: say which type it is
@@ -93,6 +99,21 @@ def _code_int(key: int) -> str:
     if 0 <= shifted < 1 << 64:
         return "\0i" + _pack_u64(shifted).decode("latin-1")
     return f"\0j{shifted:x}"
+
+
+def _codes_of_ints(keys: list[int]) -> list[str] | None:
+    """Return the codes of exact integers, made all at once, or None if one of them has more than 64 bits."""
+    count = len(keys)
+    try:
+        packed = bytearray(struct.pack(f">{count}q", *keys))
+    except struct.error:
+        return None
+    packed[::8] = packed[::8].translate(_SIGN_TURNED)
+    text = bytearray(b"\0i12345678" * count)
+    for place in range(8):
+        text[2 + place :: 10] = packed[place::8]
+    codes = text.decode("latin-1")
+    return [codes[start : start + 10] for start in range(0, 10 * count, 10)]
 
 
 def _code_float(key: float) -> str:

@@ -76,6 +76,15 @@ def test_what_has_no_stable_hash_has_no_code(key):
 
 def test_many_keys_get_the_codes_of_each():
     codes = KeyCodes()
-    for many in (["b", "a"], ["\0b", "a"], [1, True, 1.0, None, ("a",)], list(range(50_000)), []):
+    for many in (
+        ["b", "a"],
+        ["\0b", "a"],
+        [1, True, 1.0, None, ("a",)],
+        list(range(50_000)),
+        [0, -1, 2**63 - 1, -(2**63)],
+        [2**63, 1],
+        [True, False],
+        [],
+    ):
         assert [key_code(key) for key in many] == codes.of(many)
     assert len(codes) <= 1 << 14
