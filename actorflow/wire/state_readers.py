@@ -121,7 +121,7 @@ class _Readers:
     def _union(self, node: UnionOf) -> tuple[Any, Function | None]:
         match union_form(node):
             case "native":
-                return Union[tuple(_WRITTEN_AS[member.of] for member in node.members)], None  # type: ignore[union-attr]  # noqa: UP007
+                return _native([member.of for member in node.members if isinstance(member, Plain)])
             case "optional":
                 return self._optional(other_than_none(node))
             case _:
@@ -161,6 +161,19 @@ class _Readers:
         self._decoders[name] = lambda data: lift(decode(data))
         self._made[name] = written_as, lift
         return written_as, lift
+
+
+def _native(names: list[str]) -> tuple[Any, Function | None]:
+    if not {"str", "bytes"} <= set(names):
+        return Union[tuple(_WRITTEN_AS[name] for name in names)], None  # noqa: UP007 - made at run time
+    accepted = {cls for name in names for cls in ACCEPTED[name]}
+
+    def read_native(tree: Any) -> Any:
+        if type(tree) not in accepted:
+            raise Rare
+        return tree
+
+    return Any, read_native  # the two are one to msgspec, in unions
 
 
 def _same(tree: Any) -> Any:
