@@ -37,12 +37,14 @@ class ParquetSource(Source):
         columns: the columns to read, or None for all.
         form: column batches, or dicts.
         split_bytes: size of a split (whole row groups), or None to choose by the size of the input.
+        dictionary: text columns to give as dictionaries: codes, and each text once.
     """
 
     uris: tuple[str, ...]
     columns: tuple[str, ...] | None
     form: DataPath
     split_bytes: int | None = None
+    dictionary: tuple[str, ...] = ()
 
     @property
     def gives(self) -> DataPath:  # type: ignore[override]  # an instance's answer, where the base has a class constant
@@ -60,7 +62,7 @@ class ParquetSource(Source):
         return RangesReader(split, position, self._open_range)
 
     def _open_range(self, piece: FileRange, position: Any) -> ParquetReader:
-        return ParquetReader(piece, position, self.columns, as_columns=self.form is DataPath.COLUMNS)
+        return ParquetReader(piece, position, self.columns, self.dictionary, as_columns=self.form is DataPath.COLUMNS)
 
 
 class ParquetReader:
@@ -70,13 +72,18 @@ class ParquetReader:
         piece: the file, first row group, and the one after the last.
         position: of another reader of the run, or None.
         columns: the columns to read, or None for all.
+        dictionary: those to give as dictionaries.
         as_columns: whether to give column batches, or dicts.
     """
 
-    def __init__(self, piece: FileRange, position: Any, columns: Sequence[str] | None, *, as_columns: bool) -> None:
+    def __init__(
+        self, piece: FileRange, position: Any, columns: Sequence[str] | None, dictionary: Sequence[str], *, as_columns: bool
+    ) -> None:
         self._piece = piece
-        self._file = _open_file(piece.uri)
-        self._columns = None if columns is None else _checked(columns, self._file.schema_arrow.names, piece.uri)
+        self._file = _open_file(piece.uri, dictionary)
+        names = self._file.schema_arrow.names
+        self._columns = None if columns is None else _checked(columns, names, piece.uri)
+        _checked(dictionary, names, piece.uri)
         self._as_columns = as_columns
         at: tuple[int, int] = position or (piece.start, 0)
         self._group, self._row = at
@@ -151,13 +158,13 @@ def _row_groups(files: Sequence[FileInfo]) -> Iterator[tuple[FileRange, int]]:
                 yield FileRange(info.uri, index, index + 1), group.total_byte_size
 
 
-def _open_file(uri: str) -> pq.ParquetFile:
+def _open_file(uri: str, dictionary: Sequence[str] = ()) -> pq.ParquetFile:
     from pyarrow import parquet as pq
 
     path = local_path(uri)
     stream = None if path is not None else open_input(uri)
     with _decoding(uri):
-        return pq.ParquetFile(path if stream is None else stream)
+        return pq.ParquetFile(path if stream is None else stream, read_dictionary=list(dictionary))
 
 
 def _checked(columns: Sequence[str], names: Sequence[str], uri: str) -> list[str]:

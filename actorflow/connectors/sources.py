@@ -111,18 +111,27 @@ def json_lines(files: Paths, /, *, split_bytes: int | None = None, line_bytes_ma
 
 
 def parquet(
-    files: Paths, /, *, columns: Sequence[str] | None = None, split_bytes: int | None = None, path: Form = "columns"
+    files: Paths,
+    /,
+    *,
+    columns: Sequence[str] | None = None,
+    dictionary: Sequence[str] = (),
+    split_bytes: int | None = None,
+    path: Form = "columns",
 ) -> Source:
     """Return a source of the rows of Parquet files; a row group is the smallest split.
 
     Args:
         files: path, directory, glob or URI, or a list of these.
         columns: the columns to read; all by default.
+        dictionary: text columns with few distinct values, to be read as dictionaries (Arrow) or categories (polars): decoded and grouped
+            faster, because each distinct text is looked at once.
         split_bytes: size of the runs of row groups that are handed out; by default chosen by the size of the input.
         path: `columns` gives column batches, `objects` gives dicts.
     """
     names = None if columns is None else tuple(columns)
-    return ParquetSource(paths_of(files), names, _form(path), _positive("split_bytes", split_bytes))
+    coded = (dictionary,) if isinstance(dictionary, str) else tuple(dictionary)
+    return ParquetSource(paths_of(files), names, _form(path), _positive("split_bytes", split_bytes), coded)
 
 
 def socket(

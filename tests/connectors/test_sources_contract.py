@@ -78,6 +78,11 @@ def parquet(folder):
     return sources.parquet(folder, split_bytes=300), ROWS * 2
 
 
+def parquet_dictionary(folder):
+    pq.write_table(pa.Table.from_pylist(ROWS), folder / "a.parquet", row_group_size=7)
+    return sources.parquet(folder, dictionary=["name"], split_bytes=300), ROWS
+
+
 def parquet_objects(folder):
     pq.write_table(pa.Table.from_pylist(ROWS), folder / "a.parquet", row_group_size=25)
     return sources.parquet(folder, columns=["name"], path="objects"), [{"name": word} for word in WORDS]
@@ -100,7 +105,7 @@ def nothing(_):
 
 
 SOURCES = [
-    text, many_small_files, compressed, json_lines, csv_multiline, csv_cut, csv_without_header, csv_columns, parquet, parquet_objects,
+    text, many_small_files, compressed, json_lines, csv_multiline, csv_cut, csv_without_header, csv_columns, parquet, parquet_dictionary, parquet_objects,
     collection, generator, indices, nothing,
 ]  # fmt: skip
 
