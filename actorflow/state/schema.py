@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any, Final, Optional
 
 from actorflow.errors import IncompatibleState, PlanError, SerializationError
@@ -25,7 +26,7 @@ from actorflow.wire.state_codec import StateCodec, codec_for
 from actorflow.wire.state_describe import describe
 from actorflow.wire.state_evolution import evolve
 from actorflow.wire.state_migration import Migration, incompatible
-from actorflow.wire.state_types import Pickled, TypeSchema, text_of
+from actorflow.wire.state_types import ListOf, MapOf, Pickled, Plain, TupleOf, TypeSchema, text_of
 
 FORMAT: Final = 1
 """Version of the plain data."""
@@ -42,6 +43,12 @@ _KINDS: Final[dict[type[Declared], str]] = {
     UnionListState: "union list",
     BroadcastState: "broadcast",
 }
+
+
+_MANY: Final = ("list", "map", "operator list", "union list", "broadcast")
+"""Kinds of which a key, or a subtask, holds more than one value."""
+
+_OBJECT: Final = Pickled("builtins.object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,18 @@ class StateSchema:
     def pickled(self) -> tuple[str, ...]:
         """Return the types in here that are pickled, which cannot change."""
         return tuple(dict.fromkeys(text_of(node) for node in self.value.nodes() if isinstance(node, Pickled)))
+
+    def held(self) -> TypeSchema:
+        """Return the type of all that a key holds, as `held_type` does for a declared state."""
+        if self.kind not in _MANY:
+            return self.value
+        item = TupleOf((self.value.root, Plain("int"))) if self.ttl else self.value.root
+        classes = self.value.classes
+        if self.entry is None:
+            return TypeSchema(Pickled("builtins.list") if item == _OBJECT else ListOf(item), classes)
+        key = self.entry.root
+        root = Pickled("builtins.dict") if key == item == _OBJECT else MapOf(key, item)
+        return TypeSchema(root, classes | self.entry.classes)
 
     def to_data(self) -> dict[str, Any]:
         """Return this as dicts, lists, text, numbers and bools, for JSON."""
@@ -190,6 +209,22 @@ def value_type(descriptor: Declared) -> Any:
             raise PlanError(f"state '{descriptor.name}' is of unknown kind {type(descriptor).__name__}")
 
 
+def held_type(descriptor: Declared) -> Any:
+    """Return the type of all that a key holds: the value; a list of values, a dict, each value with the time of its last use if it expires.
+
+    The time of a single value is not in it: it stands beside the value.
+
+    Raises:
+        PlanError: if the state is of an unknown kind.
+    """
+    item = value_type(descriptor)
+    if isinstance(descriptor, ListState | MapState) and descriptor.ttl is not None:
+        item = GenericAlias(tuple, (item, int))
+    if isinstance(descriptor, MapState | BroadcastState):
+        return GenericAlias(dict, (descriptor.key_type, item))
+    return GenericAlias(list, (item,)) if isinstance(descriptor, ListState | OperatorListState) else item
+
+
 def codec_of(descriptor: Declared) -> StateCodec[Any]:
     """Make the codec of a state's values.
 
@@ -225,11 +260,21 @@ def migration_of(old: StateSchema, descriptor: Declared) -> Migration[Any]:
         IncompatibleState: if it cannot; state and fields are named.
         PlanError: see `schema_of_state`.
     """
+    _check_fixed(old, descriptor)
+    return Migration(old.value, codec_of(descriptor), f"state '{descriptor.name}'")
+
+
+def held_migration_of(old: StateSchema, descriptor: Declared) -> Migration[Any]:
+    """Return what reads all that a key holds, in one piece. See `migration_of` and `held_type`."""
+    _check_fixed(old, descriptor)
     name = f"state '{descriptor.name}'"
+    return Migration(old.held(), codec_for(held_type(descriptor), name), name)
+
+
+def _check_fixed(old: StateSchema, descriptor: Declared) -> None:
     reasons = _fixed(old, schema_of_state(descriptor))
     if reasons:
-        raise incompatible(name, reasons)
-    return Migration(old.value, codec_of(descriptor), name)
+        raise incompatible(f"state '{descriptor.name}'", reasons)
 
 
 def _fixed(old: StateSchema, new: StateSchema) -> list[Change]:
