@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from actorflow.connectors import sinks, sources
     from actorflow.connectors.contracts import Sink, Source, TwoPhaseSink
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
-    from actorflow.operators import windows
+    from actorflow.operators import evictors, triggers, windows
     from actorflow.operators.actor import (
         BroadcastContext,
         BroadcastOperator,
@@ -68,8 +68,11 @@ if TYPE_CHECKING:
         TwoInputOperator,
     )
     from actorflow.operators.aggregate import Aggregate
+    from actorflow.operators.evictor import Evictor
+    from actorflow.operators.trigger import Trigger, TriggerContext, TriggerResult
     from actorflow.operators.watermarks import WatermarkGenerator, Watermarks
-    from actorflow.operators.window import Window, Windowed
+    from actorflow.operators.window import Window, WindowAssigner, Windowed
+    from actorflow.operators.window_function import WindowContext
     from actorflow.state.descriptors import AggregatingState, ListState, MapState, ReducingState, ValueState
     from actorflow.state.operator_state import BroadcastState, OperatorListState, UnionListState
     from actorflow.state.ttl import Ttl
@@ -84,6 +87,7 @@ __all__ = [
     "BroadcastOperator",
     "BroadcastState",
     "ConfigError",
+    "Evictor",
     "Job",
     "JobFailed",
     "JobResult",
@@ -103,6 +107,9 @@ __all__ = [
     "Stream",
     "Tag",
     "TimerContext",
+    "Trigger",
+    "TriggerContext",
+    "TriggerResult",
     "Ttl",
     "TwoInputOperator",
     "TwoPhaseSink",
@@ -111,12 +118,16 @@ __all__ = [
     "WatermarkGenerator",
     "Watermarks",
     "Window",
+    "WindowAssigner",
+    "WindowContext",
     "Windowed",
     "WindowedStream",
     "collect",
+    "evictors",
     "run",
     "sinks",
     "sources",
+    "triggers",
     "windows",
 ]
 
@@ -142,8 +153,13 @@ _HOMES = {
         "TwoInputOperator",
     ),
     "actorflow.operators.aggregate": ("Aggregate",),
+    "actorflow.operators.evictor": ("Evictor",),
+    "actorflow.operators.evictors": ("evictors",),
+    "actorflow.operators.trigger": ("Trigger", "TriggerContext", "TriggerResult"),
+    "actorflow.operators.triggers": ("triggers",),
     "actorflow.operators.watermarks": ("WatermarkGenerator", "Watermarks"),
-    "actorflow.operators.window": ("Window", "Windowed"),
+    "actorflow.operators.window": ("Window", "WindowAssigner", "Windowed"),
+    "actorflow.operators.window_function": ("WindowContext",),
     "actorflow.operators.windows": ("windows",),
     "actorflow.state.descriptors": ("AggregatingState", "ListState", "MapState", "ReducingState", "ValueState"),
     "actorflow.state.operator_state": ("BroadcastState", "OperatorListState", "UnionListState"),

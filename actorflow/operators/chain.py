@@ -35,6 +35,7 @@ from actorflow.operators.timestamps import TimestampStage
 from actorflow.operators.two_inputs import BroadcastProcessStage, CoMapStage, CoProcessStage
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.operators.window_specs import WindowSpec
+from actorflow.operators.window_stage import WindowStage
 from actorflow.plan.graph import LogicalOperator
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch
 
@@ -114,8 +115,9 @@ class _Builder:
                 from actorflow.operators.asynchronous import MapAsyncStage  # brings asyncio, which few chains need
 
                 return MapAsyncStage(operator.name, spec, following, self._context)
-            case WindowSpec() as spec if spec.in_panes:
-                return PaneStage(self._place(position, behind), spec)
+            case WindowSpec() as spec:
+                windows = PaneStage if spec.in_panes else WindowStage
+                return windows(self._place(position, behind), spec)
             case TimestampSpec() as spec:
                 return TimestampStage(operator.name, spec, following, self._context)
             case _:

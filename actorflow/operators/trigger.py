@@ -71,17 +71,13 @@ class TriggerContext(Protocol):
     Attributes:
         key: the key.
         watermark: event time that the operator has reached, in ms.
-        processing: whether the windows end by the wall clock.
+        in_processing_time: whether the windows end by the wall clock.
         timers: times at which to be asked again.
     """
 
     key: Any
-    processing: bool
-
-    @property
-    def watermark(self) -> int:
-        """Event time that the operator has reached, in ms."""
-        ...
+    watermark: int
+    in_processing_time: bool
 
     @property
     def timers(self) -> WindowTimers:

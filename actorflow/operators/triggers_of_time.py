@@ -131,7 +131,7 @@ class ContinuousProcessingTimeTrigger(Trigger):
         """Fire, and wait for the next multiple."""
         if time != self.next_fire.get():
             return _CONTINUE
-        if ctx.processing and time >= window.end:
+        if ctx.in_processing_time and time >= window.end:
             self.next_fire.clear()
         else:
             self._wait(time, window, ctx)
@@ -139,7 +139,7 @@ class ContinuousProcessingTimeTrigger(Trigger):
 
     def _wait(self, since: int, window: Window, ctx: TriggerContext) -> None:
         following = since + self.interval
-        if ctx.processing:
+        if ctx.in_processing_time:
             following = min(following, window.end)
         self.next_fire.set(following)
         ctx.timers.processing(following)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,11 +10,9 @@ from actorflow.operators.evictor import Evictor
 from actorflow.operators.specs import KeyedSpec, Selector
 from actorflow.operators.trigger import Trigger
 from actorflow.operators.window import WindowAssigner
+from actorflow.operators.window_function import WindowFunction
 from actorflow.operators.windows import TimeWindows
 from actorflow.plan.graph import OperatorSpec
-
-WindowFunction = Callable[..., Any]
-"""`fn(key, window, records, ctx)`; with an aggregation, its result stands in the place of the records."""
 
 
 def no_key(record: Any) -> None:

@@ -145,7 +145,7 @@ class KeyedBackend(Protocol):
         ...
 
     def restore(self, groups: Iterable[KeyGroupState]) -> None:
-        """Add what snapshots hold. States that are not bound yet find their values when they are."""
+        """Add what snapshots hold. States that are not bound yet find their values when they are, and namespaces when one is asked for."""
         ...
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ class HashMapBackend:
         """Return the dict of a state, from key to value: compiled loops work on it directly."""
         if namespace is None:
             return self._tables.setdefault(name, {})
-        return self._divided.setdefault(name, {}).setdefault(namespace, {})
+        return self._division(name).setdefault(namespace, {})
 
     def load(self, name: str, keys: Iterable[Any], namespace: Hashable = None) -> None:
         """Nothing to do: the values are here."""
@@ -89,12 +89,12 @@ class HashMapBackend:
 
     def namespaces(self, name: str) -> Collection[Any]:
         """Return the namespaces of a state that hold a value."""
-        return [namespace for namespace, table in self._divided.get(name, {}).items() if table]
+        return [namespace for namespace, table in self._division(name).items() if table]
 
     def entries(self, name: str, namespace: Hashable = None) -> Iterable[tuple[Any, Any]]:
         """Give every key with its value."""
         if namespace is not None:
-            return self._divided.get(name, {}).get(namespace, _NO_ITEMS).items()
+            return self._division(name).get(namespace, _NO_ITEMS).items()
         if name in self._overlays:
             self._overlays[name].write_back()
         return self._tables.get(name, _NO_ITEMS).items()
@@ -102,9 +102,17 @@ class HashMapBackend:
     def drop(self, name: str, namespace: Hashable = None) -> None:
         """Forget a namespace of a state and all its values."""
         if namespace is not None:
-            self._divided.get(name, {}).pop(namespace, None)
+            self._division(name).pop(namespace, None)
         else:
             self._tables.pop(name, None)
+
+    def _division(self, name: str) -> dict[Hashable, dict[Any, Any]]:
+        """Return the namespaces of a state. What was restored before anybody divided it is divided now."""
+        division = self._divided.get(name)
+        if division is None:
+            division = self._divided[name] = {}
+            self._restore_divided(division, self._tables.pop(name, _NO_ITEMS))
+        return division
 
     def overlay(self, name: str, values: Overlay) -> None:
         """Have the dict of the state `name` brought up to date before it is read here."""
@@ -215,9 +223,18 @@ class HashMapBackend:
             overlay.release()
         for group in groups:
             for name, values in group.items():
-                self.table(name).update((key, _copied(value)) for key, value in values.items())
+                if name in self._divided:
+                    self._restore_divided(self._divided[name], values)
+                else:
+                    self.table(name).update((key, _copied(value)) for key, value in values.items())
         for name, line in self._lines.items():
             remember(self._declared[name], self.table(name), line)
+
+    @staticmethod
+    def _restore_divided(division: dict[Hashable, dict[Any, Any]], values: dict[Any, Any]) -> None:
+        for key, entries in values.items():
+            for namespace, value in entries.items():
+                division.setdefault(namespace, {})[key] = _copied(value)
 
     def close(self) -> None:
         """Nothing to free: memory goes with the object."""

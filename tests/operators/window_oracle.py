@@ -7,9 +7,10 @@ from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.specs import AggregateSpec, CountSpec, MaxSpec, MinSpec, ReduceSpec, SumSpec
 from actorflow.operators.window import Window, Windowed
+from actorflow.operators.window_specs import WindowSpec
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
-# --- steps: ("batch", [(key, timestamp, value), ...]) or ("watermark", timestamp) ---------------------------------------------------
+# --- steps: ("batch", [(key, timestamp, value), ...]), ("watermark", timestamp) or ("clock", processing time) ---------------------------------------------------
 
 
 @st.composite
@@ -34,6 +35,25 @@ def steps(draw, *, span=25, keys="abc", records_max=6):
             watermark = what
             result.append((kind, what))
     return [*result, ("watermark", MAX_TIMESTAMP)]
+
+
+@st.composite
+def clock_steps(draw, *, span=60, keys="abc"):
+    """Batches while processing time passes. Event times are all 0."""
+    found = draw(
+        st.lists(
+            st.one_of(st.lists(st.sampled_from(keys), min_size=1, max_size=4), st.integers(0, span // 3)), min_size=1, max_size=14
+        )
+    )
+    result, now, number = [], 0, 0
+    for what in found:
+        if isinstance(what, int):
+            now += what
+            result.append(("clock", now))
+        else:
+            result.append(("batch", [(key, 0, number + place) for place, key in enumerate(what)]))
+            number += len(what)
+    return result
 
 
 class InPlace(Aggregate):
@@ -149,6 +169,50 @@ class NaiveWindows:
         return brought
 
 
+class NaiveSessions:
+    """Sessions of each key as lists of records: found anew from all records that have come and not been forgotten."""
+
+    def __init__(self, gap_of, lateness, value):
+        self.gap_of = gap_of
+        self.lateness = lateness
+        self.value = value
+        self.kept = {}  # key to [(window, records)]
+        self.watermark = MIN_TIMESTAMP
+
+    def record(self, record):
+        key, timestamp, _ = record
+        window = Window(timestamp, timestamp + self.gap_of(record))
+        sessions = self.kept.setdefault(key, [])
+        near = [session for session in sessions if session[0].start <= window.end and window.start <= session[0].end]
+        if not near and window.end - 1 + self.lateness <= self.watermark:
+            return [], True
+        merged = (
+            Window(min([window.start, *(w.start for w, _ in near)]), max([window.end, *(w.end for w, _ in near)])),
+            [other for _, records in near for other in records] + [record],
+        )
+        self.kept[key] = [session for session in sessions if session not in near] + [merged]
+        return [self.result(key, merged)] if merged[0].end - 1 <= self.watermark else [], False
+
+    def advance(self, watermark):
+        ended = [
+            (key, session)
+            for key, sessions in self.kept.items()
+            for session in sessions
+            if self.watermark < session[0].end - 1 <= watermark
+        ]
+        results = [self.result(key, session) for key, session in sorted(ended, key=lambda item: item[1][0].end)]
+        self.watermark = watermark
+        for key, sessions in self.kept.items():
+            self.kept[key] = [session for session in sessions if session[0].end - 1 + self.lateness > watermark]
+        return results
+
+    def result(self, key, session):
+        window, records = session
+        return Windowed(key, window, self.value(records)), window.end - 1
+
+    run = NaiveWindows.run
+
+
 # --- the real one --------------------------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +232,8 @@ class Runner:
         kind, what = step
         if kind == "batch":
             self.chain.process(ObjectBatch(list(what), [timestamp for _, timestamp, _ in what]))
+        elif kind == "clock":
+            self.context.advance_to(what)
         else:
             while self.chain.advance_watermark(what) != what:
                 assert self.chain.blocked
@@ -180,3 +246,20 @@ class Runner:
 def unordered(brought):
     """Results of one step may come in any order of keys."""
     return [(sorted(results, key=repr), late) for results, late in brought]
+
+
+def values(_key, _window, records, _ctx):
+    return list(map(value_of, records))
+
+
+def runner_of(assigner, trigger=None, **options):
+    return Runner(WindowSpec(key_of, assigner, function=values, trigger=trigger, **options))
+
+
+def results_of(runner, given_steps):
+    """Return (key, values) of all results, in order."""
+    return [(result.key, result.value) for results, _ in runner.run(given_steps) for result, _ in results]
+
+
+def records_of(given_steps):
+    return [record for kind, what in given_steps if kind == "batch" for record in what]

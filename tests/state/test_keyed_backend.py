@@ -210,3 +210,21 @@ def test_a_namespace_is_a_table_of_its_own_that_disappears_as_a_whole(make_backe
     backend.clear()
     assert [] == list(backend.namespaces("panes"))
     assert 0 == len(backend)
+
+
+@pytest.mark.parametrize("make_backend", BACKENDS)
+def test_namespaces_are_restored_before_or_after_they_are_asked_for(make_backend):
+    groups = {0: {"panes": {"a": {10: [1], 20: [2]}}}, 1: {"panes": {"b": {20: [3]}}}}
+    early, late = make_backend(), make_backend()
+    early.restore([groups[0]])
+    assert {10, 20} == set(early.namespaces("panes"))
+    early.restore([groups[1]])
+    late.restore(groups.values())
+    for backend in (early, late):
+        assert [("a", [1])] == list(backend.entries("panes", 10))
+        assert {"a": [2], "b": [3]} == dict(backend.entries("panes", 20))
+        backend.load("panes", ["a"], 10)
+        backend.table("panes", 10)["a"].append(9)
+        backend.settle()
+        assert {"panes": {10: [1, 9], 20: [2]}} == backend.values("a")
+    assert {"panes": {"a": {10: [1], 20: [2]}}} == groups[0]

@@ -1,0 +1,74 @@
+"""The general window operator: the same windows as by panes, and sessions, against naive oracles."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from window_oracle import FOLDS, NaiveSessions, NaiveWindows, Runner, key_of, regular_windows, steps, unordered, value_by, value_of
+
+from actorflow.operators import triggers
+from actorflow.operators.window_specs import WindowSpec
+from actorflow.operators.windows import DynamicSessionWindows, SessionWindows, TimeWindows
+
+lengths = st.integers(1, 13)
+offsets = st.integers(-20, 20)
+folds = st.sampled_from([*sorted(FOLDS), "apply"])
+
+
+def spec_of(assigner, fold, **options):
+    """Return a spec that computes `FOLDS[fold]`, or the values of all records."""
+    if fold == "apply":
+        return WindowSpec(key_of, assigner, function=lambda _key, _window, records, _ctx: sorted(map(value_of, records)), **options)
+    return WindowSpec(key_of, assigner, FOLDS[fold][0], **options)
+
+
+def value_of_fold(fold):
+    return lambda records: sorted(map(value_of, records)) if fold == "apply" else value_by(fold, records)
+
+
+def check(runner, oracle, given_steps):
+    assert unordered(oracle.run(given_steps)) == unordered(runner.run(given_steps))
+    facts = runner.chain.observe()["window-0"]
+    assert (0, 0) == (facts["windows"], facts["timers"])
+    assert {} == dict(runner.chain.state("window-0", "a"))
+
+
+def check_regular(given_steps, size, slide, offset, lateness, fold):
+    assigner = TimeWindows(size, slide, offset)
+    spec = spec_of(assigner, fold, trigger=triggers.event_time(), lateness_ms=lateness, late_tag="late")
+    assert not spec.in_panes
+    check(Runner(spec), NaiveWindows(regular_windows(size, slide, offset), lateness, value_of_fold(fold)), given_steps)
+
+
+@given(steps(), lengths, lengths, offsets, st.integers(0, 12), folds)
+@settings(max_examples=40)
+def test_regular_windows_are_those_of_the_oracle(given_steps, size, slide, offset, lateness, fold):
+    check_regular(given_steps, size, slide, offset, lateness, fold)
+
+
+@pytest.mark.slow
+@given(steps(records_max=12), lengths, lengths, offsets, st.integers(0, 12), folds)
+@settings(max_examples=1500)
+def test_regular_windows_are_those_of_the_oracle_many_times(given_steps, size, slide, offset, lateness, fold):
+    check_regular(given_steps, size, slide, offset, lateness, fold)
+
+
+def check_sessions(given_steps, gap, lateness, fold, *, dynamic):
+    def gap_of(record):
+        return 1 + (gap + value_of(record)) % 7 if dynamic else gap
+
+    assigner = DynamicSessionWindows(gap_of) if dynamic else SessionWindows(gap)
+    spec = spec_of(assigner, fold, lateness_ms=lateness, late_tag="late")
+    check(Runner(spec), NaiveSessions(gap_of, lateness, value_of_fold(fold)), given_steps)
+
+
+@given(steps(), st.integers(1, 10), st.integers(0, 12), folds, st.booleans())
+@settings(max_examples=40)
+def test_sessions_are_those_of_the_oracle(given_steps, gap, lateness, fold, dynamic):
+    check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic)
+
+
+@pytest.mark.slow
+@given(steps(records_max=12), st.integers(1, 10), st.integers(0, 12), folds, st.booleans())
+@settings(max_examples=2000)
+def test_sessions_are_those_of_the_oracle_many_times(given_steps, gap, lateness, fold, dynamic):
+    check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic)
