@@ -2,7 +2,7 @@
 
     split:  pending ──requested──► assigned (to an attempt of a subtask) ──finished──► finished
                ▲                        │
-               └──── reader lost ───────┘          any ──reset──► pending
+               └──── reader lost ───────┘          any ──reset──► pending, or finished
 
 The splits are listed once, as slow work. A reader asks for one split at a time and numbers its requests; until it has the answer it
 may ask again with the same number and gets the same answer, so a lost or doubled message neither loses nor doubles a split.
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId, VertexId
@@ -47,13 +47,14 @@ class SplitFinished(Message, frozen=True):
 
 
 class SplitAssigned(Message, frozen=True):
-    """The answer to request `request`: read split number `split`, described by `payload`."""
+    """The answer to request `request`: read split number `split`, described by `payload`, from `position` on (empty: from its start)."""
 
     subtask: SubtaskId
     attempt: int
     request: int
     split: int
     payload: bytes
+    position: bytes = b""
 
 
 class NoMoreSplits(Message, frozen=True):
@@ -90,7 +91,15 @@ class ReaderLost:
 
 @dataclass(frozen=True, slots=True)
 class ResetSplits:
-    """Everything is to be read again: the job restarts from its beginning. All readers so far are gone."""
+    """The job restarts, from its beginning or from a checkpoint. All readers so far are gone.
+
+    Attributes:
+        finished: splits that were read to their end before the checkpoint.
+        positions: how far others were read.
+    """
+
+    finished: tuple[int, ...] = ()
+    positions: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +166,9 @@ class SplitAssignment:
         self._splits: Sequence[bytes] | None = None
         self._pending: deque[int] = deque()
         self._assigned: dict[int, SubtaskId] = {}
-        self._finished: dict[int, SubtaskId] = {}
-        """Who has read them."""
+        self._finished: dict[int, SubtaskId | None] = {}
+        """Who has read them; None if that was before a checkpoint."""
+        self._restored = ResetSplits()
         self._readers: dict[SubtaskId, _Reader] = {}
 
     def start(self) -> list[Effect]:
@@ -182,7 +192,7 @@ class SplitAssignment:
             case ReaderLost(subtask, attempt):
                 return self._reader_lost(subtask, attempt)
             case ResetSplits():
-                return self._reset()
+                return self._reset(event)
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
@@ -190,11 +200,16 @@ class SplitAssignment:
         if self._splits is not None:
             return []
         self._splits = splits
-        self._pending.extend(range(len(splits)))
+        self._begin_anew()
         effects: list[Effect] = [Report(SourceListed(self._source, len(splits)))]
-        if not splits:
+        if not self._pending:
             effects.append(Report(SourceExhausted(self._source)))
         return effects + self._serve()
+
+    def _begin_anew(self) -> None:
+        """Have what is to be read again pending, from where a checkpoint says."""
+        self._finished = dict.fromkeys(number for number in self._restored.finished if number < len(self._splits or ()))
+        self._pending = deque(number for number in range(len(self._splits or ())) if number not in self._finished)
 
     def _requested(self, request: SplitRequested) -> list[Effect]:
         reader = self._current(request.subtask, request.attempt)
@@ -233,10 +248,10 @@ class SplitAssignment:
         self._readers[subtask] = _Reader(attempt, alive=False)
         return []
 
-    def _reset(self) -> list[Effect]:
+    def _reset(self, reset: ResetSplits) -> list[Effect]:
+        self._restored = reset
         self._assigned.clear()
-        self._finished.clear()
-        self._pending = deque(range(len(self._splits or ())))
+        self._begin_anew()
         for subtask, reader in self._readers.items():
             self._readers[subtask] = _Reader(reader.attempt, alive=False)
         return []
@@ -251,7 +266,8 @@ class SplitAssignment:
         if self._pending and not self._has_its_share(request.subtask):
             split = self._pending.popleft()
             self._assigned[split] = request.subtask
-            reader.answer = SplitAssigned(request.subtask, request.attempt, request.request, split, self._splits[split])
+            position = self._restored.positions.get(split, b"")
+            reader.answer = SplitAssigned(request.subtask, request.attempt, request.request, split, self._splits[split], position)
         else:
             reader.answer = NoMoreSplits(request.subtask, request.attempt, request.request)
         return Send(request.reply_to, reader.answer)
@@ -264,7 +280,8 @@ class SplitAssignment:
 
     def _share(self, subtask: SubtaskId) -> int:
         """Return how many splits of a partitioned source a subtask reads."""
-        each, more = divmod(len(self._splits or ()), self._parallelism)
+        before = sum(owner is None for owner in self._finished.values())
+        each, more = divmod(len(self._splits or ()) - before, self._parallelism)
         return each + (subtask.index < more)
 
     def _current(self, subtask: SubtaskId, attempt: int) -> _Reader | None:

@@ -255,8 +255,8 @@ class SlotWorker(Actor):
         source = part.source
         assert source is not None, "only a source is assigned splits"
         match news:
-            case SplitAssigned(split=number, payload=payload):
-                part.actor.post(lambda: source.assign(number, loads_code(payload)))
+            case SplitAssigned(split=number, payload=payload, position=position):
+                part.actor.post(lambda: source.assign(number, loads_code(payload), loads_code(position) if position else None))
             case NoMoreSplits():
                 part.actor.post(source.no_more)
             case _:

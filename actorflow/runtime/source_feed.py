@@ -98,6 +98,7 @@ class SourceFeed:
         self._roused: deque[int] = deque()  # filled on any thread
         self._reading = -1
         self._watermarks = SplitWatermarks()
+        self._read: list[int] = []
 
     # --- splits --------------------------------------------------------------------------------------------------------------
 
@@ -105,11 +106,11 @@ class SourceFeed:
         """Ask for the first split."""
         self._ask()
 
-    def assign(self, number: int, split: Any) -> None:
-        """Take split `number` from the JobMaster, which is the answer to having asked."""
+    def assign(self, number: int, split: Any, position: object | None = None) -> None:
+        """Take split `number` from the JobMaster, which is the answer to having asked; `position` says where to go on."""
         self._watermarks.added(number)
         self._read_next(number)
-        self._ready.append(_OpenSplit(number, self._call(self._source.open_reader, split, None, self._context)))
+        self._ready.append(_OpenSplit(number, self._call(self._source.open_reader, split, position, self._context)))
         self._subtask.wake()
         if self._source.partitioned:
             self._ask()
@@ -125,6 +126,7 @@ class SourceFeed:
         self._watermarks.ended(split.number)
         self._forward()
         self._subtask.chain.split_ended(split.number)
+        self._read.append(split.number)
         self._finished(split.number)
         if self._more and not self._source.partitioned:
             self._ask()
@@ -135,6 +137,11 @@ class SourceFeed:
             self.ended = True
             self._subtask.event(Watermark(MAX_TIMESTAMP))
             self._subtask.wake()
+
+    def positions(self) -> tuple[dict[int, object], tuple[int, ...]]:
+        """Return how far each open split was read, and the splits that this reader has read to their end."""
+        opened = [*self._ready, *self._waiting.values(), *self._held]
+        return {split.number: split.reader.position for split in opened}, tuple(self._read)
 
     # --- reading -------------------------------------------------------------------------------------------------------------
 

@@ -197,3 +197,33 @@ def test_check_finds_a_reader_with_more_than_its_share():
     probe.machine._assigned[probe.machine._pending.popleft()] = first
     with pytest.raises(InvariantViolated, match="more than its share"):
         probe.machine.check()
+
+
+def test_a_restart_from_a_checkpoint_goes_on_where_each_split_was():
+    probe = assignment(b"a", b"b", b"c")
+    ask(probe, R0, 1)
+    probe.tell(ResetSplits(finished=(1,), positions={2: b"half"}), ReaderStarted(R0, 2), ReaderStarted(R1, 2))
+    assert [0] == ask(probe, R0, 1, attempt=2)
+    assert b"" == probe.sent()[0].position
+    assert [2] == ask(probe, R1, 1, attempt=2)
+    assert b"half" == probe.sent()[0].position
+    assert ["no more"] == ask(probe, R0, 2, attempt=2)
+    probe.tell(SplitFinished(R0, 2, 0))
+    assert [] == probe.reports()
+    probe.tell(SplitFinished(R1, 2, 2))
+    assert [SourceExhausted(SOURCE)] == probe.reports()
+
+
+def test_what_a_checkpoint_says_holds_too_if_the_splits_are_listed_only_after_it():
+    probe = assignment()
+    probe.tell(ResetSplits(finished=(0,), positions={1: b"half"}), ReaderStarted(R0, 2))
+    probe.tell(WorkDone(ListSplits(SOURCE, 2), [b"a", b"b"]))
+    assert [1] == ask(probe, R0, 1, attempt=2)
+    assert b"half" == probe.sent()[0].position
+
+
+def test_the_shares_of_a_partitioned_source_are_of_what_is_left_to_read():
+    probe = Probe(SplitAssignment(SOURCE, 2, partitioned=True))
+    probe.tell(WorkDone(ListSplits(SOURCE, 2), [b"a", b"b", b"c", b"d"]), ResetSplits(finished=(0, 1)))
+    probe.tell(ReaderStarted(R0, 1), ReaderStarted(R1, 1))
+    assert [[2], ["no more"], [3], ["no more"]] == [ask(probe, R0, 1), ask(probe, R0, 2), ask(probe, R1, 1), ask(probe, R1, 2)]
