@@ -7,6 +7,7 @@ been given out.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -48,7 +49,14 @@ class Results(Protocol):
         ...
 
     def take(self) -> tuple[list[Call], int | None]:
-        """Return the calls whose results can leave now, and the last watermark behind them that is due, if any."""
+        """Return the calls whose results can leave now, up to the next watermark, and that watermark if all before it have left.
+
+        To be called again as long as it returns a watermark.
+        """
+        ...
+
+    def __iter__(self) -> Iterator[Call]:
+        """Give the calls whose results have not left, in the order in which they were added."""
         ...
 
     def __len__(self) -> int:
@@ -79,7 +87,7 @@ class OrderedResults:
     def take(self) -> tuple[list[Call], int | None]:
         """Return the finished calls at the head of the queue."""
         queue, ready, watermark = self._queue, [], None
-        while queue:
+        while queue and watermark is None:
             head = queue[0]
             if isinstance(head, int):
                 watermark = head
@@ -90,6 +98,9 @@ class OrderedResults:
             queue.popleft()
         self._calls -= len(ready)
         return ready, watermark
+
+    def __iter__(self) -> Iterator[Call]:
+        return (entry for entry in self._queue if isinstance(entry, Call))
 
     def __len__(self) -> int:
         return self._calls
@@ -129,20 +140,18 @@ class UnorderedResults:
         segment.finished.append(call)
 
     def take(self) -> tuple[list[Call], int | None]:
-        """Return the finished calls of the first segment that is not through, and of those before it."""
-        ready: list[Call] = []
-        watermark = None
-        while True:
-            head = self._segments[0]
-            ready += head.finished
-            head.finished = []
-            if head.members or head.watermark is None:
-                break
-            watermark = head.watermark
-            self._segments.popleft()
+        """Return the finished calls of the first segment."""
+        head = self._segments[0]
+        ready, head.finished = head.finished, []
         for call in ready:
             del self._segment_of[call]
-        return ready, watermark
+        if head.members or head.watermark is None:
+            return ready, None
+        self._segments.popleft()
+        return ready, head.watermark
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._segment_of)
 
     def __len__(self) -> int:
         return len(self._segment_of)

@@ -3,8 +3,10 @@
     process ──► waiting ──capacity──► tasks on the loop's thread ──► done ──post──► results in order ──► next stage
 
 A batch is taken whole; while more of it waits than the capacity allows, the stage is blocked. Results come back through
-`SubtaskContext.post`, many at a time. A watermark stays behind the calls before it: when they are through, the stage wakes the runtime, whose
-next call of `advance_watermark` with the same watermark finds it free.
+`SubtaskContext.post`, many at a time. A watermark stays behind the calls before it, and before the results of those after it: it is announced
+between them. While a stage behind can take nothing (it is busy with a watermark), results wait here.
+
+Calls whose results have not left belong to the snapshot: a subtask that takes over makes them again.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from actorflow.operators.async_results import Call, OrderedResults, Results, UnorderedResults
@@ -20,7 +22,7 @@ from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import SubtaskContext
 from actorflow.operators.failures import user_failure
 from actorflow.operators.specs import MapAsyncSpec
-from actorflow.operators.stage import Consumer, Stage
+from actorflow.operators.stage import Consumer, Kept, Stage
 from actorflow.wire.batch import MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
 
 
@@ -32,18 +34,30 @@ class MapAsyncStage(Stage):
         spec: function, order, capacity, time-out, retry.
         following: gets the results.
         context: the subtask, with its event loop.
+        held: whether a stage behind it can take nothing now.
     """
 
-    def __init__(self, name: str, spec: MapAsyncSpec, following: Consumer, context: SubtaskContext) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: MapAsyncSpec,
+        following: Consumer,
+        context: SubtaskContext,
+        held: Callable[[], bool] = bool,
+    ) -> None:
         self._name = name
         self._spec = spec
         self._following = following
         self._context = context
+        self._held = held
+        self._announce: Callable[[int], None] = context.forward_watermark
         self._results: Results = OrderedResults() if spec.ordered else UnorderedResults()
         self._waiting: deque[Call] = deque()
         self._in_flight = 0
         self._marked = MIN_TIMESTAMP
         self._released = MIN_TIMESTAMP
+        self._delayed = False
+        self._restored: Sequence[tuple[Any, int | None]] = ()
         self._ended = False
         self._done: deque[Call] = deque()  # filled on the loop's thread, emptied on the subtask's
         self._announced = False
@@ -54,8 +68,17 @@ class MapAsyncStage(Stage):
 
     @property
     def blocked(self) -> bool:  # type: ignore[override]  # computed here, a constant for stages that never wait
-        """Whether the capacity is used up."""
-        return bool(self._waiting) or self._in_flight >= self._spec.capacity
+        """Whether the capacity is used up, or results wait for a stage behind."""
+        return self._delayed or bool(self._waiting) or self._in_flight >= self._spec.capacity
+
+    def wire(self, announce: Callable[[int], None]) -> None:
+        """Take the way on which watermarks go that have waited for results."""
+        self._announce = announce
+
+    def open(self) -> None:
+        """Make the calls again that were in flight when the snapshot was taken."""
+        self._start(self._restored)
+        self._restored = ()
 
     def process(self, batch: Batch) -> None:
         """Start a call for each record, or have it wait for its turn."""
@@ -63,7 +86,10 @@ class MapAsyncStage(Stage):
             batch = to_objects(batch)
         self._records_in += len(batch)
         stamps: Iterable[int | None] = itertools.repeat(None) if batch.timestamps is None else batch.timestamps
-        for record, timestamp in zip(batch.records, stamps, strict=False):
+        self._start(zip(batch.records, stamps, strict=False))
+
+    def _start(self, records: Iterable[tuple[Any, int | None]]) -> None:
+        for record, timestamp in records:
             call = Call(record, timestamp)
             self._results.add(call)
             self._waiting.append(call)
@@ -159,14 +185,24 @@ class MapAsyncStage(Stage):
         ) from error
 
     def _release(self) -> None:
-        ready, watermark = self._results.take()
-        self._records_out += len(ready)
+        """Pass on what can leave, and the watermarks between."""
+        watermark: int | None = self._released
+        while watermark is not None:
+            self._delayed = self._held()
+            if self._delayed:
+                return
+            ready, watermark = self._results.take()
+            self._pass_on(ready)
+            if watermark is not None:
+                self._released = watermark
+                self._announce(watermark)
+
+    def _pass_on(self, ready: Iterable[Call]) -> None:
         for timed, calls in itertools.groupby(ready, lambda call: call.timestamp is not None):
             batch = list(calls)
+            self._records_out += len(batch)
             stamps = [call.timestamp for call in batch if call.timestamp is not None]
             self._following.process(ObjectBatch([call.result for call in batch], stamps if timed else None))
-        if watermark is not None:
-            self._released = watermark
 
     def advance_watermark(self, timestamp: int) -> int:
         """Keep a new watermark behind the calls in flight; return the last one that is past them."""
@@ -174,7 +210,19 @@ class MapAsyncStage(Stage):
             self._marked = timestamp
             self._results.mark(timestamp)
             self._release()
+        elif self._delayed:
+            self._release()
         return self._released
+
+    def snapshot(self) -> Mapping[str, Kept]:
+        """Return the records whose results have not left."""
+        return {self._name: Kept(in_flight=[(call.record, call.timestamp) for call in self._results])}
+
+    def restore(self, kept: Mapping[str, Sequence[Kept]]) -> None:
+        """Take this subtask's share of the records whose calls are to be made again."""
+        shared = [pair for of_subtask in kept.get(self._name, ()) for pair in of_subtask.in_flight]
+        index, parallelism = self._context.subtask.index, self._context.parallelism
+        self._restored = shared[len(shared) * index // parallelism : len(shared) * (index + 1) // parallelism]
 
     def finish(self) -> bool:
         """Return whether all results have left."""

@@ -30,13 +30,14 @@ from actorflow.operators.specs import (
     MapBatchesSpec,
     ProcessSpec,
 )
-from actorflow.operators.stage import Stage
+from actorflow.operators.stage import Kept, Stage
 from actorflow.operators.timestamps import TimestampStage
 from actorflow.operators.two_inputs import BroadcastProcessStage, CoMapStage, CoProcessStage
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.operators.window_stage import WindowStage
 from actorflow.plan.graph import LogicalOperator
+from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch
 
 
@@ -114,7 +115,7 @@ class _Builder:
             case MapAsyncSpec() as spec:
                 from actorflow.operators.asynchronous import MapAsyncStage  # brings asyncio, which few chains need
 
-                return MapAsyncStage(operator.name, spec, following, self._context)
+                return MapAsyncStage(operator.name, spec, following, self._context, _held_by(behind))
             case WindowSpec() as spec:
                 windows = PaneStage if spec.in_panes else WindowStage
                 return windows(self._place(position, behind), spec)
@@ -124,14 +125,14 @@ class _Builder:
                 raise PlanError(f"'{operator.name}' ({operator.spec.kind}) cannot run inside a chain")
 
     def _place(self, position: int, behind: Sequence[Stage]) -> Place:
-        name, behind = self._operators[position].name, tuple(behind)
+        name = self._operators[position].name
         return Place(
             name=name,
             backend=self._context.keyed_backend(name),
             following=behind[0],
             sides=self._sides(position),
             context=self._context,
-            held=lambda: any(stage.blocked for stage in behind),
+            held=_held_by(behind),
         )
 
     def _sides(self, position: int) -> dict[str, FusedStage]:
@@ -144,6 +145,12 @@ class _Builder:
 
     def _name(self, position: int) -> str:
         return self._operators[position].name if position >= 0 else "input"
+
+
+def _held_by(behind: Sequence[Stage]) -> Callable[[], bool]:
+    """Return what tells whether any of these stages can take nothing now."""
+    behind = tuple(behind)  # the builder goes on and puts others before them
+    return lambda: any(stage.blocked for stage in behind)
 
 
 def _keyed(operator: LogicalOperator) -> bool:
@@ -235,6 +242,19 @@ class CompiledChain:
         """Tell the stage."""
         for stage in self._near_source:
             stage.allow(operator, number, watermark, lead_ms)
+
+    def backends(self) -> Mapping[str, KeyedBackend]:
+        """Return the keyed backends by operator name."""
+        return {name: backend for stage in self._stages for name, backend in stage.backends().items()}
+
+    def snapshot(self) -> Mapping[str, Kept]:
+        """Return what operators keep besides keyed states, by name."""
+        return {name: kept for stage in self._stages for name, kept in stage.snapshot().items()}
+
+    def restore(self, kept: Mapping[str, Sequence[Kept]]) -> None:
+        """Give every operator its share of what those of an earlier run kept."""
+        for stage in self._stages:
+            stage.restore(kept)
 
     def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
         """Hand a message to an operator.

@@ -3,7 +3,7 @@
 A subtask runs one *chain*: the transforms between its input gate (or its source reader) and its outputs (or its sink writer).
 `operators.chain.compile_chain` turns the operators of a vertex into a `Chain`. The runtime calls it on one thread, once a batch:
 
-    open → (process | advance_watermark | message)* → finish (until True) → close
+    (restore →) open → (process | advance_watermark | message)* → finish (until True) → close
 
 In batch mode the first operator of a chain may be keyed; then its input comes sorted by key, and `finish_keys` (until True) is called
 wherever the records of all keys so far are complete.
@@ -15,7 +15,7 @@ A chain never blocks. What it cannot take now it says by `blocked`, and the runt
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +26,8 @@ from actorflow.wire.batch import Batch
 
 if TYPE_CHECKING:
     import asyncio
+
+    from actorflow.operators.stage import Kept
 
 
 class Output(Protocol):
@@ -214,6 +216,21 @@ class Chain(Protocol):
 
     def message(self, operator: str, message: object, reply: Callable[[object], None]) -> None:
         """Hand a message of another actor to `on_message` of the operator with this name."""
+        ...
+
+    def backends(self) -> Mapping[str, KeyedBackend]:
+        """Return, by operator name, where keyed states and timers live: a checkpoint has each take its own snapshot, by key group."""
+        ...
+
+    def snapshot(self) -> Mapping[str, Kept]:
+        """Return, by operator name, what else a checkpoint has to hold: operator states and records in flight. Called between two batches."""
+        ...
+
+    def restore(self, kept: Mapping[str, Sequence[Kept]]) -> None:
+        """Take this subtask's share of what the subtasks of an earlier run kept, by operator name, in their order.
+
+        Called before `open`, if at all; the keyed backends are restored then, too. Whatever was in flight starts again when the chain opens.
+        """
         ...
 
     def finish_keys(self) -> bool:

@@ -15,6 +15,7 @@ from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import OutputPort
 from actorflow.operators.specs import ColumnarKeyedSpec, FilterSpec, FlatMapSpec
 from actorflow.operators.stage import Consumer, Lookup, Stage
+from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
 
 
@@ -128,6 +129,10 @@ class FusedStage(Stage):
             if operator.state is not None:
                 facts[operator.name]["keys"] = len(operator.state)
         return facts
+
+    def backends(self) -> Mapping[str, KeyedBackend]:
+        """Return the backends of the aggregations."""
+        return {operator.name: operator.state for operator in self._operators if operator.state is not None}
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the accumulator of a key, under the name of the aggregation."""

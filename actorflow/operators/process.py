@@ -11,7 +11,7 @@ A watermark makes the timers fire that are due, a slice at a time:
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
@@ -24,7 +24,7 @@ from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, call_user, entered, user_failure
 from actorflow.operators.running_context import EventTimerContext, ProcessingTimerContext, RunningContext
 from actorflow.operators.specs import ProcessSpec, Selector
-from actorflow.operators.stage import Consumer, Lookup, Receiver, Stage
+from actorflow.operators.stage import Consumer, Kept, Lookup, Receiver, Stage
 from actorflow.operators.timing import KeyTimers, fire_slice
 from actorflow.state.backend import NO_KEY, KeyedBackend
 from actorflow.state.descriptors import declared_states
@@ -199,8 +199,8 @@ class OperatorStage(Stage, Generic[Own]):
             done = self._fire_slice(self._timers.events, self._reached, self._at_event)
         if done:
             self._passed = self._reached
-        else:
-            self._subtask_context.wake()
+        if self.blocked or not done:
+            self._subtask_context.wake()  # to go on, or for those who wait for this stage
         self.blocked = not done
 
     def finish_keys(self) -> bool:
@@ -239,6 +239,22 @@ class OperatorStage(Stage, Generic[Own]):
             self._leave(ctx)
         self._outputs.flush()
         return done
+
+    # --- what lasts ----------------------------------------------------------------------------------------------------------
+
+    def backends(self) -> Mapping[str, KeyedBackend]:
+        """Return the backend of the operator's keyed states and timers."""
+        return {self._name: self._backend} if self._keyed else {}
+
+    def snapshot(self) -> Mapping[str, Kept]:
+        """Return the operator states."""
+        return {self._name: Kept(self._operator_states.snapshot())}
+
+    def restore(self, kept: Mapping[str, Sequence[Kept]]) -> None:
+        """Take this subtask's share of the operator states."""
+        context = self._subtask_context
+        states = [of_subtask.states for of_subtask in kept.get(self._name, ())]
+        self._operator_states.restore(states, context.subtask.index, context.parallelism)
 
     # --- being looked at -----------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,11 @@ FusedStage → ProcessStage → FusedStage → outputs
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from actorflow.state.backend import KeyedBackend
+from actorflow.state.operator_state import OperatorSnapshot
 from actorflow.wire.batch import Batch
 
 Lookup = Callable[[Any], Mapping[str, object]]
@@ -17,6 +20,19 @@ Lookup = Callable[[Any], Mapping[str, object]]
 
 Receiver = Callable[[object, Callable[[object], None]], None]
 """Takes a message, and the function that replies to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one operator of one subtask keeps from batch to batch, besides its keyed states. A checkpoint holds it; later changes do not show.
+
+    Attributes:
+        states: its operator states.
+        in_flight: records that it has taken and nobody behind it has seen anything of, oldest first, each with its event time or None.
+    """
+
+    states: OperatorSnapshot = field(default_factory=lambda: OperatorSnapshot({}, {}, {}))
+    in_flight: Sequence[tuple[Any, int | None]] = ()
 
 
 class Consumer(Protocol):
@@ -41,7 +57,7 @@ class Stage:
     makes_watermarks: ClassVar[bool] = False
 
     def wire(self, announce: Callable[[int], None]) -> None:
-        """Take what a stage that makes watermarks needs: `announce(timestamp)` tells the stages behind it and the subtask's consumers.
+        """Take what a stage that makes or delays watermarks needs: `announce(timestamp)` tells the stages behind it and the subtask's consumers.
 
         Called once, before `open`. A watermark so announced comes behind all that the stage has given on.
         """
@@ -96,6 +112,17 @@ class Stage:
             turn, before any other batch.
         """
         return True
+
+    def backends(self) -> Mapping[str, KeyedBackend]:
+        """Return, by operator name, where keyed states and timers live. They are taken and restored by the backends themselves."""
+        return {}
+
+    def snapshot(self) -> Mapping[str, Kept]:
+        """Return, by operator name, what else has to outlast this subtask. Called between two batches, also while a watermark is under way."""
+        return {}
+
+    def restore(self, kept: Mapping[str, Sequence[Kept]]) -> None:
+        """Take this subtask's share of what the subtasks of an earlier run kept, in their order. Called before `open`, if at all."""
 
     def finish(self) -> bool:
         """Return whether nothing is in flight any more."""

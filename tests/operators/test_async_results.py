@@ -14,16 +14,19 @@ def histories(draw):
     return entered, draw(st.permutations([entry for entry in entered if entry >= 0]))
 
 
-def play(results, entered, finishing, watermark_of):
-    """Enter everything, then finish one call at a time; return what left, in order."""
+def play(results, history):
+    """Enter everything, then finish one call at a time; return what left, in order, watermarks as they were entered."""
+    entered, finishing = history
     calls = {}
     left = []
 
     def drain():
-        ready, watermark = results.take()
-        left.extend(call.record for call in ready)
-        if watermark is not None:
-            left.append(watermark_of[watermark])
+        watermark = 0
+        while watermark is not None:
+            ready, watermark = results.take()
+            left.extend(call.record for call in ready)
+            if watermark is not None:
+                left.append(-watermark)
 
     for entry in entered:
         if entry >= 0:
@@ -37,43 +40,25 @@ def play(results, entered, finishing, watermark_of):
         results.settled(calls[number])
         drain()
         assert len(calls) == len(results) + sum(entry >= 0 for entry in left)
+        assert [call.record for call in results] == [entry for entry in entered if entry >= 0 and entry not in left]
     return left
 
 
-def after_last_watermark_of_each_take(entered):
-    return {-entry: entry for entry in entered if entry < 0}
+@given(histories())
+def test_ordered_results_leave_in_the_order_of_their_records_with_the_watermarks_where_they_were(history):
+    assert history[0] == play(OrderedResults(), history)
 
 
 @given(histories())
-def test_ordered_results_leave_in_the_order_of_their_records(history):
+def test_unordered_results_leave_as_they_come_between_the_watermarks_that_they_came_between(history):
     entered, finishing = history
-    left = play(OrderedResults(), entered, finishing, after_last_watermark_of_each_take(entered))
-    assert [entry for entry in entered if entry >= 0] == [entry for entry in left if entry >= 0]
-
-
-@given(histories(), st.sampled_from([OrderedResults, UnorderedResults]))
-def test_every_result_leaves_once_and_none_leaves_after_a_watermark_that_came_behind_it(history, make):
-    entered, finishing = history
-    left = play(make(), entered, finishing, after_last_watermark_of_each_take(entered))
-    assert sorted(entry for entry in entered if entry >= 0) == sorted(entry for entry in left if entry >= 0)
-    for place, entry in enumerate(left):
-        if entry < 0:
-            assert set(entered[: entered.index(entry)]) & set(left[place:]) <= {entry}
-    watermarks = [entry for entry in entered if entry < 0]
-    assert watermarks[-1:] == [entry for entry in left if entry < 0][-1:]
-
-
-@given(histories())
-def test_unordered_results_leave_as_they_come_unless_a_watermark_holds_them(history):
-    entered, finishing = history
-    left = [
-        entry for entry in play(UnorderedResults(), entered, finishing, after_last_watermark_of_each_take(entered)) if entry >= 0
-    ]
-
-    def segment(number):
-        return sum(entry < 0 for entry in entered[: entered.index(number)])
-
-    assert sorted(finishing, key=segment) == left
+    expected = []
+    for entry in [*entered, None]:
+        if entry is None or entry < 0:
+            since = entered[: entered.index(entry)] if entry is not None else entered
+            expected += [number for number in finishing if number in since and number not in expected]
+            expected += [] if entry is None else [entry]
+    assert expected == play(UnorderedResults(), history)
 
 
 def test_a_finished_call_waits_for_the_one_before_it_only_when_ordered():
