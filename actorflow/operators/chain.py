@@ -217,7 +217,11 @@ class CompiledChain:
 
     def advance_watermark(self, timestamp: int) -> int:
         """Tell the operators of the watermark, first one first. After a wake, call it again with the latest one: more may be free."""
-        return self._advance(0, timestamp)
+        busy = [stage for stage in self._stages if stage.blocked]
+        behind = self._advance(0, timestamp)
+        if not all(stage.blocked for stage in busy):
+            self._context.wake()  # a stage before it may have waited for it
+        return behind
 
     def reading(self, split: int) -> None:
         """Tell the stages that know which split a batch is of."""

@@ -199,8 +199,8 @@ class OperatorStage(Stage, Generic[Own]):
             done = self._fire_slice(self._timers.events, self._reached, self._at_event)
         if done:
             self._passed = self._reached
-        if self.blocked or not done:
-            self._subtask_context.wake()  # to go on, or for those who wait for this stage
+        else:
+            self._subtask_context.wake()
         self.blocked = not done
 
     def finish_keys(self) -> bool:

@@ -19,6 +19,7 @@ from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, user_failure
 from actorflow.operators.process import Place
 from actorflow.operators.stage import Lookup, Stage
+from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
 
 SLICE_MS: Final = 2
@@ -142,6 +143,10 @@ class SlicedStage(Stage):
     def finish(self) -> bool:
         """Return whether nothing is left to do."""
         return not self._work
+
+    def backends(self) -> Mapping[str, KeyedBackend]:
+        """Return the backend of its states and timers."""
+        return {self._name: self._backend}
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the states of a key."""
