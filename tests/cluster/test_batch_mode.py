@@ -177,7 +177,7 @@ def test_the_last_result_of_each_key_is_the_final_one(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KEYED)
 def test_the_last_result_of_each_key_is_the_final_one_over_many_inputs(name):
-    @settings(few, max_examples=200)
+    @settings(few, max_examples=60)
     @given(inputs, st.integers(1, 3), st.sampled_from([1, 1024]))
     def check(records, parallelism, batch_records):
         config = {"execution.batch-records.max": batch_records}

@@ -73,7 +73,7 @@ def test_records_come_in_the_order_of_sorted(tmp_path_factory, given_batches, me
 
 @pytest.mark.slow
 @given(batches(40), st.sampled_from([ALL_IN_MEMORY, 20_000, 5_000, ALL_ON_DISK]))
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 def test_records_come_in_the_order_of_sorted_in_many_runs(tmp_path_factory, given_batches, memory):
     assert oracle(given_batches) == sort_all(sorter(tmp_path_factory.getbasetemp(), memory), given_batches)
 
