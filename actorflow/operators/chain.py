@@ -55,7 +55,8 @@ def compile_chain(operators: Sequence[LogicalOperator], ports: Sequence[OutputPo
     for port in ports:
         if not -1 <= port.position < len(operators):
             raise PlanError(f"an output leaves position {port.position} of a chain of {len(operators)} operators")
-    return CompiledChain(_Builder(operators, ports, context).stages(), context)
+    builder = _Builder(operators, ports, context)
+    return CompiledChain(builder.stages(), context, builder.head())
 
 
 class _Builder:
@@ -83,6 +84,12 @@ class _Builder:
             if len(self._operators[stop].spec.ports) > 1:
                 assert stop == 0, "an operator with several inputs is not chained to a producer"
                 return stages
+
+    def head(self) -> int | None:
+        """Return the position of the first operator's stage, if that operator has one to itself."""
+        if not self._operators or self._fusable(self._operators[0]):
+            return None
+        return 1 if len(self._operators[0].spec.ports) == 1 else 0
 
     def _fusable(self, operator: LogicalOperator) -> bool:
         """Return whether an operator can stand in a loop with others: in batch mode, aggregations wait for the end of their keys."""
@@ -160,8 +167,9 @@ def _keyed(operator: LogicalOperator) -> bool:
 class CompiledChain:
     """Stages in a row. See `operators.contract.Chain`."""
 
-    def __init__(self, stages: Sequence[Stage], context: SubtaskContext) -> None:
+    def __init__(self, stages: Sequence[Stage], context: SubtaskContext, head: int | None) -> None:
         self._stages = tuple(stages)
+        self._head = head
         self._context = context
         self._receivers = {name: receiver for stage in stages for name, receiver in stage.receivers().items()}
         self._lookups = {name: lookup for stage in stages for name, lookup in stage.lookups().items()}
@@ -273,8 +281,8 @@ class CompiledChain:
         receiver(message, reply)
 
     def finish_keys(self) -> bool:
-        """Let keyed operators be done with the keys they have had."""
-        return all(stage.finish_keys() for stage in self._stages)
+        """Let the first operator, whose input is sorted, be done with the keys it has had. For those behind it, nothing has ended."""
+        return self._head is None or self._stages[self._head].finish_keys()
 
     def finish(self) -> bool:
         """Return whether nothing is in flight any more."""

@@ -148,8 +148,42 @@ UNKEYED = {
 }
 """Operators that treat every record by itself."""
 
+
+def timed(stream):
+    return stream.with_timestamps("n", af.Watermarks.bounded("1min"))
+
+
+WINDOWED = {
+    "tumbling": lambda stream: timed(stream).key_by(by).window(af.windows.tumbling(4)).sum("n"),
+    "sliding": lambda stream: timed(stream).key_by(by).window(af.windows.sliding(6, 2)).max("n"),
+    "aggregate": lambda stream: timed(stream).key_by("key").window(af.windows.tumbling(10, offset=3)).aggregate(Spread()),
+    "late": lambda stream: timed(stream).key_by(by).window(af.windows.tumbling(4)).allowed_lateness("1s").count(),
+    "sessions": lambda stream: timed(stream).key_by(by).window(af.windows.session(3)).count(),
+    "apply": lambda stream: timed(stream).key_by(by).window(af.windows.tumbling(5)).apply(numbers_of),
+    "count windows": lambda stream: stream.key_by(by).window(af.windows.count(2)).count(),
+    "count trigger": lambda stream: (
+        timed(stream).key_by(by).window(af.windows.tumbling(9)).trigger(af.triggers.purging(af.triggers.count(2))).count()
+    ),
+    "window_all": lambda stream: timed(stream).window_all(af.windows.tumbling(5)).count(),
+    "aggregation of windows": lambda stream: (
+        timed(stream)
+        .key_by(by)
+        .window(af.windows.tumbling(4))
+        .count()
+        .key_by(lambda result: result.value)
+        .count()
+        .map(lambda pair: pair[0])
+    ),
+}
+"""Operators that give the same results in both modes as long as nothing is late."""
+
+
+def numbers_of(key, window, records, ctx):
+    return sorted(record["n"] for record in records)
+
+
 inputs = st.lists(st.fixed_dictionaries({"key": st.integers(0, 3) | st.just(10**6), "n": st.integers(-9, 9)}), min_size=1)
-few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def both_modes(build, records, **options):
@@ -172,6 +206,37 @@ def test_the_last_result_of_each_key_is_the_final_one(name):
         assert name in SEVERAL_A_KEY or doubled == 0
 
     check()
+
+
+def check_windowed(name, records, **options):
+    streaming, batch = both_modes(WINDOWED[name], records, **options)
+    if name == "aggregation of windows":  # running results come before the final ones
+        assert set(map(repr, batch)) <= set(map(repr, streaming))
+    else:
+        assert Counter(map(repr, streaming)) == Counter(map(repr, batch))
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_windows_give_the_same_in_both_modes(name):
+    @few
+    @given(inputs)
+    def check(records):
+        check_windowed(name, records, slots="inline", parallelism=1)
+
+    check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WINDOWED)
+def test_windows_give_the_same_in_both_modes_in_two_processes(name):
+    check_windowed(name, [{"key": n % 97, "n": n * 7919 % 1009} for n in range(5_000)], slots=2, config=EVERYTHING_TO_DISK)
+
+
+def test_a_window_over_all_records_does_not_end_with_a_key():
+    counts = timed(rows(2_000)).key_by(lambda record: record["n"]).count()
+    config = {"execution.batch-records.max": 10}
+    [total] = af.collect(counts.window_all(af.windows.tumbling("1h")).count(), slots="inline", parallelism=1, config=config)
+    assert 2_000 == total.value
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import UserFunctionError
+from actorflow.operators import windows
 from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.columns import to_columns
@@ -20,6 +21,7 @@ from actorflow.operators.specs import (
     ReduceSpec,
     SumSpec,
 )
+from actorflow.operators.window_specs import WindowAllSpec
 from actorflow.state.descriptors import ValueState
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
@@ -222,3 +224,14 @@ def test_an_operator_without_key_is_not_finished_with_keys():
         chain.process(ObjectBatch([{"key": name}]))
         chain.finish_keys()
     assert [(1, MIN_TIMESTAMP), (2, MIN_TIMESTAMP)] == output.records
+
+
+def test_a_window_behind_an_aggregation_does_not_end_with_a_key():
+    window = WindowAllSpec(lambda _: None, windows.tumbling(100), CountSpec(lambda _: None))
+    chain, output = batch_chain(CountSpec(key), window)
+    for name in "ab":
+        chain.process(ObjectBatch([{"key": name}], [5]))
+        chain.finish_keys()
+    assert [] == output.records
+    chain.advance_watermark(MAX_TIMESTAMP)
+    assert [2] == [result.value for result in output.records]
