@@ -151,6 +151,13 @@ class CheckpointError(ActorflowError):
     domain = Domain.EXTERNAL
 
 
+class StateError(ActorflowError):
+    """State that cannot be kept on a local disk, or read back from it."""
+
+    domain = Domain.EXTERNAL
+    retry = Retry.BACKOFF
+
+
 class TransportError(ActorflowError):
     """A peer that cannot be reached, or is not allowed."""
 

@@ -1,7 +1,8 @@
 """READ FIRST in this package. From the operators of a vertex to something that takes batches.
 
 Runs of operators that a generated loop can hold become one `FusedStage`; every other operator is a stage of its own. A fused stage
-(maybe without operators) stands behind each of those, and spreads their records over the outputs:
+(maybe without operators) stands behind each of those, and spreads their records over the outputs. A keyed aggregation whose values are
+not all in memory is the first of its fused stage, which loads the values of a batch's keys before its loop:
 
     map, filter, process, map, key by      FusedStage(map, filter) → ProcessStage → FusedStage(map; outputs)
                                                                          └─ side ──► FusedStage(; outputs)
@@ -10,7 +11,7 @@ Runs of operators that a generated loop can hold become one `FusedStage`; every 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from actorflow.errors import PlanError
 from actorflow.operators.batches import MapBatchesStage
@@ -56,17 +57,30 @@ def compile_chain(operators: Sequence[LogicalOperator], ports: Sequence[OutputPo
         if not -1 <= port.position < len(operators):
             raise PlanError(f"an output leaves position {port.position} of a chain of {len(operators)} operators")
     builder = _Builder(operators, ports, context)
-    return CompiledChain(builder.stages(), context, builder.head())
+    try:
+        return CompiledChain(builder.stages(), context, builder.backends, builder.head())
+    except BaseException:
+        for backend in builder.backends:
+            backend.close()
+        raise
 
 
 class _Builder:
-    """Makes the stages, from the last to the first, because each is given the one behind it."""
+    """Makes the stages, from the last to the first, because each is given the one behind it.
+
+    Attributes:
+        backends: all that were made.
+    """
 
     def __init__(self, operators: Sequence[LogicalOperator], ports: Sequence[OutputPort], context: SubtaskContext) -> None:
         self._operators = operators
         self._ports = ports
         self._context = context
         self._subtask = str(context.subtask)
+        self.backends: list[KeyedBackend] = []
+        self._aggregations = {
+            position: self._backend(position) for position, operator in enumerate(operators) if isinstance(operator.spec, KeyedSpec)
+        }
 
     def stages(self) -> list[Stage]:
         """Return all stages of the main path, first to last."""
@@ -74,11 +88,14 @@ class _Builder:
         stop = len(self._operators)
         while True:
             start = stop
-            while start > 0 and self._fusable(self._operators[start - 1]):
+            while self._fusable(start - 1) and not (start < stop and self._loads(start)):
                 start -= 1
             stages.insert(0, self._fused(start, stop, stages[0] if stages else None))
             if start == 0:
                 return stages
+            stop = start
+            if self._fusable(start - 1):
+                continue
             stop = start - 1
             stages.insert(0, self._single(stop, stages))
             if len(self._operators[stop].spec.ports) > 1:
@@ -87,20 +104,34 @@ class _Builder:
 
     def head(self) -> int | None:
         """Return the position of the first operator's stage, if that operator has one to itself."""
-        if not self._operators or self._fusable(self._operators[0]):
+        if not self._operators or self._fusable(0):
             return None
         return 1 if len(self._operators[0].spec.ports) == 1 else 0
 
-    def _fusable(self, operator: LogicalOperator) -> bool:
+    def _backend(self, position: int) -> KeyedBackend:
+        """Return a new backend for an operator."""
+        made = self._context.keyed_backend(self._operators[position].name)
+        self.backends.append(made)
+        return made
+
+    def _fusable(self, position: int) -> bool:
         """Return whether an operator can stand in a loop with others: in batch mode, aggregations wait for the end of their keys."""
-        return isinstance(operator.spec, FUSABLE) and not (self._context.batch and _keyed(operator))
+        if position < 0:
+            return False
+        return isinstance(self._operators[position].spec, FUSABLE) and not (self._context.batch and position in self._aggregations)
+
+    def _loads(self, position: int) -> bool:
+        """Return whether an operator's values must be loaded before its loop: the loop begins with it, so that the keys are known."""
+        return position in self._aggregations and not self._aggregations[position].resident
 
     def _fused(self, start: int, stop: int, following: Stage | None) -> FusedStage:
         fused = [
-            FusedOperator(operator.name, operator.spec, self._context.keyed_backend(operator.name) if _keyed(operator) else None)
-            for operator in self._operators[start:stop]
+            FusedOperator(self._operators[position].name, self._operators[position].spec, self._aggregations.get(position))
+            for position in range(start, stop)
         ]
         ports = [self._leaving(position, None) for position in range(start - 1, stop)]
+        if self._fusable(start - 1):
+            ports[0] = []  # the fused stage before this one spreads what it makes itself
         return FusedStage(fused, ports, following, subtask=self._subtask, origin=self._name(start - 1))
 
     def _single(self, position: int, behind: Sequence[Stage]) -> Stage:
@@ -109,8 +140,7 @@ class _Builder:
             case ProcessSpec() as spec:
                 return ProcessStage(self._place(position, behind), spec)
             case KeyedSpec() as spec:
-                backend = self._context.keyed_backend(operator.name)
-                return FinalStage(operator.name, spec, backend, following, subtask=self._subtask)
+                return FinalStage(operator.name, spec, self._aggregations[position], following, subtask=self._subtask)
             case CoProcessSpec() as spec:
                 return CoProcessStage(self._place(position, behind), spec)
             case BroadcastProcessSpec() as spec:
@@ -135,7 +165,7 @@ class _Builder:
         name = self._operators[position].name
         return Place(
             name=name,
-            backend=self._context.keyed_backend(name),
+            backend=self._backend(position),
             following=behind[0],
             sides=self._sides(position),
             context=self._context,
@@ -160,16 +190,15 @@ def _held_by(behind: Sequence[Stage]) -> Callable[[], bool]:
     return lambda: any(stage.blocked for stage in behind)
 
 
-def _keyed(operator: LogicalOperator) -> bool:
-    return isinstance(operator.spec, KeyedSpec)
-
-
 class CompiledChain:
     """Stages in a row. See `operators.contract.Chain`."""
 
-    def __init__(self, stages: Sequence[Stage], context: SubtaskContext, head: int | None) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], context: SubtaskContext, backends: Iterable[KeyedBackend], head: int | None
+    ) -> None:
         self._stages = tuple(stages)
         self._head = head
+        self._backends = tuple(backends)
         self._context = context
         self._receivers = {name: receiver for stage in stages for name, receiver in stage.receivers().items()}
         self._lookups = {name: lookup for stage in stages for name, lookup in stage.lookups().items()}
@@ -289,15 +318,16 @@ class CompiledChain:
         return all(stage.finish() for stage in self._stages)
 
     def close(self) -> None:
-        """Stop the operators, first one first; all of them, even if one fails to.
+        """Stop the operators, first one first; all of them, even if one fails to. Then free their state.
 
         Raises:
             UserFunctionError: the first failure of an `on_stop`.
         """
         failure: BaseException | None = None
-        for stage in self._stages:
+        parts: list[Stage | KeyedBackend] = [*self._stages, *self._backends]
+        for part in parts:
             try:
-                stage.close()
+                part.close()
             except BaseException as error:
                 failure = failure or error
         if failure is not None:

@@ -103,7 +103,7 @@ class Loop:
 
     Attributes:
         run: of a chain, `run(records, timestamps)` returns the list of each collected position, in order, and behind each the list of
-            its timestamps in the timed variant.
+            its timestamps in the timed variant. If keys are given, they are the third argument.
         filename: under which `linecache` knows the source.
         sites: what its lines do, by line number.
     """
@@ -114,7 +114,14 @@ class Loop:
 
 
 def generate(
-    title: str, operators: Sequence[FusedOperator], collected: Sequence[bool], *, timed: bool, start: int = 0, final: bool = False
+    title: str,
+    operators: Sequence[FusedOperator],
+    collected: Sequence[bool],
+    *,
+    timed: bool,
+    start: int = 0,
+    final: bool = False,
+    keyed: bool = False,
 ) -> Loop:
     """Return the loop for operators number `start + 1` and up.
 
@@ -125,6 +132,7 @@ def generate(
         timed: whether records have timestamps.
         start: operators to leave out, because they are done already.
         final: the last operator is an aggregation that only updates its state: its results are wanted once a key, at the end.
+        keyed: whether the keys of the first operator are given to the loop.
     """
     numbers = range(start + 1, len(operators) + 1)
     lists = [number for number in numbers if collected[number - 1]]
@@ -132,7 +140,7 @@ def generate(
         (number for number in numbers if isinstance(operators[number - 1].spec, FilterSpec | FlatMapSpec)), len(operators) + 1
     )
     writer = LoopWriter(lists, [number for number in lists if timed and number >= uneven], final=final)
-    record = writer.header(start)
+    record = writer.header(start, keyed=keyed)
     for number in numbers:
         writer.last = number == len(operators)
         record = writer.operator(number, operators[number - 1], record)
@@ -148,12 +156,14 @@ class LoopWriter:
         stamped: those of `lists` that need timestamps of their own. Up to the first filter or flat_map, those of the input serve.
         last: whether the operator that is being written is the last one.
         final: whether the last one gives nothing.
+        keyed_number: number of the operator whose keys are given, or 0.
     """
 
     lists: Sequence[int]
     stamped: Sequence[int]
     last: bool = False
     final: bool = False
+    keyed_number: int = 0
     lines: list[str] = field(default_factory=list)
     sites: dict[int, Site] = field(default_factory=dict)
     bindings: dict[str, object] = field(default_factory=dict)
@@ -185,14 +195,21 @@ class LoopWriter:
             return f"{record}[{selector!r}]", site
         return self.call(name, selector, site, record)
 
-    def header(self, start: int) -> str:
+    def header(self, start: int, *, keyed: bool = False) -> str:
         """Open the lists and the loop; return the variable that holds the input."""
         for number in self.lists:
             self.line(f"out{number} = []")
         for number in self.stamped:
             self.line(f"times{number} = []")
         record = f"v{start}"
-        self.line(f"for {record}, t in zip(records, timestamps, strict=True):" if self.stamped else f"for {record} in records:")
+        taken = {record: "records"}
+        if self.stamped:
+            taken["t"] = "timestamps"
+        if keyed:
+            self.keyed_number = start + 1
+            taken[f"k{start + 1}"] = "keys"
+        given = next(iter(taken.values())) if len(taken) == 1 else f"zip({', '.join(taken.values())}, strict=True)"
+        self.line(f"for {', '.join(taken)} in {given}:")
         self.depth += 1
         return record
 
@@ -265,6 +282,8 @@ class LoopWriter:
 
     def key(self, number: int, selector: Selector, record: str) -> Site:
         """Write how the key is got, and return the site of what follows."""
+        if number == self.keyed_number:
+            return Site(number, record, f"k{number}")
         key, called = self.select(f"key{number}", selector, Site(number, record), record)
         if not key.isidentifier():
             self.line(f"k{number} = {key}", called)
@@ -329,7 +348,7 @@ class LoopWriter:
             times = [f"times{number}" if number in self.stamped else "timestamps" for number in self.lists]
             lists = [name for pair in zip(lists, times, strict=True) for name in pair]
         self.line(f"return ({', '.join(lists)}{',' if len(lists) == 1 else ''})")
-        return self.compiled(title, "records", "timestamps")
+        return self.compiled(title, "records", "timestamps", *(["keys"] if self.keyed_number else []))
 
     def compiled(self, title: str, *arguments: str) -> Loop:
         """Compile what was written as a function of these arguments, and make its source known to tracebacks."""

@@ -7,6 +7,7 @@ their order of addition does.)
 
 Running values begin in columns (see `running_columns`), and move to the dict of the record-wise path with the first batch that is not
 like them: objects, missing keys, other types, sums beyond 64 bits. They stay there, so that mixed batches do not move them to and fro.
+Where most values are on disk they are always in the dict: those of the batch's keys.
 
 What polars would treat differently from Python (missing values, NaN in comparisons, sums beyond 64 bits, unusual key types) is left
 to the record-wise path: `update` then returns None.
@@ -14,6 +15,7 @@ to the record-wise path: `update` then returns None.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from actorflow.errors import PlanError
@@ -39,16 +41,20 @@ class ColumnarTwin:
         name: the operator's, for errors.
         spec: what to compute; its selectors are names of columns.
         entries: the dict of the record-wise path, from key to running value.
+        load: brings the values of keys into `entries`, if they are not all there; then running values are never in columns.
     """
 
-    def __init__(self, name: str, spec: ColumnarKeyedSpec, entries: dict[Any, Any]) -> None:
+    def __init__(
+        self, name: str, spec: ColumnarKeyedSpec, entries: dict[Any, Any], load: Callable[[list[Any]], None] | None = None
+    ) -> None:
         assert spec.columnar, "selectors are names of columns"
         self._name = name
         self._spec = spec
         self._entries = entries
         self._running: RunningColumns | None = None
         self._written_back = True
-        self._in_dict = False
+        self._load = load
+        self._in_dict = load is not None
 
     def __len__(self) -> int:
         return len(self._entries) if self._running is None else len(self._running)
@@ -132,6 +138,8 @@ class ColumnarTwin:
     def _update_dict(self, grouped: pl.DataFrame) -> Batch:
         self.move_to_dict()
         distinct = grouped["key"].to_list()
+        if self._load is not None:
+            self._load(distinct)
         running = _merge(self._spec, self._entries, distinct, grouped["value"].to_list())
         return _result(grouped["key"].to_arrow(), distinct, running, _stamps(grouped))
 

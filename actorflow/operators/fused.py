@@ -6,14 +6,15 @@ columnar twin and got columns, from the second. A stage without operators spread
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from actorflow.operators.codegen import FusedOperator, Loop, generate, loop_failure
+from actorflow.operators.codegen import FusedOperator, Loop, LoopWriter, Site, generate, loop_failure
 from actorflow.operators.columnar import ColumnarTwin
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import OutputPort
-from actorflow.operators.specs import ColumnarKeyedSpec, FilterSpec, FlatMapSpec
+from actorflow.operators.specs import ColumnarKeyedSpec, FilterSpec, FlatMapSpec, KeyedSpec
 from actorflow.operators.stage import Consumer, Lookup, Stage
 from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
@@ -48,6 +49,7 @@ class FusedStage(Stage):
         self._subtask = subtask
         self._loops: dict[tuple[bool, int], Loop] = {}
         self._twin = _twin(self._operators[0]) if self._operators else None
+        self._loaded = _loaded(self._operators)
         self._emits = [[port.output.emit for port in at] for at in ports]
         if following is not None:
             self._emits[-1].append(following.process)
@@ -71,6 +73,8 @@ class FusedStage(Stage):
         if result is None:
             self._run(to_objects(batch), 0)
             return
+        if self._loaded is not None:
+            self._loaded.settle()
         for emit in self._emits[1]:
             emit(result)
         if len(self._operators) > 1:
@@ -83,18 +87,35 @@ class FusedStage(Stage):
             self._twin.move_to_dict()
         timestamps = batch.timestamps
         variant = (timestamps is not None, start)
+        loaded = self._loaded if start == 0 else None
         loop = self._loops.get(variant)
         if loop is None:
             collected = [bool(emits) for emits in self._emits[1:]]
-            loop = self._loops[variant] = generate(self._title, self._operators, collected, timed=variant[0], start=start)
+            keyed = loaded is not None
+            loop = generate(self._title, self._operators, collected, timed=variant[0], start=start, keyed=keyed)
+            self._loops[variant] = loop
+        if loaded is None:
+            lists = self._call(loop, batch.records, timestamps)
+        else:
+            (keys,) = self._call(self._keys, batch.records, None)
+            loaded.load(self._operators[0].spec.kind, keys)
+            lists = self._call(loop, batch.records, timestamps, keys)
+            loaded.settle()
+        self._spread(lists, start, timed=variant[0])
+
+    @functools.cached_property
+    def _keys(self) -> Loop:
+        return _key_loop(self._title, self._operators[0])
+
+    def _call(self, loop: Loop, *arguments: list[Any] | None) -> tuple[list[Any], ...]:
         try:
-            lists: tuple[list[Any], ...] = loop.run(batch.records, timestamps)
+            lists: tuple[list[Any], ...] = loop.run(*arguments)
         except BaseException as error:
             failure = loop_failure(error, loop, self._names, self._subtask)
             if failure is error:
                 raise
             raise failure from error
-        self._spread(lists, start, timed=variant[0])
+        return lists
 
     def _spread(self, lists: tuple[list[Any], ...], start: int, *, timed: bool) -> None:
         """Give out the lists of the loop, which stand in the order of positions."""
@@ -139,11 +160,31 @@ class FusedStage(Stage):
         return {operator.name: operator.state.values for operator in self._operators if operator.state is not None}
 
 
+def _loaded(operators: Sequence[FusedOperator]) -> KeyedBackend | None:
+    """Return the state of the first operator if its values have to be loaded before a loop."""
+    assert all(operator.state is None or operator.state.resident for operator in operators[1:]), "only the first keys are known"
+    state = operators[0].state if operators else None
+    return None if state is None or state.resident else state
+
+
+def _key_loop(title: str, operator: FusedOperator) -> Loop:
+    """Return the loop that gives nothing but the keys of a keyed aggregation, which is operator number 1."""
+    assert isinstance(operator.spec, KeyedSpec), "a keyed aggregation"
+    writer = LoopWriter([1], [])
+    record = writer.header(0)
+    key, site = writer.select("key1", operator.spec.key, Site(1, record), record)
+    writer.collect(1, key, site)
+    return writer.finish(f"key of {title}", timed=False)
+
+
 def _twin(operator: FusedOperator) -> ColumnarTwin | None:
     """Return what runs this operator on columns, if it can."""
     if not isinstance(operator.spec, ColumnarKeyedSpec) or not operator.spec.columnar:
         return None
     assert operator.state is not None, "a keyed aggregation has state"
-    twin = ColumnarTwin(operator.name, operator.spec, operator.state.table(operator.spec.kind))
-    operator.state.overlay(operator.spec.kind, twin)
+    state, kind = operator.state, operator.spec.kind
+    if not state.resident:
+        return ColumnarTwin(operator.name, operator.spec, state.table(kind), lambda keys: state.load(kind, keys))
+    twin = ColumnarTwin(operator.name, operator.spec, state.table(kind))
+    state.overlay(kind, twin)
     return twin

@@ -40,7 +40,7 @@ from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import Feed, Owner
 from actorflow.runtime.writing import SinkOutput
-from actorflow.state.hashmap import HashMapBackend
+from actorflow.state.backends import StateBackends
 from actorflow.wire.frame import Frame
 
 
@@ -78,6 +78,7 @@ class Assembly:
         self._config = deployment.config
         self._graph = deployment.graph
         self._directory = Directory(deployment.graph, deployment.workers)
+        self._backends = StateBackends(deployment.config, deployment.job, batch=deployment.graph.batch)
         self.failing: SubtaskId | None = None
         """The subtask that is being completed; if that raises, it is the one to blame."""
         self._opened: list[SinkOutput] = []
@@ -365,7 +366,7 @@ class Assembly:
             self._directory,
             part.actor,
             self._site.async_home,
-            lambda _operator: HashMapBackend(part.actor.processing_time),
+            lambda operator: self._backends.make(operator, part.id, part.vertex.max_parallelism, part.actor.processing_time),
             self._report,
             self._context.address,
         )

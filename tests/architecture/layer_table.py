@@ -29,6 +29,7 @@ HOMES = {
     "fsspec": ("storage",),
     "pyarrow": ("wire", "storage", "operators", "connectors"),
     "pyarrow.fs": ("storage",),
+    "rocksdict": ("state",),
     "zmq": ("transport",),
     "polars": ("operators",),
     "typer": ("cli",),
@@ -43,7 +44,7 @@ DISTRIBUTIONS = {"zmq": "pyzmq", "ruamel": "ruamel.yaml"}
 HOSTS = ("pytest",)
 """What loads a plugin of ours is there by then: `setup.cfg` need not ask for it."""
 
-HEAVY = ("fsspec", "numpy", "polars", "pyarrow", "rich", "ruamel", "typer")
+HEAVY = ("fsspec", "numpy", "polars", "pyarrow", "rich", "rocksdict", "ruamel", "typer")
 """Never loaded by `import actorflow`: they are imported inside the functions that use them."""
 
 PURE_ROWS_MAX = 1
@@ -78,7 +79,7 @@ GUARDED_GLOBALS = {
 
 FILE_LINES_MAX = 500
 FILE_LINES_USUAL = 400
-LONG_FILES = ("actorflow/protocol/job_run.py", "actorflow/protocol/slots.py")
+LONG_FILES = ("actorflow/config/options.py", "actorflow/protocol/job_run.py", "actorflow/protocol/slots.py")
 """Files above the usual length that were looked at and found to be one idea. Paths from the repository's root."""
 
 FUNCTION_LINES_MAX = 60

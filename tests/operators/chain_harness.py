@@ -32,7 +32,8 @@ class Subtask:
     config = Config()
     batch = False
 
-    def __init__(self):
+    def __init__(self, make_backend=HashMapBackend):
+        self.make_backend = make_backend
         self.posted = queue.Queue()
         self.told = []
         self.wakes = 0
@@ -74,7 +75,7 @@ class Subtask:
         self.reports.append((watermark, "idle" if idle else "active"))
 
     def keyed_backend(self, operator):
-        return HashMapBackend()
+        return self.make_backend()
 
     def event_loop(self):
         if self._loop is None:

@@ -1,6 +1,7 @@
 """The contract of keyed state backends, run over each of them."""
 
 import pytest
+from backend_kinds import BACKENDS, rocksdb, rocksdb_with_little_room, rocksdb_without_room
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -9,8 +10,6 @@ from actorflow.errors import PlanError
 from actorflow.state.backend import NO_KEY
 from actorflow.state.descriptors import ListState, MapState, ValueState, declared_states
 from actorflow.state.hashmap import HashMapBackend
-
-BACKENDS = [HashMapBackend]
 
 
 class Declared:
@@ -37,7 +36,7 @@ entries = st.sampled_from(["p", "q", "r"])
 numbers = st.integers(-5, 5)
 
 
-def machine_over(make_backend):
+def machine_over(make_backend, examples):
     class KeyedStateAgainstDicts(RuleBasedStateMachine):
         @initialize()
         def start(self):
@@ -104,7 +103,16 @@ def machine_over(make_backend):
             snapshot = self.backend.snapshot(lambda key: len(str(key)))
             restored = make_backend()
             restored.restore(snapshot.values())
+            self.backend.close()
             self.open(restored)
+
+        @rule()
+        def the_batch_ends(self):
+            self.backend.settle()
+
+        def teardown(self):
+            if hasattr(self, "backend"):
+                self.backend.close()
 
         @invariant()
         def reads_agree(self):
@@ -129,14 +137,35 @@ def machine_over(make_backend):
             assert {key for table in filled.values() for key in table} == set(self.backend.keys())
             assert {name: t[self.key] for name, t in filled.items() if self.key in t} == self.backend.values(self.key)
 
-    KeyedStateAgainstDicts.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
-    return KeyedStateAgainstDicts
+    KeyedStateAgainstDicts.TestCase.settings = settings(max_examples=examples, stateful_step_count=30, deadline=None)
+    return KeyedStateAgainstDicts.TestCase
 
 
-TestHashMapBackend = machine_over(HashMapBackend).TestCase
+TestHashMapBackend = machine_over(HashMapBackend, 40)
+TestRocksDBBackend = machine_over(rocksdb, 20)
+TestRocksDBBackendWithLittleRoom = machine_over(rocksdb_with_little_room, 10)
+TestRocksDBBackendWithoutRoom = machine_over(rocksdb_without_room, 10)
 
 
-@pytest.mark.parametrize("make_backend", BACKENDS)
+@pytest.mark.slow
+class TestHashMapBackendAtLength(machine_over(HashMapBackend, 1000)):
+    pass
+
+
+@pytest.mark.slow
+class TestRocksDBBackendAtLength(machine_over(rocksdb_with_little_room, 1000)):
+    pass
+
+
+@pytest.fixture(params=BACKENDS)
+def make_backend(request):
+    """Makes backends of one kind, which are closed at the end."""
+    made = []
+    yield lambda: made.append(request.param()) or made[-1]
+    for backend in made:
+        backend.close()
+
+
 class TestAnyBackend:
     def test_state_without_a_current_key_is_refused(self, make_backend):
         for handle in bound(make_backend()):
@@ -193,7 +222,6 @@ class TestAnyBackend:
             backend.bind(Other.value)
 
 
-@pytest.mark.parametrize("make_backend", BACKENDS)
 def test_a_namespace_is_a_table_of_its_own_that_disappears_as_a_whole(make_backend):
     backend = make_backend()
     for namespace, entries in ((10, {"a": 1, "b": 2}), (20, {"a": 3})):
@@ -212,7 +240,6 @@ def test_a_namespace_is_a_table_of_its_own_that_disappears_as_a_whole(make_backe
     assert 0 == len(backend)
 
 
-@pytest.mark.parametrize("make_backend", BACKENDS)
 def test_namespaces_are_restored_before_or_after_they_are_asked_for(make_backend):
     groups = {0: {"panes": {"a": {10: [1], 20: [2]}}}, 1: {"panes": {"b": {20: [3]}}}}
     early, late = make_backend(), make_backend()

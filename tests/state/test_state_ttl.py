@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from backend_kinds import BACKENDS, rocksdb_with_little_room, rocksdb_without_room
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -46,7 +47,7 @@ class Clock:
         return self.now
 
 
-def backend_at(clock, make=HashMapBackend):
+def at(clock, make):
     backend = make(clock)
     backend.event_time = clock
     backend.watermark = clock.now
@@ -66,7 +67,7 @@ def machine_over(make_backend, update, expired, time):
             self.values, self.maps, self.lists = {}, {}, {}
 
         def open(self):
-            self.backend = backend_at(self.clock, make_backend)
+            self.backend = at(self.clock, make_backend)
             ttl = Ttl(TTL, update=update, expired=expired, time=time)
             self.value = self.backend.bind(named(ValueState(int, default=-1, ttl=ttl), "value"))
             self.entries = self.backend.bind(named(MapState(str, int, ttl=ttl), "entries"))
@@ -175,7 +176,8 @@ def machine_over(make_backend, update, expired, time):
             assert [] == list(self.backend.keys())
             self.backend.close()
 
-    TtlAgainstTimesOfUse.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+    examples = 25 if make_backend is HashMapBackend else 8
+    TtlAgainstTimesOfUse.TestCase.settings = settings(max_examples=examples, stateful_step_count=25, deadline=None)
     return TtlAgainstTimesOfUse.TestCase
 
 
@@ -184,20 +186,40 @@ TestReadHideProcessing = machine_over(HashMapBackend, "read", "hide", "processin
 TestWriteUncleanedProcessing = machine_over(HashMapBackend, "write", "until_cleaned", "processing")
 TestWriteHideEvent = machine_over(HashMapBackend, "write", "hide", "event")
 TestReadHideEvent = machine_over(HashMapBackend, "read", "hide", "event")
+TestWriteHideProcessingOnDisk = machine_over(rocksdb_without_room, "write", "hide", "processing")
+TestReadHideProcessingOnDisk = machine_over(rocksdb_with_little_room, "read", "hide", "processing")
+TestWriteUncleanedProcessingOnDisk = machine_over(rocksdb_without_room, "write", "until_cleaned", "processing")
+TestWriteHideEventOnDisk = machine_over(rocksdb_without_room, "write", "hide", "event")
+TestReadHideEventOnDisk = machine_over(rocksdb_with_little_room, "read", "hide", "event")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend_at(request):
+    """Makes backends of one kind at a clock, which are closed at the end."""
+    made = []
+
+    def make(clock):
+        made.append(at(clock, request.param))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        backend.close()
 
 
 @pytest.mark.parametrize(("age", "shown"), [(TTL - 1, 5), (TTL, None), (TTL + 1, None)])
-def test_a_value_is_there_until_its_time_is_over(age, shown):
+def test_a_value_is_there_until_its_time_is_over(backend_at, age, shown):
     clock = Clock()
     backend = backend_at(clock)
     value = backend.bind(named(ValueState(int, ttl=TTL)))
     backend.current_key = "k"
     value.set(5)
+    backend.settle()
     clock.now += age
     assert shown == value.get()
 
 
-def test_in_event_time_an_earlier_record_still_sees_what_a_later_one_does_not():
+def test_in_event_time_an_earlier_record_still_sees_what_a_later_one_does_not(backend_at):
     clock = Clock()
     backend = backend_at(clock)
     value = backend.bind(named(ValueState(int, ttl=Ttl(TTL, time="event"))))
@@ -213,7 +235,7 @@ def test_in_event_time_an_earlier_record_still_sees_what_a_later_one_does_not():
     assert 0 == len(backend)
 
 
-def test_reducing_and_aggregating_state_fold_values_and_expire_as_one():
+def test_reducing_and_aggregating_state_fold_values_and_expire_as_one(backend_at):
     clock = Clock()
     backend = backend_at(clock)
     largest = backend.bind(named(ReducingState(int, max, ttl=TTL), "largest"))
@@ -224,6 +246,7 @@ def test_reducing_and_aggregating_state_fold_values_and_expire_as_one():
     for number in (3, 9, 4):
         largest.add(number)
         total.add(number)
+        backend.settle()
     assert (9, "sum 16") == (largest.get(), total.get())
     assert {"largest": 9, "total": "sum 16"} == backend.values("k")
     clock.now += TTL
@@ -234,12 +257,13 @@ def test_reducing_and_aggregating_state_fold_values_and_expire_as_one():
     assert largest.get() is None
 
 
-def test_a_reduced_none_is_a_value():
-    backend = HashMapBackend()
+def test_a_reduced_none_is_a_value(backend_at):
+    backend = backend_at(Clock())
     last = backend.bind(named(ReducingState(object, lambda _, new: new)))
     backend.current_key = "k"
     last.add(1)
     last.add(None)
+    backend.settle()
     assert ["k"] == list(backend.keys())
     assert {"state": None} == backend.values("k")
 

@@ -1,9 +1,17 @@
 """Timers against a list that is sorted anew for every question."""
 
+import tempfile
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from actorflow.state.rocksdb.layout import group_prefixes
+from actorflow.state.rocksdb.memory import RocksDBMemory
+from actorflow.state.rocksdb.store import Store
+from actorflow.state.rocksdb.timers import RocksDBTimers
 from actorflow.state.timers import HeapTimers, Timer
 
 times = st.integers(-3, 6)
@@ -11,46 +19,89 @@ keys = st.sampled_from(["a", "b", 1, None, ("x", 2)])
 namespaces = st.sampled_from([None, "w1", (0, 10)])
 
 
-class TimersAgainstAList(RuleBasedStateMachine):
-    @initialize()
-    def start(self):
-        self.timers = HeapTimers()
-        self.expected = []
+def machine_over(make_timers):
+    class TimersAgainstAList(RuleBasedStateMachine):
+        @initialize()
+        def start(self):
+            self.timers = make_timers()
+            self.expected = []
 
-    @rule(timestamp=times, key=keys, namespace=namespaces)
-    def set(self, timestamp, key, namespace):
-        self.timers.set(timestamp, key, namespace)
-        if (timestamp, key, namespace) not in self.expected:
-            self.expected.append((timestamp, key, namespace))
+        @rule(timestamp=times, key=keys, namespace=namespaces)
+        def set(self, timestamp, key, namespace):
+            self.timers.set(timestamp, key, namespace)
+            if (timestamp, key, namespace) not in self.expected:
+                self.expected.append((timestamp, key, namespace))
 
-    @rule(timestamp=times, key=keys, namespace=namespaces)
-    def delete(self, timestamp, key, namespace):
-        self.timers.delete(timestamp, key, namespace)
-        if (timestamp, key, namespace) in self.expected:
-            self.expected.remove((timestamp, key, namespace))
+        @rule(timestamp=times, key=keys, namespace=namespaces)
+        def delete(self, timestamp, key, namespace):
+            self.timers.delete(timestamp, key, namespace)
+            if (timestamp, key, namespace) in self.expected:
+                self.expected.remove((timestamp, key, namespace))
 
-    @rule(until=times)
-    def take(self, until):
-        taken = self.timers.take(until)
-        due = [timer for timer in self.expected if timer[0] <= until]
-        if not due:
-            assert taken is None
-            return
-        assert isinstance(taken, Timer)
-        assert min(timer[0] for timer in due) == taken.timestamp
-        self.expected.remove(tuple(taken))
+        @rule(until=times)
+        def take(self, until):
+            taken = self.timers.take(until)
+            due = [timer for timer in self.expected if timer[0] <= until]
+            if not due:
+                assert taken is None
+                return
+            assert isinstance(taken, Timer)
+            assert min(timer[0] for timer in due) == taken.timestamp
+            self.expected.remove(tuple(taken))
 
-    @invariant()
-    def the_same_timers_are_set(self):
-        if not hasattr(self, "timers"):
-            return
-        assert len(self.expected) == len(self.timers)
-        assert {*self.expected} == {tuple(timer) for timer in self.timers}
-        assert min((timer[0] for timer in self.expected), default=None) == self.timers.first()
+        @rule()
+        def all_are_looked_at(self):
+            assert {*self.expected} == {tuple(timer) for timer in self.timers}
+            assert sorted(timer.timestamp for timer in self.timers) == [timer.timestamp for timer in self.timers]
+
+        @rule()
+        def they_are_counted(self):
+            assert len(self.expected) == len(self.timers)
+
+        @invariant()
+        def the_first_is_the_same(self):
+            if hasattr(self, "timers"):
+                assert min((timer[0] for timer in self.expected), default=None) == self.timers.first()
+
+        def teardown(self):
+            if not hasattr(self, "timers"):
+                return
+            assert len(self.expected) == len(self.timers)
+            assert {*self.expected} == {tuple(timer) for timer in self.timers}
+            if isinstance(self.timers, RocksDBTimers):
+                self.timers.store.close()
+
+    return TimersAgainstAList.TestCase
 
 
-TestTimersAgainstAList = TimersAgainstAList.TestCase
-TestTimersAgainstAList.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+def on_disk(timers_max):
+    """Return how to make timers of which so many are in memory."""
+
+    def make():
+        store = Store(Path(tempfile.mkdtemp(prefix="actorflow-state-test-")), RocksDBMemory(8 << 20), "test")
+        return RocksDBTimers(store, store.family("timers"), group_prefixes(16), timers_max)
+
+    return make
+
+
+def steps(examples):
+    return settings(max_examples=examples, stateful_step_count=30, deadline=None)
+
+
+TestTimersInMemory = machine_over(HeapTimers)
+TestTimersInMemory.settings = steps(60)
+TestTimersOnDisk = machine_over(on_disk(2))
+TestTimersOnDisk.settings = steps(20)
+
+
+@pytest.mark.slow
+class TestTimersOnDiskAtLength(machine_over(on_disk(2))):
+    settings = steps(1000)
+
+
+@pytest.mark.slow
+class TestMoreTimersOnDiskAtLength(machine_over(on_disk(7))):
+    settings = steps(500)
 
 
 def test_timers_of_one_timestamp_come_out_in_the_order_in_which_they_were_set():

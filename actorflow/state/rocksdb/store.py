@@ -1,0 +1,223 @@
+"""One RocksDB database: the states of one operator of one subtask, on a local disk.
+
+It is made when the first row is written: state that fits into memory never touches the disk. There is no write-ahead log: after a failure,
+state comes from a checkpoint, never from these files. Whatever RocksDB refuses becomes a `StateError` that names operator and directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actorflow.errors import StateError
+from actorflow.state.rocksdb.memory import RocksDBMemory
+
+if TYPE_CHECKING:
+    from rocksdict import ColumnFamily, Rdict, WriteBatch, WriteOptions
+
+
+class Store:
+    """The database.
+
+    Args:
+        directory: where; made when it is needed, and removed by `close`.
+        memory: shared with the other databases of this worker.
+        operator: whose states these are, for errors.
+        on_close: called when it is closed.
+    """
+
+    def __init__(self, directory: Path, memory: RocksDBMemory, operator: str, on_close: Callable[[], None] = lambda: None) -> None:
+        self.directory = directory
+        self._on_close = on_close
+        self._memory = memory
+        self._operator = operator
+        self._families: dict[str, Family] = {}
+        self._database: Rdict | None = None
+
+    def family(self, name: str) -> Family:
+        """Return a family of rows; it is made when it is first written to."""
+        return self._families.setdefault(name, Family(self, name))
+
+    def open_family(self, name: str) -> tuple[Rdict, ColumnFamily]:
+        """Make a column family."""
+        with self.reported("make a place for"):
+            database = self._opened()
+            family = database.create_column_family(name, self._memory.options())
+            family.set_write_options(_write_options())
+            return family, database.get_column_family_handle(name)
+
+    def write(self, batch: WriteBatch) -> None:
+        """Write a batch of changes to several families: all of them, or none."""
+        with self.reported("write"):
+            self._opened().write(batch, _write_options())
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        self._close()
+        for family in self._families.values():
+            family.forget()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def close(self) -> None:
+        """Close the database and remove its files."""
+        self._close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._on_close()
+
+    def _opened(self) -> Rdict:
+        if self._database is None:
+            from rocksdict import Rdict
+
+            options = self._memory.options()
+            options.set_max_background_jobs(2)
+            options.set_keep_log_file_num(1)
+            options.set_max_log_file_size(1 << 20)
+            options.set_stats_dump_period_sec(0)
+            options.set_use_fsync(False)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._database = Rdict(str(self.directory), options)
+        return self._database
+
+    def _close(self) -> None:
+        if self._database is not None:
+            for family in self._families.values():
+                family.close()
+            self._database.close()
+            self._database = None
+
+    @contextlib.contextmanager
+    def reported(self, verb: str) -> Iterator[None]:
+        """Turn what RocksDB or the file system raise into an error that says whose state could not be what."""
+        try:
+            yield
+        except StateError:
+            raise
+        except Exception as error:  # RocksDB's errors have no class of their own
+            raise StateError(
+                f"cannot {verb} the state of '{self._operator}' in '{self.directory}': {error}",
+                hint="state.backend.rocksdb.localdir names the directories; each needs space and the right to write",
+            ) from error
+
+
+def _write_options() -> WriteOptions:
+    from rocksdict import WriteOptions
+
+    made = WriteOptions()
+    made.disable_wal = True  # type: ignore[assignment, method-assign]  # an attribute, whatever the stubs say
+    return made
+
+
+class Family:
+    """The rows of one state: a column family, once there is something in it."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.name = name
+        self._store = store
+        self._rows: Rdict | None = None
+        self._handle: ColumnFamily | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever written to it."""
+        return self._rows is None
+
+    def forget(self) -> None:
+        """Be empty again: the database is gone."""
+        self._rows = self._handle = None
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._rows is not None:
+            self._rows.close()
+        self.forget()
+
+    def handle(self) -> ColumnFamily:
+        """Return what names this family in a batch of changes; makes it if it does not exist."""
+        if self._handle is None:
+            self._rows, self._handle = self._store.open_family(self.name)
+        return self._handle
+
+    def get(self, row: bytes) -> bytes | None:
+        """Return the value of a row, or None."""
+        if self._rows is None:
+            return None
+        with self._store.reported("read"):
+            value: bytes | None = self._rows.get(row)
+            return value
+
+    def get_many(self, rows: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of rows, None for those that do not exist."""
+        if self._rows is None:
+            return [None] * len(rows)
+        with self._store.reported("read"):
+            values: list[bytes | None] = self._rows.get(rows)  # type: ignore[assignment, arg-type]  # a list gives a list
+            return values
+
+    def scan(self, start: bytes, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Give the rows from `start` on, up to but without `end`, in order. They are those of the moment of the call."""
+        if self._rows is None:
+            return
+        from rocksdict import ReadOptions
+
+        options = ReadOptions()
+        if end is not None:
+            options.set_iterate_upper_bound(end)
+        last = start
+        with self._store.reported("read"):
+            rows: Iterator[tuple[bytes, bytes]] = self._rows.items(from_key=start, read_opt=options)  # type: ignore[assignment]
+            for last, value in rows:
+                yield last, value
+            ended = self._rows.iter(options)  # `items` ends at what it cannot read, too, and does not say so
+            ended.seek(last)
+            if ended.valid():
+                ended.next()
+            ended.status()
+
+    def estimated_rows(self) -> int:
+        """Return about how many rows there are."""
+        if self._rows is None:
+            return 0
+        with self._store.reported("read"):
+            return self._rows.property_int_value("rocksdb.estimate-num-keys") or 0
+
+
+class Changes:
+    """A batch of changes to the rows of a store: written at once, by `commit`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._batch: WriteBatch | None = None
+
+    def put(self, family: Family, rows: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Set the values of rows."""
+        put = self._of(family).put
+        for row, value in zip(rows, values, strict=True):
+            put(row, value)
+
+    def delete(self, family: Family, rows: Sequence[bytes]) -> None:
+        """Forget rows."""
+        delete = self._of(family).delete
+        for row in rows:
+            delete(row)
+
+    def delete_range(self, family: Family, start: bytes, end: bytes) -> None:
+        """Forget the rows from `start` on, up to but without `end`."""
+        self._of(family).delete_range(start, end, family.handle())  # which does not mind the batch's default family
+
+    def commit(self) -> None:
+        """Write what was collected."""
+        if self._batch is not None:
+            self._store.write(self._batch)
+            self._batch = None
+
+    def _of(self, family: Family) -> WriteBatch:
+        """Return the batch, ready for changes to one family."""
+        if self._batch is None:
+            from rocksdict import WriteBatch
+
+            self._batch = WriteBatch(raw_mode=True)
+        self._batch.set_default_column_family(family.handle())
+        return self._batch
