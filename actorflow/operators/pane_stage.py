@@ -231,6 +231,7 @@ class PaneStage(SlicedStage):
             yield from self._results(window)
             self._next = start + self._shape.slide
             self._drop_before(min(self._next, self._shape.kept_from(until)))
+        self._outputs.flush()
         self._remember(until)
         self._ring_at_end()
 
@@ -254,7 +255,7 @@ class PaneStage(SlicedStage):
     # --- results ---------------------------------------------------------------------------------------------------------------
 
     def _results(self, window: Window) -> Work:
-        """Emit the results of all keys, some at a time."""
+        """Emit the results of all keys, some at a time; the last ones stay in the output's buffer."""
         if self._shape.overlapping:
             entries = self._merger.window(window.start, window.end, self._panes)
         else:
@@ -262,18 +263,19 @@ class PaneStage(SlicedStage):
         result, stamp, main = self._fold.result, window.max_timestamp, self._outputs.main
         while True:
             records: list[Windowed[Any, Any]] = []
+            wanted = _RESULTS_AT_ONCE - len(main.records)
             try:
                 if result is None:
-                    records += [_windowed((key, window, acc)) for key, acc in islice(entries, _RESULTS_AT_ONCE)]
+                    records += [_windowed((key, window, acc)) for key, acc in islice(entries, wanted)]
                 else:
-                    for key, acc in islice(entries, _RESULTS_AT_ONCE):
+                    for key, acc in islice(entries, wanted):
                         records.append(_windowed((key, window, result(acc))))
             except BaseException as error:
                 self._blame(error, window)
-            if not records:
-                return
             main.records += records
             main.stamps += [stamp] * len(records)
+            if len(records) < wanted:  # the next window's results go with these
+                return
             self._outputs.flush()
             yield
 
