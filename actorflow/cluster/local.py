@@ -28,7 +28,7 @@ from actorflow.connectors.direct_sinks import CollectSink
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
-from actorflow.protocol.job_messages import OptionValue, SubmitJob, WorkerStarted
+from actorflow.protocol.job_messages import NodeLost, OptionValue, SubmitJob, WorkerStarted
 from actorflow.protocol.task_manager import WorkerRecipe
 from actorflow.runtime.context import AsyncHome, AsyncThread
 from actorflow.runtime.deployment import Site
@@ -37,6 +37,7 @@ from actorflow.runtime.loopback import LoopbackPlane
 from actorflow.runtime.slot_worker import SlotWorker
 from actorflow.runtime.task_manager import Launch, spawn_task_manager
 from actorflow.runtime.virtual_async import VirtualAsync
+from actorflow.transport.limits import TransportLimits
 
 if TYPE_CHECKING:
     from actorflow.cluster.node import Node
@@ -94,13 +95,15 @@ class LocalCluster:
             self._start_node()
         self._planes: WeakValueDictionary[JobId, LoopbackPlane] = WeakValueDictionary()
         """Of each inline job, for as long as any of its workers lives."""
-        resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config)
+        limits = TransportLimits(unsent_bytes_max=self.config[options.UNSENT_BYTES_MAX])
+        resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config, message_bytes_max=limits.message_bytes_max)
         offered = _INLINE_SLOTS if slots == "inline" else self.slots
         self._slots_max = offered * task_managers
         for number in range(1, task_managers + 1):
             name = f"task-manager-{number}"
             spawn_task_manager(self.system, resource_manager.address, self._launch, name=name, slots=offered, config=self.config)
         if not self.inline:
+            self._tell_of_lost_nodes()
             self.system.start()
 
     # --- slots -------------------------------------------------------------------------------------------------------------------
@@ -122,12 +125,18 @@ class LocalCluster:
         self._processes = SlotProcesses(self.system, server, arguments)
         self._launch = self._processes.launch
 
+    def _tell_of_lost_nodes(self) -> None:
+        assert self._node is not None, "who runs in one process loses no nodes"
+        self._node.endpoint.on_peer_lost.append(lambda node, reason: self._dispatcher.tell_control(NodeLost(node, reason)))
+
     def _launch_inline(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
         plane = self._planes.setdefault(recipe.job, LoopbackPlane(self.system))
         site = Site(self.system, plane, self._async_home, watched=False)
-        worker = context.spawn(SlotWorker, recipe.allocation, site, lambda _: None, name=name)
-        context.ref.tell_control(WorkerStarted(recipe.allocation, worker.address, ()))
-        return worker
+
+        def announce(worker: Address) -> None:
+            context.ref.tell_control(WorkerStarted(recipe.allocation, worker, ()))
+
+        return context.spawn(SlotWorker, recipe.allocation, site, lambda _: None, announce, name=name)
 
     # --- jobs --------------------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
          ▲                        │
          └── ChildEnded(Failed) ──┘  process ended: by name, exit code or signal
 
-Stopping the actor kills the process: whatever user code does there cannot prevent it.
+`EndWorker` kills the process, and so does stopping the actor: whatever user code does there cannot prevent it. The first waits for its end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import assert_never
 from actorflow.actor import Actor, ActorContext, ActorRef, ActorSystem
 from actorflow.cluster.fork_server import Exited, ForkServer, ServerLost, SpawnFailed, Started
 from actorflow.errors import SlotLost
-from actorflow.protocol.task_manager import WorkerRecipe
+from actorflow.protocol.task_manager import EndWorker, WorkerRecipe
 
 _ENTRY = "actorflow.cluster.worker:main"
 
@@ -47,9 +47,14 @@ class SlotProcesses:
         self._server.spawn(_ENTRY, {**self._arguments, **arguments}, name)
 
     def kill(self, name: str) -> None:
-        """Kill a worker; nothing happens if it has ended."""
-        if self._processes.pop(name, None) is not None:
+        """Kill a worker; its `SlotProcess` is told of its end. Nothing happens if it has ended."""
+        if name in self._processes:
             self._server.kill(name, signal.SIGKILL)
+
+    def leave(self, name: str) -> None:
+        """Kill a worker whose `SlotProcess` is gone; nothing happens if it has ended."""
+        self.kill(name)
+        self._processes.pop(name, None)
 
     def close(self) -> None:
         """End all workers and the fork server."""
@@ -86,6 +91,7 @@ class SlotProcess(Actor):
         self._recipe = recipe
         self._task_manager = task_manager
         self._pid: int | None = None
+        self._ending = False
         self._name = f"slot worker {recipe.index} of {task_manager} (lease {recipe.allocation})"
 
     def on_start(self) -> None:
@@ -93,15 +99,20 @@ class SlotProcess(Actor):
         arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager}
         self._processes.start(self._name, self.ctx.ref, arguments)
 
-    def on_receive(self, message: Started | SpawnFailed | Exited | ServerLost) -> None:
-        """Note the process's start; its end is this actor's.
+    def on_receive(self, message: EndWorker | Started | SpawnFailed | Exited | ServerLost) -> None:
+        """Note the process's start, or kill it; its end is this actor's.
 
         Raises:
-            SlotLost: when the process has ended.
+            SlotLost: when the process has ended, and was not told to.
         """
         match message:
+            case EndWorker():
+                self._ending = True
+                self._processes.kill(self._name)
             case Started(pid=pid):
                 self._pid = pid
+            case Exited() | SpawnFailed() | ServerLost() if self._ending:
+                self.ctx.finish()
             case SpawnFailed(reason=reason):
                 raise SlotLost(f"{self._name} could not be started: {reason}")
             case Exited():
@@ -113,7 +124,7 @@ class SlotProcess(Actor):
 
     def on_stop(self) -> None:
         """Kill the process."""
-        self._processes.kill(self._name)
+        self._processes.leave(self._name)
 
     def observe(self) -> dict[str, object]:
         """Return the process id and the lease."""

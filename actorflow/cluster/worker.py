@@ -63,13 +63,15 @@ def main(
         for peer, reachable in deployment.endpoints.items():
             endpoint.learn(peer, reachable)
 
-    site = Site(system, endpoint, AsyncThread())
-    worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, name="worker")
+    def announce(worker: Address) -> None:
+        system.send(manager, WorkerStarted(Allocation(allocation), worker, endpoint.endpoints))
+
+    site = Site(system, endpoint, AsyncThread(), message_bytes_max=endpoint.limits.message_bytes_max)
+    worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, announce, name="worker")
     endpoint.on_link_broken.append(lambda peer: worker.tell_control(LinkBroken(peer)))
     endpoint.on_peer_lost.append(lambda peer, reason: _end_without(manager, peer, reason))
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    system.resolve(manager).tell_control(WorkerStarted(Allocation(allocation), worker.address, endpoint.endpoints))
     system.run()
 
 

@@ -1,23 +1,28 @@
 """Reliable delivery of control messages: each once, in order, as long as both ends live.
 
-The transport keeps order and may lose. What must not be lost goes through a `ReliableSender`, which numbers messages, keeps them
-until they are acknowledged and sends them again with growing pauses, and a `ReliableReceiver`, which puts them in order, drops
-doubles and acknowledges.
+The transport keeps order and may lose. What must not be lost goes through a `ReliableSender`, which numbers messages, keeps them until
+they are acknowledged and sends again what was lost, and a `ReliableReceiver` (`receipt`), which puts them in order, drops doubles and
+acknowledges.
 
     message:  waiting ──window has room──► in flight ──acknowledged──► gone
-                  └──────────┬───────────────┘ ▲ │ resend
+                  └──────────┬───────────────┘ ▲ │ missing, the peer says
                              │                 └─┘
                              └──peer lost, or started anew──► reported as `Undelivered`
+
+Silence says nothing: the thread of a peer may be busy with user code for minutes, and what was sent may be large. So a sender that waits for an
+acknowledgement asks, with growing pauses, what has come (`ConfirmDelivery`), and sends again only what the answer lacks. The
+receiver acknowledges once for all that came within `acknowledge_after_s`, or half a window of it.
 
 A stream is the pair of one incarnation of the sender and one of the receiver. When either starts anew, the old stream is over: what
 it had not delivered is reported, never carried over, because it was meant for someone who is gone.
 
-A message that cannot be encoded is reported at once, and takes no number: the ones behind it are not held up.
+A message that cannot be encoded, or is too large to be sent, is reported at once, and takes no number: the ones behind it are not held up.
 
 Both ends are told of lost peers and forget their streams; they remember the last `LOST_KEPT_MAX` lost incarnations, so that what these
 sent long ago begins no stream again.
 
-Late rule: envelopes and acknowledgements of another stream are dropped; an envelope that was delivered before is only acknowledged.
+Late rule: envelopes, questions and acknowledgements of another stream are dropped; an envelope that was delivered before is only
+acknowledged.
 """
 
 from __future__ import annotations
@@ -26,12 +31,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actorflow.errors import FrameRefused, describe
+from actorflow.errors import describe
 from actorflow.ids import Address
-from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
+from actorflow.protocol.machine import Effect, Report, Send, SetTimer, TimerFired, ensure
 from actorflow.wire.message import Message
 
 LOST_KEPT_MAX = 1024
+
+WINDOW_MAX = 64
+"""Messages in flight to one peer, unless said otherwise."""
+
+_CONFIRM = "delivery:confirm"
+"""One timer for all streams: most messages are acknowledged before it fires."""
 
 
 class Envelope(Message, frozen=True):
@@ -44,13 +55,30 @@ class Envelope(Message, frozen=True):
     payload: bytes
 
 
+class ConfirmDelivery(Message, frozen=True):
+    """Sender to receiver: say what has come of the messages up to number `through` of the stream."""
+
+    sender: Address
+    sender_incarnation: int
+    receiver_incarnation: int
+    through: int
+
+
 class Acknowledged(Message, frozen=True):
-    """Receiver to sender: every message of the stream up to number `through` has been delivered."""
+    """Receiver to sender: every message of the stream up to number `through` has been delivered.
+
+    `asked` is the number in the question that this answers, or 0: what lies between the two has not come, and will not.
+    """
 
     receiver: Address
     sender_incarnation: int
     receiver_incarnation: int
     through: int
+    asked: int = 0
+
+
+DELIVERY_MESSAGES: tuple[type[Message], ...] = (Envelope, ConfirmDelivery, Acknowledged)
+"""The messages between senders and receivers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +136,8 @@ class _Outgoing:
 
     incarnation: int
     pause_s: float
+    ask_at_s: float = 0.0
+    """When to ask for what is in flight, if anything is."""
     sequence: int = 0
     """Of the last message that was sent."""
     acknowledged: int = 0
@@ -128,7 +158,7 @@ class OutgoingStream:
 
 
 class ReliableSender:
-    """Keeps and resends what has not been acknowledged, for any number of peers.
+    """Keeps what has not been acknowledged, and sends again what was lost, for any number of peers.
 
     Args:
         address: of the machine that sends; acknowledgements come there.
@@ -136,8 +166,9 @@ class ReliableSender:
         encode: turns a message into bytes, once, however often it is sent. What it raises makes the message undelivered.
         window_max: most messages in flight to one peer.
         waiting_max: most messages that wait behind the window of one peer; more are undelivered at once.
-        resend_after_s: first pause before sending again; doubles with each resend without progress.
-        resend_max_s: longest pause.
+        payload_bytes_max: larger messages are undelivered at once.
+        confirm_after_s: first pause before asking a peer what has come; doubles with each question, until there is progress.
+        confirm_max_s: longest pause.
     """
 
     def __init__(
@@ -146,19 +177,24 @@ class ReliableSender:
         incarnation: int,
         encode: Callable[[Message], bytes],
         *,
-        window_max: int = 64,
+        window_max: int = WINDOW_MAX,
         waiting_max: int = 10_000,
-        resend_after_s: float = 0.2,
-        resend_max_s: float = 5.0,
+        payload_bytes_max: int = 1 << 30,
+        confirm_after_s: float = 0.5,
+        confirm_max_s: float = 30.0,
     ) -> None:
         self._address = address
         self._incarnation = incarnation
         self._encode = encode
         self._window_max = window_max
         self._waiting_max = waiting_max
-        self._resend_after_s = resend_after_s
-        self._resend_max_s = resend_max_s
+        self._payload_bytes_max = payload_bytes_max
+        self._confirm_after_s = confirm_after_s
+        self._confirm_max_s = confirm_max_s
         self._streams: dict[Address, _Outgoing] = {}
+        self._unconfirmed: dict[Address, None] = {}
+        """Peers that messages are in flight to."""
+        self._timer_set = False
         self._lost: dict[Address, int] = {}
 
     def handle(self, event: object, now: float) -> list[Effect]:
@@ -168,8 +204,8 @@ class ReliableSender:
                 return self.send(to, message, now)
             case Acknowledged():
                 return self._acknowledged(event, now)
-            case TimerFired(name):
-                return self._resend(name, now)
+            case TimerFired():
+                return self._ask(now)
             case PeerStarted(peer, incarnation):
                 return self._peer_started(peer, incarnation)
             case PeerLost(peer, incarnation):
@@ -188,22 +224,45 @@ class ReliableSender:
             payload = self._encode(message)
         except Exception as error:
             return [Report(Undelivered(to, message, f"it cannot be encoded: {describe(error)}"))]
+        if len(payload) > self._payload_bytes_max:
+            reason = f"it has {len(payload)} bytes, and the limit is {self._payload_bytes_max}"
+            return [Report(Undelivered(to, message, reason))]
+        if stream.in_flight and len(stream.in_flight) < self._window_max:  # as nearly always: nothing waits, and the timer is set
+            stream.sequence += 1
+            stream.in_flight[stream.sequence] = message, payload
+            return [Send(to, Envelope(self._address, self._incarnation, stream.incarnation, stream.sequence, payload))]
         stream.waiting.append((message, payload))
         return self._fill_window(to, stream, now)
 
+    def writes_to(self, peer: Address, incarnation: int) -> bool:
+        """Return whether there is a stream to this incarnation of `peer`."""
+        stream = self._streams.get(peer)
+        return stream is not None and stream.incarnation == incarnation
+
+    def busy(self, peer: Address) -> bool:
+        """Return whether messages wait because the window of `peer` has no room."""
+        stream = self._streams.get(peer)
+        return stream is not None and bool(stream.waiting)
+
     def owns_timer(self, name: str) -> bool:
         """Return whether a timer of this name is for this machine to handle."""
-        return name.startswith("resend:")
+        return name == _CONFIRM
 
     def _fill_window(self, peer: Address, stream: _Outgoing, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        was_empty = not stream.in_flight
+        if not stream.in_flight:
+            stream.ask_at_s = now + stream.pause_s
         while stream.waiting and len(stream.in_flight) < self._window_max:
             stream.sequence += 1
             stream.in_flight[stream.sequence] = stream.waiting.popleft()
             effects.append(self._envelope(peer, stream, stream.sequence))
-        if was_empty and effects:
-            effects.append(SetTimer(_timer(peer), now + stream.pause_s))
+        if stream.in_flight:
+            self._unconfirmed[peer] = None
+            if not self._timer_set:
+                self._timer_set = True
+                effects.append(SetTimer(_CONFIRM, now + self._confirm_after_s))
+        else:
+            self._unconfirmed.pop(peer, None)
         return effects
 
     def _envelope(self, peer: Address, stream: _Outgoing, sequence: int) -> Effect:
@@ -211,27 +270,33 @@ class ReliableSender:
         return Send(peer, Envelope(self._address, self._incarnation, stream.incarnation, sequence, payload))
 
     def _acknowledged(self, ack: Acknowledged, now: float) -> list[Effect]:
-        stream = self._streams.get(ack.receiver)
+        peer = ack.receiver
+        stream = self._streams.get(peer)
         if stream is None or (ack.sender_incarnation, ack.receiver_incarnation) != (self._incarnation, stream.incarnation):
             return []
         done = [sequence for sequence in stream.in_flight if sequence <= ack.through]
-        if not done:
-            return []
         for sequence in done:
             del stream.in_flight[sequence]
-        stream.acknowledged = done[-1]
-        stream.pause_s = self._resend_after_s
-        timer = _timer(ack.receiver)
-        effects: list[Effect] = [SetTimer(timer, now + stream.pause_s) if stream.in_flight else CancelTimer(timer)]
-        return effects + self._fill_window(ack.receiver, stream, now)
+        if done:
+            stream.acknowledged = done[-1]
+            stream.pause_s = self._confirm_after_s
+            stream.ask_at_s = now + stream.pause_s
+        missing = [self._envelope(peer, stream, sequence) for sequence in stream.in_flight if sequence <= ack.asked]
+        return [*missing, *self._fill_window(peer, stream, now)]
 
-    def _resend(self, timer: str, now: float) -> list[Effect]:
-        for peer, stream in self._streams.items():
-            if _timer(peer) == timer and stream.in_flight:
-                stream.pause_s = min(2 * stream.pause_s, self._resend_max_s)
-                again = [self._envelope(peer, stream, sequence) for sequence in stream.in_flight]
-                return [*again, SetTimer(timer, now + stream.pause_s)]
-        return []
+    def _ask(self, now: float) -> list[Effect]:
+        """Ask those who have not confirmed for long what has come; look again when the next may be due."""
+        effects: list[Effect] = []
+        for peer in self._unconfirmed:
+            stream = self._streams[peer]
+            if now >= stream.ask_at_s:
+                stream.pause_s = min(2 * stream.pause_s, self._confirm_max_s)
+                stream.ask_at_s = now + stream.pause_s
+                effects.append(Send(peer, ConfirmDelivery(self._address, self._incarnation, stream.incarnation, stream.sequence)))
+        self._timer_set = bool(self._unconfirmed)
+        if self._timer_set:
+            effects.append(SetTimer(_CONFIRM, now + self._confirm_after_s))
+        return effects
 
     def _peer_started(self, peer: Address, incarnation: int) -> list[Effect]:
         stream = self._streams.get(peer)
@@ -240,20 +305,21 @@ class ReliableSender:
             return []
         effects = self._close(peer, f"{peer} was started anew") if stream else []
         self._lost.pop(peer, None)
-        self._streams[peer] = _Outgoing(incarnation, self._resend_after_s)
+        self._streams[peer] = _Outgoing(incarnation, self._confirm_after_s)
         return effects
 
     def _peer_lost(self, peer: Address, incarnation: int) -> list[Effect]:
         stream = self._streams.get(peer)
         if stream is not None and stream.incarnation > incarnation:
             return []
-        _remember(self._lost, peer, incarnation)
+        remember(self._lost, peer, incarnation)
         return self._close(peer, f"{peer} is lost") if stream is not None else []
 
     def _close(self, peer: Address, reason: str) -> list[Effect]:
         stream = self._streams.pop(peer)
+        self._unconfirmed.pop(peer, None)
         left = [*stream.in_flight.values(), *stream.waiting]
-        return [CancelTimer(_timer(peer)), *(Report(Undelivered(peer, message, reason)) for message, _ in left)]
+        return [Report(Undelivered(peer, message, reason)) for message, _ in left]
 
     def observe(self) -> tuple[OutgoingStream, ...]:
         """Return the streams as values."""
@@ -263,7 +329,7 @@ class ReliableSender:
         )
 
     def check(self) -> None:
-        """State that what is in flight has no gaps, fits the window, and that nobody waits for room that is there."""
+        """State that what is in flight has no gaps, fits the window, is asked for, and that nobody waits for room that is there."""
         for peer, stream in self._streams.items():
             ensure(
                 list(stream.in_flight) == list(range(stream.acknowledged + 1, stream.sequence + 1)),
@@ -273,110 +339,16 @@ class ReliableSender:
             ensure(
                 not stream.waiting or len(stream.in_flight) == self._window_max, f"messages wait for {peer} and the window has room"
             )
+            asked = peer in self._unconfirmed and self._timer_set
+            ensure(asked or not stream.in_flight, f"{list(stream.in_flight)} are in flight to {peer}, and nobody will ask for them")
             ensure(stream.incarnation > self._lost.get(peer, -1), f"a stream to a lost incarnation of {peer}")
-            ensure(self._resend_after_s <= stream.pause_s <= self._resend_max_s, f"pause of {stream.pause_s} s for {peer}")
+            ensure(self._confirm_after_s <= stream.pause_s <= self._confirm_max_s, f"pause of {stream.pause_s} s for {peer}")
+        for peer in self._unconfirmed:
+            ensure(bool(self._streams[peer].in_flight), f"{peer} is asked for what is not in flight")
 
 
-@dataclass(slots=True)
-class _Incoming:
-    """A stream at its receiver."""
-
-    incarnation: int
-    delivered: int = 0
-    early: dict[int, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingStream:
-    """One sender in `ReliableReceiver.observe`. `early` are the numbers that wait for one before them."""
-
-    sender: Address
-    incarnation: int
-    delivered: int
-    early: tuple[int, ...]
-
-
-class ReliableReceiver:
-    """Delivers each message of each stream once, in order.
-
-    Args:
-        address: of the machine that receives.
-        incarnation: rises each time this machine starts anew.
-        decode: turns bytes into a message; raises `FrameRefused` if it cannot.
-        window_max: most messages kept that came too early; at least the window of the senders.
-    """
-
-    def __init__(self, address: Address, incarnation: int, decode: Callable[[bytes], Message], *, window_max: int = 64) -> None:
-        self._address = address
-        self._incarnation = incarnation
-        self._decode = decode
-        self._window_max = window_max
-        self._streams: dict[Address, _Incoming] = {}
-        self._lost: dict[Address, int] = {}
-
-    def handle(self, event: object, now: float) -> list[Effect]:  # noqa: ARG002 - receiving does not depend on time
-        """Take an `Envelope` or `PeerLost`."""
-        match event:
-            case Envelope():
-                return self._arrived(event)
-            case PeerLost(peer, incarnation):
-                self._forget(peer, incarnation)
-                return []
-            case _:
-                raise AssertionError(f"unknown event {event!r}")
-
-    def _forget(self, peer: Address, incarnation: int) -> None:
-        stream = self._streams.get(peer)
-        if stream is None or stream.incarnation <= incarnation:
-            self._streams.pop(peer, None)
-            _remember(self._lost, peer, incarnation)
-
-    def _arrived(self, event: Envelope) -> list[Effect]:
-        if event.receiver_incarnation != self._incarnation or event.sender_incarnation <= self._lost.get(event.sender, -1):
-            return []
-        stream = self._streams.get(event.sender)
-        if stream is None or stream.incarnation < event.sender_incarnation:
-            stream = self._streams[event.sender] = _Incoming(event.sender_incarnation)
-            self._lost.pop(event.sender, None)
-        elif event.sender_incarnation < stream.incarnation:
-            return []
-        effects: list[Effect] = []
-        if stream.delivered < event.sequence <= stream.delivered + self._window_max:
-            stream.early[event.sequence] = event.payload
-            while (payload := stream.early.pop(stream.delivered + 1, None)) is not None:
-                stream.delivered += 1
-                effects.append(self._open(event.sender, payload))
-        ack = Acknowledged(self._address, event.sender_incarnation, self._incarnation, stream.delivered)
-        return [*effects, Send(event.sender, ack)]
-
-    def _open(self, sender: Address, payload: bytes) -> Effect:
-        try:
-            return Report(Delivered(sender, self._decode(payload)))
-        except FrameRefused as error:
-            return Report(EnvelopeRefused(sender, str(error)))
-
-    def observe(self) -> tuple[IncomingStream, ...]:
-        """Return the streams as values."""
-        return tuple(
-            IncomingStream(sender, stream.incarnation, stream.delivered, tuple(stream.early))
-            for sender, stream in self._streams.items()
-        )
-
-    def check(self) -> None:
-        """State that only messages beyond the next one are kept, within the window."""
-        for sender, stream in self._streams.items():
-            for sequence in stream.early:
-                within = stream.delivered + 1 < sequence <= stream.delivered + self._window_max
-                ensure(within, f"message {sequence} of {sender} is kept after {stream.delivered} were delivered")
-            ensure(stream.incarnation > self._lost.get(sender, -1), f"a stream of a lost incarnation of {sender}")
-
-
-def _remember(lost: dict[Address, int], peer: Address, incarnation: int) -> None:
+def remember(lost: dict[Address, int], peer: Address, incarnation: int) -> None:
     """Note that an incarnation is dead, as the latest news; forget the oldest if there are too many."""
     lost[peer] = max(incarnation, lost.pop(peer, -1))
     if len(lost) > LOST_KEPT_MAX:
         del lost[next(iter(lost))]
-
-
-def _timer(peer: Address) -> str:
-    return f"resend:{peer}"

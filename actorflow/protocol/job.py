@@ -21,10 +21,12 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, SubtaskId
-from actorflow.protocol.alignment import GroupView, ReaderFinished, WatermarkAlignment, WatermarkReported
+from actorflow.protocol.alignment import GroupView, ReaderFinished, WatermarkAlignment, WatermarkAllowed, WatermarkReported
 from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RunCommitted
+from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
 from actorflow.protocol.deployment import (
     AttemptState,
+    CancelSubtask,
     SubtaskCancelled,
     SubtaskFailed,
     SubtaskFinished,
@@ -32,10 +34,14 @@ from actorflow.protocol.deployment import (
 )
 from actorflow.protocol.job_messages import (
     CancelJob,
+    CommitOutput,
     DeploymentOpened,
+    DeploySubtask,
     JobProgressed,
     JobStatus,
     JobStatusChanged,
+    NodeLost,
+    OpenDeployment,
     OutputCommitted,
     ProgressReported,
     ResultChunk,
@@ -68,17 +74,31 @@ from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused
 from actorflow.protocol.splits import (
     ListSplits,
+    NoMoreSplits,
     ReaderStarted,
     ResetSplits,
     SourceExhausted,
     SourceListed,
     SourceListingFailed,
+    SplitAssigned,
     SplitAssignment,
     SplitFinished,
     SplitRequested,
 )
 
 _RESTART = "restart"
+
+TO_WORKERS = (
+    OpenDeployment,
+    DeploySubtask,
+    CancelSubtask,
+    CommitOutput,
+    SplitAssigned,
+    NoMoreSplits,
+    ResultTaken,
+    WatermarkAllowed,
+)
+"""What a JobMaster tells workers. None of it may be lost, so it goes through a `ReliableMachine`; what workers answer does too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +208,10 @@ class JobMachine:
                 return [Send(worker, event)] if worker else []
             case OutputCommitted():
                 return self._absorb(run.output.committed(event), now)
+            case Undelivered() | EnvelopeRefused():
+                return self._absorb(run.not_delivered(event), now)
+            case NodeLost():
+                return self._absorb(run.node_lost(event), now)
             case WorkDone() | WorkFailed():
                 return self._absorb(self._work_news(event, now), now)
             case TimerFired(name=name):

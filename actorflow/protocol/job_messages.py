@@ -7,6 +7,7 @@ one use of one slot by one fresh worker process. User code and user values are o
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId
@@ -161,6 +162,14 @@ class SlotEnded(Message, frozen=True):
 
     allocation: Allocation
     error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLost:
+    """To a JobMaster, from its own node: `node` cannot be reached any more."""
+
+    node: NodeId
+    reason: str
 
 
 # --- JobMaster ↔ slot worker ---------------------------------------------------------------------------------------------------

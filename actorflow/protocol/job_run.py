@@ -3,6 +3,8 @@
     slots asked ─► workers starting ─► opening ─► deployed ─► finished ─► committing ─► committed
                         any of them, cancelled ─► ending ─► ended
 
+- A lease is sent again and again until its worker is ready: TaskManagers answer each time, and remember. What is between the run and its
+  workers is delivered reliably (see `delivery`): the run reports whom it begins to write to, and who is gone.
 - All subtasks are built before one is started, so no batch meets a worker that does not know its channel.
 - What has been written becomes visible only when every subtask has finished (see `commit`).
 - A slot whose worker has ended is given back at once, the others when nothing of the run is left.
@@ -14,7 +16,7 @@ Late rule: what carries another run's number, or an allocation that this run doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from actorflow.errors import Domain, ErrorInfo, Retry
@@ -22,6 +24,8 @@ from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.commit import PreparedOutput
+from actorflow.protocol.correspondence import FIRST_LIFE
+from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
 from actorflow.protocol.deployment import (
     Attempt,
     AttemptEnded,
@@ -37,6 +41,7 @@ from actorflow.protocol.job_messages import (
     DeploymentOpened,
     DeploySubtask,
     LeaseSlot,
+    NodeLost,
     OpenDeployment,
     OptionValue,
     ProgressReported,
@@ -93,12 +98,14 @@ class Timeouts:
         cancel_s: a subtask, to end, before its worker is killed.
         commit_s: a worker, to make its output visible, before it is killed.
         commit_again_s: a worker, to say that its output is visible, before it is asked again.
+        lease_again_s: a TaskManager, to say that a worker is ready, before it is told again to start it.
     """
 
     deploy_s: float = 300.0
     cancel_s: float = 5.0
     commit_s: float = 300.0
     commit_again_s: float = 10.0
+    lease_again_s: float = 5.0
 
 
 # --- what a run reports to its job ---------------------------------------------------------------------------------------------
@@ -165,6 +172,7 @@ class JobRun:
         self._resource_manager = resource_manager
         self._timeouts = timeouts
         self._ending = False
+        self._leasing_timer = f"leasing:{number}"
         self._opening_timer = f"opening:{number}"
         # Whom to wait for in each step, so that no event has to look at all attempts.
         self._not_started: dict[SubtaskId, None] = {}
@@ -185,14 +193,14 @@ class JobRun:
         """Take what ResourceManager, TaskManagers and workers say about slots."""
         match news:
             case SlotsGranted(request=number, leases=leases):
-                return self._granted(number, leases)
+                return self._granted(number, leases, now)
             case SlotsRefused(request=number, error=error):
                 return [Report(RunFailed(error))] if number == self.number and not self._ending else []
             case SlotsLost(allocations=allocations, reason=reason):
                 error = ErrorInfo("SlotLost", reason, domain=Domain.EXTERNAL, retry=Retry.BACKOFF)
                 return [effect for allocation in allocations for effect in self._slot_gone(allocation, error, now)]
             case SlotReady():
-                return self._open(now) if self.workers.ready(news) and self.workers.all_ready and not self._ending else []
+                return self._ready(news, now)
             case SlotEnded():
                 return self._slot_ended(news, now)
             case WorkerFailed():
@@ -200,16 +208,28 @@ class JobRun:
             case DeploymentOpened():
                 return self._opened(news, now)
 
-    def _granted(self, number: int, leases: tuple[Lease, ...]) -> list[Effect]:
+    def _granted(self, number: int, leases: tuple[Lease, ...], now: float) -> list[Effect]:
         if number != self.number or self._ending:
             return self._release(tuple(lease.allocation for lease in leases if lease.allocation not in self.workers))
         if self.workers or self.attempts:
             return []  # the answer was doubled
         self.workers.leased(leases)
-        job = self._description.job
-        return [
-            Send(lease.slot.task_manager, LeaseSlot(lease.allocation, lease.slot.index, job, self._address)) for lease in leases
-        ]
+        return self._lease(now)
+
+    def _lease(self, now: float) -> list[Effect]:
+        """Have those workers started that are not ready; a timer that fires leads here again."""
+        if self._ending or self.workers.all_ready:
+            return []
+        effects: list[Effect] = [SetTimer(self._leasing_timer, now + self._timeouts.lease_again_s)]
+        for lease in self.workers.not_ready():
+            order = LeaseSlot(lease.allocation, lease.slot.index, self._description.job, self._address)
+            effects.append(Send(lease.slot.task_manager, order))
+        return effects
+
+    def _ready(self, ready: SlotReady, now: float) -> list[Effect]:
+        if not self.workers.ready(ready) or not self.workers.all_ready or self._ending:
+            return []
+        return [CancelTimer(self._leasing_timer), *self._open(now)]
 
     def _slot_ended(self, ended: SlotEnded, now: float) -> list[Effect]:
         """Give the slot of a worker that is gone back at once: the ResourceManager does not hear of it otherwise."""
@@ -221,9 +241,11 @@ class JobRun:
         worker = self.workers.gone(allocation)
         if worker is None:
             return []
+        effects = self._part_with((worker,))
         if self.output.committing:
-            return self.output.worker_lost(allocation, now)
-        effects: list[Effect] = [] if self._ending else [Report(RunFailed(error))]
+            return [*effects, *self.output.worker_lost(allocation, now)]
+        if not self._ending:
+            effects.append(Report(RunFailed(error)))
         for subtask in worker.subtasks:
             effects += self._absorb(self.attempts[subtask].handle(SlotGone(error), now))
         return effects
@@ -233,6 +255,31 @@ class JobRun:
         if failed.attempt != self.number or failed.allocation not in self.workers or self._ending or self.output.committing:
             return []
         return [Report(RunFailed(failed.error))]
+
+    def not_delivered(self, news: Undelivered | EnvelopeRefused) -> list[Effect]:
+        """Fail with a worker that cannot be told something, or says what cannot be read: it would be waited for in vain."""
+        address = news.to if isinstance(news, Undelivered) else news.sender
+        worker = self.workers.at(address)
+        if worker is None:
+            return []
+        what = (
+            f"'{type(news.message).__name__}' cannot be sent to"
+            if isinstance(news, Undelivered)
+            else "there is no reading what came from"
+        )
+        error = ErrorInfo("TransportError", f"{what} {address}: {news.reason}", retry=Retry.NEVER)
+        return self._worker_failed(WorkerFailed(self.number, worker.lease.allocation, error))
+
+    def node_lost(self, lost: NodeLost) -> list[Effect]:
+        """Fail with a worker that cannot be reached: its TaskManager, which may reach it, ends it."""
+        error = ErrorInfo("SlotLost", f"node {lost.node} is lost: {lost.reason}", domain=Domain.EXTERNAL, retry=Retry.BACKOFF)
+        there = [w.lease.allocation for w in self.workers if w.address is not None and w.node == lost.node]
+        return [effect for allocation in there for effect in self._worker_failed(WorkerFailed(self.number, allocation, error))]
+
+    @staticmethod
+    def _part_with(workers: Iterable[Worker]) -> list[Effect]:
+        """Write no more to workers that are gone, or will be."""
+        return [Report(PeerLost(worker.address, FIRST_LIFE)) for worker in workers if worker.address is not None]
 
     def _release(self, allocations: tuple[Allocation, ...]) -> list[Effect]:
         return [Send(self._resource_manager, SlotsReleased(self._description.job, allocations))] if allocations else []
@@ -255,6 +302,7 @@ class JobRun:
         effects: list[Effect] = [SetTimer(self._opening_timer, now + self._timeouts.deploy_s)]
         for worker in self.workers:
             worker.subtasks = tuple(subtasks[worker.lease.allocation])
+            effects.append(Report(PeerStarted(worker.reachable, FIRST_LIFE)))
             effects.append(Send(worker.reachable, self._opening(worker, addresses, endpoints)))
         return effects
 
@@ -322,6 +370,8 @@ class JobRun:
         """Take a timer of the run, of its output, or of one of its attempts."""
         if name == self.output.timer:
             return self.output.ask(now)
+        if name == self._leasing_timer:
+            return self._lease(now)
         if name == self._opening_timer:
             return self._not_opened_in_time()
         attempt = self._by_timer.get(name)
@@ -364,7 +414,7 @@ class JobRun:
     def cancel(self, now: float) -> list[Effect]:
         """End every subtask; `RunEnded` is reported when that is done."""
         self._ending = True
-        effects: list[Effect] = [CancelTimer(self._opening_timer)]
+        effects: list[Effect] = [CancelTimer(self._leasing_timer), CancelTimer(self._opening_timer)]
         if not self._alive:
             return [*effects, Report(RunEnded())]
         for attempt in self.attempts.values():
@@ -374,7 +424,7 @@ class JobRun:
     def give_back(self) -> list[Effect]:
         """Release the slots, and remove what was prepared and not committed."""
         self.attempts, self._by_timer = {}, {}
-        return [*self._release(self.workers.clear()), *self.output.abort()]
+        return [*self._part_with(self.workers), *self._release(self.workers.clear()), *self.output.abort()]
 
     def slots(self) -> tuple[str, ...]:
         """Return the slots it holds, as text."""

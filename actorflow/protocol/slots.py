@@ -247,9 +247,11 @@ class SlotPool:
         return effects + self._serve()
 
     def _adopt(self, offer: SlotsOffered) -> None:
-        """Take over what a TaskManager leased under a former ResourceManager."""
+        """Take over what a TaskManager leased under a former ResourceManager. What this one has granted and does not know is over."""
         leased = self._task_managers[offer.task_manager].leased
         for held in offer.leases:
+            if held.allocation.startswith(f"{self._epoch}."):
+                continue
             if held.index < offer.slots and leased[held.index] is None and held.job not in self._ended:
                 lease = Lease(Slot(offer.task_manager, held.index), held.allocation)
                 leased[held.index] = held.allocation

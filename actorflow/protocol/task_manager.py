@@ -1,17 +1,22 @@
 """The whole mind of a TaskManager: its slots, and the one worker process that each lease of a slot gets.
 
-    lease:   asked for ──spawn──► starting ──WorkerStarted──► ready
-                                     │                          │
-                                     └── freed, killed, process ended, not up in time ──► gone
+    lease:   waits ──slot has no process──► starting ──WorkerStarted──► ready
+               │                               ├── not up in time, killed ──┤
+               │                               └────── process ended ───────┴──► ended          any ──freed──► over
+               └── killed ──► ended
 
-The slots are offered again and again, with the leases that are held: an offer may be lost, and a lease may come from a JobMaster that has
-not heard yet that this TaskManager was started anew. What the ResourceManager does not know of it has freed.
+A slot has no process when that of its last lease has ended, freed or not: it is told to (`EndWorker`), and its end is seen (`ChildEnded`).
+
+What it tells may be lost, so it goes by what it knows. The slots are offered again and again, with the leases that are held; which of them
+are over the ResourceManager knows, and frees them again. A lease that comes again is answered again: it is ready, or has ended. The end of
+a lease is told with every offer until the lease is freed. A lease may also come from a JobMaster that has not heard yet that this
+TaskManager was started anew; that one is freed too.
 
 A TaskManager never runs user code, so nothing a user function does can keep it from seeing its workers die. Each lease gets a fresh
-process: what a job leaves behind in one (memory, threads, patched modules) ends with it.
+process: what a job leaves behind in one (memory, threads, patched modules) ends with it, and before the next one begins.
 
-Late rule: a lease of an allocation that is over (freed, perhaps before it came, or its process has ended) or is held already is dropped;
-so is everything of an unknown allocation, and a worker's word that it is up after it was killed.
+Late rule: a lease that is over (freed, perhaps before it came) is dropped; so is everything of an unknown allocation, and a worker's word
+that it is up after it was killed.
 """
 
 from __future__ import annotations
@@ -36,7 +41,6 @@ from actorflow.protocol.machine import (
     Send,
     SetTimer,
     Spawn,
-    StopChild,
     Stopped,
     TimerFired,
     ensure,
@@ -61,10 +65,16 @@ class WorkerRecipe:
     job: JobId
 
 
+@dataclass(frozen=True, slots=True)
+class EndWorker:
+    """To the child that stands for a worker: end the process, and then yourself."""
+
+
 @dataclass(slots=True)
 class _Held:
     lease: LeaseSlot
-    ready: bool = False
+    ready: SlotReady | None = None
+    ended: SlotEnded | None = None
     reason: str = ""
     """Why it is being ended by force, if it is."""
 
@@ -107,6 +117,12 @@ class TaskManagerMachine:
         self._start_timeout_s = start_timeout_s
         self._offer_every_s = offer_every_s
         self._held: dict[Allocation, _Held] = {}
+        self._processes: dict[Allocation, int] = {}
+        """Slots of the processes that live, of freed leases too."""
+        self._occupied: dict[int, Allocation] = {}
+        """Whose process lives in a slot."""
+        self._queues: dict[int, dict[Allocation, None]] = {}
+        """Leases that wait until the last process of their slot has ended."""
         self._over: dict[Allocation, None] = {}
 
     def handle(self, event: object, now: float) -> list[Effect]:
@@ -123,7 +139,7 @@ class TaskManagerMachine:
             case KillSlot(allocation=allocation, reason=reason):
                 return self._kill(allocation, reason)
             case ChildEnded(name=name, ending=ending):
-                return self._ended(Allocation(name), ending)
+                return self._ended(Allocation(name), ending, now)
             case TimerFired(name=name):
                 allocation = Allocation(name)
                 return self._kill(allocation, f"it did not report within {self._start_timeout_s:g} s of its start")
@@ -133,53 +149,89 @@ class TaskManagerMachine:
     def _offer(self, now: float) -> list[Effect]:
         held = tuple(HeldLease(h.lease.index, a, h.lease.job, h.lease.job_master) for a, h in self._held.items())
         offer = SlotsOffered(self._address, self._incarnation, self._slots, held)
-        return [Send(self._resource_manager, offer), SetTimer("offer", now + self._offer_every_s)]
+        told_again = [Send(h.lease.job_master, h.ended) for h in self._held.values() if h.ended is not None]
+        return [Send(self._resource_manager, offer), *told_again, SetTimer("offer", now + self._offer_every_s)]
 
     def _lease(self, lease: LeaseSlot, now: float) -> list[Effect]:
         allocation = lease.allocation
-        if allocation in self._over or allocation in self._held:
+        if allocation in self._over:
             return []
+        if allocation in self._held:
+            return self._tell(self._held[allocation])
         if not 0 <= lease.index < self._slots:
             error = ErrorInfo("SlotLost", f"{self._address} has no slot {lease.index}", retry=Retry.NEVER)
             return [Send(lease.job_master, SlotEnded(allocation, error))]
         self._held[allocation] = _Held(lease)
-        return [
-            Spawn(allocation, WorkerRecipe(allocation, lease.index, lease.job)),
-            SetTimer(allocation, now + self._start_timeout_s),
-        ]
+        self._queues.setdefault(lease.index, {})[allocation] = None
+        return self._start_next(lease.index, now)
+
+    def _start_next(self, index: int, now: float) -> list[Effect]:
+        """Start the worker of the first lease that waits for a slot, if no process lives there."""
+        queue = self._queues.get(index)
+        if not queue or index in self._occupied:
+            return []
+        allocation = next(iter(queue))
+        del queue[allocation]
+        self._occupied[index], self._processes[allocation] = allocation, index
+        recipe = WorkerRecipe(allocation, index, self._held[allocation].lease.job)
+        return [Spawn(allocation, recipe), SetTimer(allocation, now + self._start_timeout_s)]
+
+    @staticmethod
+    def _tell(held: _Held) -> list[Effect]:
+        """Tell the holder of a lease how far its worker is."""
+        news = held.ended or held.ready
+        return [Send(held.lease.job_master, news)] if news is not None else []
 
     def _started(self, started: WorkerStarted) -> list[Effect]:
         held = self._held.get(started.allocation)
-        if held is None or held.ready or held.reason:
+        if held is None or held.ready or held.ended or held.reason:
             return []
-        held.ready = True
-        ready = SlotReady(started.allocation, started.worker, started.endpoints)
-        return [CancelTimer(started.allocation), Send(held.lease.job_master, ready)]
+        held.ready = SlotReady(started.allocation, started.worker, started.endpoints)
+        return [CancelTimer(started.allocation), *self._tell(held)]
 
     def _free(self, allocation: Allocation) -> list[Effect]:
         self._remember(allocation)
-        if self._held.pop(allocation, None) is None:
+        held = self._held.pop(allocation, None)
+        if held is None:
             return []
-        return [CancelTimer(allocation), StopChild(allocation)]
+        self._queues.get(held.lease.index, {}).pop(allocation, None)
+        return self._stop(allocation)
 
     def _remember(self, allocation: Allocation) -> None:
         self._over[allocation] = None
         if len(self._over) > OVER_MAX:
             del self._over[next(iter(self._over))]
 
+    def _stop(self, allocation: Allocation) -> list[Effect]:
+        if allocation not in self._processes:
+            return []
+        return [CancelTimer(allocation), Send(Address(f"{self._address}/{allocation}"), EndWorker())]
+
     def _kill(self, allocation: Allocation, reason: str) -> list[Effect]:
         held = self._held.get(allocation)
-        if held is None or held.reason:
-            return []
-        held.reason = reason
-        return [CancelTimer(allocation), StopChild(allocation)]
-
-    def _ended(self, allocation: Allocation, ending: Ending) -> list[Effect]:
-        held = self._held.pop(allocation, None)
         if held is None:
             return []
-        self._remember(allocation)
-        return [CancelTimer(allocation), Send(held.lease.job_master, SlotEnded(allocation, self._why(held, ending)))]
+        if held.ended:
+            return self._tell(held)
+        if not held.reason:
+            held.reason = reason
+            if self._queues.get(held.lease.index, {}).pop(allocation, 0) is None:
+                return self._end(held, Stopped())  # there is no process that could end
+            return self._stop(allocation)
+        return []
+
+    def _ended(self, allocation: Allocation, ending: Ending, now: float) -> list[Effect]:
+        index = self._processes.pop(allocation, None)
+        if index is None:
+            return []
+        del self._occupied[index]
+        held = self._held.get(allocation)
+        told = self._end(held, ending) if held is not None else []
+        return [CancelTimer(allocation), *told, *self._start_next(index, now)]
+
+    def _end(self, held: _Held, ending: Ending) -> list[Effect]:
+        held.ended = SlotEnded(held.lease.allocation, self._why(held, ending))
+        return self._tell(held)
 
     def _why(self, held: _Held, ending: Ending) -> ErrorInfo:
         slot = f"slot worker {held.lease.index} of {self._address}"
@@ -197,14 +249,22 @@ class TaskManagerMachine:
 
     def observe(self) -> TaskManagerState:
         """Return the TaskManager as a value."""
-        leases = {allocation: (held.lease.index, held.lease.job, held.ready) for allocation, held in self._held.items()}
+        leases = {
+            a: (held.lease.index, held.lease.job, held.ready is not None and held.ended is None) for a, held in self._held.items()
+        }
         return TaskManagerState(self._address, self._slots, leases)
 
     def check(self) -> None:
-        """State that nothing is held that is over, and that slots exist."""
+        """State that nothing is held that is over, that slots exist, and that each has at most one process, and a cause to wait."""
         for allocation, held in self._held.items():
+            index = held.lease.index
             ensure(allocation not in self._over, f"allocation {allocation} is over and held")
-            ensure(
-                0 <= held.lease.index < self._slots,
-                f"allocation {allocation} is of slot {held.lease.index}, there are {self._slots}",
-            )
+            ensure(0 <= index < self._slots, f"allocation {allocation} is of slot {index}, there are {self._slots}")
+            places = (allocation in self._processes) + (held.ended is not None) + (allocation in self._queues[index])
+            ensure(places == 1, f"allocation {allocation} waits, lives and has ended in {places} ways")
+        for index, queue in self._queues.items():
+            ensure(not queue or index in self._occupied, f"{list(queue)} wait for slot {index}, which is free")
+            for allocation in queue:
+                ensure(allocation in self._held, f"allocation {allocation} waits for slot {index}, and is not held")
+        lives = {allocation: index for index, allocation in self._occupied.items()}
+        ensure(lives == self._processes, f"processes {self._processes} and slots {self._occupied} disagree")

@@ -87,6 +87,14 @@ class Workers:
         """The records that were read and that were written, by workers that are gone too."""
         return self._records_in, self._records_out
 
+    def not_ready(self) -> tuple[Lease, ...]:
+        """Return the leases of those who have still to report."""
+        return tuple(self._workers[allocation].lease for allocation in self._not_ready)
+
+    def at(self, address: Address) -> Worker | None:
+        """Return the worker at an address, or None. It looks at all of them: this is for what rarely happens."""
+        return next((worker for worker in self if worker.address == address), None)
+
     def leased(self, leases: Iterable[Lease]) -> None:
         """Expect a worker for each lease."""
         self._workers = {lease.allocation: Worker(lease) for lease in leases}

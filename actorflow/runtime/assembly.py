@@ -54,7 +54,7 @@ class Assembly:
         context: of the owner; the subtasks become its children.
         ask_split: asks the JobMaster for the next split of a subtask.
         split_read: tells the JobMaster that a subtask has read all of a split.
-        report: tells the JobMaster how far an aligned source is.
+        report: tells the JobMaster what a subtask has for it: results, and how far an aligned source is. Called on the subtask's thread.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Assembly:
         context: ActorContext,
         ask_split: Callable[[SubtaskId], None],
         split_read: Callable[[SubtaskId, int], None],
-        report: Callable[[WatermarkReported], None],
+        report: Callable[[ResultChunk | WatermarkReported], None],
     ) -> None:
         self._site = site
         self._deployment = deployment
@@ -322,11 +322,9 @@ class Assembly:
 
     def _sink(self, part: Part, spec: SinkSpec) -> SinkOutput:
         deployment = self._deployment
-        resolve = self._site.system.resolve
 
         def send(payload: bytes) -> None:
-            chunk = ResultChunk(deployment.job, part.id, deployment.attempt, payload)
-            resolve(deployment.job_master).tell_control(chunk)
+            self._report(ResultChunk(deployment.job, part.id, deployment.attempt, payload))
 
         part.results = window = ResultWindow(send)
         context = SinkContext(

@@ -28,12 +28,14 @@ class Site:
         plane: the node's transport; None when all subtasks are on this node.
         async_home: for asynchronous operators.
         watched: whether to report user code that does not return (not where it may stand in a debugger).
+        message_bytes_max: the largest control message that can be sent.
     """
 
     system: ActorSystem
     plane: DataPlane | None
     async_home: AsyncHome
     watched: bool = True
+    message_bytes_max: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,17 @@ from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.commit import AbortLeft, CommitLeft
-from actorflow.protocol.job import Begin, JobMachine, JobOver
-from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, SubmitJob
+from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
+from actorflow.protocol.delivery import ReliableSender
+from actorflow.protocol.job import TO_WORKERS, Begin, JobMachine, JobOver
+from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, NodeLost, SubmitJob
 from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.machine import ChildEnded, Ending, Failed
+from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
 from actorflow.protocol.slots import JobEnded, SlotPool
 from actorflow.protocol.splits import ListSplits
+from actorflow.runtime.messages import control_codec
 from actorflow.wire.user_code import dumps_code, loads_code
 
 log = logging.getLogger(__name__)
@@ -178,11 +182,14 @@ class Dispatcher(Actor):
 
     Args:
         resource_manager: where the JobMasters get slots.
+        message_bytes_max: the largest control message that can be sent.
     """
 
-    def __init__(self, resource_manager: ActorRef) -> None:
+    def __init__(self, resource_manager: ActorRef, message_bytes_max: int) -> None:
         super().__init__()
         self._resource_manager = resource_manager
+        self._message_bytes_max = message_bytes_max
+        self._codec = control_codec()
         self._clients: dict[JobId, Address] = {}
         """Of the jobs that are not over."""
         self._over: dict[JobId, JobStatus] = {}
@@ -195,13 +202,19 @@ class Dispatcher(Actor):
                 self._submit(message)
             case CancelJob(job=job):
                 if job in self._clients:
-                    self.ctx.system.resolve(f"{self.ctx.path}/{job}").tell_control(message)
+                    self._master(job).tell_control(message)
+            case NodeLost():
+                for job in self._clients:
+                    self._master(job).tell_control(message)
             case JobOver(job=job, status=status):
                 self._end(job, status)
             case ChildEnded(name=name, ending=ending):
                 self._master_ended(JobId(name), ending)
             case _:
                 raise AssertionError(f"unknown message {message!r}")
+
+    def _master(self, job: JobId) -> ActorRef:
+        return self.ctx.system.resolve(f"{self.ctx.path}/{job}")
 
     def _submit(self, submission: SubmitJob) -> None:
         if submission.job in self._clients or submission.job in self._over:
@@ -236,12 +249,13 @@ class Dispatcher(Actor):
         self.ctx.stop(job)
         self._resource_manager.tell_control(JobEnded(job))
 
-    def _job_machine(self, submission: SubmitJob) -> tuple[JobMachine, JobWork]:
+    def _job_machine(self, submission: SubmitJob) -> tuple[ReliableMachine, JobWork]:
         graph: ExecutionGraph = loads_code(submission.plan)
         config = Config.of(submission.options, "job")
+        address = Address(f"{self.ctx.address}/{submission.job}")
         machine = JobMachine(
             _description(submission, graph),
-            address=Address(f"{self.ctx.address}/{submission.job}"),
+            address=address,
             resource_manager=self._resource_manager.address,
             strategy=restart_strategy(config),
             chances=iter(self.ctx.system.luck, None),
@@ -251,7 +265,11 @@ class Dispatcher(Actor):
                 commit_s=config[options.COMMIT_TIMEOUT],
             ),
         )
-        return machine, JobWork(graph)
+        correspondence = Correspondence(
+            ReliableSender(address, FIRST_LIFE, self._codec.encode, payload_bytes_max=self._message_bytes_max),
+            ReliableReceiver(address, FIRST_LIFE, self._codec.decode),
+        )
+        return ReliableMachine(machine, correspondence, TO_WORKERS), JobWork(graph)
 
     def observe(self) -> dict[str, str]:
         """Return how the last jobs ended, and which are under way; how far these are their JobMasters know."""
@@ -259,9 +277,15 @@ class Dispatcher(Actor):
         return over | dict.fromkeys(self._clients, "under way")
 
 
-def spawn_job_manager(system: ActorSystem, config: Config) -> tuple[ActorRef, ActorRef]:
-    """Start ResourceManager and Dispatcher on a node; return their refs in this order."""
+def spawn_job_manager(system: ActorSystem, config: Config, *, message_bytes_max: int = 1 << 30) -> tuple[ActorRef, ActorRef]:
+    """Start ResourceManager and Dispatcher on a node; return their refs in this order.
+
+    Args:
+        system: the node's actors.
+        config: the node's options.
+        message_bytes_max: the largest control message that the node can send.
+    """
     pool = SlotPool(request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT])
     resource_manager = system.spawn(MachineActor, pool, name="resource-manager")
-    dispatcher = system.spawn(Dispatcher, resource_manager, name="job-manager")
+    dispatcher = system.spawn(Dispatcher, resource_manager, message_bytes_max, name="job-manager")
     return resource_manager, dispatcher

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from actorflow.actor.messages import MESSAGES as ACTOR_MESSAGES
 from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
+from actorflow.protocol.delivery import DELIVERY_MESSAGES
 from actorflow.protocol.deployment import (
     CancelSubtask,
     KillSlot,
@@ -60,4 +61,4 @@ class UserMessage(Message, frozen=True):
 
 def control_codec() -> MessageCodec:
     """Return the codec of all messages that may travel between nodes."""
-    return MessageCodec((*JOB_MESSAGES, *_SLOT_MESSAGES, *_SUBTASK_MESSAGES, *ACTOR_MESSAGES, UserMessage))
+    return MessageCodec((*JOB_MESSAGES, *_SLOT_MESSAGES, *_SUBTASK_MESSAGES, *DELIVERY_MESSAGES, *ACTOR_MESSAGES, UserMessage))

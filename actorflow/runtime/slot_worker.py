@@ -1,7 +1,8 @@
 """The slot worker: owns the subtasks of one lease of a slot, supervises them, and speaks for them to the JobMaster.
 
 It runs in a process of its own, which is as old as the lease and ends with it (or, inline, in the user's own process). A subtask that fails
-is reported; what follows is the JobMaster's decision.
+is reported; what follows is the JobMaster's decision. What the two tell each other survives a link that breaks (`JobMasterLink`); what the
+subtasks send each other does not, so a link to another worker that breaks is a failure.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, assert_never
 from actorflow.actor import Actor
 from actorflow.config import Config, options
 from actorflow.errors import ErrorInfo, TransportError, describe
-from actorflow.ids import Address, SubtaskId, split_address
+from actorflow.ids import Address, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
 from actorflow.protocol.deployment import (
@@ -33,20 +34,25 @@ from actorflow.protocol.job_messages import (
     OpenDeployment,
     OutputCommitted,
     ProgressReported,
+    ResultChunk,
     ResultTaken,
     WorkerFailed,
 )
 from actorflow.protocol.machine import ChildEnded, Failed, TimerFired
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.task_manager import EndWorker
 from actorflow.runtime.assembly import Assembly
 from actorflow.runtime.deployment import Deployment, Part, Site
+from actorflow.runtime.job_master_link import JobMasterLink
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest, parse
 from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
+
+_ANNOUNCE_EVERY_S = 1.0
 
 _LINK_REPORT_AFTER_S = 1.0
 """A link also breaks because the worker at its other end died. That is the better report, and on its way: it goes first."""
@@ -73,28 +79,42 @@ class SlotWorker(Actor):
         allocation: its lease.
         site: where it builds.
         on_open: called with the deployment before it is built: the node learns its peers.
+        announce: tells the TaskManager that this worker is up; called until there is a deployment.
     """
 
-    def __init__(self, allocation: Allocation, site: Site, on_open: Callable[[OpenDeployment], None]) -> None:
+    def __init__(
+        self,
+        allocation: Allocation,
+        site: Site,
+        on_open: Callable[[OpenDeployment], None],
+        announce: Callable[[Address], None],
+    ) -> None:
         super().__init__()
         self._allocation = allocation
         self._site = site
         self._on_open = on_open
+        self._announce = announce
         self._attempt = 0
         self._job_master = Address("")
         self._parts: dict[SubtaskId, Part] = {}
         self._requests: dict[SubtaskId, int] = {}
         self._answered: dict[SubtaskId, int] = {}
         self._peers: frozenset[str] = frozenset()
+        """Nodes of the workers of this deployment."""
         self._reported = (0, 0)
         self._report_every_s = math.inf
         self._watchdog: Watchdog | None = None
         self._thread = 0
+        self._broken = False
 
     def on_start(self) -> None:
-        """Flush half-full buffers whenever the node would go idle."""
+        """Say that this worker is up. Flush half-full buffers whenever the node would go idle."""
         self._thread = threading.get_ident()
+        self._link = JobMasterLink(
+            self.ctx, self._site.message_bytes_max, on_message=self._take, on_broken=self._cannot_be_told_or_read
+        )
         self._site.system.add_idle_hook(self._flush_idle)
+        self._say_it_is_up()
 
     def on_stop(self) -> None:
         """Close the subtasks that are left."""
@@ -119,7 +139,14 @@ class SlotWorker(Actor):
     # --- messages --------------------------------------------------------------------------------------------------------------
 
     def on_receive(self, message: Any) -> None:
-        """Handle one message of the JobMaster, a timer, or the end of a child. A failure of the worker itself is the job's."""
+        """Handle one message of the JobMaster, a timer, or the end of a child."""
+        if self._link.owns(message):
+            self._link.take(message)
+        else:
+            self._take(message)
+
+    def _take(self, message: Any) -> None:
+        """Handle one message. A failure of the worker itself is the job's."""
         try:
             self._handle(message)
         except Exception as error:
@@ -132,8 +159,11 @@ class SlotWorker(Actor):
             case OpenDeployment():
                 self._open(message)
             case TimerFired(name="progress"):
-                self._report_progress()
                 self.ctx.set_timer("progress", self._report_every_s)
+                if not self._link.busy(self._job_master):
+                    self._report_progress()
+            case TimerFired(name="announce"):
+                self._say_it_is_up()
             case TimerFired(name=node):
                 self._report_broken_link(node)
             case LinkBroken(node=node) if node in self._peers:
@@ -154,8 +184,15 @@ class SlotWorker(Actor):
                 self._cancel(subtask)
             case CommitOutput(attempt=attempt) if attempt == self._attempt:
                 self._commit()
+            case EndWorker():
+                self.ctx.finish()
             case _:
                 log.debug("dropped %r: it is of another attempt than %d", message, self._attempt)
+
+    def _say_it_is_up(self) -> None:
+        if not self._attempt:
+            self._announce(self.ctx.address)
+            self.ctx.set_timer("announce", _ANNOUNCE_EVERY_S)
 
     def _report_broken_link(self, node: str) -> None:
         error = TransportError(
@@ -172,7 +209,7 @@ class SlotWorker(Actor):
         assembly: Assembly | None = None
         try:
             self._on_open(message)
-            self._peers = frozenset({*message.endpoints, split_address(message.job_master)[0]})
+            self._peers = frozenset(message.endpoints)
             graph: ExecutionGraph = loads_code(message.plan)
             deployment = Deployment(
                 message.job,
@@ -191,7 +228,7 @@ class SlotWorker(Actor):
                 context=self.ctx,
                 ask_split=self._ask_split,
                 split_read=self._split_read,
-                report=self._report_watermark,
+                report=self._report,
             )
             self._parts = assembly.build()
             if self._site.watched:
@@ -262,8 +299,12 @@ class SlotWorker(Actor):
             case _:
                 assert_never(news)
 
-    def _report_watermark(self, report: WatermarkReported) -> None:
-        self._on_own_thread(lambda: self._tell(report))
+    def _report(self, message: ResultChunk | WatermarkReported) -> None:
+        def report() -> None:
+            if isinstance(message, ResultChunk) or not self._link.busy(self._job_master):  # watermarks are reported again
+                self._tell(message)
+
+        self._on_own_thread(report)
 
     def _watermark_allowed(self, answer: WatermarkAllowed) -> None:
         part = self._parts[answer.subtask]
@@ -331,4 +372,10 @@ class SlotWorker(Actor):
         self._tell(ProgressReported(self._attempt, self._allocation, records_in, records_out))
 
     def _tell(self, message: Message) -> None:
-        self._site.system.resolve(self._job_master).tell_control(message)
+        self._link.tell(self._job_master, message)
+
+    def _cannot_be_told_or_read(self, error: ErrorInfo) -> None:
+        """Fail with what cannot be told or read: the JobMaster would wait for it, or has said it in vain."""
+        if not self._broken:
+            self._broken = True
+            self._tell(WorkerFailed(self._attempt, self._allocation, error))

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from actorflow.wire.frame import HEADER_BYTES, FrameLimits
 
+_WRAPPING_BYTES = 4096
+"""More than addresses and numbers take."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransportLimits:
@@ -40,6 +43,11 @@ class TransportLimits:
     reconnect_initial_s: float = 0.1
     reconnect_max_s: float = 5.0
     linger_s: float = 0.2
+
+    @property
+    def message_bytes_max(self) -> int:
+        """The largest control message by itself, without its parcel and its envelope."""
+        return self.unsent_bytes_max - _WRAPPING_BYTES
 
     @property
     def frames(self) -> FrameLimits:

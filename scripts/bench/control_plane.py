@@ -1,7 +1,8 @@
 """The control plane: CPU time to deploy a job of many subtasks and to cancel it again, in simulation.
 
-The machines are the real ones (ResourceManager, TaskManagers, JobMaster), each message included; workers only answer. What is measured is what
-the JobManager's and the TaskManagers' dispatchers would spend on deciding. `check()` is off, as it is on a real cluster.
+The machines are the real ones (ResourceManager, TaskManagers, JobMaster), each message included; workers only answer, by reliable delivery, as
+they do. What is measured is what the JobManager's and the TaskManagers' dispatchers would spend on deciding, and what workers spend on
+delivery. Messages are not encoded: that is the transport's work, with reliable delivery or without. `check()` is off, as it is on a real cluster.
 Twice the subtasks should take twice the time: nothing may look at all subtasks whenever one of them has news.
 """
 
@@ -15,16 +16,20 @@ from harness import Benchmark, Target
 
 from actorflow.ids import Address, JobId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
+from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskStarted
-from actorflow.protocol.job import Begin, JobMachine
+from actorflow.protocol.job import TO_WORKERS, Begin, JobMachine
 from actorflow.protocol.job_messages import CancelJob, DeploymentOpened, DeploySubtask, JobStatus, OpenDeployment, WorkerStarted
 from actorflow.protocol.job_run import JobDescription
-from actorflow.protocol.machine import Effect, Send
+from actorflow.protocol.machine import Effect, Machine, Send
+from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import NoRestart
 from actorflow.protocol.slots import SlotPool
 from actorflow.protocol.splits import SplitRequested
 from actorflow.protocol.task_manager import Register, TaskManagerMachine, WorkerRecipe
 from actorflow.testing.simulation import Simulation
+from actorflow.wire.message import Message
 
 POOL, MASTER, CLIENT = Address("rm/slots"), Address("jm/job"), Address("client/c")
 JOB = JobId("job-1")
@@ -67,6 +72,38 @@ class Master(JobMachine):
         """Say nothing."""
 
 
+class Uncoded(bytes):
+    """Stands for the bytes of a message, and has the message."""
+
+    message: Message
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as if it were bytes."""
+    uncoded = Uncoded()
+    uncoded.message = message
+    return uncoded
+
+
+def decode(payload: bytes) -> Message:
+    """Return the message that `encode` was given."""
+    assert isinstance(payload, Uncoded), "payloads come from `encode`"
+    return payload.message
+
+
+class Reliable(ReliableMachine):
+    """A machine and its correspondence, as a shell runs it."""
+
+    def check(self) -> None:
+        """Say nothing."""
+
+
+def reliable(address: Address, machine: Machine) -> Reliable:
+    """Return a machine between a JobMaster and a worker."""
+    correspondence = Correspondence(ReliableSender(address, FIRST_LIFE, encode), ReliableReceiver(address, FIRST_LIFE, decode))
+    return Reliable(machine, correspondence, (*TO_WORKERS, DeploymentOpened, SplitRequested, SubtaskStarted, SubtaskCancelled))
+
+
 class Pool(SlotPool):
     """A ResourceManager, as a shell runs it."""
 
@@ -92,14 +129,16 @@ def deploy_and_cancel(vertices: int, parallelism: int) -> float:
         world.at(world.now + 0.5, lambda: world.tell(address, "begin"))
         return Worker(address, recipe)
 
-    world = Simulation(1, work=lambda _: [b""] * (parallelism // 2), spawn=spawn)
+    world = Simulation(
+        1, work=lambda _: [b""] * (parallelism // 2), spawn=lambda address, recipe: reliable(address, spawn(address, recipe))
+    )
     world.add(POOL, lambda _: Pool())
     for number in range(-(-parallelism // SLOTS_OF_EACH)):
         address = Address(f"tm-{number}/tm")
         world.add(address, lambda _, address=address: TaskManager(address, POOL, slots=SLOTS_OF_EACH), Register())
     world.run(1.0)
     start = time.process_time()
-    world.add(MASTER, lambda _: master, Begin())
+    world.add(MASTER, lambda _: reliable(MASTER, master), Begin())
     world.run(3.0)
     assert master.observe().status is JobStatus.RUNNING, "every subtask has started"
     world.tell(MASTER, CancelJob(JOB))

@@ -28,10 +28,13 @@ from job_harness import (
 )
 
 from actorflow.protocol.commit import AbortLeft, CommitLeft
+from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
 from actorflow.protocol.job import Begin
 from actorflow.protocol.job_messages import (
     CancelJob,
+    CommitOutput,
     JobStatus,
+    NodeLost,
     ProgressReported,
     ResultChunk,
     ResultTaken,
@@ -58,6 +61,9 @@ S = JobStatus
         SlotEnded(allocations()[0], ERROR),
         WorkerFailed(1, allocations()[0], ERROR),
         SlotsLost(JOB, allocations(), "no heartbeat"),
+        NodeLost("worker-1.1", "it left"),
+        Undelivered(worker(allocations()[0]), CommitOutput(1), "it is odd"),
+        EnvelopeRefused(worker(allocations()[0]), "it is odd"),
         SlotsRefused(JOB, 1, HOPELESS),
         ProgressReported(1, allocations()[0], 99, 99),
         ResultChunk(JOB, WRITERS[0], 1, b"void"),

@@ -35,12 +35,15 @@ from job_harness import (
 
 from actorflow.errors import Retry
 from actorflow.protocol.commit import AbortLeft
+from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
 from actorflow.protocol.deployment import CancelSubtask, KillSlot, SubtaskFailed, SubtaskFinished
 from actorflow.protocol.job import Begin, JobOver
 from actorflow.protocol.job_messages import (
     CancelJob,
+    CommitOutput,
     JobStatus,
     JobStatusChanged,
+    NodeLost,
     SlotEnded,
     WorkerFailed,
 )
@@ -91,11 +94,25 @@ def test_a_restarted_job_can_finish():
     assert [S.COMMITTING, S.FINISHED] == statuses(probe)
 
 
+@pytest.mark.parametrize(
+    "news",
+    [
+        NodeLost("worker-1.1", "it could not be reached for 50 s"),
+        Undelivered(worker(allocations()[0]), CommitOutput(1), "it is odd"),
+        EnvelopeRefused(worker(allocations()[0]), "it is odd"),
+    ],
+)
+def test_a_worker_that_cannot_be_reached_told_or_read_fails_the_run(news):
+    probe = job_at(S.RUNNING)
+    probe.tell(news)
+    assert [S.FAILING] == statuses(probe)
+
+
 def test_a_job_whose_strategy_gives_up_has_failed_with_the_last_error():
     probe = failing(NoRestart())
     probe.tell(*cancelled())
     assert [JobStatusChanged(JOB, S.FAILED, 1, ERROR)] == probe.sent(JobStatusChanged)
-    assert [JobOver(JOB, S.FAILED)] == probe.reports()
+    assert [JobOver(JOB, S.FAILED)] == probe.reports(JobOver)
 
 
 def test_what_was_prepared_in_a_run_that_failed_is_removed_once():

@@ -27,6 +27,7 @@ from job_harness import (
 
 from actorflow.errors import InvariantViolated
 from actorflow.protocol.commit import AbortLeft, RunCommitted
+from actorflow.protocol.delivery import PeerLost
 from actorflow.protocol.deployment import AttemptState, CancelSubtask, SubtaskFailed, SubtaskFinished, SubtaskStarted
 from actorflow.protocol.job_messages import (
     CommitOutput,
@@ -62,6 +63,22 @@ def test_each_granted_slot_gets_a_worker():
     probe = run_at()
     probe.tell(granted())
     assert [LeaseSlot(FIRST, 0, JOB, MASTER), LeaseSlot(SECOND, 1, JOB, MASTER)] == sent_to(probe, TM)
+
+
+def test_a_lease_is_sent_again_and_again_until_its_worker_is_ready():
+    probe = run_at(granted(), ready()[0])
+    for _ in range(2):
+        probe.advance(5.0)
+        assert [LeaseSlot(SECOND, 1, JOB, MASTER)] == probe.sent()
+    probe.tell(ready()[1])
+    probe.advance(20.0)
+    assert [] == probe.effects
+
+
+def test_no_lease_is_sent_again_after_the_run_was_cancelled():
+    probe = run_at(granted(), "cancel")
+    probe.advance(20.0)
+    assert [] == probe.effects
 
 
 def test_nothing_is_built_before_the_last_worker_is_ready():
@@ -115,7 +132,7 @@ def test_once_all_workers_have_built_only_the_starts_are_timed():
 def test_a_worker_that_ends_before_it_has_built_fails_the_run(so_far):
     probe = run_at(granted(), *so_far)
     probe.tell(SlotEnded(FIRST, ERROR))
-    assert RunFailed(ERROR) == probe.reports()[0]
+    assert RunFailed(ERROR) == probe.reports(RunFailed)[0]
     assert [SlotsReleased(JOB, (FIRST,))] == sent_to(probe, POOL)
     probe.tell("cancel")
     assert [RunEnded()] == probe.reports()
@@ -216,7 +233,7 @@ def test_a_worker_that_could_not_build_fails_the_run_and_the_others_end_at_once(
 def test_a_lost_slot_fails_the_run_even_if_everything_in_it_had_finished():
     probe = run_at(*RUNNING, finished()[0], finished()[2])
     probe.tell(SlotEnded(FIRST, ERROR))
-    assert [RunFailed(ERROR)] == probe.reports()
+    assert [PeerLost(worker(FIRST), 1), RunFailed(ERROR)] == probe.reports()
 
 
 def test_slots_that_are_lost_are_not_given_back():
@@ -300,7 +317,7 @@ def test_only_what_still_runs_is_cancelled():
 def test_however_the_subtasks_of_a_cancelled_run_end_it_has_ended():
     probe = run_at(*RUNNING, "cancel")
     probe.tell(finished()[0], SubtaskFailed(WRITERS[0], 1, ERROR), SlotEnded(SECOND, ERROR))
-    assert [RunEnded()] == probe.reports()
+    assert [RunEnded()] == probe.reports(RunEnded)
 
 
 def test_giving_back_releases_what_is_held_and_removes_what_was_prepared():
@@ -325,7 +342,7 @@ def test_a_worker_with_nothing_to_commit_may_be_lost():
     assert [RunCommitted()] == probe.reports()
     probe.tell(SlotEnded(FIRST, ERROR))
     assert [SlotsReleased(JOB, (FIRST,))] == sent_to(probe, POOL)
-    assert ([], []) == (probe.reports(), work(probe))
+    assert ([PeerLost(worker(FIRST), 1)], []) == (probe.reports(), work(probe))
 
 
 # --- the invariants ----------------------------------------------------------------------------------------------------------

@@ -145,6 +145,15 @@ def test_a_new_incarnation_ends_the_leases_of_the_old_one():
     assert 1 == probe.machine.observe().free
 
 
+def test_what_a_task_manager_that_started_anew_holds_of_this_pool_is_over():
+    probe = pool(SlotsOffered(TM1, 1, 1))
+    probe.tell(SlotsRequested(JOB, 1, 1, MASTER))
+    (lease,) = granted(probe).leases
+    probe.tell(SlotsOffered(TM1, 2, 1, (HeldLease(0, lease.allocation, JOB, MASTER),)))
+    assert [SlotsLost, FreeSlot] == [type(message) for message in probe.sent()]
+    assert (1, ()) == (probe.machine.observe().free, probe.machine.observe().leases)
+
+
 def test_the_same_offer_again_changes_nothing():
     probe = pool(SlotsOffered(TM1, 1, 1))
     probe.tell(SlotsRequested(JOB, 1, 1, MASTER))

@@ -6,14 +6,14 @@ from actorflow.errors import Domain, ErrorInfo, InvariantViolated, Retry
 from actorflow.ids import Address, JobId
 from actorflow.protocol.deployment import KillSlot
 from actorflow.protocol.job_messages import LeaseSlot, SlotEnded, SlotReady, WorkerStarted
-from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Send, Spawn, StopChild, Stopped, TimerFired
+from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Send, Spawn, Stopped, TimerFired
 from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, SlotsOffered
-from actorflow.protocol.task_manager import OVER_MAX, Register, TaskManagerMachine, WorkerRecipe
+from actorflow.protocol.task_manager import OVER_MAX, EndWorker, Register, TaskManagerMachine, WorkerRecipe
 from actorflow.testing.probe import Probe
 
 TM, POOL, MASTER = Address("tm-1/tm"), Address("jm/slots"), Address("jm/job")
 JOB = JobId("words-1")
-A, B = Allocation("1.1"), Allocation("1.2")
+A, B, C = Allocation("1.1"), Allocation("1.2"), Allocation("1.3")
 LEASE = LeaseSlot(A, 0, JOB, MASTER)
 STARTED = WorkerStarted(A, Address("worker-1.1/worker"), ("ipc://1.1",))
 ERROR = ErrorInfo("SlotLost", "ended with exit code 1")
@@ -26,7 +26,14 @@ def task_manager(*events):
 
 
 def stopped(probe):
-    return [effect.name for effect in probe.effects if isinstance(effect, StopChild)]
+    """The workers that were told to end in the last step."""
+    told = [effect.to for effect in probe.effects if isinstance(effect, Send) and isinstance(effect.message, EndWorker)]
+    return [address.removeprefix(f"{TM}/") for address in told]
+
+
+def told(probe):
+    """What others were told in the last step: workers left out."""
+    return [message for message in probe.sent() if not isinstance(message, EndWorker)]
 
 
 def spawned(probe):
@@ -66,7 +73,7 @@ def test_a_worker_that_does_not_report_in_time_is_killed():
     probe = task_manager(LEASE)
     probe.advance(30.0)
     assert [A] == stopped(probe)
-    probe.tell(ChildEnded(A, Stopped()))
+    probe.tell(ChildEnded(A, Done()))
     assert [SlotEnded] == [type(message) for message in probe.sent()]
     assert "slot worker 0 of tm-1/tm was killed: it did not report within 30 s of its start" == probe.sent()[0].error.message
 
@@ -76,13 +83,40 @@ def test_a_freed_slot_loses_its_worker_and_nobody_is_told_of_its_end(so_far):
     probe = task_manager(*so_far)
     probe.tell(FreeSlot(A))
     assert ([A], {}) == (stopped(probe), probe.timers)
-    assert [] == probe.tell(ChildEnded(A, Stopped()))
+    probe.tell(ChildEnded(A, Stopped()))
+    assert [] == probe.sent()
 
 
-def test_a_freed_slot_can_be_leased_again_at_once():
+def test_the_next_worker_of_a_slot_is_started_when_the_process_of_the_last_has_ended():
     probe = task_manager(LEASE, STARTED, FreeSlot(A))
-    probe.tell(LeaseSlot(B, 0, JOB, MASTER))
+    assert [] == probe.tell(LeaseSlot(B, 0, JOB, MASTER))
+    probe.tell(LeaseSlot(C, 1, JOB, MASTER))
+    assert [C] == spawned(probe)
+    probe.tell(ChildEnded(A, Stopped()))
+    assert ([B], [], {B: 30.0, C: 30.0}) == (spawned(probe), told(probe), probe.timers)
+
+
+def test_leases_of_one_slot_get_their_workers_in_the_order_in_which_they_came():
+    probe = task_manager(LEASE, LeaseSlot(B, 0, JOB, MASTER), LeaseSlot(C, 0, JOB, MASTER))
+    probe.tell(ChildEnded(A, Failed(ERROR)))
     assert [B] == spawned(probe)
+    probe.tell(FreeSlot(B), FreeSlot(A))
+    assert [] == spawned(probe)
+    probe.tell(ChildEnded(B, Stopped()))
+    assert [C] == spawned(probe)
+
+
+def test_a_lease_that_waits_for_its_slot_can_be_freed():
+    probe = task_manager(LEASE, LeaseSlot(B, 0, JOB, MASTER), FreeSlot(B))
+    probe.tell(ChildEnded(A, Failed(ERROR)))
+    assert [] == spawned(probe)
+
+
+def test_a_lease_that_is_killed_while_it_waits_has_ended():
+    probe = task_manager(LEASE, LeaseSlot(B, 0, JOB, MASTER))
+    probe.tell(KillSlot(B, "it does not react"))
+    assert [B] == [ended.allocation for ended in probe.sent(SlotEnded)]
+    assert [] == stopped(probe)
 
 
 def test_a_lease_that_comes_after_it_was_freed_starts_nothing():
@@ -90,14 +124,36 @@ def test_a_lease_that_comes_after_it_was_freed_starts_nothing():
     assert [] == probe.tell(LEASE)
 
 
-def test_a_doubled_lease_starts_nothing():
-    probe = task_manager(LEASE)
-    assert [] == probe.tell(LEASE)
+@pytest.mark.parametrize(
+    ("so_far", "answer"),
+    [
+        ([], []),
+        ([STARTED], [SlotReady(A, STARTED.worker, STARTED.endpoints)]),
+        ([STARTED, ChildEnded(A, Failed(ERROR))], [SlotEnded(A, ERROR)]),
+        ([STARTED, FreeSlot(A)], []),
+    ],
+)
+def test_a_lease_that_comes_again_starts_nothing_and_is_answered_again(so_far, answer):
+    probe = task_manager(LEASE, *so_far)
+    probe.tell(LEASE)
+    assert (answer, []) == (told(probe), spawned(probe))
 
 
-def test_a_lease_that_is_doubled_after_its_worker_has_ended_starts_nothing():
+def test_the_end_of_a_lease_is_told_with_every_offer_until_the_lease_is_freed():
+    probe = task_manager(Register(), LEASE, STARTED, ChildEnded(A, Failed(ERROR)))
+    for _ in range(2):
+        probe.advance(5.0)
+        assert [SlotsOffered(TM, 4, 2, (HeldLease(0, A, JOB, MASTER),)), SlotEnded(A, ERROR)] == probe.sent()
+    probe.tell(FreeSlot(A))
+    assert [] == probe.sent()
+    probe.advance(5.0)
+    assert [SlotsOffered(TM, 4, 2)] == probe.sent()
+
+
+def test_the_end_of_a_lease_is_told_again_to_who_would_have_it_killed():
     probe = task_manager(LEASE, STARTED, ChildEnded(A, Failed(ERROR)))
-    assert [] == probe.tell(LEASE)
+    probe.tell(KillSlot(A, "it does not react"))
+    assert [SlotEnded(A, ERROR)] == probe.sent()
 
 
 def test_a_lease_of_a_slot_that_does_not_exist_is_refused():
@@ -109,7 +165,7 @@ def test_a_lease_of_a_slot_that_does_not_exist_is_refused():
 def test_a_killed_worker_is_reported_as_killed_with_the_reason():
     probe = task_manager(LEASE, STARTED)
     probe.tell(KillSlot(A, "it does not react"))
-    assert ([A], []) == (stopped(probe), probe.sent())
+    assert ([A], []) == (stopped(probe), told(probe))
     probe.tell(ChildEnded(A, Stopped()))
     expected = ErrorInfo("SlotLost", "slot worker 0 of tm-1/tm was killed: it does not react", domain=Domain.USER)
     assert [SlotEnded(A, expected)] == probe.sent()
@@ -127,7 +183,8 @@ def test_a_killed_worker_is_not_announced():
 
 def test_a_killed_worker_can_be_freed_before_it_has_ended():
     probe = task_manager(LEASE, KillSlot(A, "it does not react"), FreeSlot(A))
-    assert [] == probe.tell(ChildEnded(A, Stopped()))
+    probe.tell(ChildEnded(A, Stopped()))
+    assert [] == probe.sent()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +202,7 @@ def test_the_holder_is_told_how_its_worker_has_ended(so_far, ending, text):
     probe = task_manager(*so_far)
     probe.tell(ChildEnded(A, ending))
     assert [(A, text)] == [(ended.allocation, ended.error.message) for ended in probe.sent(SlotEnded)]
-    assert ({}, {}) == (probe.timers, dict(probe.machine.observe().leases))
+    assert ({}, {A: (0, JOB, False)}) == (probe.timers, dict(probe.machine.observe().leases))
 
 
 @pytest.mark.parametrize("late", [STARTED, KillSlot(A, "late"), ChildEnded(A, Done()), FreeSlot(A), TimerFired(A)])
@@ -169,12 +226,25 @@ def test_an_unknown_event_is_an_error():
         task_manager().tell("hello")
 
 
-def test_check_finds_a_lease_that_is_over_and_one_of_a_slot_that_does_not_exist():
-    probe = task_manager(LEASE)
-    probe.machine._over[A] = None
-    with pytest.raises(InvariantViolated, match=r"allocation 1\.1 is over and held"):
-        probe.machine.check()
-    probe = task_manager(LEASE)
-    probe.machine._slots = 0
-    with pytest.raises(InvariantViolated, match="is of slot 0, there are 0"):
-        probe.machine.check()
+def planted(*events, **fields):
+    """A TaskManager whose fields were tampered with."""
+    machine = task_manager(*events).machine
+    for name, value in fields.items():
+        setattr(machine, f"_{name}", value)
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("machine", "text"),
+    [
+        (planted(LEASE, over={A: None}), r"allocation 1\.1 is over and held"),
+        (planted(LEASE, slots=0), "is of slot 0, there are 0"),
+        (planted(LEASE, processes={}), r"allocation 1\.1 waits, lives and has ended in 0 ways"),
+        (planted(LEASE, LeaseSlot(B, 0, JOB, MASTER), occupied={}), r"\['1\.2'\] wait for slot 0, which is free"),
+        (planted(LEASE, queues={0: {B: None}}), r"allocation 1\.2 waits for slot 0, and is not held"),
+        (planted(LEASE, occupied={}), "disagree"),
+    ],
+)
+def test_check_finds_leases_and_processes_that_do_not_fit(machine, text):
+    with pytest.raises(InvariantViolated, match=text):
+        machine.check()

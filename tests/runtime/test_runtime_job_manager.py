@@ -32,7 +32,7 @@ class Jobs:
         self.system = ActorSystem(NodeId("sim"), clock=ManualClock(), dispatcher=SimulatedDispatcher(7))
         self.heard = []
         ear = self.system.spawn(Ear, self.heard, name="ear")
-        self.dispatcher = self.system.spawn(Dispatcher, ear, name="job-manager")
+        self.dispatcher = self.system.spawn(Dispatcher, ear, 1_000, name="job-manager")
 
     def submit(self, job):
         self.dispatcher.tell_control(SubmitJob(JobId(job), job, b"no plan", {}, Address("sim/ear")))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 import actorflow as af
-from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
+from actorflow.actor import ActorSystem, MachineActor, SimulatedDispatcher
 from actorflow.api.submission import prepare
 from actorflow.clock import ManualClock
-from actorflow.ids import Address, JobId, NodeId
+from actorflow.ids import Address, JobId, NodeId, split_address
+from actorflow.protocol.correspondence import Correspondence, ReliableMachine
+from actorflow.protocol.delivery import Envelope, PeerStarted, ReliableSender
 from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.job import TO_WORKERS
 from actorflow.protocol.job_messages import (
     CommitOutput,
     DeploymentOpened,
@@ -20,41 +23,70 @@ from actorflow.protocol.job_messages import (
     ResultChunk,
     WorkerFailed,
 )
+from actorflow.protocol.machine import Report, Send
+from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.runtime.context import AsyncThread
 from actorflow.runtime.deployment import Site
 from actorflow.runtime.directory import packed, subtask_name
 from actorflow.runtime.loopback import LoopbackPlane
+from actorflow.runtime.messages import control_codec
 from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
 from actorflow.wire import pickling
 from actorflow.wire.user_code import dumps_code
 
 ALLOCATION = Allocation("1.1")
+MASTER, WORKER = Address("jm/master"), Address("sim/worker")
 
 
-class Ear(Actor):
-    """Stands for the JobMaster: keeps what it hears."""
+class Master:
+    """Stands for the JobMaster: says what it is told to say, and keeps what it hears."""
 
     def __init__(self, heard):
-        super().__init__()
         self.heard = heard
 
-    def on_receive(self, message):
-        self.heard.append(message)
+    def handle(self, event, now):
+        if isinstance(event, TO_WORKERS):
+            return [Report(PeerStarted(WORKER, 1)), Send(WORKER, event)]
+        self.heard.append(event)
+        return []
+
+    def check(self):
+        pass
+
+
+class Wire:
+    """Carries messages between the systems, as bytes, except those that it loses."""
+
+    def __init__(self, systems):
+        self.systems = {system.node: system for system in systems}
+        self.codec = control_codec()
+        self.loses = lambda _: False
+        for system in systems:
+            system.router = self
+
+    def send(self, to, message, *, control, reply_to=None, correlation=None):
+        node, path = split_address(to)
+        if not self.loses(message):
+            message = self.codec.decode(self.codec.encode(message))
+            self.systems[node].deliver(path, message, control=control, reply_to=reply_to, correlation=correlation)
 
 
 class Bench:
     """One worker with the whole job, and the JobMaster's ear, in a simulation."""
 
-    def __init__(self, pipeline, workers=("sim/worker",)):
-        self.heard = []
+    def __init__(self, pipeline, workers=("sim/worker",), **site):
+        self.heard, self.announced = [], []
         self.clock = ManualClock()
         self.dispatcher = SimulatedDispatcher(7)
-        self.system = ActorSystem(NodeId("sim"), clock=self.clock, dispatcher=self.dispatcher)
-        self.system.spawn(Ear, self.heard, name="master")
-        site = Site(self.system, LoopbackPlane(self.system), AsyncThread(), watched=False)
-        self.worker = self.system.spawn(SlotWorker, ALLOCATION, site, lambda _: None, name="worker")
+        self.system, masters = (ActorSystem(NodeId(name), clock=self.clock, dispatcher=self.dispatcher) for name in ("sim", "jm"))
+        self.wire = Wire([self.system, masters])
+        codec = self.wire.codec
+        correspondence = Correspondence(ReliableSender(MASTER, 1, codec.encode), ReliableReceiver(MASTER, 1, codec.decode))
+        self.master = masters.spawn(MachineActor, ReliableMachine(Master(self.heard), correspondence, TO_WORKERS), name="master")
+        site = Site(self.system, LoopbackPlane(self.system), AsyncThread(), watched=False, **site)
+        self.worker = self.system.spawn(SlotWorker, ALLOCATION, site, lambda _: None, self.announced.append, name="worker")
         submission = prepare(pipeline, default_parallelism=len(workers))
         self.subtasks = submission.execution.subtasks()
         self.mine = tuple(s for s in self.subtasks if workers[s.index % len(workers)] == "sim/worker")
@@ -62,7 +94,7 @@ class Bench:
             JobId("job"),
             3,
             ALLOCATION,
-            Address("sim/master"),
+            Address("jm/master"),
             submission.payload,
             {},
             self.mine,
@@ -71,8 +103,9 @@ class Bench:
         )
 
     def say(self, *messages):
+        """Say something as the JobMaster, if it says such things, else to the worker directly."""
         for message in messages:
-            self.worker.tell_control(message)
+            (self.master if isinstance(message, TO_WORKERS) else self.worker).tell_control(message)
         self.dispatcher.run_until_idle()
         return self
 
@@ -176,7 +209,7 @@ def test_user_code_that_raises_is_reported_with_operator_and_record():
 def test_a_plan_that_cannot_be_loaded_is_a_failure_of_the_job():
     bench = Bench(count_words())
     broken = OpenDeployment(
-        JobId("job"), 3, ALLOCATION, Address("sim/master"), b"not a plan", {}, bench.mine, bench.opening.workers, {}
+        JobId("job"), 3, ALLOCATION, Address("jm/master"), b"not a plan", {}, bench.mine, bench.opening.workers, {}
     )
     [failed] = bench.say(broken).news()
 
@@ -184,22 +217,83 @@ def test_a_plan_that_cannot_be_loaded_is_a_failure_of_the_job():
 
 
 @pytest.mark.parametrize("finished", [False, True])
-@pytest.mark.parametrize("node", ["other", "sim"])
-def test_a_broken_link_fails_the_worker_after_a_moment_whatever_has_finished(node, finished):
-    """`other` runs subtasks of the job, `sim` is the JobMaster's node."""
+def test_a_broken_link_to_another_worker_fails_the_worker_after_a_moment_whatever_has_finished(finished):
     bench = Bench(count_words(), workers=("sim/worker", "other/worker")).say()
     started(bench)
     if finished:
         finish_sources(bench)
     bench.news()
-    bench.say(LinkBroken("stranger"), LinkBroken(node))
+    bench.say(LinkBroken("stranger"), LinkBroken("jm"), LinkBroken("other"))
     at_once = bench.news()
     bench.dispatcher.run_for(2.0)
     [failed] = bench.news(WorkerFailed)
 
     assert at_once == []
     assert (failed.attempt, failed.allocation) == (3, ALLOCATION)
-    assert f"connection from sim to {node} broke" in failed.error.message
+    assert "connection from sim to other broke" in failed.error.message
+
+
+def test_it_says_that_it_is_up_until_it_has_a_deployment():
+    bench = Bench(count_words()).say()
+    bench.dispatcher.run_for(2.5)
+    assert bench.announced == [WORKER] * 3
+    bench.say(bench.opening)
+    bench.dispatcher.run_for(10.0)
+    assert bench.announced == [WORKER] * 3
+
+
+class Loses:
+    """Loses every message the first time it is sent."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, message):
+        lost = message not in self.seen
+        self.seen.append(message)
+        return lost
+
+
+def test_what_is_lost_between_worker_and_job_master_is_told_again_once_and_in_order(tmp_path):
+    news = []
+    for loses in (lambda _: False, Loses()):
+        bench = Bench(count_words(tmp_path))
+        bench.wire.loses = loses
+        source = bench.mine[0]
+        for orders in (
+            [bench.opening],
+            [DeploySubtask(subtask, 3) for subtask in bench.mine],
+            [SplitAssigned(source, 3, 1, 0, dumps_code(["a b", "a"]))],
+            [NoMoreSplits(source, 3, 2)],
+            [CommitOutput(3)],
+        ):
+            bench.say(*orders)
+            bench.dispatcher.run_for(60.0)
+        news.append([type(m).__name__ for m in bench.news()])
+
+    assert news[0].count("SubtaskFinished") == len(bench.mine)
+    assert sorted(news[0]) == sorted(news[1])
+    assert news[0][-1] == news[1][-1] == "OutputCommitted"
+
+
+def test_what_cannot_be_told_fails_the_worker():
+    pipeline = af.Pipeline("large")
+    pipeline.read(af.sources.collection([1])).map(lambda n: "x" * 10_000).write(af.sinks.collect())
+    bench = started(Bench(pipeline, message_bytes_max=5_000))
+    bench.say(SplitAssigned(bench.mine[0], 3, 1, 0, dumps_code([1])))
+    [failed] = bench.news(WorkerFailed)
+
+    assert failed.error.message.startswith("'ResultChunk' cannot be sent to jm/master: it has 10")
+
+
+def test_what_cannot_be_read_fails_the_worker():
+    bench = started(Bench(count_words()))
+    bench.news()
+    bench.worker.tell_control(Envelope(MASTER, 1, 1, 2 + len(bench.mine), b"not a message"))
+    bench.say()
+    [failed] = bench.news(WorkerFailed)
+
+    assert failed.error.message.startswith("there is no reading what came from jm/master")
 
 
 class Greeter(af.OperatorActor):

@@ -1,13 +1,15 @@
 """What must hold in a cluster, whatever happens to it."""
 
-from cluster_world import POOL, SLOTS_OF_EACH, TASK_MANAGERS, JobMaster, Worker, task_manager_at
+from cluster_workers import Worker
+from cluster_world import MASTERS, POOL, SLOTS_OF_EACH, TASK_MANAGERS, JobMaster, task_manager_at
 
 from actorflow.errors import InvariantViolated
 from actorflow.protocol.commit import CommitLeft
+from actorflow.protocol.correspondence import ReliableMachine
 from actorflow.protocol.deployment import SubtaskFinished
 from actorflow.protocol.job import Begin, JobOver
-from actorflow.protocol.job_messages import CommitOutput, JobStatus, JobStatusChanged, OpenDeployment, OutputCommitted
-from actorflow.protocol.machine import Report, Send, Spawn, Start, WorkDone, WorkFailed, ensure
+from actorflow.protocol.job_messages import CommitOutput, JobStatus, JobStatusChanged, OpenDeployment, OutputCommitted, ResultChunk
+from actorflow.protocol.machine import ChildEnded, Report, Send, Spawn, Start, WorkDone, WorkFailed, ensure
 from actorflow.protocol.slots import FreeSlot, SlotPool, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
 from actorflow.protocol.splits import SplitAssigned, SplitFinished
 from actorflow.protocol.task_manager import TaskManagerMachine
@@ -50,6 +52,7 @@ def cluster_invariants(world):
         OutputIsAllOrNothing(world),
         NobodyCommitsAfterTheEnd(),
         SplitsAreReadOnce(world),
+        ResultsArriveOnce(),
         OneWorkerForEachLease(),
         SlotsLeasedOnce(),
         EndedJobsHoldNothing(),
@@ -242,16 +245,35 @@ class SplitsAreReadOnce(Invariant):
                 ensure(finished == expected, f"{changed.job} commits run {changed.attempt} with splits {finished} of {expected}")
 
 
-class OneWorkerForEachLease(Invariant):
-    """A lease gets one worker, and none after the TaskManager has heard that it is free."""
+class ResultsArriveOnce(Invariant):
+    """Of each run that finishes the client gets all results, once, and those of a subtask in order."""
 
     def __init__(self):
-        self.spawned, self.freed = {}, {}
+        self.sent, self.arrived = {}, {}
+
+    def after(self, step):
+        where = self.sent if isinstance(step.machine, Worker) else self.arrived
+        for chunk in sent(step, ResultChunk):
+            where.setdefault((chunk.job, chunk.attempt), {}).setdefault(chunk.subtask, []).append(chunk.payload)
+        for changed in sent(step, JobStatusChanged):
+            if changed.status is S.FINISHED:
+                run = (changed.job, changed.attempt)
+                given, got = self.sent.get(run, {}), self.arrived.get(run, {})
+                ensure(given == got, f"of the results of {run} the client got {got} of {given}")
+
+
+class OneWorkerForEachLease(Invariant):
+    """A lease gets one worker, none after the TaskManager has heard that it is free, and none while another lives in its slot."""
+
+    def __init__(self):
+        self.spawned, self.freed, self.living = {}, {}, {}
 
     def after(self, step):
         if not isinstance(step.machine, TaskManagerMachine):
             return
         life = (step.address, step.machine._incarnation)
+        if isinstance(step.event, ChildEnded):
+            self.living = {slot: lives for slot, lives in self.living.items() if lives != (life, step.event.name)}
         if isinstance(step.event, FreeSlot):
             self.freed[life, step.event.allocation] = None
         for effect in step.effects:
@@ -259,10 +281,13 @@ class OneWorkerForEachLease(Invariant):
                 ensure((life, effect.name) not in self.freed, f"{step.address} starts a worker for {effect.name}, which was freed")
                 ensure((life, effect.name) not in self.spawned, f"{step.address} starts a second worker for {effect.name}")
                 self.spawned[life, effect.name] = None
+                slot = (life, effect.recipe.index)
+                ensure(slot not in self.living, f"{effect.name} starts in slot {slot}, where {self.living.get(slot)} lives")
+                self.living[slot] = (life, effect.name)
 
 
 class NothingIsLeft(Invariant):
-    """When all jobs are over, all slots are free, nobody waits, and no worker lives."""
+    """When all jobs are over, all slots are free, nobody waits, no worker lives, and nobody writes to one."""
 
     def __init__(self, world):
         self.world = world
@@ -275,5 +300,9 @@ class NothingIsLeft(Invariant):
         for node in TASK_MANAGERS:
             leases = simulation.machine(task_manager_at(node), TaskManagerMachine).observe().leases
             ensure(not leases, f"{node} holds {dict(leases)}")
+        for address in simulation.alive():
+            if address.startswith(f"{MASTERS}/"):
+                streams = simulation.machine(address, ReliableMachine)._correspondence._sender.observe()
+                ensure(not streams, f"{address} still writes to workers: {streams}")
         if left := self.world.workers():
             raise InvariantViolated(f"workers are left: {left}")

@@ -2,43 +2,43 @@
 
 The machines are the real ones. A fake worker says what a real one would, in the same order; instead of data it has chance, which decides
 how long it takes, and whether it fails, hangs, or dies, at any message. What its sinks prepare, commit and remove is noted in the `World`.
+
+Between JobMasters, TaskManagers and workers messages are lost, doubled and reordered. ResourceManager and JobMasters live in one process on a
+real cluster: between them messages may take their time, and that is all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from actorflow.errors import ErrorInfo, Retry, SourceError
+from cluster_workers import TO_MASTERS, Worker
+
+from actorflow.errors import SourceError
 from actorflow.ids import Address, JobId, NodeId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.commit import AbortLeft, CommitLeft
-from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
-from actorflow.protocol.job import Begin, JobMachine, JobOver
-from actorflow.protocol.job_messages import (
-    CancelJob,
-    CommitOutput,
-    DeploymentOpened,
-    DeploySubtask,
-    OpenDeployment,
-    OutputCommitted,
-    WorkerFailed,
-    WorkerStarted,
-)
+from actorflow.protocol.correspondence import Correspondence, ReliableMachine
+from actorflow.protocol.delivery import DELIVERY_MESSAGES, ReliableSender
+from actorflow.protocol.job import TO_WORKERS, Begin, JobMachine, JobOver
+from actorflow.protocol.job_messages import CancelJob
 from actorflow.protocol.job_run import JobDescription, Timeouts
-from actorflow.protocol.machine import Killed, Report, Send, SetTimer, TimerFired
+from actorflow.protocol.machine import Killed, Report, Send, ensure
+from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import Backoff, ExponentialDelay, FixedDelay, NoRestart
 from actorflow.protocol.slots import JobEnded, SlotPool, TaskManagerLost
-from actorflow.protocol.splits import ListSplits, NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.splits import ListSplits
 from actorflow.protocol.task_manager import Register, TaskManagerMachine
 from actorflow.testing.faults import Crash, Faults
-from actorflow.testing.simulation import Simulation
+from actorflow.testing.simulation import Invariant, Simulation, Step
+from actorflow.wire.message import MessageCodec
 
 POOL, CLIENT, MASTERS = Address("rm/slots"), Address("client/c"), NodeId("jm")
+JOB_MANAGER = (NodeId("rm"), MASTERS)
 TASK_MANAGERS = [NodeId(f"tm-{number}") for number in range(3)]
 SLOTS_OF_EACH, JOBS = 2, 3
 CALM_S, END_S = 8.0, 40.0
-TIMEOUTS = Timeouts(deploy_s=2.0, cancel_s=0.4, commit_s=3.0, commit_again_s=1.0)
-BROKEN = ErrorInfo("ValueError", "bad record")
-HOPELESS = ErrorInfo("PlanError", "it cannot work", retry=Retry.NEVER)
+TIMEOUTS = Timeouts(deploy_s=4.0, cancel_s=0.4, commit_s=3.0, commit_again_s=1.0, lease_again_s=0.3)
+TALK = (*TO_WORKERS, *TO_MASTERS)
+CODEC = MessageCodec(TALK)
 
 
 def task_manager_at(node):
@@ -46,12 +46,20 @@ def task_manager_at(node):
 
 
 @dataclass(frozen=True, slots=True)
-class SlowLinks(Faults):
-    """Now and then a message to a JobMaster is late by seconds, and with it all that follow it on the same way."""
+class BadLinks(Faults):
+    """Now and then a message to a JobMaster is late by seconds, and with it all that follow it on the same way.
+
+    Within the JobManager messages are only late, and keep their order.
+    """
 
     stalled: float = 0.0
+    last: dict = field(default_factory=dict)
 
     def arrivals(self, random, sender, receiver, now):
+        if sender in JOB_MANAGER and receiver in JOB_MANAGER:
+            late = random.expovariate(1 / self.delay_s[1])
+            self.last[sender, receiver] = max(now + late, self.last.get((sender, receiver), 0.0))
+            return (self.last[sender, receiver],)
         times = Faults.arrivals(self, random, sender, receiver, now)
         if receiver == MASTERS and now < self.calm_after_s and random.random() < self.stalled:
             late_s = random.uniform(0.5, 5.0)
@@ -68,127 +76,49 @@ class JobMaster(JobMachine):
         return [*effects, *(Send(POOL, JobEnded(job)) for job in over)]
 
 
-class Worker:
-    """Stands in for a slot worker.
+def correspond(one, other):
+    """Whether these are a JobMaster and a worker."""
+    return sorted((one.count("/"), other.count("/"))) == [1, 2] and MASTERS in (split_address(one)[0], split_address(other)[0])
 
-    Args:
-        world: where it lives; decides its chances.
-        address: its own.
-        recipe: the lease it is for.
-    """
 
-    def __init__(self, world, address, recipe):
-        self.world, self.address, self.allocation = world, address, recipe.allocation
-        self.task_manager = Address(address.removesuffix(f"/{recipe.allocation}"))
-        self.opening = None
-        self.alive = set()
-        """Subtasks that were started and have not ended. Only asked for membership."""
-        self.begun = set()
-        self.prepared = {}
-        self.requests = {}
-        self.answer = None
-        """What it says to whoever asks it to commit, once it has."""
-        self.hangs = False
-        self.dead = False
+class Seen:
+    """A machine whose steps the invariants look at as if its messages did not travel in envelopes."""
+
+    def __init__(self, machine, address, simulation, invariants):
+        self.machine, self.address, self.simulation, self.invariants = machine, address, simulation, invariants
 
     def handle(self, event, now):
-        if self.dead or self.world.dies(self):
-            return []
-        effects = self.act(event, now)
-        if self.world.dies(self):
-            return effects[: self.world.random.randrange(len(effects) + 1)]
+        effects = self.machine.handle(event, now)
+        self.machine.check()
+        for invariant in self.invariants:
+            invariant.after(Step(now, self.address, self.machine, event, effects))
         return effects
 
-    def act(self, event, now):
-        match event:
-            case "begin":
-                return (
-                    [] if self.world.unlucky(0.02) else [Send(self.task_manager, WorkerStarted(self.allocation, self.address, ()))]
-                )
-            case OpenDeployment() if self.opening is None:
-                return self.open(event, now)
-            case TimerFired("built"):
-                return [Send(self.opening.job_master, DeploymentOpened(self.opening.attempt, self.allocation))]
-            case DeploySubtask(subtask=subtask) if subtask not in self.begun and not self.world.unlucky(0.01):
-                self.begun.add(subtask)
-                self.alive.add(subtask)
-                return [*self.tell(SubtaskStarted, subtask), *self.go_on(subtask, None, now)]
-            case SplitAssigned(subtask=subtask, request=request, split=split) if self.requests.get(subtask) == request:
-                self.requests[subtask] += 1
-                return self.takes_time(now, "read", subtask, split)
-            case NoMoreSplits(subtask=subtask, request=request) if self.requests.get(subtask) == request:
-                self.requests[subtask] += 1
-                return self.takes_time(now, "finish", subtask)
-            case TimerFired(name) if isinstance(name, tuple) and name[1] in self.alive:
-                return self.time_is_up(now, *name)
-            case CancelSubtask(subtask=subtask) if subtask in self.begun:
-                return self.cancel(subtask)
-            case CommitOutput() if self.opening is not None:
-                return self.asked_to_commit(now)
-            case TimerFired("commit"):
-                return self.commit()
-        return []
-
-    def open(self, opening, now):
-        self.opening = opening
-        if self.world.unlucky(0.02):
-            return self.tell(SubtaskFailed, opening.subtasks[0], BROKEN)
-        return [] if self.world.unlucky(0.01) else [SetTimer("built", now + self.world.random.expovariate(50))]
-
-    def tell(self, message, subtask, *details):
-        return [Send(self.opening.job_master, message(subtask, self.opening.attempt, *details))]
-
-    def takes_time(self, now, what, subtask, *details):
-        return [SetTimer((what, subtask, *details), now + self.world.random.expovariate(self.world.pace))]
-
-    def time_is_up(self, now, what, subtask, *details):
-        if self.world.unlucky(self.world.flakiness / 4):
-            return [Send(self.opening.job_master, WorkerFailed(self.opening.attempt, self.allocation, BROKEN))]  # and then it hangs
-        if self.world.unlucky(self.world.flakiness):
-            self.alive.discard(subtask)
-            return self.tell(SubtaskFailed, subtask, HOPELESS if self.world.unlucky(0.1) else BROKEN)
-        if what == "read":
-            return self.go_on(subtask, details[0], now)
-        self.alive.discard(subtask)
-        payload = b""
-        if subtask.vertex.endswith("write") and self.world.random.random() < 0.8:
-            payload = self.prepared[subtask] = f"{self.opening.job} {self.opening.attempt} {subtask} {self.allocation}".encode()
-        return self.tell(SubtaskFinished, subtask, payload)
-
-    def go_on(self, subtask, finished, now):
-        """Ask for the next split; who does not read takes a while and finishes."""
-        if not subtask.vertex.endswith("read"):
-            return self.takes_time(now, "finish", subtask)
-        request = self.requests.setdefault(subtask, 1)
-        told = [] if finished is None else self.tell(SplitFinished, subtask, finished)
-        return [*told, *self.tell(SplitRequested, subtask, request, self.address)]
-
-    def cancel(self, subtask):
-        if subtask not in self.alive:
-            return []  # it has told its end before
-        self.alive.discard(subtask)
-        stuck = self.world.unlucky(0.1)
-        return [] if stuck else self.tell(SubtaskCancelled, subtask)
-
-    def asked_to_commit(self, now):
-        self.hangs = self.hangs or self.world.unlucky(0.03)
-        lost = self.world.unlucky(0.05)
-        return [] if self.hangs or lost else [SetTimer("commit", now + self.world.random.expovariate(5))]
-
-    def commit(self):
-        if self.answer is None:
-            error = BROKEN if self.world.unlucky(0.15) else None
-            for payload in self.prepared.values():
-                if error is None or self.world.random.random() < 0.5:
-                    self.world.committed.setdefault(payload, self.world.simulation.now)
-            self.answer = Send(self.opening.job_master, OutputCommitted(self.opening.attempt, self.allocation, error))
-        return [self.answer]
-
     def observe(self):
-        return self.allocation
+        return self.machine.observe()
 
     def check(self):
-        pass
+        self.machine.check()
+
+
+class OutsideOfEnvelopes(Invariant):
+    """Shows invariants the steps of all machines but those that write letters, which are `Seen`. These write only letters, if `strict`."""
+
+    def __init__(self, invariants, *, strict):
+        self.invariants, self.strict = invariants, strict
+
+    def after(self, step):
+        if not isinstance(step.machine, ReliableMachine):
+            for invariant in self.invariants:
+                invariant.after(step)
+            return
+        for effect in step.effects:
+            if self.strict and isinstance(effect, Send) and correspond(step.address, effect.to):
+                ensure(isinstance(effect.message, DELIVERY_MESSAGES), f"{effect.message} to {effect.to} may be lost")
+
+    def at_end(self, simulation):
+        for invariant in self.invariants:
+            invariant.at_end(simulation)
 
 
 class World:
@@ -199,6 +129,10 @@ class World:
         invariants: given the world, returns what must hold in it.
         master: the machine of a job.
         task_manager: the machine of a TaskManager.
+        sender: what JobMasters and workers send through.
+        receiver: what they receive through.
+        pool: the machine of the ResourceManager.
+        reliably: which of the messages between JobMasters and workers go through these.
 
     Attributes:
         committed: what is visible outside, and since when, by payload.
@@ -207,17 +141,32 @@ class World:
         graphs: what each job runs.
     """
 
-    def __init__(self, seed, invariants, *, master=JobMaster, task_manager=TaskManagerMachine):
+    def __init__(
+        self,
+        seed,
+        invariants,
+        *,
+        master=JobMaster,
+        task_manager=TaskManagerMachine,
+        sender=ReliableSender,
+        receiver=ReliableReceiver,
+        pool=SlotPool,
+        reliably=TALK,
+    ):
         self.committed, self.removed, self.splits, self.graphs = {}, {}, {}, {}
-        self.simulation = Simulation(seed, invariants=invariants(self), work=self.do, spawn=self.spawn)
+        self.invariants = invariants(self)
+        self.simulation = Simulation(
+            seed, invariants=[OutsideOfEnvelopes(self.invariants, strict=reliably is TALK)], work=self.do, spawn=self.spawn
+        )
         self.random = self.simulation.random
         self.master, self.task_manager = master, task_manager
+        self.sender, self.receiver, self.reliably = sender, receiver, tuple(reliably)
         self.flakiness = self.random.choice((0.0, 0.02, 0.08))
         self.pace = self.random.choice((2.0, 10.0))
         self.lethality = self.random.choice((0.0, 0.0, 0.002, 0.01))
         self.suffer()
         request_timeout_s = self.random.choice((2.0, 1e6, 1e6))
-        self.simulation.add(POOL, lambda _: SlotPool(request_timeout_s=request_timeout_s))
+        self.simulation.add(POOL, lambda _: pool(request_timeout_s=request_timeout_s))
         for node in TASK_MANAGERS:
             self.simulation.add(task_manager_at(node), partial(self.build_task_manager, task_manager_at(node)), Register())
         for number in range(JOBS):
@@ -230,8 +179,10 @@ class World:
             Crash(node, random.uniform(0, CALM_S - 2), random.uniform(0.01, 1)) for node in TASK_MANAGERS if random.random() < 0.3
         ]
         self.simulation.suffer(
-            SlowLinks(
+            BadLinks(
+                loss=random.choice((0.0, 0.05, 0.2)),
                 doubling=random.choice((0.0, 0.0, 0.1)),
+                reordering=random.choice((False, True)),
                 delay_s=(0.0005, random.choice((0.002, 0.02, 0.05))),
                 calm_after_s=CALM_S,
                 crashes=tuple(crashes),
@@ -241,7 +192,7 @@ class World:
         for crash in crashes:
             lost = TaskManagerLost(task_manager_at(crash.node), 1, "no heartbeat")
             self.simulation.at(crash.at_s + random.uniform(0, 2), partial(self.simulation.tell, POOL, lost))
-        for _ in range(random.choice((0, 0, 2))):
+        for _ in range(random.choice((0, 0, 2, 4))):
             self.simulation.at(random.uniform(0, CALM_S), self.kill_a_worker)
 
     def build_task_manager(self, address, incarnation):
@@ -272,9 +223,18 @@ class World:
             chances=iter(random.random, None),
             timeouts=TIMEOUTS,
         )
-        self.simulation.add(address, lambda _: machine, Begin())
+        reliable = self.reliable(machine, address)
+        self.simulation.add(address, lambda _: reliable, Begin())
         if random.random() < 0.4:
             self.simulation.at(self.simulation.now + random.expovariate(1), partial(self.simulation.tell, address, CancelJob(job)))
+
+    def reliable(self, machine, address):
+        """Return a machine whose messages arrive."""
+        correspondence = Correspondence(
+            self.sender(address, 1, CODEC.encode, window_max=8, confirm_after_s=0.2, confirm_max_s=1.0),
+            self.receiver(address, 1, CODEC.decode, window_max=8, acknowledge_after_s=0.05),
+        )
+        return ReliableMachine(Seen(machine, address, self.simulation, self.invariants), correspondence, self.reliably)
 
     def strategy(self):
         exponential = ExponentialDelay(Backoff(initial_s=0.05, max_s=1.0))
@@ -304,6 +264,11 @@ class World:
             address for address in self.simulation.alive() if split_address(address)[0] in TASK_MANAGERS and address.count("/") == 2
         ]
 
+    def end(self, worker):
+        """Kill a worker's process, which takes a moment to end."""
+        worker.dead = True
+        self.simulation.at(self.simulation.now + self.random.expovariate(20), partial(self.bury, worker.address))
+
     def bury(self, address):
         """End a worker's process, if it has not been ended meanwhile."""
         if address in self.simulation.alive():
@@ -314,7 +279,7 @@ class World:
 
     def spawn(self, address, recipe):
         self.simulation.at(self.simulation.now + self.random.expovariate(50), partial(self.simulation.tell, address, "begin"))
-        return Worker(self, address, recipe)
+        return self.reliable(Worker(self, address, recipe), address)
 
     def do(self, work):
         """Do the slow work of a JobMaster."""

@@ -1,20 +1,23 @@
 """Reliable delivery between a master and a worker that both crash, over a network that loses, doubles, delays and parts."""
 
+from dataclasses import replace
+
 import pytest
 
+from actorflow.errors import InvariantViolated
 from actorflow.ids import Address, NodeId
 from actorflow.protocol.delivery import (
     Acknowledged,
+    ConfirmDelivery,
     Delivered,
     Envelope,
     PeerStarted,
-    ReliableReceiver,
     ReliableSender,
     SendReliably,
     Undelivered,
-    _Incoming,
 )
 from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
+from actorflow.protocol.receipt import ReliableReceiver, _Incoming
 from actorflow.testing.faults import Faults
 from actorflow.testing.invariants import DeliveredOnceInOrder
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep
@@ -43,7 +46,7 @@ class Master:
     """Sends an order every 80 ms until the network is calm."""
 
     def __init__(self, incarnation, sender):
-        self.sender = sender(MASTER, incarnation, CODEC.encode, window_max=8, resend_after_s=0.1, resend_max_s=0.4)
+        self.sender = sender(MASTER, incarnation, CODEC.encode, window_max=8, confirm_after_s=0.1, confirm_max_s=0.4)
         self.number = incarnation * 1_000
 
     def handle(self, event, now):
@@ -69,7 +72,7 @@ class Worker:
 
     def __init__(self, incarnation, receiver):
         self.incarnation = incarnation
-        self.receiver = receiver(WORKER, incarnation, CODEC.decode, window_max=8)
+        self.receiver = receiver(WORKER, incarnation, CODEC.decode, window_max=8, acknowledge_after_s=0.03)
 
     def handle(self, event, now):
         if event == TimerFired("hello"):
@@ -141,7 +144,8 @@ def run(seed, *, sender=ReliableSender, receiver=ReliableReceiver):
     invariants = [DeliveredOnceInOrder(lambda order: order.number), NothingVanishes(), StreamsHaveNoGaps(), MeantForThisWorker()]
     simulation = Simulation(seed, invariants=invariants)
     nodes = [NodeId("jm"), NodeId("tm")]
-    simulation.suffer(Faults.drawn(simulation.random, nodes, CALM_S, crashing=nodes))
+    faults = Faults.drawn(simulation.random, nodes, CALM_S, crashing=nodes)
+    simulation.suffer(replace(faults, reordering=simulation.random.random() < 0.5))
     simulation.add(MASTER, lambda incarnation: Master(incarnation, sender), TimerFired("produce"))
     simulation.add(WORKER, lambda incarnation: Worker(incarnation, receiver), TimerFired("hello"))
     return simulation.run(END_S).finish()
@@ -153,40 +157,54 @@ def test_every_order_is_delivered_once_in_order_or_reported_over_many_seeds():
 
 
 class DeliversDoubles(ReliableReceiver):
-    def handle(self, event, now):
+    def arrived(self, event, now):
         ack = Acknowledged(self._address, event.sender_incarnation, event.receiver_incarnation, event.sequence)
         return [self._open(event.sender, event.payload), Send(event.sender, ack)]
 
 
 class OpensWhatWasMeantForItsPredecessor(ReliableReceiver):
-    def handle(self, event, now):
+    def arrived(self, event, now):
         self._incarnation = event.receiver_incarnation
-        return super().handle(event, now)
+        return super().arrived(event, now)
 
 
 class HearsASenderOfThePast(ReliableReceiver):
-    def handle(self, event, now):
+    def arrived(self, event, now):
         stream = self._streams.get(event.sender)
         if stream is not None and event.sender_incarnation < stream.incarnation:
             self._streams[event.sender] = _Incoming(event.sender_incarnation)
-        return super().handle(event, now)
+        return super().arrived(event, now)
 
 
 class AcknowledgesTheHighestSeen(ReliableReceiver):
+    def _acknowledgement(self, sender, stream, asked=0):
+        ack = super()._acknowledgement(sender, stream, asked).message
+        through = max(stream.early, default=stream.delivered)
+        return Send(sender, Acknowledged(ack.receiver, ack.sender_incarnation, ack.receiver_incarnation, through, asked))
+
+
+class NeverAnswers(ReliableReceiver):
     def handle(self, event, now):
-        effects = super().handle(event, now)
-        if effects:
-            ack = effects[-1].message
-            effects[-1] = Send(
-                event.sender,
-                Acknowledged(ack.receiver, ack.sender_incarnation, ack.receiver_incarnation, max(ack.through, event.sequence)),
-            )
-        return effects
+        return [] if isinstance(event, ConfirmDelivery) else super().handle(event, now)
 
 
-class NeverResends(ReliableSender):
-    def _resend(self, timer, now):
+class NeverAsks(ReliableSender):
+    def _ask(self, now):
+        self._timer_set = False
         return []
+
+    def check(self):
+        pass
+
+
+class AsksOnce(ReliableSender):
+    def _ask(self, now):
+        return super()._ask(now)[:-1]
+
+
+class SendsNothingAgain(ReliableSender):
+    def _acknowledged(self, ack, now):
+        return super()._acknowledged(Acknowledged(ack.receiver, ack.sender_incarnation, ack.receiver_incarnation, ack.through), now)
 
 
 class BelievesAcknowledgementsOfOldStreams(ReliableSender):
@@ -213,14 +231,24 @@ class ForgetsWhatWasWaiting(ReliableSender):
 
 
 @pytest.mark.parametrize(
-    "bug", [DeliversDoubles, OpensWhatWasMeantForItsPredecessor, HearsASenderOfThePast, AcknowledgesTheHighestSeen]
+    "bug", [DeliversDoubles, OpensWhatWasMeantForItsPredecessor, HearsASenderOfThePast, AcknowledgesTheHighestSeen, NeverAnswers]
 )
 def test_a_planted_bug_of_the_receiver_is_found(bug):
-    assert first_failure(lambda seed: run(seed, receiver=bug), range(200)) is not None
+    failure = first_failure(lambda seed: run(seed, receiver=bug), range(200))
+    assert isinstance(failure.__cause__, InvariantViolated)
 
 
 @pytest.mark.parametrize(
-    "bug", [NeverResends, BelievesAcknowledgementsOfOldStreams, CarriesOverToTheNextIncarnation, ForgetsWhatWasWaiting]
+    "bug",
+    [
+        NeverAsks,
+        AsksOnce,
+        SendsNothingAgain,
+        BelievesAcknowledgementsOfOldStreams,
+        CarriesOverToTheNextIncarnation,
+        ForgetsWhatWasWaiting,
+    ],
 )
 def test_a_planted_bug_of_the_sender_is_found(bug):
-    assert first_failure(lambda seed: run(seed, sender=bug), range(200)) is not None
+    failure = first_failure(lambda seed: run(seed, sender=bug), range(200))
+    assert isinstance(failure.__cause__, InvariantViolated)

@@ -1,0 +1,168 @@
+"""Small fake slot workers: they say what real ones would, in the same order; chance decides all else."""
+
+from actorflow.errors import ErrorInfo, Retry
+from actorflow.ids import Address
+from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.job_messages import (
+    CommitOutput,
+    DeploymentOpened,
+    DeploySubtask,
+    OpenDeployment,
+    OutputCommitted,
+    ResultChunk,
+    WorkerFailed,
+    WorkerStarted,
+)
+from actorflow.protocol.machine import Send, SetTimer, TimerFired
+from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.task_manager import EndWorker
+
+BROKEN = ErrorInfo("ValueError", "bad record")
+HOPELESS = ErrorInfo("PlanError", "it cannot work", retry=Retry.NEVER)
+TO_MASTERS = (
+    DeploymentOpened,
+    SubtaskStarted,
+    SubtaskFinished,
+    SubtaskCancelled,
+    SubtaskFailed,
+    WorkerFailed,
+    OutputCommitted,
+    SplitRequested,
+    SplitFinished,
+    ResultChunk,
+)
+"""What a worker tells its JobMaster."""
+
+
+class Worker:
+    """Stands in for a slot worker.
+
+    Args:
+        world: where it lives; decides its chances.
+        address: its own.
+        recipe: the lease it is for.
+    """
+
+    def __init__(self, world, address, recipe):
+        self.world, self.address, self.allocation = world, address, recipe.allocation
+        self.task_manager = Address(address.removesuffix(f"/{recipe.allocation}"))
+        self.opening = None
+        self.alive = set()
+        """Subtasks that were started and have not ended. Only asked for membership."""
+        self.begun = set()
+        self.prepared = {}
+        self.requests = {}
+        self.answer = None
+        """What it says to whoever asks it to commit, once it has."""
+        self.hangs = False
+        self.dead = False
+
+    def handle(self, event, now):
+        if self.dead or self.world.dies(self):
+            return []
+        effects = self.act(event, now)
+        if self.world.dies(self):
+            return effects[: self.world.random.randrange(len(effects) + 1)]
+        return effects
+
+    def act(self, event, now):
+        match event:
+            case "begin":
+                return [] if self.world.unlucky(0.02) else self.announce(now)
+            case TimerFired("announce"):
+                return self.announce(now)
+            case EndWorker():
+                self.world.end(self)
+            case OpenDeployment() if self.opening is None:
+                return self.open(event, now)
+            case TimerFired("built"):
+                return [Send(self.opening.job_master, DeploymentOpened(self.opening.attempt, self.allocation))]
+            case DeploySubtask(subtask=subtask) if subtask not in self.begun and not self.world.unlucky(0.01):
+                self.begun.add(subtask)
+                self.alive.add(subtask)
+                return [*self.tell(SubtaskStarted, subtask), *self.go_on(subtask, None, now)]
+            case SplitAssigned(subtask=subtask, request=request, split=split) if self.requests.get(subtask) == request:
+                self.requests[subtask] += 1
+                return self.takes_time(now, "read", subtask, split)
+            case NoMoreSplits(subtask=subtask, request=request) if self.requests.get(subtask) == request:
+                self.requests[subtask] += 1
+                return self.takes_time(now, "finish", subtask)
+            case TimerFired(name) if isinstance(name, tuple) and name[1] in self.alive:
+                return self.time_is_up(now, *name)
+            case CancelSubtask(subtask=subtask) if subtask in self.begun:
+                return self.cancel(subtask)
+            case CommitOutput() if self.opening is not None:
+                return self.asked_to_commit(now)
+            case TimerFired("commit"):
+                return self.commit()
+        return []
+
+    def announce(self, now):
+        if self.opening is not None:
+            return []
+        return [Send(self.task_manager, WorkerStarted(self.allocation, self.address, ())), SetTimer("announce", now + 0.2)]
+
+    def open(self, opening, now):
+        self.opening = opening
+        if self.world.unlucky(0.02):
+            return self.tell(SubtaskFailed, opening.subtasks[0], BROKEN)
+        return [] if self.world.unlucky(0.01) else [SetTimer("built", now + self.world.random.expovariate(50))]
+
+    def tell(self, message, subtask, *details):
+        return [Send(self.opening.job_master, message(subtask, self.opening.attempt, *details))]
+
+    def takes_time(self, now, what, subtask, *details):
+        return [SetTimer((what, subtask, *details), now + self.world.random.expovariate(self.world.pace))]
+
+    def time_is_up(self, now, what, subtask, *details):
+        if self.world.unlucky(self.world.flakiness / 4):
+            return [Send(self.opening.job_master, WorkerFailed(self.opening.attempt, self.allocation, BROKEN))]  # and then it hangs
+        if self.world.unlucky(self.world.flakiness):
+            self.alive.discard(subtask)
+            return self.tell(SubtaskFailed, subtask, HOPELESS if self.world.unlucky(0.1) else BROKEN)
+        if what == "read":
+            return self.go_on(subtask, details[0], now)
+        self.alive.discard(subtask)
+        payload, results = b"", []
+        if subtask.vertex.endswith("write"):
+            count = self.world.random.randrange(4)
+            job, attempt = self.opening.job, self.opening.attempt
+            results = [Send(self.opening.job_master, ResultChunk(job, subtask, attempt, b"%d" % n)) for n in range(count)]
+        if subtask.vertex.endswith("write") and self.world.random.random() < 0.8:
+            payload = self.prepared[subtask] = f"{self.opening.job} {self.opening.attempt} {subtask} {self.allocation}".encode()
+        return [*results, *self.tell(SubtaskFinished, subtask, payload)]
+
+    def go_on(self, subtask, finished, now):
+        """Ask for the next split; who does not read takes a while and finishes."""
+        if not subtask.vertex.endswith("read"):
+            return self.takes_time(now, "finish", subtask)
+        request = self.requests.setdefault(subtask, 1)
+        told = [] if finished is None else self.tell(SplitFinished, subtask, finished)
+        return [*told, *self.tell(SplitRequested, subtask, request, self.address)]
+
+    def cancel(self, subtask):
+        if subtask not in self.alive:
+            return []  # it has told its end before
+        self.alive.discard(subtask)
+        stuck = self.world.unlucky(0.1)
+        return [] if stuck else self.tell(SubtaskCancelled, subtask)
+
+    def asked_to_commit(self, now):
+        self.hangs = self.hangs or self.world.unlucky(0.03)
+        lost = self.world.unlucky(0.05)
+        return [] if self.hangs or lost else [SetTimer("commit", now + self.world.random.expovariate(5))]
+
+    def commit(self):
+        if self.answer is None:
+            error = BROKEN if self.world.unlucky(0.15) else None
+            for payload in self.prepared.values():
+                if error is None or self.world.random.random() < 0.5:
+                    self.world.committed.setdefault(payload, self.world.simulation.now)
+            self.answer = Send(self.opening.job_master, OutputCommitted(self.opening.attempt, self.allocation, error))
+        return [self.answer]
+
+    def observe(self):
+        return self.allocation
+
+    def check(self):
+        pass
