@@ -172,8 +172,10 @@ class SortedFeed:
     def event(self, event: ChannelEvent) -> None:
         """Take an event from the gate: event time stands still until the end, and idleness means nothing to who waits for it."""
         match event:
-            case Barrier() | LatencyMarker():
+            case LatencyMarker():
                 self._subtask.event(event)
+            case Barrier():
+                raise AssertionError("no checkpoint is taken of a job in batch mode: it would lack what waits here to be sorted")
             case Watermark() | Idle() | Active() | EndOfInput():
                 pass
             case _:
