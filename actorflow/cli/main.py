@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -97,6 +97,21 @@ def wordcount(
         from actorflow.examples.wordcount import main as count_words
 
         count_words(paths or [], slots=slots, top=top)
+
+
+@example.command()
+def flights(
+    which: Annotated[Literal["delays", "sessions", "top"] | None, typer.Option(help="Which of its programs. Default: all.")] = None,
+    slots: Annotated[int, typer.Option(min=1, help="Slot processes.")] = 2,
+    shown: Annotated[int, typer.Option(min=1, help="How many results to show.")] = 5,
+    *,
+    verbose: Verbose = False,
+) -> None:
+    """Run programs in event time on the flights of a year: sliding windows, sessions, windows of windows."""
+    with told(verbose=verbose):
+        from actorflow.examples.flights import main as run_programs
+
+        run_programs([which] if which else (), slots=slots, shown=shown)
 
 
 @config.command()

@@ -55,7 +55,7 @@ def test_a_configuration_file_with_an_unknown_option_is_wrong_use(tmp_path):
 def test_the_examples_are_listed_with_their_summaries():
     result = invoke("example", "list")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["wordcount"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["flights", "wordcount"]
 
 
 def test_keys_are_made_that_the_printed_options_name_and_never_overwritten(tmp_path):
