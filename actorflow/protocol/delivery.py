@@ -45,7 +45,7 @@ _CONFIRM = "delivery:confirm"
 """One timer for all streams: most messages are acknowledged before it fires."""
 
 
-class Envelope(Message, frozen=True):
+class Envelope(Message, frozen=True, gc=False):
     """Sender to receiver: message number `sequence` (from 1) of the stream between these incarnations, encoded."""
 
     sender: Address
@@ -55,7 +55,7 @@ class Envelope(Message, frozen=True):
     payload: bytes
 
 
-class ConfirmDelivery(Message, frozen=True):
+class ConfirmDelivery(Message, frozen=True, gc=False):
     """Sender to receiver: say what has come of the messages up to number `through` of the stream."""
 
     sender: Address
@@ -64,7 +64,7 @@ class ConfirmDelivery(Message, frozen=True):
     through: int
 
 
-class Acknowledged(Message, frozen=True):
+class Acknowledged(Message, frozen=True, gc=False):
     """Receiver to sender: every message of the stream up to number `through` has been delivered.
 
     `asked` is the number in the question that this answers, or 0: what lies between the two has not come, and will not.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
 from typing import Literal
 
 from actorflow.errors import NotEnoughSlots
@@ -29,7 +30,13 @@ class _Host:
     address: Address
     used: int = 0
     subtasks: int = 0
-    left: list[Lease] = field(default_factory=list)
+    left: dict[Slot, Lease] = field(default_factory=dict)
+
+    def use(self, slot: Slot, subtasks: int) -> Lease:
+        """Take a slot for so many subtasks."""
+        self.used += 1
+        self.subtasks += subtasks
+        return self.left.pop(slot)
 
 
 def place(
@@ -56,10 +63,8 @@ def place(
     slices = _slices(graph)
     hosts = _hosts(leases)
     chosen = _keep(slices, hosts, previous or {})
-    remaining = [key for key in slices if key not in chosen]
-    for key in sorted(remaining, key=lambda key: -len(slices[key])):
-        host = _next_host(hosts, strategy)
-        chosen[key] = _use(host, host.left[0], len(slices[key]))
+    rest = {key: subtasks for key, subtasks in slices.items() if key not in chosen}
+    _spread_or_pack(rest, hosts, strategy, chosen)
     by_subtask = {subtask: chosen[key] for key, subtasks in slices.items() for subtask in subtasks}
     return {subtask: by_subtask[subtask] for subtask in graph.subtasks()}
 
@@ -77,7 +82,7 @@ def _hosts(leases: Sequence[Lease]) -> dict[Address, _Host]:
     hosts: dict[Address, _Host] = {}
     for lease in sorted(leases, key=lambda lease: lease.slot):
         address = lease.slot.task_manager
-        hosts.setdefault(address, _Host(address)).left.append(lease)
+        hosts.setdefault(address, _Host(address)).left[lease.slot] = lease
     return hosts
 
 
@@ -93,22 +98,34 @@ def _keep(
                 votes[previous[subtask]] = votes.get(previous[subtask], 0) + 1
         for slot in sorted(votes, key=lambda slot: (-votes[slot], slot)):
             host = hosts.get(slot.task_manager)
-            lease = next((lease for lease in host.left if lease.slot == slot), None) if host else None
-            if host is not None and lease is not None:
-                kept[key] = _use(host, lease, len(subtasks))
+            if host is not None and slot in host.left:
+                kept[key] = host.use(slot, len(subtasks))
                 break
     return kept
 
 
-def _next_host(hosts: Mapping[Address, _Host], strategy: Strategy) -> _Host:
-    with_room = [host for host in hosts.values() if host.left]
-    if strategy == "spread":
-        return min(with_room, key=lambda host: (host.used, host.subtasks, host.address))
-    return min(with_room, key=lambda host: (host.used == 0, -len(host.left), host.address))
+def _spread_or_pack(
+    slices: Mapping[tuple[str, int], list[SubtaskId]],
+    hosts: Mapping[Address, _Host],
+    strategy: Strategy,
+    chosen: dict[tuple[str, int], Lease],
+) -> None:
+    """Give each slice a slot of the TaskManager whose turn it is. Only that one's rank changes by it, so the others stay in a heap."""
+    rank = _least_used if strategy == "spread" else _best_filled
+    queue = [rank(host) for host in hosts.values() if host.left]
+    heapify(queue)
+    for key in sorted(slices, key=lambda key: -len(slices[key])):
+        host = hosts[queue[0][-1]]
+        chosen[key] = host.use(next(iter(host.left)), len(slices[key]))
+        if host.left:
+            heapreplace(queue, rank(host))
+        else:
+            heappop(queue)
 
 
-def _use(host: _Host, lease: Lease, subtasks: int) -> Lease:
-    host.left.remove(lease)
-    host.used += 1
-    host.subtasks += subtasks
-    return lease
+def _least_used(host: _Host) -> tuple[int, int, Address]:
+    return host.used, host.subtasks, host.address
+
+
+def _best_filled(host: _Host) -> tuple[int, int, Address]:
+    return int(host.used == 0), -len(host.left), host.address

@@ -15,6 +15,7 @@ higher than its last (the last itself is answered again), everything of a job th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Literal, NewType
 
 from actorflow.errors import ErrorInfo, NotEnoughSlots
@@ -152,6 +153,8 @@ class _TaskManager:
     incarnation: int
     leased: list[Allocation | None]
     """By slot index."""
+    free: list[int]
+    """Indexes of the slots that nobody holds, a heap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,8 @@ class SlotPool:
         self._fill = fill
         self._allocations = 0
         self._task_managers: dict[Address, _TaskManager] = {}
+        self._registered = 0
+        """How many slots the TaskManagers have."""
         self._lost: dict[Address, int] = {}
         self._holdings: dict[Allocation, _Holding] = {}
         self._waiting: dict[tuple[JobId, int], SlotsRequested] = {}
@@ -223,7 +228,7 @@ class SlotPool:
 
     def missing(self, job: JobId, slots: int) -> NotEnoughSlots:
         """Return the error that says what `job` lacks of `slots`, with the sums."""
-        registered = f"{self._registered()} registered on {_count(len(self._task_managers), 'TaskManager')}"
+        registered = f"{self._registered} registered on {_count(len(self._task_managers), 'TaskManager')}"
         return NotEnoughSlots(
             f"job '{job}' needs {_count(slots, 'slot')}, {self._free()} of {registered} are free",
             hint="start more TaskManagers, raise taskmanager.numberOfTaskSlots, or lower the parallelism",
@@ -238,8 +243,10 @@ class SlotPool:
         if known is None or known.incarnation < offer.incarnation:
             if known is not None:
                 effects += self._drop(address, "it was started anew")
-            self._task_managers[address] = _TaskManager(offer.incarnation, [None] * offer.slots)
+            self._task_managers[address] = known = _TaskManager(offer.incarnation, [None] * offer.slots, [])
+            self._registered += offer.slots
             self._adopt(offer)
+            known.free = [index for index, allocation in enumerate(known.leased) if allocation is None]
         elif offer.incarnation < known.incarnation:
             return []
         unknown = [held.allocation for held in offer.leases if held.allocation not in self._holdings]
@@ -313,38 +320,49 @@ class SlotPool:
     def _serve(self) -> list[Effect]:
         """Grant waiting requests in order, until one has to wait for a slot that may come free."""
         effects: list[Effect] = []
-        registered = self._registered()
         for key, request in list(self._waiting.items()):
             if request.slots > self._free():
-                if request.slots > registered:
+                if request.slots > self._registered:
                     continue
                 break
             del self._waiting[key]
-            leases = tuple(self._lease(request) for _ in range(request.slots))
-            effects += [CancelTimer(_timer(*key)), Send(request.reply_to, SlotsGranted(*key, leases))]
+            effects += [CancelTimer(_timer(*key)), Send(request.reply_to, SlotsGranted(*key, self._lease(request)))]
         return effects
 
-    def _lease(self, request: SlotsRequested) -> Lease:
+    def _lease(self, request: SlotsRequested) -> tuple[Lease, ...]:
+        """Lease as many slots as are asked for, and are free. Only the rank of the TaskManager that gives one changes by it."""
         sign = -1 if self._fill == "spread" else 1
-        candidates = [(sign * task_manager.leased.count(None), address) for address, task_manager in self._task_managers.items()]
-        _, address = min(candidate for candidate in candidates if candidate[0])
-        leased = self._task_managers[address].leased
-        self._allocations += 1
-        allocation = Allocation(f"{self._epoch}.{self._allocations}")
-        lease = Lease(Slot(address, leased.index(None)), allocation)
-        leased[lease.slot.index] = allocation
-        self._holdings[allocation] = _Holding(lease, request.job, request.request, request.reply_to)
-        return lease
+        queue = [
+            (sign * len(task_manager.free), address) for address, task_manager in self._task_managers.items() if task_manager.free
+        ]
+        heapify(queue)
+        leases = []
+        for _ in range(request.slots):
+            _, address = queue[0]
+            task_manager = self._task_managers[address]
+            self._allocations += 1
+            allocation = Allocation(f"{self._epoch}.{self._allocations}")
+            lease = Lease(Slot(address, heappop(task_manager.free)), allocation)
+            task_manager.leased[lease.slot.index] = allocation
+            self._holdings[allocation] = _Holding(lease, request.job, request.request, request.reply_to)
+            leases.append(lease)
+            if task_manager.free:
+                heapreplace(queue, (sign * len(task_manager.free), address))
+            else:
+                heappop(queue)
+        return tuple(leases)
 
     def _free_slot(self, holding: _Holding) -> list[Effect]:
         slot, allocation = holding.lease.slot, holding.lease.allocation
         del self._holdings[allocation]
-        self._task_managers[slot.task_manager].leased[slot.index] = None
+        task_manager = self._task_managers[slot.task_manager]
+        task_manager.leased[slot.index] = None
+        heappush(task_manager.free, slot.index)
         return [Send(slot.task_manager, FreeSlot(allocation))]
 
     def _drop(self, address: Address, reason: str) -> list[Effect]:
         """Forget a TaskManager and tell the holders of its leases."""
-        del self._task_managers[address]
+        self._registered -= len(self._task_managers.pop(address).leased)
         lost: dict[tuple[Address, JobId], list[Allocation]] = {}
         for allocation, holding in list(self._holdings.items()):
             if holding.lease.slot.task_manager == address:
@@ -358,16 +376,13 @@ class SlotPool:
         error = self.missing(job, request.slots).info()
         return [Send(request.reply_to, SlotsRefused(job, number, error))]
 
-    def _registered(self) -> int:
-        return sum(len(task_manager.leased) for task_manager in self._task_managers.values())
-
     def _free(self) -> int:
-        return self._registered() - len(self._holdings)
+        return self._registered - len(self._holdings)
 
     def observe(self) -> SlotPoolState:
         """Return the pool as a value."""
         return SlotPoolState(
-            self._registered(),
+            self._registered,
             self._free(),
             tuple(TaskManagerSlots(address, tm.incarnation, tuple(tm.leased)) for address, tm in self._task_managers.items()),
             tuple((holding.job, holding.lease) for holding in self._holdings.values()),
@@ -387,8 +402,12 @@ class SlotPool:
             for index, allocation_or_none in enumerate(task_manager.leased):
                 slot = Slot(address, index)
                 ensure(by_slot.pop(slot, None) == allocation_or_none, f"slot {slot} and its lease disagree")
+            free = [index for index, allocation_or_none in enumerate(task_manager.leased) if allocation_or_none is None]
+            ensure(sorted(task_manager.free) == free, f"of {address} {sorted(task_manager.free)} count as free, and {free} are")
         ensure(not by_slot, f"leases of slots that are not registered: {sorted(by_slot)}")
-        servable = next((request for request in self._waiting.values() if request.slots <= self._registered()), None)
+        registered = sum(len(task_manager.leased) for task_manager in self._task_managers.values())
+        ensure(registered == self._registered, f"{self._registered} slots count as registered, and {registered} are")
+        servable = next((request for request in self._waiting.values() if request.slots <= registered), None)
         ensure(servable is None or servable.slots > self._free(), "the first request that could be served waits")
 
 

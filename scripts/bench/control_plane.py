@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness import Benchmark, Target
 
@@ -22,12 +22,12 @@ from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, Subta
 from actorflow.protocol.job import TO_WORKERS, Begin, JobMachine
 from actorflow.protocol.job_messages import CancelJob, DeploymentOpened, DeploySubtask, JobStatus, OpenDeployment, WorkerStarted
 from actorflow.protocol.job_run import JobDescription
-from actorflow.protocol.machine import Effect, Machine, Send
+from actorflow.protocol.machine import Effect, Machine, Send, Stopped
 from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import NoRestart
 from actorflow.protocol.slots import SlotPool
 from actorflow.protocol.splits import SplitRequested
-from actorflow.protocol.task_manager import Register, TaskManagerMachine, WorkerRecipe
+from actorflow.protocol.task_manager import EndWorker, Register, TaskManagerMachine, WorkerRecipe
 from actorflow.testing.simulation import Simulation
 from actorflow.wire.message import Message
 
@@ -37,10 +37,10 @@ SLOTS_OF_EACH = 10
 
 
 class Worker:
-    """Answers at once: builds, starts, asks for a split if it reads, ends."""
+    """Answers at once: builds, starts, asks for a split if it reads, ends. Calls `end` when its process is to end."""
 
-    def __init__(self, address: Address, recipe: WorkerRecipe) -> None:
-        self.address, self.allocation = address, recipe.allocation
+    def __init__(self, address: Address, recipe: WorkerRecipe, end: Callable[[], None]) -> None:
+        self.address, self.allocation, self.end = address, recipe.allocation, end
         self.task_manager = Address(address.rpartition("/")[0])
 
     def handle(self, event: object, now: float) -> Sequence[Effect]:  # noqa: ARG002 - what a machine takes
@@ -55,6 +55,8 @@ class Worker:
                 return [Send(MASTER, SubtaskStarted(subtask, attempt)), *asked]
             case CancelSubtask(subtask=subtask, attempt=attempt):
                 return [Send(MASTER, SubtaskCancelled(subtask, attempt))]
+            case EndWorker():
+                self.end()
         return []
 
     def observe(self) -> object:
@@ -72,23 +74,20 @@ class Master(JobMachine):
         """Say nothing."""
 
 
-class Uncoded(bytes):
-    """Stands for the bytes of a message, and has the message."""
+class Uncoded:
+    """Gives out a number for a message instead of its bytes, and the message for the number."""
 
-    message: Message
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
 
+    def encode(self, message: Message) -> bytes:
+        """Return the number of a message."""
+        self._messages.append(message)
+        return b"%d" % len(self._messages)
 
-def encode(message: Message) -> bytes:
-    """Return a message as if it were bytes."""
-    uncoded = Uncoded()
-    uncoded.message = message
-    return uncoded
-
-
-def decode(payload: bytes) -> Message:
-    """Return the message that `encode` was given."""
-    assert isinstance(payload, Uncoded), "payloads come from `encode`"
-    return payload.message
+    def decode(self, payload: bytes) -> Message:
+        """Return the message of a number."""
+        return self._messages[int(payload) - 1]
 
 
 class Reliable(ReliableMachine):
@@ -98,9 +97,10 @@ class Reliable(ReliableMachine):
         """Say nothing."""
 
 
-def reliable(address: Address, machine: Machine) -> Reliable:
+def reliable(address: Address, machine: Machine, codec: Uncoded) -> Reliable:
     """Return a machine between a JobMaster and a worker."""
-    correspondence = Correspondence(ReliableSender(address, FIRST_LIFE, encode), ReliableReceiver(address, FIRST_LIFE, decode))
+    sender, receiver = ReliableSender(address, FIRST_LIFE, codec.encode), ReliableReceiver(address, FIRST_LIFE, codec.decode)
+    correspondence = Correspondence(sender, receiver)
     return Reliable(machine, correspondence, (*TO_WORKERS, DeploymentOpened, SplitRequested, SubtaskStarted, SubtaskCancelled))
 
 
@@ -125,20 +125,25 @@ def deploy_and_cancel(vertices: int, parallelism: int) -> float:
     description = JobDescription(JOB, ExecutionGraph("job", chain, (), ()), {chain[0].id: parallelism}, b"plan", {}, CLIENT)
     master = Master(description, address=MASTER, resource_manager=POOL, strategy=NoRestart(), chances=itertools.repeat(0.5))
 
-    def spawn(address: Address, recipe: WorkerRecipe) -> Worker:
-        world.at(world.now + 0.5, lambda: world.tell(address, "begin"))
-        return Worker(address, recipe)
+    codec = Uncoded()
 
-    world = Simulation(
-        1, work=lambda _: [b""] * (parallelism // 2), spawn=lambda address, recipe: reliable(address, spawn(address, recipe))
-    )
+    def spawn(address: Address, recipe: WorkerRecipe) -> Reliable:
+        task_manager, _, name = address.rpartition("/")
+
+        def end() -> None:
+            world.at(world.now, lambda: world.end_child(Address(task_manager), name, Stopped()))
+
+        world.at(world.now + 0.5, lambda: world.tell(address, "begin"))
+        return reliable(address, Worker(address, recipe, end), codec)
+
+    world = Simulation(1, work=lambda _: [b""] * (parallelism // 2), spawn=spawn)
     world.add(POOL, lambda _: Pool())
     for number in range(-(-parallelism // SLOTS_OF_EACH)):
         address = Address(f"tm-{number}/tm")
         world.add(address, lambda _, address=address: TaskManager(address, POOL, slots=SLOTS_OF_EACH), Register())
     world.run(1.0)
     start = time.process_time()
-    world.add(MASTER, lambda _: reliable(MASTER, master), Begin())
+    world.add(MASTER, lambda _: reliable(MASTER, master, codec), Begin())
     world.run(3.0)
     assert master.observe().status is JobStatus.RUNNING, "every subtask has started"
     world.tell(MASTER, CancelJob(JOB))

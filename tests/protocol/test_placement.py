@@ -124,3 +124,31 @@ def test_placing_again_over_the_same_slots_moves_nothing(job, hosts, strategy):
     first = place(job, available, strategy=strategy)
     again = place(job, available, strategy=strategy, previous={subtask: lease.slot for subtask, lease in first.items()})
     assert first == again
+
+
+def in_turn(sizes, slots_of_each, strategy):
+    """Return how many slices each TaskManager gets, by asking all of them for each slice."""
+    used, load, left = [0] * len(slots_of_each), [0] * len(slots_of_each), list(slots_of_each)
+    for size in sorted(sizes, reverse=True):
+        rank = {
+            "spread": lambda host: (used[host], load[host], f"tm-{host}/tm"),
+            "pack": lambda host: (used[host] == 0, -left[host], f"tm-{host}/tm"),
+        }[strategy]
+        host = min((host for host in range(len(left)) if left[host]), key=rank)
+        used[host], load[host], left[host] = used[host] + 1, load[host] + size, left[host] - 1
+    return used
+
+
+@given(
+    job=JOBS,
+    slots_of_each=st.lists(st.integers(0, 6), min_size=1, max_size=12),
+    strategy=st.sampled_from(["spread", "pack"]),
+)
+def test_each_slice_goes_to_the_task_manager_whose_turn_it_is(job, slots_of_each, strategy):
+    slots_of_each[0] += max(0, job.slots_needed() - sum(slots_of_each))
+    placement = place(job, leases(*slots_of_each), strategy=strategy)
+    slices = {}
+    for subtask, lease in placement.items():
+        slices.setdefault(lease.slot, []).append(subtask)
+    got = [sum(slot.task_manager == f"tm-{host}/tm" for slot in slices) for host in range(len(slots_of_each))]
+    assert in_turn(map(len, slices.values()), slots_of_each, strategy) == got

@@ -1,6 +1,10 @@
 """The slot pool: all or nothing, in order, fenced by allocation and incarnation."""
 
+from collections import Counter
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated
 from actorflow.ids import Address, JobId
@@ -200,3 +204,28 @@ def test_check_finds_a_slot_that_is_leased_twice():
     machine._holdings[second] = machine._holdings[first]
     with pytest.raises(InvariantViolated, match="leased twice"):
         machine.check()
+
+
+@given(
+    slots_of_each=st.lists(st.integers(1, 5), min_size=1, max_size=12),
+    taken=st.integers(0, 20),
+    asked=st.integers(1, 40),
+    fill=st.sampled_from(["spread", "pack"]),
+)
+def test_slots_come_from_the_task_manager_whose_turn_it_is_the_lowest_first(slots_of_each, taken, asked, fill):
+    offers = [SlotsOffered(Address(f"tm-{number:02}/tm"), 1, slots) for number, slots in enumerate(slots_of_each)]
+    probe = pool(*offers, fill=fill)
+    taken = min(taken, sum(slots_of_each))
+    asked = min(asked, sum(slots_of_each) - taken)
+    left = {Slot(offer.task_manager, index): None for offer in offers for index in range(offer.slots)}
+    for job, count in ((OTHER, taken), (JOB, asked)):
+        expected = []
+        for _ in range(count):
+            free = Counter(slot.task_manager for slot in left)
+            turn = min(free, key=lambda address: (-free[address] if fill == "spread" else free[address], address))
+            slot = min(slot for slot in left if slot.task_manager == turn)
+            expected.append(slot)
+            del left[slot]
+        if count:
+            probe.tell(SlotsRequested(job, 1, count, MASTER))
+            assert expected == [lease.slot for lease in granted(probe).leases]

@@ -155,9 +155,9 @@ class FreesWhateverIsInTheSlot(SlotPool):
         self._slots = {}
 
     def _lease(self, request):
-        lease = super()._lease(request)
-        self._slots[lease.allocation] = lease.slot
-        return lease
+        leases = super()._lease(request)
+        self._slots |= {lease.allocation: lease.slot for lease in leases}
+        return leases
 
     def _released(self, job, allocations):
         effects = []
@@ -207,7 +207,7 @@ class GrantsWhatThereIs(SlotPool):
         for key, request in list(self._waiting.items()):
             if self._free() and request.slots > self._free():
                 del self._waiting[key]
-                leases = tuple(self._lease(request) for _ in range(self._free()))
+                leases = self._lease(SlotsRequested(*key, self._free(), request.reply_to))
                 effects.append(Send(request.reply_to, SlotsGranted(*key, leases)))
         return effects + super()._serve()
 
