@@ -4,6 +4,8 @@
                               │
                               └─► watermark of split 3 ──► smallest of the active splits ──► announced behind that batch
 
+In batch mode there are no watermarks but the last one, so none are made.
+
 What the input tells of event time ends here: records get new times, so its watermarks and its idleness no longer hold. Only the last
 watermark passes, `MAX_TIMESTAMP` at the end of the input.
 
@@ -106,7 +108,7 @@ class TimestampStage(Stage):
     def nothing_from(self, split: int | None) -> int | None:
         """Note that nothing came; return after how many ms to say so again if it still has not, if that matters."""
         number = WHOLE if split is None else split
-        if self._idle_after_ms is None or number not in self._splits:
+        if self._idle_after_ms is None or number not in self._splits or self._context.batch:
             return None
         now = self._context.processing_time()
         if self._splits.nothing(number, now - self._context.held_up_ms()):
@@ -128,6 +130,9 @@ class TimestampStage(Stage):
         """Pass on the batch with its event times, and the watermarks that are due."""
         self._records += len(batch)
         stamped, latest = self._times.stamp(batch)
+        if self._context.batch:
+            self._following.process(stamped)
+            return
         split = self._reading
         if self._splits.records(split):
             self._tell()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from chain_harness import Subtask, chain_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow.config import Config
@@ -60,8 +60,8 @@ def test_a_split_that_ends_holds_nothing_back_and_the_next_one_goes_on_from_ther
 STEPS = st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 500), min_size=1, max_size=4)), max_size=25)
 
 
-@given(STEPS, st.integers(0, 100))
-def test_the_watermark_is_the_smallest_of_all_splits_and_no_record_within_the_bound_is_late(steps, bound):
+def follows_the_slowest(steps, bound):
+    """Read these records of three splits, and compare with what a look at all that was read gives."""
     chain, subtask, _ = timed(Watermarks.bounded(bound))
     for split in range(3):
         chain.reading(split)
@@ -78,6 +78,18 @@ def test_the_watermark_is_the_smallest_of_all_splits_and_no_record_within_the_bo
             if watermark > behind:
                 expected.append(watermark)
     assert subtask.forwarded == expected
+
+
+@given(STEPS, st.integers(0, 100))
+def test_the_watermark_is_the_smallest_of_all_splits_and_no_record_within_the_bound_is_late(steps, bound):
+    follows_the_slowest(steps, bound)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(STEPS, st.integers(0, 100))
+def test_the_watermark_is_the_smallest_of_all_splits_over_many_examples(steps, bound):
+    follows_the_slowest(steps, bound)
 
 
 @pytest.mark.parametrize("before", [(MapSpec(itself),), (MapBatchesSpec(itself),), (MapSpec(itself), MapBatchesSpec(itself))])

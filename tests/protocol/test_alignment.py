@@ -1,7 +1,7 @@
 """Watermark alignment: nobody goes further ahead of the slowest than it allows itself."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated
@@ -134,8 +134,7 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS)
-def test_what_is_allowed_is_what_a_naive_look_at_all_members_gives(events):
+def agrees_with_a_naive_look(events):
     group = Group(A, B, C)
     last, ended = dict.fromkeys((A, B, C), (MIN_TIMESTAMP, False)), set()
     for kind, subtask, *rest in events:
@@ -151,3 +150,15 @@ def test_what_is_allowed_is_what_a_naive_look_at_all_members_gives(events):
         allowed = min(counting) + 10 if counting else MAX_TIMESTAMP
         assert set(told.values()) <= {allowed}
         assert not set(told) & ended
+
+
+@given(EVENTS)
+def test_what_is_allowed_is_what_a_naive_look_at_all_members_gives(events):
+    agrees_with_a_naive_look(events)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(EVENTS)
+def test_what_is_allowed_is_what_a_naive_look_gives_over_many_examples(events):
+    agrees_with_a_naive_look(events)

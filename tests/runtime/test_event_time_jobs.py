@@ -209,3 +209,15 @@ def test_alignment_begins_anew_with_each_attempt():
         if arrival.record % 100 == 1 and arrival.at_ms < begun_ms + 3000
     ]
     assert 1000 < max(ahead) <= 1200
+
+
+def test_in_batch_mode_there_is_one_watermark_and_nobody_waits():
+    pipeline = af.Pipeline("batch", mode="batch")
+    watermarks = af.Watermarks.monotonous(idle_after="1s").aligned("both", "1ms")
+    sources = [TestSource().records(1000).advance("10s").records(2000), TestSource().records(1, 2, 3)]
+    timed = [pipeline.read(source).with_timestamps(lambda record: record, watermarks) for source in sources]
+
+    story = run_test(timed[0].union(timed[1]), config=INTERVAL_0).only
+
+    assert sorted(story.timed) == [(record, record) for record in (1, 2, 3, 1000, 2000)]
+    assert [element for element in story.story if not isinstance(element, int)] == [Watermark(MAX_TIMESTAMP)]
