@@ -6,8 +6,8 @@
                           │ └───────────────────────────────────────────────────────────────────────┘
                           └─ too far ahead ──► held ──allow──► ready
 
-Of a source with partitions a reader has all of its share open, and takes turns among those that are ready; of other sources it has one
-split open after the other.
+Of a source with partitions a reader has all of its share open before it reads any of it (else what it reads first would run ahead in event
+time), and takes turns among those that are ready; of other sources it has one split open after the other.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ class SourceFeed:
         """Hear that nothing is left to be handed out."""
         self._more = False
         self._end_if_all_is_read()
+        self._subtask.wake()
 
     def _end(self, split: _OpenSplit) -> None:
         """Close a split that was read to its end."""
@@ -136,7 +137,6 @@ class SourceFeed:
         if not self._more and not self._ready and not self._waiting and not self._held:
             self.ended = True
             self._subtask.event(Watermark(MAX_TIMESTAMP))
-            self._subtask.wake()
 
     def positions(self) -> tuple[dict[int, object], tuple[int, ...]]:
         """Return how far each open split was read, and the splits that this reader has read to their end."""
@@ -175,6 +175,8 @@ class SourceFeed:
         return bool(self._ready)
 
     def _whose_turn(self) -> _OpenSplit | None:
+        if self._more and self._source.partitioned:
+            return None
         while self._ready:
             if self._subtask.chain.may_read(self._ready[0].number):
                 return self._ready[0]
@@ -274,6 +276,8 @@ class SourceFeed:
     @property
     def waits_for(self) -> str:
         """What has to come."""
+        if self._more and self._source.partitioned:
+            return "the rest of its splits"
         if self._ready:
             return ""
         if self._held:

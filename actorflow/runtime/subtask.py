@@ -75,6 +75,7 @@ class Subtask(Actor):
         self._over = False
         self._alarms = Alarms(self._arm)
         self.watermark = self.forwarded = MIN_TIMESTAMP
+        self._idle = self._told_idle = False
 
     def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
         """Give it its parts, which need the actor to exist before they do. Called once, before any message."""
@@ -245,6 +246,7 @@ class Subtask(Actor):
         """Pass on a watermark that was held back, and arm the flush timer, if a buffer stands open and it is not armed."""
         if self.chain.held_back and not self.chain.blocked:
             self._advance_watermark(self.watermark)
+            self.forward_idleness(idle=self._idle)
         if self._flush_armed:
             return
         deadline: float | None = None
@@ -287,7 +289,7 @@ class Subtask(Actor):
                 self._advance_watermark(timestamp)
             case Idle() | Active():
                 if not self.chain.own_time:
-                    self._broadcast(event)
+                    self.forward_idleness(idle=isinstance(event, Idle))
             case Barrier() | LatencyMarker():
                 self._broadcast(event)
             case EndOfInput():
@@ -306,8 +308,11 @@ class Subtask(Actor):
             self._broadcast(Watermark(timestamp))
 
     def forward_idleness(self, *, idle: bool) -> None:
-        """Tell the consumers whether this subtask holds back a watermark."""
-        self._broadcast(Idle() if idle else Active())
+        """Tell the consumers whether this subtask holds back a watermark: that it does not, behind the last one, which may be held back."""
+        self._idle = idle
+        if idle != self._told_idle and not (idle and self.chain.held_back):
+            self._told_idle = idle
+            self._broadcast(Idle() if idle else Active())
 
     def _broadcast(self, event: ChannelEvent) -> None:
         for sink in self.sinks:

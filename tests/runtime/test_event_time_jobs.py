@@ -53,6 +53,28 @@ def test_a_subtask_behind_an_exchange_is_idle_when_nothing_comes_through():
     assert story.story == [10, Watermark(9), Idle(), Active(), 11, Watermark(10), Watermark(MAX_TIMESTAMP)]
 
 
+async def in_20_s(record):
+    await asyncio.sleep(20)
+    return record
+
+
+def test_that_a_subtask_is_idle_is_said_behind_what_it_still_has_under_way():
+    source = TestSource().records(10).advance("40s").records(11)
+    timed = af.Pipeline("idle").read(source).with_timestamps(lambda record: record, af.Watermarks.monotonous(idle_after="1s"))
+
+    story = run_test(timed.map_async(in_20_s, timeout="1h").map(lambda record: record, chain="never"), config=INTERVAL_0).only
+
+    assert [(getattr(element, "record", None) or element.event, element.at_ms) for element in story.elements] == [
+        (10, 20_000),
+        (Watermark(9), 20_000),
+        (Idle(), 20_000),
+        (Active(), 40_000),
+        (11, 60_000),
+        (Watermark(10), 60_000),
+        (Watermark(MAX_TIMESTAMP), 60_000),
+    ]
+
+
 def test_a_source_that_ends_while_the_other_is_idle_does_not_end_time():
     pipeline = af.Pipeline("union")
     quiet = pipeline.read(TestSource().records(10).advance("1min").records(12))

@@ -101,7 +101,7 @@ class Bench:
         watched: callbacks by file descriptor.
     """
 
-    def __init__(self, *splits, source=None, partitioned=False):
+    def __init__(self, *splits, source=None, partitioned=False, all_there=True):
         self.clock = ManualClock()
         self.taker = Taker()
         self.told = []
@@ -121,6 +121,8 @@ class Bench:
         self.feed.begin()
         for number, split in enumerate(splits):
             self.feed.assign(number, split)
+        if partitioned and all_there:
+            self.feed.no_more()
 
     def run(self):
         """Take turns until there is nothing to do now; return what the subtask has got since."""
@@ -252,11 +254,20 @@ def test_a_source_reads_so_many_records_as_become_one_batch():
 def test_partitions_are_asked_for_until_there_are_no_more_and_read_in_turn():
     bench = Bench(batches(1, 2, 3), batches(10), batches(20, 21), partitioned=True)
     assert bench.told == [None] * 4
-    bench.feed.no_more()
 
     assert bench.run() == [[1], [10], [20], [2], [21], [3], Watermark(MAX_TIMESTAMP)]
     assert bench.told[4:] == [1, 2, 0]
     assert bench.feed.ended
+
+
+def test_no_partition_is_read_before_all_are_there():
+    bench = Bench(batches(1), partitioned=True, all_there=False)
+    assert bench.run() == []
+    assert bench.feed.waits_for == "the rest of its splits"
+
+    bench.feed.assign(1, batches(10))
+    bench.feed.no_more()
+    assert bench.run() == [[1], [10], Watermark(MAX_TIMESTAMP)]
 
 
 def test_a_partition_that_has_nothing_is_left_out_until_its_time_is_up():
@@ -269,7 +280,7 @@ def test_a_partition_that_has_nothing_is_left_out_until_its_time_is_up():
     assert bench.run() == []
     assert bench.taker.rested_s[-1] == pytest.approx(0.1)
     bench.clock.advance(0.1)
-    assert bench.run() == [[1]]
+    assert bench.run() == [[1], Watermark(MAX_TIMESTAMP)]
 
 
 def test_a_partition_is_read_when_its_descriptor_is_ready_and_only_that_one():
@@ -307,7 +318,6 @@ def test_the_watermarks_of_partitions_are_merged_and_an_idle_one_holds_nothing_b
 
 def test_a_partition_that_is_too_far_ahead_is_not_read_until_it_may_be():
     bench = Bench(batches(1, 2), batches(10, 11), partitioned=True)
-    bench.feed.no_more()
     bench.taker.ahead = {0}
     assert bench.run() == [[10], [11]]
     assert bench.feed.waits_for == "the sources that it is aligned with: 1 of its splits are too far ahead"
@@ -324,7 +334,6 @@ def test_every_partition_is_read_once_in_order_and_none_waits_for_another(script
         for number, script in enumerate(scripts)
     ]
     bench = Bench(*splits, partitioned=True)
-    bench.feed.no_more()
     for _ in range(10):
         bench.run()
         bench.clock.advance(1.0)
