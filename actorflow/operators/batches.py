@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from actorflow.errors import PlanError
+from actorflow.errors import PlanError, SerializationError
 from actorflow.operators.columns import to_columns
-from actorflow.operators.failures import call_user
+from actorflow.operators.failures import call_user, refused
 from actorflow.operators.specs import MapBatchesSpec
 from actorflow.operators.stage import Consumer, Stage
 from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
@@ -47,7 +47,7 @@ class MapBatchesStage(Stage):
         """Call the function with the batch as a frame, and pass on what it returns."""
         self._records_in += len(batch)
         if isinstance(batch, ObjectBatch):
-            batch = to_columns(batch)
+            batch = self._columns(batch)
         columns = batch.columns
         if batch.timestamps is not None:
             columns = columns.append_column(TIMESTAMP_COLUMN, batch.timestamps)
@@ -59,6 +59,12 @@ class MapBatchesStage(Stage):
             if rows:
                 self._records_out += rows
                 self._following.process(_with_timestamps(part, batch.timestamps))
+
+    def _columns(self, batch: ObjectBatch) -> ColumnBatch:
+        try:
+            return to_columns(batch)
+        except SerializationError as error:
+            raise refused(error, operator=self._name, subtask=self._subtask) from error
 
     def _frame(self, columns: pa.RecordBatch) -> Any:
         if self._spec.format == "arrow":

@@ -132,7 +132,8 @@ class _Builder:
         ports = [self._leaving(position, None) for position in range(start - 1, stop)]
         if self._fusable(start - 1):
             ports[0] = []  # the fused stage before this one spreads what it makes itself
-        return FusedStage(fused, ports, following, subtask=self._subtask, origin=self._name(start - 1))
+        alone = self._context.parallelism == 1
+        return FusedStage(fused, ports, following, subtask=self._subtask, origin=self._name(start - 1), alone=alone)
 
     def _single(self, position: int, behind: Sequence[Stage]) -> Stage:
         operator, following = self._operators[position], behind[0]

@@ -72,11 +72,13 @@ def user_failure(
     )
 
 
-def refused(error: ActorflowError, *, operator: str, subtask: str, record: Any = NOTHING) -> UserFunctionError:
+def refused(error: ActorflowError, *, operator: str, subtask: str, record: Any = NOTHING, key: Any = NOTHING) -> UserFunctionError:
     """Return the report of a value of the user's that cannot be used: `error` says what is wrong with it, this says where."""
     context = {"operator": operator, "subtask": subtask}
     if record is not NOTHING:
         context["record"] = short_repr(record)
+    if key is not NOTHING:
+        context["key"] = short_repr(key)
     return UserFunctionError(replace(error.info(), context=context))
 
 

@@ -14,6 +14,7 @@ from actorflow.operators.codegen import FusedOperator, Loop, LoopWriter, Site, g
 from actorflow.operators.columnar import ColumnarTwin
 from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import OutputPort
+from actorflow.operators.key_check import KeyCheck, TableCheck
 from actorflow.operators.specs import ColumnarKeyedSpec, FilterSpec, FlatMapSpec, KeyedSpec
 from actorflow.operators.stage import Consumer, Lookup, Stage
 from actorflow.state.backend import KeyedBackend
@@ -29,6 +30,7 @@ class FusedStage(Stage):
         following: the next stage, which gets what the last operator gives.
         subtask: for reports.
         origin: name of the operator that makes the input, for reports.
+        alone: whether this is the only subtask, whose keys nobody else has looked at.
     """
 
     immediate: ClassVar[bool] = True
@@ -41,6 +43,7 @@ class FusedStage(Stage):
         *,
         subtask: str,
         origin: str,
+        alone: bool = False,
     ) -> None:
         assert len(ports) == len(operators) + 1, "one set of outputs for the input and for each operator"
         self._operators = tuple(operators)
@@ -50,6 +53,7 @@ class FusedStage(Stage):
         self._loops: dict[tuple[bool, int], Loop] = {}
         self._twin = _twin(self._operators[0]) if self._operators else None
         self._loaded = _loaded(self._operators)
+        self._key_checks = _key_checks(self._operators, subtask) if alone else []
         self._emits = [[port.output.emit for port in at] for at in ports]
         if following is not None:
             self._emits[-1].append(following.process)
@@ -100,6 +104,9 @@ class FusedStage(Stage):
             (keys,) = self._call(self._keys, batch.records, None)
             loaded.load(self._operators[0].spec.kind, keys)
             lists = self._call(loop, batch.records, timestamps, keys)
+        for check in self._key_checks:
+            check.look()
+        if loaded is not None:
             loaded.settle()
         self._spread(lists, start, timed=variant[0])
 
@@ -165,6 +172,10 @@ def _loaded(operators: Sequence[FusedOperator]) -> KeyedBackend | None:
     assert all(operator.state is None or operator.state.resident for operator in operators[1:]), "only the first keys are known"
     state = operators[0].state if operators else None
     return None if state is None or state.resident else state
+
+
+def _key_checks(operators: Sequence[FusedOperator], subtask: str) -> list[TableCheck]:
+    return [TableCheck(o.entries, KeyCheck(o.name, subtask)) for o in operators if o.entries is not None]
 
 
 def _key_loop(title: str, operator: FusedOperator) -> Loop:

@@ -145,6 +145,8 @@ class PaneStage(SlicedStage):
             if failure is error:
                 raise
             raise failure from error
+        if self._key_check is not None:
+            self._key_check.key(next(reversed(table)))
         self._merger.changed(pane, map(self._key_of, records))
 
     # --- records that are late -------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import SubtaskContext
 from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, call_user, entered, user_failure
+from actorflow.operators.key_check import key_check
 from actorflow.operators.running_context import EventTimerContext, ProcessingTimerContext, RunningContext
 from actorflow.operators.specs import ProcessSpec, Selector
 from actorflow.operators.stage import Consumer, Kept, Lookup, Receiver, Stage
@@ -72,6 +73,7 @@ class OperatorStage(Stage, Generic[Own]):
         self._name = place.name
         self._subtask = str(place.context.subtask)
         self._keyed = keyed
+        self._key_check = key_check(place.name, place.context)
         self._operator = _own_copy(place.name, operator)
         self._backend = place.backend
         self._held = place.held
@@ -154,6 +156,9 @@ class OperatorStage(Stage, Generic[Own]):
             reached = key_of is None or entered(error, on_record)
             key = ctx.key if key_of is not None and reached else NOTHING
             self._raise(error, on_record if reached else key_of, record, key)
+        else:
+            if self._key_check is not None:
+                self._key_check.key(ctx.key)
         finally:
             self._leave(ctx)
         self._outputs.flush()

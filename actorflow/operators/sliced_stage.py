@@ -17,6 +17,7 @@ from actorflow.operators.columns import to_objects
 from actorflow.operators.contract import Alarm, SubtaskContext
 from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, user_failure
+from actorflow.operators.key_check import key_check
 from actorflow.operators.process import Place
 from actorflow.operators.stage import Lookup, Stage
 from actorflow.state.backend import KeyedBackend
@@ -40,6 +41,7 @@ class SlicedStage(Stage):
         self.blocked = False
         self._name = place.name
         self._subtask = str(place.context.subtask)
+        self._key_check = key_check(place.name, place.context)
         self._backend = place.backend
         self._context = place.context
         self._held = place.held

@@ -104,6 +104,9 @@ class WindowStage(SlicedStage):
                     late[1].append(time)
         except BaseException as error:
             self._blame(error, record)
+        else:
+            if self._key_check is not None:
+                self._key_check.key(self._scope.key)
         finally:
             self._leave()
         self._outputs.flush()

@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 from actorflow.actor import ActorContext
 from actorflow.config import options
 from actorflow.connectors.contracts import ReaderContext, SinkSpec, SourceSpec
-from actorflow.errors import ActorflowError, UserFunctionError
+from actorflow.errors import ActorflowError
 from actorflow.ids import ChannelId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.combining import merging_pairs
 from actorflow.operators.contract import OutputPort
-from actorflow.operators.failures import call_user, short_repr, user_failure
+from actorflow.operators.failures import call_user, refused, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, Vertex
 from actorflow.plan.graph import DataPath, Role
 from actorflow.protocol.alignment import WatermarkReported
@@ -213,8 +212,7 @@ class Assembly:
 
         def failure(error: BaseException, record: object) -> Exception:
             if isinstance(error, ActorflowError):
-                context = {"operator": operator, "subtask": subtask, "record": short_repr(record)}
-                return UserFunctionError(replace(error.info(), context=context))
+                return refused(error, operator=operator, subtask=subtask, record=record)
             return user_failure(error, operator=operator, subtask=subtask, record=record)
 
         return failure

@@ -10,10 +10,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from actorflow.connectors.contracts import EventTimeWriter, Sink, TwoPhaseSink, Writer
+from actorflow.errors import SerializationError
 from actorflow.operators.columns import to_columns, to_objects
-from actorflow.operators.failures import NOTHING, user_failure
+from actorflow.operators.failures import NOTHING, refused, user_failure
 from actorflow.plan.graph import DataPath
-from actorflow.wire.batch import Active, Batch, ChannelEvent, ColumnBatch, Idle, Watermark
+from actorflow.wire.batch import Active, Batch, ChannelEvent, ColumnBatch, Idle, ObjectBatch, Watermark
 
 
 class SinkOutput:
@@ -63,7 +64,7 @@ class SinkOutput:
         """Write a batch, in the form that the sink takes."""
         takes = self._sink.takes
         if takes is DataPath.COLUMNS:
-            batch = batch if isinstance(batch, ColumnBatch) else to_columns(batch)
+            batch = batch if isinstance(batch, ColumnBatch) else self._columns(batch)
         elif takes is DataPath.OBJECTS and isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
         with self._reported():
@@ -71,6 +72,12 @@ class SinkOutput:
         if self.deadline_s is None:
             self.deadline_s = self._now() + self._flush_after_s
         self.records += len(batch)
+
+    def _columns(self, batch: ObjectBatch) -> ColumnBatch:
+        try:
+            return to_columns(batch)
+        except SerializationError as error:
+            raise refused(error, operator=self._operator, subtask=self._subtask) from error
 
     def event(self, event: ChannelEvent) -> None:
         """Tell the writer of event time, if it wants to know."""

@@ -51,6 +51,12 @@ def test_no_rows_give_no_batch(nothing):
     assert [] == run(MapBatchesSpec(lambda frame: nothing), records=[1])
 
 
+def test_records_that_have_no_common_columns_are_refused_with_the_operator():
+    with pytest.raises(UserFunctionError, match="cannot make a column of the values of 'n'") as caught:
+        run(MapBatchesSpec(lambda frame: frame), records=[{"n": 1}, {"n": "x"}])
+    assert "map_batches-0" == caught.value.info().context["operator"]
+
+
 def test_a_lazy_frame_is_collected():
     assert [1] == run(MapBatchesSpec(lambda frame: frame.lazy().head(1)), records=[1, 2])
 
