@@ -243,6 +243,11 @@ class CompiledChain:
         """True while an operator has not let the latest watermark through."""
         return any(self._holding)
 
+    @property
+    def in_flight(self) -> bool:
+        """True while something that it has taken has still to come out."""
+        return self.held_back or not self.finish()
+
     def open(self) -> None:
         """Start the operators, last one first."""
         for stage in reversed(self._stages):

@@ -179,6 +179,11 @@ class Chain(Protocol):
         """True while an operator has not let the latest watermark through: `advance_watermark` is to be called again after other work."""
         ...
 
+    @property
+    def in_flight(self) -> bool:
+        """True while something that it has taken has still to come out: the result of an asynchronous call, what a watermark brings about."""
+        ...
+
     def advance_watermark(self, timestamp: int) -> int:
         """Tell the operators that event time has reached `timestamp` (ms); return the watermark to forward."""
         ...

@@ -67,6 +67,11 @@ class Alarms:
         if waiting:
             self._arm(waiting[0].timestamp)
 
+    def awake(self, now: int) -> None:
+        """Hear that the time was up that was asked for. If nothing is due, the wall clock was set back meanwhile: ask again."""
+        if self._waiting and not self.due(now):
+            self._arm(self._waiting[0].timestamp)
+
     def clear(self) -> None:
         """Forget all calls."""
         self._waiting.clear()

@@ -125,6 +125,8 @@ class Subtask(Actor):
             if message.name == "flush":
                 self._flush_timer()
             else:
+                if message.name == "alarm":
+                    self._alarms.awake(self.processing_time())
                 self.wake()
         elif isinstance(message, Inspect):
             return self.chain.state(message.operator, message.key)
@@ -243,10 +245,11 @@ class Subtask(Actor):
         self.chain.process(batch, port)
 
     def _after_work(self) -> None:
-        """Pass on a watermark that was held back, and arm the flush timer, if a buffer stands open and it is not armed."""
+        """Pass on what was held back of event time, and arm the flush timer, if a buffer stands open and it is not armed."""
         if self.chain.held_back and not self.chain.blocked:
             self._advance_watermark(self.watermark)
-            self.forward_idleness(idle=self._idle)
+        if self._idle and not self._told_idle:
+            self.forward_idleness(idle=True)
         if self._flush_armed:
             return
         deadline: float | None = None
@@ -308,9 +311,9 @@ class Subtask(Actor):
             self._broadcast(Watermark(timestamp))
 
     def forward_idleness(self, *, idle: bool) -> None:
-        """Tell the consumers whether this subtask holds back a watermark: that it does not, behind the last one, which may be held back."""
+        """Tell the consumers whether this subtask holds back a watermark: that it does not, behind all that is still on its way to them."""
         self._idle = idle
-        if idle != self._told_idle and not (idle and self.chain.held_back):
+        if idle != self._told_idle and not (idle and self.chain.in_flight):
             self._told_idle = idle
             self._broadcast(Idle() if idle else Active())
 

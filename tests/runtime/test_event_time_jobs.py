@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 import actorflow as af
 from actorflow.testing import TestSource, run_test
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, Idle, Watermark
@@ -165,6 +167,27 @@ def test_a_partition_of_a_reader_that_is_held_up_is_not_idle_however_long_it_has
     until_then = [event for event in story.elements if event.at_ms < 200_000]
     assert len([element for element in until_then if hasattr(element, "record")]) > 30, "its reader was held up nearly all the time"
     assert [element.event for element in until_then if hasattr(element, "event")] == [Watermark(9)]
+
+
+@pytest.mark.parametrize("watermarks", [(), (2000,)], ids=["no watermark", "a watermark"])
+def test_idleness_does_not_overtake_what_is_still_on_its_way(watermarks):
+    pipeline = af.Pipeline("idle with calls in flight")
+    idle = TestSource().at(1000, "early")
+    for watermark in watermarks:
+        idle = idle.watermark(watermark)
+    asked = pipeline.read(idle.idle().advance("1h")).map_async(slowly)
+    others = pipeline.read(TestSource().at(50_000, "other").watermark(50_000).advance("1h"))
+
+    counts = run_test(asked.union(others).key_by(lambda record: record).window(af.windows.tumbling("1s")).count())
+
+    assert sorted(count.key for count in counts.records) == ["early", "other"]
+
+
+def test_a_subtask_that_is_active_before_what_held_back_its_idleness_is_through_was_never_idle():
+    source = TestSource().at(1000, "a").idle().advance("1s").at(2000, "b").advance("1h")
+    stream = af.Pipeline("not idle").read(source).map_async(slowly).map(str.upper, chain="never")
+
+    assert run_test(stream).only.story == ["A", "B", Watermark(MAX_TIMESTAMP)]
 
 
 # --- alignment -----------------------------------------------------------------------------------------------------------

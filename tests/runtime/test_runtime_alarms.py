@@ -34,6 +34,19 @@ def test_a_cancelled_call_is_not_made_and_asks_for_no_more_time():
     assert ["last"] == rung
 
 
+def test_a_wall_clock_that_was_set_back_makes_a_call_later_and_not_never():
+    armed = []
+    alarms = Alarms(armed.append)
+    alarms.set(10, lambda: None)
+    alarms.awake(9)
+    assert [10, 10] == armed
+    alarms.awake(10)
+    assert [10, 10] == armed, "it is due"
+    ring_all(alarms, 10)
+    alarms.awake(11)
+    assert [10, 10] == armed, "nothing waits"
+
+
 def test_a_call_may_ask_for_the_next_one():
     rung = []
     alarms = Alarms(lambda _: None)
