@@ -220,7 +220,7 @@ class SourceFeed:
             read: records of the batch that was just processed.
         """
         emitted = self._subtask.emitted
-        growth = max(1.0, (emitted - self._emitted) / read)
+        growth = max(1.0, (emitted - self._emitted) / max(1, read))
         self._emitted = emitted
         if self._subtask.overdrawn:
             self._batch_records = max(1, self._batch_records // 2)

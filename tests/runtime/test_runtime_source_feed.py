@@ -183,6 +183,10 @@ def test_an_idle_reader_is_active_again_by_its_word_or_by_its_next_batch():
     assert Bench([Idle(), *batches(1, 2)]).run() == [Idle(), Active(), [1], [2]]
 
 
+def test_a_batch_without_records_is_a_reading_like_any_other():
+    assert Bench([ObjectBatch([]), *batches(1)]).run() == [[], [1]]
+
+
 def test_what_is_no_reading_is_refused():
     with pytest.raises(PlanError, match="reader of 'source' returned list"):
         Bench([[1]]).run()
