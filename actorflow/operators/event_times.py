@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from actorflow.errors import PlanError
 from actorflow.operators.columns import to_objects
-from actorflow.operators.failures import GENERATED_PREFIX, refused, short_repr, user_failure
+from actorflow.operators.failures import GENERATED_PREFIX, NOTHING, refused, short_repr, user_failure
 from actorflow.operators.inline import Inlined, inlined
 from actorflow.operators.specs import Selector
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NAIVE_HINT = "say which time zone it is in, such as time.replace(tzinfo=datetime.UTC)"
+_TICKS_PER_MS: Final = {"ms": 1, "us": 1000, "ns": 1_000_000}
 _KINDS_HINT = "give milliseconds since the Unix epoch as an int, or a datetime with a time zone"
 
 
@@ -66,7 +67,11 @@ class EventTimes:
 
         if self._column is not None and self._column in batch.columns.schema.names:
             column = self._of_column(batch, batch.columns.column(self._column))
-            return ColumnBatch(batch.columns, column), pc.max(column).as_py()
+            span = pc.min_max(column)
+            earliest, latest = span["min"].as_py(), span["max"].as_py()
+            if latest >= MAX_TIMESTAMP or earliest <= MIN_TIMESTAMP:
+                self._refuse_column(batch, f"reaches from {earliest} to {latest}")
+            return ColumnBatch(batch.columns, column), latest
         stamps, latest = self._of_records(to_objects(batch).records)
         return ColumnBatch(batch.columns, pa.array(stamps, pa.int64())), latest
 
@@ -114,14 +119,26 @@ class EventTimes:
         if pa.types.is_timestamp(kind):
             if kind.tz is None:
                 self._refuse(f"datetimes without a time zone (column of {kind}) as event times", _NAIVE_HINT, _row(batch, 0))
-            instants = pc.floor_temporal(column.view(pa.int64()).view(pa.timestamp(kind.unit)), unit="millisecond")
-            return instants.cast(pa.timestamp("ms")).cast(pa.int64())
+            return self._of_instants(batch, column.view(pa.int64()), kind.unit)
         if not pa.types.is_integer(kind):
             self._refuse(f"a column of {kind} as event times", _KINDS_HINT, _row(batch, 0))
         try:
             return column.cast(pa.int64())
         except pa.ArrowInvalid as error:
-            self._refuse(f"a column of event times that are not within 64 bits ({error})", _KINDS_HINT, _row(batch, 0))
+            self._refuse_column(batch, str(error))
+
+    def _of_instants(self, batch: ColumnBatch, ticks: pa.Array, unit: str) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        per_ms = _TICKS_PER_MS.get(unit)
+        if per_ms is not None:
+            whole = pc.divide(ticks, per_ms)  # towards 0; what is before 1970 and no whole number of ms is rounded down
+            return pc.subtract(whole, pc.less(ticks, pc.multiply(whole, per_ms)).cast(pa.int64())) if per_ms > 1 else ticks
+        try:
+            return pc.multiply_checked(ticks, 1000)
+        except pa.ArrowInvalid as error:
+            self._refuse_column(batch, str(error))
 
     # --- what is refused ---------------------------------------------------------------------------------------------------
 
@@ -131,6 +148,9 @@ class EventTimes:
         if failure is error:
             raise error
         raise failure from error
+
+    def _refuse_column(self, batch: ColumnBatch, why: str) -> NoReturn:
+        self._refuse(f"a column of event times that are not within 64 bits ({why})", _KINDS_HINT, _row_if_it_can_be_shown(batch))
 
     def _refuse(self, what: str, hint: str, record: Any) -> NoReturn:
         error = PlanError(f"'{self._name}' got {what}", hint=hint)
@@ -160,6 +180,13 @@ def _earliest(stamps: list[Any]) -> int | None:
     except TypeError:
         return None
     return earliest if earliest > 1 or set(map(type, stamps)) == {int} else None
+
+
+def _row_if_it_can_be_shown(batch: ColumnBatch) -> Any:
+    try:
+        return _row(batch, 0)
+    except (OverflowError, ValueError):  # no Python object stands for such a time
+        return NOTHING
 
 
 def _row(batch: ColumnBatch, place: int) -> Any:

@@ -115,6 +115,8 @@ def test_a_naive_datetime_is_refused_with_a_hint_to_its_time_zone():
         pa.array([1, None]),
         pa.array([1.0, 2.0]),
         pa.array([2**63 + 1, 1], pa.uint64()),
+        pa.array([2**63 - 1, 1], pa.int64()),
+        pa.array([1, -(2**63)], pa.int64()),
         pa.array([NAIVE] * 2, pa.timestamp("us")),
         pa.array(["a", "b"]),
     ],
@@ -127,6 +129,25 @@ def test_a_column_that_is_no_event_time_is_refused(column):
         chain.process(ColumnBatch(pa.record_batch({"time": column})))
 
     assert "time" in caught.value.error.context["record"]
+
+
+@pytest.mark.parametrize(("ticks", "unit"), [(2**60, "s"), (-(2**60), "s"), (2**63 - 1, "ms"), (-(2**63), "ms")])
+def test_a_column_of_instants_beyond_all_time_is_refused_even_if_its_rows_cannot_be_shown(ticks, unit):
+    chain, _ = timed_chain("time")
+
+    with pytest.raises(UserFunctionError, match="not within 64 bits") as caught:
+        chain.process(ColumnBatch(pa.record_batch({"time": pa.array([ticks, 0]).cast(pa.timestamp(unit, "UTC"))})))
+
+    assert caught.value.error.context["operator"] == "with_timestamps-0"
+
+
+@pytest.mark.parametrize(("unit", "per_ms"), [("us", 1000), ("ns", 1_000_000)])
+def test_the_first_and_last_instants_that_a_column_can_hold_are_event_times_rounded_down(unit, per_ms):
+    ticks = [2**63 - 1, -(2**63), -1, -per_ms]
+    chain, output = timed_chain("time")
+    chain.process(ColumnBatch(pa.record_batch({"time": pa.array(ticks).cast(pa.timestamp(unit, "UTC"))})))
+
+    assert output.batches[0].timestamps.to_pylist() == [tick // per_ms for tick in ticks]
 
 
 def test_a_function_that_raises_is_reported_with_its_record():
