@@ -200,10 +200,12 @@ class OperatorStage(Stage, Generic[Own]):
             self._timers.end()
             done = self._fire_slice(self._timers.waiting, MAX_TIMESTAMP, self._at_processing)
         if done:
-            self._backend.watermark = self._reached
+            self._show(self._reached)
             done = self._fire_slice(self._timers.events, self._reached, self._at_event)
         if done:
-            self._passed = self._reached
+            # Not before: what a timer finds has not expired because of timers that are later than it.
+            self._passed = self._backend.watermark = self._reached
+            self._backend.settle()
         else:
             self._subtask_context.wake()
         self.blocked = not done
@@ -219,8 +221,13 @@ class OperatorStage(Stage, Generic[Own]):
             return False
         self._backend.clear()
         self._backend.watermark = self._reached = self._passed = MIN_TIMESTAMP
+        self._show(MIN_TIMESTAMP)
         self._timers.begin()
         return True
+
+    def _show(self, watermark: int) -> None:
+        for ctx in (self._ctx, self._at_event, self._at_processing):
+            ctx.watermark = watermark
 
     def _ring(self) -> None:
         """Fire a slice of the processing-time timers that are due."""

@@ -22,13 +22,14 @@ class RunningContext:
         name: the operator's name.
         outputs: where its records go.
         timers: of the current key.
-        backend: knows the watermark.
+        backend: keeps the states.
         context: the subtask.
     """
 
     def __init__(self, name: str, outputs: Outputs, timers: KeyTimers, backend: KeyedBackend, context: SubtaskContext) -> None:
         self.key: Any = None
         self.timestamp: int | None = None
+        self.watermark = backend.watermark
         self.timers = timers
         self.parallel_index = context.subtask.index
         self.parallelism = context.parallelism
@@ -40,11 +41,6 @@ class RunningContext:
         self._sides = outputs.sides
         self._backend = backend
         self._subtask = context
-
-    @property
-    def watermark(self) -> int:
-        """Event time that the operator has reached, in ms."""
-        return self._backend.watermark
 
     def processing_time(self) -> int:
         """Return the wall clock, in ms."""

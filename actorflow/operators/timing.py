@@ -13,6 +13,7 @@ from actorflow.errors import PlanError
 from actorflow.operators.contract import Alarm, SubtaskContext
 from actorflow.state.backend import NO_KEY, KeyedBackend
 from actorflow.state.timers import Timer, TimerQueue
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 EVENT: Final = "event"
 PROCESSING: Final = "processing"
@@ -87,7 +88,7 @@ class KeyTimers:
         """Have `on_timer` called for this key when the watermark reaches `timestamp` (ms).
 
         Raises:
-            PlanError: if there is no key, or `timestamp` is not a whole number.
+            PlanError: if there is no key, or `timestamp` is not a whole number within 64 bits.
         """
         self.events.set(self._checked(timestamp), self._key())
 
@@ -95,7 +96,7 @@ class KeyTimers:
         """Have `on_timer` called for this key when the wall clock reaches `timestamp` (ms).
 
         Raises:
-            PlanError: if there is no key, or `timestamp` is not a whole number.
+            PlanError: if there is no key, or `timestamp` is not a whole number within 64 bits.
         """
         key = self._key()
         if self._ended:
@@ -140,9 +141,9 @@ class KeyTimers:
         return len(self.events) + len(self.waiting)
 
     def _checked(self, timestamp: int) -> int:
-        if timestamp.__class__ is not int:
+        if timestamp.__class__ is not int or not MIN_TIMESTAMP <= timestamp <= MAX_TIMESTAMP:
             raise PlanError(
-                f"'{self._operator}' sets a timer for {timestamp!r}, which is not a whole number of milliseconds",
+                f"'{self._operator}' sets a timer for {timestamp!r}, which is not a whole number of milliseconds within 64 bits",
                 hint="a time is in ms since 1970, UTC: ctx.timestamp + 60_000",
             )
         return timestamp

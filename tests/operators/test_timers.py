@@ -8,6 +8,7 @@ from actorflow.errors import PlanError, UserFunctionError
 from actorflow.operators.actor import OperatorActor
 from actorflow.operators.specs import MapAsyncSpec, ProcessSpec
 from actorflow.state.descriptors import ValueState
+from actorflow.state.ttl import Ttl
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
 
@@ -92,6 +93,26 @@ def test_keyed_state_is_that_of_the_key_which_set_the_timer():
     assert {"records_in": 3, "records_out": 2, "keys": 0, "timers": 0} == chain.observe()["process-0"]
     with pytest.raises(PlanError, match="no current key"):
         chain.message("process-0", 1, print)
+
+
+@pytest.mark.parametrize("make_context", [Subtask, Hurried])
+def test_a_timer_finds_what_had_not_expired_at_its_time_however_far_the_watermark_went(make_context):
+    class Remembering(OperatorActor):
+        last = ValueState(int, ttl=Ttl(10, time="event"))
+
+        def on_record(self, record, ctx):
+            self.last.set(ctx.timestamp)
+            ctx.timers.event(ctx.timestamp + 9)
+
+        def on_timer(self, timestamp, ctx):
+            ctx.emit((ctx.key, self.last.get(), ctx.watermark))
+            self.last.set(timestamp)
+
+    chain, output = started(Remembering(), context=make_context())
+    chain.process(ObjectBatch(["a", "b", "c"], [1, 2, 3]))
+    advance(chain, 1000)
+    assert [("a", 1, 1000), ("b", 2, 1000), ("c", 3, 1000)] == output.records
+    assert 0 == chain.observe()["process-0"]["keys"], "now all have expired"
 
 
 def test_processing_time_timers_wait_for_the_clock_and_give_no_event_time():
@@ -215,8 +236,8 @@ def test_timers_where_there_is_no_current_key_are_refused():
         chain.open()
 
 
-@pytest.mark.parametrize("timestamp", [1.5, None, "1", True])
-def test_a_timer_for_what_is_not_a_whole_number_is_refused(timestamp):
+@pytest.mark.parametrize("timestamp", [1.5, None, "1", True, 2**63, -(2**63) - 1])
+def test_a_timer_for_what_is_no_point_in_time_is_refused(timestamp):
     chain, _ = started(Scripted())
     with pytest.raises(PlanError, match="not a whole number of milliseconds"):
         chain.process(actions_of("a", ("event", timestamp)))
