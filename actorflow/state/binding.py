@@ -9,7 +9,8 @@ A backend has plain handles only: a value, a map, a list for each key. Time to l
 
 from __future__ import annotations
 
-from typing import Any, Protocol, assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, assert_never
 
 from actorflow.errors import PlanError
 from actorflow.state.descriptors import AggregatingState, ListState, MapState, ReducingState, StateDescriptor, ValueState
@@ -21,6 +22,8 @@ StateHandle = ValueHandle[Any] | MapHandle[Any, Any] | ListHandle[Any] | Reducin
 
 KeyedState = ValueState[Any] | MapState[Any, Any] | ListState[Any] | ReducingState[Any] | AggregatingState[Any, Any, Any]
 """Every kind of declared keyed state."""
+
+_EXPIRED: Final = object()
 
 
 class PlainHandles(Protocol):
@@ -74,23 +77,50 @@ def _value(descriptor: KeyedState, plain: PlainHandles, default: Any) -> ValueHa
     return TtlValue(plain.value(descriptor, None), plain.ages(descriptor, descriptor.ttl), default)
 
 
-def presented(descriptor: StateDescriptor | None, stored: Any) -> object:
-    """Return a stored value of one key as people should see it: without times of use, folded values as they are.
+def presented(
+    stored: Mapping[str, Any], declared: Mapping[str, StateDescriptor], ages: Callable[[str], Ages | None]
+) -> dict[str, object]:
+    """Return the stored values of one key as people should see them: without times of use, what is hidden, and folded values as they are.
 
     Args:
-        descriptor: of its state; None for one of the engine's own.
-        stored: what the plain handle holds.
+        stored: what the plain handles hold, by state name.
+        declared: the declarations by name; states of the engine's own have none.
+        ages: returns the clock and rule of a state that expires, by its name; None for others.
     """
-    aged = descriptor is not None and descriptor.ttl is not None
+    shown: dict[str, object] = {}
+    for name, held in stored.items():
+        alive = held
+        rule = ages(name)
+        if rule is not None:
+            alive = _alive(declared[name], held, rule)
+            if alive is _EXPIRED:
+                continue
+        shown[name] = _plain(declared.get(name), alive)
+    return shown
+
+
+def _alive(descriptor: StateDescriptor, held: Any, ages: Ages) -> Any:
+    """Return what is held without times of use, and without what handles do not show any more."""
+    now = ages.clock()
+
+    def hidden(last_use: int) -> bool:
+        return not ages.shows_expired and ages.expired(last_use, now)
+
     match descriptor:
         case ListState():
-            return [value for value, _ in stored] if aged else list(stored)
+            return [value for value, last_use in held if not hidden(last_use)] or _EXPIRED
         case MapState():
-            return {entry: value for entry, (value, _) in stored.items()} if aged else dict(stored)
+            return {entry: value for entry, (value, last_use) in held.items() if not hidden(last_use)} or _EXPIRED
+        case _:
+            return _EXPIRED if hidden(held[1]) else held[0]
+
+
+def _plain(descriptor: StateDescriptor | None, held: Any) -> object:
+    match descriptor:
         case ReducingState() | AggregatingState():
-            (folded,) = stored[0] if aged else stored
+            (folded,) = held
             return descriptor.aggregate.result(folded) if isinstance(descriptor, AggregatingState) else folded
         case ValueState():
-            return stored[0] if aged else stored
+            return held
         case _:
-            return stored.copy() if isinstance(stored, dict | list) else stored
+            return held.copy() if isinstance(held, dict | list) else held

@@ -41,6 +41,7 @@ class HashMapBackend:
     __slots__ = (
         "_declared",
         "_divided",
+        "_handles",
         "_lines",
         "_overlays",
         "_tables",
@@ -61,6 +62,7 @@ class HashMapBackend:
         self._tables: dict[str, dict[Any, Any]] = {}
         self._divided: dict[str, dict[Hashable, dict[Any, Any]]] = {}
         self._declared: dict[str, StateDescriptor] = {}
+        self._handles: dict[StateDescriptor, StateHandle] = {}
         self._lines: dict[str, ExpiryLine] = {}
         self._overlays: dict[str, Overlay] = {}
         self._timers: dict[str, HeapTimers] = {}
@@ -134,7 +136,10 @@ class HashMapBackend:
         if type(before) is not type(descriptor):
             names = f"{type(descriptor).__name__} and as {type(before).__name__}"
             raise PlanError(f"state '{descriptor.name}' is declared as {names}")
-        return bound(descriptor, self)
+        handle = self._handles.get(descriptor)
+        if handle is None:
+            handle = self._handles[descriptor] = bound(descriptor, self)
+        return handle
 
     def value(self, descriptor: KeyedState, default: Any) -> HashMapValue:
         """Return the handle of a value for each key."""
@@ -174,12 +179,17 @@ class HashMapBackend:
         """Return copies of the values of one key, by state name."""
         for overlay in self._overlays.values():
             overlay.write_back_key(key)
-        found = {name: presented(self._declared.get(name), table[key]) for name, table in self._tables.items() if key in table}
+        stored = {name: table[key] for name, table in self._tables.items() if key in table}
+        found = presented(stored, self._declared, self._ages_of)
         for name, tables in self._divided.items():
             divided = {namespace: table[key] for namespace, table in tables.items() if key in table}
             if divided:
                 found[name] = divided
         return found
+
+    def _ages_of(self, name: str) -> Ages | None:
+        line = self._lines.get(name)
+        return None if line is None else line.ages
 
     def clear(self) -> None:
         """Forget all values and timers."""

@@ -257,6 +257,34 @@ def test_reducing_and_aggregating_state_fold_values_and_expire_as_one(backend_at
     assert largest.get() is None
 
 
+@pytest.mark.parametrize("expired", ["hide", "until_cleaned"])
+def test_who_looks_at_a_key_sees_what_its_handles_would_show(backend_at, expired):
+    clock = Clock()
+    backend = backend_at(clock)
+    ttl = Ttl(TTL, expired=expired, time="event")
+    backend.current_key = "k"
+    backend.bind(named(ValueState(int, ttl=ttl), "value")).set(5)
+    backend.bind(named(ReducingState(int, max, ttl=ttl), "largest")).add(7)
+    items, entries = backend.bind(named(ListState(int, ttl=ttl), "list")), backend.bind(named(MapState(str, int, ttl=ttl), "map"))
+    items.add(1)
+    entries.put("a", 1)
+    clock.now += 1
+    items.add(2)
+    entries.put("b", 2)
+    everything = {"value": 5, "largest": 7, "list": [1, 2], "map": {"a": 1, "b": 2}}
+    assert everything == backend.values("k")
+    clock.now += TTL - 1
+    assert backend.values("k") == ({"list": [2], "map": {"b": 2}} if expired == "hide" else everything)
+    clock.now += 1
+    assert backend.values("k") == ({} if expired == "hide" else everything)
+
+
+def test_a_state_has_one_handle_however_often_it_is_bound(backend_at):
+    backend = backend_at(Clock())
+    descriptor = named(MapState(str, int, ttl=TTL))
+    assert backend.bind(descriptor) is backend.bind(descriptor)
+
+
 def test_a_reduced_none_is_a_value(backend_at):
     backend = backend_at(Clock())
     last = backend.bind(named(ReducingState(object, lambda _, new: new)))

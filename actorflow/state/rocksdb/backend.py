@@ -67,6 +67,7 @@ class RocksDBBackend:
         self._tables: dict[str, CachedTable] = {}
         self._divided: dict[str, dict[Hashable, CachedTable]] = {}
         self._declared: dict[str, StateDescriptor] = {}
+        self._handles: dict[StateDescriptor, StateHandle] = {}
         self._codecs: dict[str, ValueCodec] = {}
         self._passes: dict[str, ExpiryPasses] = {}
         self._timers: dict[str, RocksDBTimers] = {}
@@ -204,7 +205,10 @@ class RocksDBBackend:
         if type(before) is not type(descriptor):
             names = f"{type(descriptor).__name__} and as {type(before).__name__}"
             raise PlanError(f"state '{descriptor.name}' is declared as {names}")
-        return bound(descriptor, self)
+        handle = self._handles.get(descriptor)
+        if handle is None:
+            handle = self._handles[descriptor] = bound(descriptor, self)
+        return handle
 
     def value(self, descriptor: KeyedState, default: Any) -> RocksDBValue:
         """Return the handle of a value for each key."""
@@ -247,16 +251,17 @@ class RocksDBBackend:
 
     def values(self, key: Any) -> dict[str, object]:
         """Return copies of the values of one key, by state name."""
-        found: dict[str, object] = {}
-        for name, table in self._tables.items():
-            value = table.get(key)
-            if value is not MISSING:
-                found[name] = presented(self._declared.get(name), value)
+        stored = {name: value for name, table in self._tables.items() if (value := table.get(key)) is not MISSING}
+        found = presented(stored, self._declared, self._ages_of)
         for name, tables in self._divided.items():
             divided = {ns: value for ns, table in tables.items() if (value := table.get(key)) is not MISSING}
             if divided:
                 found[name] = divided
         return found
+
+    def _ages_of(self, name: str) -> Ages | None:
+        passes = self._passes.get(name)
+        return None if passes is None else passes.ages
 
     def clear(self) -> None:
         """Forget all values and timers."""
