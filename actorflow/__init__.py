@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     )
     from actorflow.operators.aggregate import Aggregate
     from actorflow.operators.evictor import Evictor
+    from actorflow.operators.joins.in_windows import CoGroup
     from actorflow.operators.trigger import Trigger, TriggerContext, TriggerResult
     from actorflow.operators.watermarks import WatermarkGenerator, Watermarks
     from actorflow.operators.window import Window, WindowAssigner, Windowed
@@ -86,6 +87,7 @@ __all__ = [
     "BroadcastContext",
     "BroadcastOperator",
     "BroadcastState",
+    "CoGroup",
     "ConfigError",
     "Evictor",
     "Job",
@@ -153,6 +155,7 @@ _HOMES = {
         "TwoInputOperator",
     ),
     "actorflow.operators.aggregate": ("Aggregate",),
+    "actorflow.operators.joins.in_windows": ("CoGroup",),
     "actorflow.operators.evictor": ("Evictor",),
     "actorflow.operators.evictors": ("evictors",),
     "actorflow.operators.trigger": ("Trigger", "TriggerContext", "TriggerResult"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from actorflow.api.arguments import Selector, check_aggregate, check_function, check_operator, value_selector
 from actorflow.api.connected import BroadcastConnectedStreams, BroadcastStream, ConnectedStreams
+from actorflow.api.joining import KeyedJoins
 from actorflow.api.options import OperatorOptions
 from actorflow.api.windowed import WindowedStream, check_assigner
 from actorflow.errors import PlanError
@@ -25,7 +26,7 @@ U = TypeVar("U")
 R = TypeVar("R")
 
 
-class KeyedStream(Generic[K, T]):
+class KeyedStream(KeyedJoins[K, T]):
     """A stream whose records are spread by key. Made by `Stream.key_by`.
 
     The built-in aggregations are *running*: each record brings out the new value of its key. Over batches of columns (`map_batches`, Parquet,

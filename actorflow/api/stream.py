@@ -26,10 +26,11 @@ from actorflow.api.keyed import KeyedStream
 from actorflow.api.options import OperatorOptions, Options, check_choice, check_whole
 from actorflow.api.tag import Tag
 from actorflow.api.windowed import WindowedStream, check_assigner
-from actorflow.config.values import Duration, duration_ms
+from actorflow.config.values import Duration, duration_ms, duration_s
 from actorflow.connectors.contracts import Sink, SinkSpec
 from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
+from actorflow.operators.joins.lookup import CachedLookup, was_found
 from actorflow.operators.retry import RetryPolicy
 from actorflow.operators.specs import FilterSpec, FlatMapSpec, MapAsyncSpec, MapBatchesSpec, MapSpec, ProcessSpec
 from actorflow.operators.watermarks import TimestampSpec, Watermarks
@@ -125,6 +126,43 @@ class Stream(Generic[T]):
         return self._apply(ProcessSpec(None, operator), options)
 
     # --- event time ------------------------------------------------------------------------------------------------------
+
+    def lookup_join(
+        self,
+        look_up: Callable[[Any], Awaitable[U | None]],
+        key: Selector,
+        *,
+        how: Literal["left", "inner"] = "left",
+        cache_size: int = 10_000,
+        cache_ttl: Duration | None = None,
+        ordered: bool = True,
+        capacity: int = 100,
+        timeout: Duration = "10s",
+        retry: RetryPolicy | None = None,
+        **options: Unpack[OperatorOptions],
+    ) -> Stream[tuple[T, U | None]]:
+        """Give each record with what is found for its key: `(record, await look_up(key))`. See `map_async`, of which it is made.
+
+        Args:
+            look_up: a coroutine function of a key, such as one that asks a database; None is: nothing there.
+            key: function of a record, or what to put into `record[...]`. While a key is looked up, others with it wait for that answer.
+            how: whether a record for which nothing is found is given with None (`left`) or left out (`inner`).
+            cache_size: of how many keys the answers are remembered, those used last; 0: of none.
+            cache_ttl: for how long; None: for as long as there is room.
+            ordered: see `map_async`.
+            capacity: see `map_async`.
+            timeout: see `map_async`.
+            retry: see `map_async`.
+            options: see `OperatorOptions`.
+        """
+        check_function("lookup_join", look_up, 1, may_await=True)
+        check_choice("how of lookup_join", how, ("left", "inner"))
+        if check_whole("cache_size of lookup_join", cache_size) < 0:
+            raise PlanError(f"cache_size of lookup_join must be at least 0, not {cache_size}")
+        ttl_s = None if cache_ttl is None else duration_s(cache_ttl, "cache_ttl of lookup_join")
+        fn = CachedLookup(look_up, selector("lookup_join", key), cache_size, ttl_s)
+        found = self.map_async(fn, ordered=ordered, capacity=capacity, timeout=timeout, retry=retry, **options)
+        return found if how == "left" else found.filter(was_found)
 
     def with_timestamps(self, timestamp: Selector, watermarks: Watermarks, **options: Unpack[OperatorOptions]) -> Stream[T]:
         """Give each record its event time, and say how event time advances. Windows and timers in event time go by it.
@@ -280,7 +318,7 @@ class Stream(Generic[T]):
         spread = "" if upstream.partitioner is None else f".{upstream.partitioner.kind.value}"
         return f"{self._builder.label(upstream.operator)}{tag}{spread}"
 
-    def _spread(self, partitioner: Partitioner) -> Stream[T]:
+    def _spread(self, partitioner: Partitioner | None) -> Stream[T]:
         return Stream(self._builder, [replace(upstream, partitioner=partitioner) for upstream in self._upstreams])
 
     def _check_beside(self, verb: str, other: Stream[U]) -> Stream[U]:

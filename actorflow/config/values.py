@@ -62,6 +62,22 @@ def duration_ms(value: object, option: str = "duration") -> int:
     return whole
 
 
+def signed_duration_ms(value: object, option: str = "duration") -> int:
+    """Return a duration in whole milliseconds that may be negative: a number, a timedelta, or text with a minus sign.
+
+    Raises:
+        ConfigError: see `duration_ms`.
+    """
+    match value:
+        case str() if value.lstrip().startswith("-"):
+            return -duration_ms(value.lstrip()[1:], option)
+        case timedelta() if value < timedelta():
+            return -duration_ms(-value, option)
+        case int() | float() if value < 0:
+            return -duration_ms(-value, option)
+    return duration_ms(value, option)
+
+
 def memory_bytes(value: object, option: str = "size") -> int:
     """Return a size in bytes.
 

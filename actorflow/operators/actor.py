@@ -7,7 +7,7 @@ subtask (the engine copies what the pipeline holds), so plain attributes are saf
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from actorflow.ids import Address
@@ -164,6 +164,10 @@ class OperatorActor:
 
     def on_stop(self, ctx: OperatorContext) -> None:
         """Free what `on_start` took. Called once, also after a failure. Nothing can be emitted any more."""
+
+    def observe(self) -> Mapping[str, object]:
+        """Return facts to show beside the engine's own, by name. Called between two batches."""
+        return {}
 
 
 class TwoInputOperator(OperatorActor):

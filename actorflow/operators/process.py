@@ -276,7 +276,7 @@ class OperatorStage(Stage, Generic[Own]):
         if self._keyed:
             facts["keys"] = len(self._backend)
             facts["timers"] = len(self._timers)
-        return {self._name: facts}
+        return {self._name: {**facts, **self._operator.observe()}}
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the states of a key."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, get_args
 
-from actorflow.config.values import Duration, duration_ms
+from actorflow.config.values import Duration, duration_ms, signed_duration_ms
 from actorflow.errors import PlanError
 from actorflow.operators.evictor import Evictor
 from actorflow.operators.trigger import Trigger
@@ -36,7 +35,7 @@ def tumbling(size: Duration, offset: Duration = 0, *, time: TimeDomain = "event"
         PlanError: if the size is 0, or `time` is unknown.
     """
     length = _positive("size of tumbling", size)
-    return TimeWindows(length, length, _offset("offset of tumbling", offset), _checked(time))
+    return TimeWindows(length, length, signed_duration_ms(offset, "offset of tumbling"), _checked(time))
 
 
 def sliding(size: Duration, slide: Duration, offset: Duration = 0, *, time: TimeDomain = "event") -> WindowAssigner:
@@ -52,7 +51,7 @@ def sliding(size: Duration, slide: Duration, offset: Duration = 0, *, time: Time
         PlanError: if size or slide is 0, or `time` is unknown.
     """
     length, step = _positive("size of sliding", size), _positive("slide of sliding", slide)
-    return TimeWindows(length, step, _offset("offset of sliding", offset), _checked(time))
+    return TimeWindows(length, step, signed_duration_ms(offset, "offset of sliding"), _checked(time))
 
 
 def session(gap: Duration | Callable[[Any], Duration], *, time: TimeDomain = "event") -> WindowAssigner:
@@ -207,18 +206,6 @@ def _positive(what: str, duration: Duration) -> int:
     if length <= 0:
         raise PlanError(f"the {what} must be longer than 0, not {duration!r}")
     return length
-
-
-def _offset(what: str, offset: Duration) -> int:
-    """Return an offset, which may be negative: a number, a timedelta, or text with a minus sign."""
-    match offset:
-        case str() if offset.lstrip().startswith("-"):
-            return -duration_ms(offset.lstrip()[1:], what)
-        case timedelta() if offset < timedelta():
-            return -duration_ms(-offset, what)
-        case int() | float() if offset < 0:
-            return -duration_ms(-offset, what)
-    return duration_ms(offset, what)
 
 
 def _at_least_one(what: str, number: int) -> None:

@@ -125,7 +125,7 @@ class NoCalls:
         pass
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", [Subtask, Hurried])
 def test_ordered_calls_are_as_if_they_had_not_waited_also_to_timers_that_fire_in_slices(kind, examples):
     @given(histories())
@@ -139,7 +139,7 @@ def test_ordered_calls_are_as_if_they_had_not_waited_also_to_timers_that_fire_in
     check()
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", [Subtask, Hurried])
 def test_unordered_calls_never_cross_a_watermark(kind, examples):
     @given(histories())
