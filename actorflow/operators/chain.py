@@ -21,6 +21,7 @@ from actorflow.operators.finals import FinalStage
 from actorflow.operators.fused import FusedStage
 from actorflow.operators.pane_stage import PaneStage
 from actorflow.operators.process import Place, ProcessStage
+from actorflow.operators.session_stage import SessionStage
 from actorflow.operators.specs import (
     BroadcastProcessSpec,
     CoFlatMapSpec,
@@ -155,7 +156,7 @@ class _Builder:
 
                 return MapAsyncStage(operator.name, spec, following, self._context, _held_by(behind))
             case WindowSpec() as spec:
-                windows = PaneStage if spec.in_panes else WindowStage
+                windows = PaneStage if spec.in_panes else SessionStage if spec.in_sessions else WindowStage
                 return windows(self._place(position, behind), spec)
             case TimestampSpec() as spec:
                 return TimestampStage(operator.name, spec, following, self._context)

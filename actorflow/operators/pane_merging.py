@@ -19,7 +19,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+KEYS_AT_ONCE: Final = 2000
+"""Then others get their turn, if it is time."""
 
 Merge = Callable[[Any, Any], Any]
 
@@ -57,8 +63,8 @@ class PaneMerger:
         if self._turn is not None and pane < self._merged_to:
             self._stale.update(dict.fromkeys(keys))
 
-    def window(self, start: int, end: int, panes: Sequence[int]) -> Iterator[tuple[Any, Any]]:
-        """Give each key of a window with its accumulator. Windows are asked for in order, each is taken to its end before the next.
+    def window(self, start: int, end: int, panes: Sequence[int]) -> Iterator[list[tuple[Any, Any]]]:
+        """Give the keys of a window with their accumulators, in lists. Windows are asked for in order, each is taken to its end before the next.
 
         Args:
             start: of the window, not before that of the window before.
@@ -71,13 +77,35 @@ class PaneMerger:
             for pane in panes[bisect_left(panes, self._merged_to) : bisect_left(panes, end)]:
                 self._add(pane)
         self._merged_to = end
-        yield from self._both_sides(start)
+        used_up: list[Any] = []
+        for some in portions(self._left.items()):
+            yield self._from_left(some, start, used_up)
+        for key in used_up:
+            del self._left[key]
+        for some in portions(self._right.items()):
+            yield [(key, acc) for key, acc in some if key not in self._left and key not in self._stale]
         if self._stale:
             inside = panes[bisect_left(panes, start) : bisect_left(panes, end)]
-            for key in self._stale:
-                found = self.fresh(key, inside)
-                if found is not None:
-                    yield key, found[0]
+            for some in portions(self._stale):
+                yield [(key, found[0]) for key in some if (found := self.fresh(key, inside)) is not None]
+
+    def _from_left(
+        self, some: Iterable[tuple[Any, list[tuple[int, Any]]]], start: int, used_up: list[Any]
+    ) -> list[tuple[Any, Any]]:
+        """Return keys of the left side, merged with the right side; add those that it has nothing of any more to `used_up`."""
+        right, stale, merge = self._right, self._stale, self._merge
+        merged: list[tuple[Any, Any]] = []
+        for key, values in some:
+            while values and values[-1][0] < start:
+                values.pop()
+            if not values:
+                used_up.append(key)
+            elif key in right:
+                if key not in stale:
+                    merged.append((key, merge(values[-1][1], right[key])))
+            elif key not in stale:
+                merged.append((key, values[-1][1]))
+        return merged
 
     def fresh(self, key: Any, panes: Sequence[int]) -> tuple[Any] | None:
         """Return the accumulator of a key, merged from some panes, in a tuple; None if it is in none of them."""
@@ -106,20 +134,9 @@ class PaneMerger:
             before = right.get(key, right)
             right[key] = acc if before is right else merge(before, acc)
 
-    def _both_sides(self, start: int) -> Iterator[tuple[Any, Any]]:
-        left, right, stale, merge = self._left, self._right, self._stale, self._merge
-        used_up: list[Any] = []
-        for key, values in left.items():
-            while values and values[-1][0] < start:
-                values.pop()
-            if not values:
-                used_up.append(key)
-            elif key not in stale:
-                after = right.get(key, right)
-                acc = values[-1][1]
-                yield key, (acc if after is right else merge(acc, after))
-        for key in used_up:
-            del left[key]
-        for key, acc in right.items():
-            if key not in left and key not in stale:
-                yield key, acc
+
+def portions(items: Iterable[T]) -> Iterator[list[T]]:
+    """Give what there is in lists of some length."""
+    rest = iter(items)
+    while some := list(islice(rest, KEYS_AT_ONCE)):
+        yield some

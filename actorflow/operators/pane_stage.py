@@ -19,7 +19,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Final, NoReturn
 
 from actorflow.errors import PlanError
@@ -28,7 +27,7 @@ from actorflow.operators.failures import engine_local, entered
 from actorflow.operators.folding import fold_of, part_of
 from actorflow.operators.late_records import LateRecords
 from actorflow.operators.pane_loop import generate_update
-from actorflow.operators.pane_merging import PaneMerger
+from actorflow.operators.pane_merging import KEYS_AT_ONCE, PaneMerger, portions
 from actorflow.operators.panes import PaneShape
 from actorflow.operators.process import Place
 from actorflow.operators.sliced_stage import SlicedStage, Work
@@ -42,8 +41,6 @@ PANES: Final = "panes"
 
 _FOR_EVER: Final = 1 << 80
 """The time after the last watermark: every window has ended."""
-
-_RESULTS_AT_ONCE: Final = 2000
 
 _windowed: Callable[[tuple[Any, Window, Any]], Windowed[Any, Any]] = partial(tuple.__new__, Windowed)
 
@@ -261,23 +258,23 @@ class PaneStage(SlicedStage):
         if self._shape.overlapping:
             entries = self._merger.window(window.start, window.end, self._panes)
         else:
-            entries = iter(self._entries(window.start))
+            entries = portions(self._entries(window.start))
         result, stamp, main = self._fold.result, window.max_timestamp, self._outputs.main
         while True:
-            records: list[Windowed[Any, Any]] = []
-            wanted = _RESULTS_AT_ONCE - len(main.records)
             try:
+                some = next(entries, None)
+                if some is None:
+                    return
                 if result is None:
-                    records += [_windowed((key, window, acc)) for key, acc in islice(entries, wanted)]
+                    main.records += [_windowed((key, window, acc)) for key, acc in some]
                 else:
-                    for key, acc in islice(entries, wanted):
-                        records.append(_windowed((key, window, result(acc))))
+                    for key, acc in some:
+                        main.records.append(_windowed((key, window, result(acc))))
             except BaseException as error:
                 self._blame(error, window)
-            main.records += records
-            main.stamps += [stamp] * len(records)
-            if len(records) < wanted:  # the next window's results go with these
-                return
+            main.stamps += [stamp] * (len(main.records) - len(main.stamps))
+            if len(main.records) < KEYS_AT_ONCE:  # the next window's results go with these
+                continue
             self._outputs.flush()
             yield
 

@@ -11,7 +11,7 @@ from actorflow.operators.specs import KeyedSpec, Selector
 from actorflow.operators.trigger import Trigger
 from actorflow.operators.window import WindowAssigner
 from actorflow.operators.window_function import WindowFunction
-from actorflow.operators.windows import TimeWindows
+from actorflow.operators.windows import DynamicSessionWindows, SessionWindows, TimeWindows
 from actorflow.plan.graph import OperatorSpec
 
 
@@ -63,6 +63,12 @@ class WindowSpec(OperatorSpec):
         """Whether it is an aggregation over regular windows that fire when they end, and so can share what overlaps."""
         plain = self.function is None and self.trigger is None and self.evictor is None
         return plain and self.fold is not None and isinstance(self.assigner, TimeWindows)
+
+    @property
+    def in_sessions(self) -> bool:
+        """Whether its windows are sessions that fire when they end."""
+        plain = self.trigger is None and self.evictor is None
+        return plain and isinstance(self.assigner, SessionWindows | DynamicSessionWindows)
 
 
 @dataclass(frozen=True)

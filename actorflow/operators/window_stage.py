@@ -14,22 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import repeat
-from types import GeneratorType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from actorflow.errors import PlanError
-from actorflow.operators.failures import NOTHING, engine_local
-from actorflow.operators.folding import fold_of, part_of
-from actorflow.operators.late_records import LateRecords
+from actorflow.operators.contents_stage import ContentsStage
+from actorflow.operators.failures import NOTHING
 from actorflow.operators.process import Place
-from actorflow.operators.sliced_stage import SlicedStage, Work
+from actorflow.operators.sliced_stage import Work
 from actorflow.operators.timing import EVENT, PROCESSING
 from actorflow.operators.trigger import TriggerResult
-from actorflow.operators.window import GLOBAL, Window, Windowed
-from actorflow.operators.window_contents import FORGOTTEN, Contents, ElementContents, FoldedContents, RecordContents
-from actorflow.operators.window_scope import WindowScope, WindowTable, bound_trigger, drop_window
+from actorflow.operators.window import GLOBAL, Window
+from actorflow.operators.window_contents import FORGOTTEN
+from actorflow.operators.window_scope import WindowTable, bound_trigger, drop_window
 from actorflow.operators.window_specs import WindowSpec
-from actorflow.state.backend import NO_KEY
 from actorflow.state.timers import TimerQueue
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
@@ -40,10 +37,9 @@ WINDOW_STATE: Final = "window_state"
 END: Final = "end"
 
 _NONE: Final[dict[Window, Any]] = {}
-_TIMERS_AT_ONCE: Final = 64
 
 
-class WindowStage(SlicedStage):
+class WindowStage(ContentsStage):
     """One window operator.
 
     Args:
@@ -52,24 +48,10 @@ class WindowStage(SlicedStage):
     """
 
     def __init__(self, place: Place, spec: WindowSpec) -> None:
-        super().__init__(place)
+        super().__init__(place, spec)
         assigner = spec.assigner
         self._assign = assigner.assign
         self._merging = assigner.merging
-        self._in_event_time = assigner.time == "event"
-        self._needs_timestamps = assigner.needs_timestamps
-        self._lateness = spec.lateness_ms
-        self._key_of = part_of(spec.key)
-        self._function = spec.function
-        self._ways = contents_of(spec)
-        self._late = LateRecords(self._sides.get(spec.late_tag) if spec.late_tag is not None else None)
-        self._scope = WindowScope(
-            place.backend,
-            place.context.processing_time,
-            self._outputs.sides,
-            in_processing_time=not self._in_event_time,
-            merging=self._merging,
-        )
         self._trigger = bound_trigger(place.name, spec.trigger or assigner.default_trigger(), self._scope)
         self._contents: WindowTable = self._scope.table(CONTENTS)
         if self._function is not None:
@@ -112,19 +94,6 @@ class WindowStage(SlicedStage):
         self._outputs.flush()
         self._late.take(*late)
         self._ring_at_first()
-
-    def _times(self, batch: ObjectBatch) -> Iterable[Any]:
-        """Return the times that windows are assigned by."""
-        if not self._in_event_time:
-            return repeat(self._context.processing_time())
-        if batch.timestamps is not None:
-            return batch.timestamps
-        if self._needs_timestamps:
-            raise PlanError(
-                f"'{self._name}' goes by event time, and its records have none",
-                hint="say what it is, before: stream.with_timestamps('time', af.Watermarks.bounded(out_of_order='10s'))",
-            )
-        return repeat(None)
 
     def _taken(self, record: Any, time: Any, stamp: int | None) -> bool:
         """Take a record; return False if it is late for all its windows."""
@@ -216,7 +185,7 @@ class WindowStage(SlicedStage):
         if result.fires:
             content = self._ways.content(held, scope.window)
             if content is not None:
-                self._emit(content.value, stamp)
+                self._emit(scope.key, scope.window, content.value, stamp)
                 if content.kept is not held:
                     self._keep(content.kept)
         if result.purges:
@@ -228,22 +197,6 @@ class WindowStage(SlicedStage):
             drop_window(self._contents, key, window)
         else:
             self._contents[key][window] = held
-
-    def _emit(self, value: Any, stamp: int | None) -> None:
-        """Give the result, or what the function makes of it."""
-        scope, main = self._scope, self._outputs.main
-        key, window = scope.key, scope.window
-        if window != GLOBAL:
-            stamp = window.max_timestamp
-        values: Iterable[Any] = (value,)
-        if self._function is not None:
-            scope.stamp = stamp
-            made = self._function(key, window, value, scope)
-            values = made if type(made) is GeneratorType else (made,)
-        for result in values:
-            main.records.append(Windowed(key, window, result))
-            if stamp is not None:
-                main.stamps.append(stamp)
 
     # --- time ------------------------------------------------------------------------------------------------------------------
 
@@ -279,17 +232,7 @@ class WindowStage(SlicedStage):
     def _fire_timers(self, queue: TimerQueue, until: int, *, in_event_time: bool) -> Work:
         """Take the timers that are due, and the windows that end by the same clock, in the order of their times."""
         ends = self._ends if in_event_time == self._in_event_time else None
-        while True:
-            try:
-                more = all(self._fire_next(queue, ends, until, in_event_time=in_event_time) for _ in range(_TIMERS_AT_ONCE))
-            except BaseException as error:
-                self._blame(error)
-            finally:
-                self._leave()
-            self._outputs.flush()
-            if not more:
-                break
-            yield
+        yield from self.portions(lambda: self._fire_next(queue, ends, until, in_event_time=in_event_time))
         self._ring_at_first()
 
     def _fire_next(self, queue: TimerQueue, ends: TimerQueue | None, until: int, *, in_event_time: bool) -> bool:
@@ -328,34 +271,6 @@ class WindowStage(SlicedStage):
             return time
         return None if self._passed == MIN_TIMESTAMP else self._passed + 1
 
-    # --- around it -------------------------------------------------------------------------------------------------------------
-
-    def _leave(self) -> None:
-        """Note that no key is being worked on."""
-        self._backend.current_key = NO_KEY
-        self._backend.settle()
-
-    def _blame(self, error: BaseException, record: Any = NOTHING) -> NoReturn:
-        """Report what user code raised, with record, and with the key and window that the code was at."""
-        self._raise(error, None, record=record, key=engine_local(error, "key"), window=engine_local(error, "window"))
-
     def observe(self) -> dict[str, dict[str, object]]:
-        """Return records in and out, windows that have not ended, timers of triggers, and records that were dropped because they were late."""
-        facts: dict[str, object] = {
-            "records_in": self._records_in,
-            "records_out": self._outputs.records_out,
-            "windows": len(self._ends),
-            "timers": len(self._events) + len(self._waiting),
-        }
-        if self._in_event_time:
-            facts["numLateRecordsDropped"] = self._late.dropped
-        return {self._name: facts}
-
-
-def contents_of(spec: WindowSpec) -> Contents:
-    """Return how a window's contents are kept."""
-    evictor = spec.evictor or spec.assigner.default_evictor()
-    fold = fold_of(spec.fold) if spec.fold is not None else None
-    if evictor is not None:
-        return ElementContents(evictor, fold)
-    return RecordContents() if fold is None else FoldedContents(fold)
+        """Return facts; see `ContentsStage`."""
+        return self._facts(len(self._ends), len(self._events) + len(self._waiting))

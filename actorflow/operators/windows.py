@@ -126,6 +126,10 @@ class SessionWindows(WindowAssigner):
     time: TimeDomain = "event"
     merging = True
 
+    def gap_after(self, record: Any) -> int:  # noqa: ARG002
+        """Return the gap, in ms."""
+        return self.gap
+
     def assign(self, record: Any, timestamp: int) -> Sequence[Window]:  # noqa: ARG002
         """Return the window from this record to the end of the gap after it; it merges with its neighbours."""
         return (Window(timestamp, timestamp + self.gap),)
@@ -144,16 +148,19 @@ class DynamicSessionWindows(WindowAssigner):
     time: TimeDomain = "event"
     merging = True
 
-    def assign(self, record: Any, timestamp: int) -> Sequence[Window]:
-        """Return the window from this record to the end of its gap.
+    def gap_after(self, record: Any) -> int:
+        """Return the gap after a record, in ms.
 
         Raises:
-            PlanError: if the gap is no duration, or 0.
+            PlanError: if it is 0.
+            ConfigError: if it is no duration.
         """
         gap = self.gap_of(record)
-        if gap.__class__ is not int or gap <= 0:
-            gap = _positive("gap that the function of session returned", gap)
-        return (Window(timestamp, timestamp + gap),)
+        return gap if type(gap) is int and gap > 0 else _positive("gap that the function of session returned", gap)
+
+    def assign(self, record: Any, timestamp: int) -> Sequence[Window]:
+        """Return the window from this record to the end of its gap."""
+        return (Window(timestamp, timestamp + self.gap_after(record)),)
 
 
 @dataclass(frozen=True)

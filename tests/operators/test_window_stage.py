@@ -52,23 +52,25 @@ def test_regular_windows_are_those_of_the_oracle_many_times(given_steps, size, s
     check_regular(given_steps, size, slide, offset, lateness, fold)
 
 
-def check_sessions(given_steps, gap, lateness, fold, *, dynamic):
+def check_sessions(given_steps, gap, lateness, fold, *, dynamic, general=False):
     def gap_of(record):
         return 1 + (gap + value_of(record)) % 7 if dynamic else gap
 
     assigner = DynamicSessionWindows(gap_of) if dynamic else SessionWindows(gap)
-    spec = spec_of(assigner, fold, lateness_ms=lateness, late_tag="late")
+    trigger = triggers.event_time() if general else None
+    spec = spec_of(assigner, fold, trigger=trigger, lateness_ms=lateness, late_tag="late")
+    assert spec.in_sessions is not general
     check(Runner(spec), NaiveSessions(gap_of, lateness, value_of_fold(fold)), given_steps)
 
 
-@given(steps(), st.integers(1, 10), st.integers(0, 12), folds, st.booleans())
-@settings(max_examples=40)
-def test_sessions_are_those_of_the_oracle(given_steps, gap, lateness, fold, dynamic):
-    check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic)
+@given(steps(), st.integers(1, 10), st.integers(0, 12), folds, st.booleans(), st.booleans())
+@settings(max_examples=60)
+def test_sessions_are_those_of_the_oracle(given_steps, gap, lateness, fold, dynamic, general):
+    check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic, general=general)
 
 
 @pytest.mark.slow
-@given(steps(records_max=12), st.integers(1, 10), st.integers(0, 12), folds, st.booleans())
-@settings(max_examples=2000)
-def test_sessions_are_those_of_the_oracle_many_times(given_steps, gap, lateness, fold, dynamic):
-    check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic)
+@given(steps(records_max=12), st.integers(1, 10), st.integers(0, 12), folds, st.booleans(), st.booleans())
+@settings(max_examples=2500)
+def test_sessions_are_those_of_the_oracle_many_times(given_steps, gap, lateness, fold, dynamic, general):
+    check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic, general=general)
