@@ -308,13 +308,15 @@ HEARTBEAT_INTERVAL = Option(
     "heartbeat.interval",
     duration(0.01),
     10.0,
-    "Time between two heartbeats of a node to a peer.",
+    "Time between two signs of life on a connection to another host.",
 )
 HEARTBEAT_TIMEOUT = Option(
     "heartbeat.timeout",
     duration(0.02),
     50.0,
-    "Time without a sign of life after which a node counts as lost. A process that dies on this host is noticed at once.",
+    "Time without anybody where a node listens, after which it is lost. A connection to another host that is silent for half of it is cut. "
+    "With the defaults a host that loses its power is cut off within 35 s (interval and half of the timeout), which fails the jobs that "
+    "exchange data with it, and is lost within 85 s. A process that dies on this host is noticed at once.",
 )
 
 # --- actors --------------------------------------------------------------------------------------------------------------

@@ -132,8 +132,7 @@ class SlotWorker(Actor):
                 part.actor.flush_idle()
 
     def _watch(self, config: Config) -> None:
-        mine = [part.actor for part in self._parts.values() if part.vertex.dispatcher == "default"]
-        self._watchdog = Watchdog(lambda: mine, config[options.WORKER_STUCK_AFTER], threading.get_ident())
+        self._watchdog = Watchdog([part.actor for part in self._parts.values()], config[options.WORKER_STUCK_AFTER])
         self._watchdog.start()
 
     # --- messages --------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import ClassVar, assert_never
 
@@ -64,6 +65,8 @@ class Subtask(Actor):
         self.ref = self.ctx.ref
         self.name = name
         self.meter = meter
+        self.thread: int | None = None
+        """The thread that it runs on, once it has begun."""
         self.exchanges: tuple[Exchange, ...] = ()
         self.sinks: tuple[SinkOutput, ...] = ()
         self._owner = owner
@@ -115,6 +118,7 @@ class Subtask(Actor):
             self._token_out = False
             self._turn()
         elif message is BEGIN:
+            self.thread = threading.get_ident()
             self.chain.open()
             self._begun = True
             self._owner.subtask_started(self)

@@ -2,16 +2,18 @@
 
 A function that does not return holds its worker: no other batch is processed there, and no message handled. The job's other workers go on,
 and a cancel still ends it (the TaskManager kills the process); but somebody has to say what is going on. A thread looks once in a
-while how long the present turn has taken, and if it is too long, logs the user's line on which it stands.
+while how long the present turn on each other thread has taken, and if it is too long, logs the user's line on which it stands. A pinned
+subtask has a thread to itself, all others share one.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from actorflow.operators.failures import is_engine_file
 from actorflow.runtime.meter import Activity
@@ -21,20 +23,19 @@ log = logging.getLogger("actorflow.worker")
 
 
 class Watchdog:
-    """Watches the subtasks that run on one thread.
+    """Watches the subtasks of a worker.
 
     Args:
-        subtasks: who runs there now.
+        subtasks: all of them.
         stuck_after_s: how long a turn may take.
-        thread: the thread's id.
     """
 
-    def __init__(self, subtasks: Callable[[], Sequence[Subtask]], stuck_after_s: float, thread: int) -> None:
-        self._subtasks = subtasks
+    def __init__(self, subtasks: Sequence[Subtask], stuck_after_s: float) -> None:
+        self._subtasks = tuple(subtasks)
         self._stuck_after_s = stuck_after_s
-        self._thread = thread
         self._ended = threading.Event()
-        self._reported_since_s: float | None = None
+        self._reported_since_s: dict[int, float] = {}
+        """Since when the turn goes on that was reported last, by thread."""
 
     def start(self) -> None:
         """Begin to watch, on a daemon thread."""
@@ -46,22 +47,26 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._stuck_after_s / 4):
-            report = self.look()
-            if report:
+            for report in self.look():
                 log.warning(report)
 
-    def look(self) -> str:
-        """Return what is stuck and where, or an empty text. Each turn is reported once."""
-        busy = [(subtask.meter.since_s, subtask) for subtask in self._subtasks() if subtask.meter.activity is Activity.BUSY]
-        if not busy:
-            return ""
-        since, subtask = max(busy, key=lambda entry: entry[0])  # the others only wait for their turn, and have for longer
+    def look(self) -> list[str]:
+        """Return what is stuck, and where. Each turn is reported once."""
+        busy: dict[int, tuple[float, Subtask]] = {}
+        for subtask in self._subtasks:
+            since, thread = subtask.meter.since_s, subtask.thread
+            # The latest has the thread; the others there only wait for their turn, and have for longer.
+            if subtask.meter.activity is Activity.BUSY and thread is not None and since > busy.get(thread, (-math.inf,))[0]:
+                busy[thread] = since, subtask
+        return [report for thread, (since, subtask) in busy.items() if (report := self._report(thread, since, subtask))]
+
+    def _report(self, thread: int, since: float, subtask: Subtask) -> str:
         taken_s = subtask.meter.now() - since
-        if taken_s < self._stuck_after_s or since == self._reported_since_s:
+        if taken_s < self._stuck_after_s or since == self._reported_since_s.get(thread):
             return ""
-        self._reported_since_s = since
+        self._reported_since_s[thread] = since
         return (
-            f"'{subtask.name}' has worked on one batch for {taken_s:.0f} s; it stands at\n{_user_stack(self._thread)}"
+            f"'{subtask.name}' has worked on one batch for {taken_s:.0f} s; it stands at\n{_user_stack(thread)}"
             "(hint: if it never returns, cancel the job; calls that wait belong into map_async)"
         )
 

@@ -42,10 +42,17 @@ def test_a_wake_before_the_poll_is_not_lost_and_counts_once(io):
 
 
 def test_a_wake_from_another_thread_ends_the_poll(io):
-    waker = threading.Thread(target=io.wake)
-    waker.start()
-    io.poll(None)
-    waker.join()
+    ended = threading.Event()
+
+    def poll():
+        io.poll(None)
+        ended.set()
+
+    poller = threading.Thread(target=poll, daemon=True)
+    poller.start()
+    io.wake()
+    assert ended.wait(DEADLINE_S)
+    poller.join()
 
 
 def test_wakes_that_nobody_polls_for_do_not_block(io):

@@ -3,6 +3,7 @@
 import io
 import pickle
 import threading
+import weakref
 
 import pyarrow as pa
 import pytest
@@ -71,9 +72,17 @@ def test_for_each_calls_the_function_in_order_and_passes_on_what_it_raises():
         sinks.for_each(lambda record: record / 0).open(Context()).write(ObjectBatch([1]))
 
 
-def test_discard_takes_any_batch():
+class Thing:
+    """Something that can be watched going away."""
+
+
+def test_discard_takes_any_batch_and_keeps_nothing_of_it():
     writer = sinks.discard().open(Context())
-    writer.write(ObjectBatch([1]))
+    record = Thing()
+    kept = weakref.ref(record)
+    writer.write(ObjectBatch([record]))
     writer.write(ColumnBatch(pa.RecordBatch.from_pylist([{"n": 3}])))
+    del record
+    assert kept() is None
     writer.flush()
     writer.close()

@@ -14,11 +14,12 @@ from actorflow.runtime.watchdog import Watchdog
 class FakeSubtask:
     name: str
     meter: Meter
+    thread: int | None
 
 
 def watched(clock, *names):
-    subtasks = [FakeSubtask(name, Meter(clock)) for name in names]
-    return Watchdog(lambda: subtasks, 10.0, threading.get_ident()), subtasks
+    subtasks = [FakeSubtask(name, Meter(clock), threading.get_ident()) for name in names]
+    return Watchdog(subtasks, 10.0), subtasks
 
 
 def test_a_turn_that_takes_too_long_is_reported_once_with_the_line_it_stands_on():
@@ -26,11 +27,11 @@ def test_a_turn_that_takes_too_long_is_reported_once_with_the_line_it_stands_on(
     watchdog, (subtask,) = watched(clock, "map (1/2)")
     subtask.meter.switch(Activity.BUSY)
     clock.advance(11)
-    report = watchdog.look()
+    [report] = watchdog.look()
 
     assert "'map (1/2)' has worked on one batch for 11 s" in report
     assert "test_runtime_watchdog.py" in report
-    assert watchdog.look() == ""
+    assert watchdog.look() == []
 
 
 def test_short_turns_are_not_reported():
@@ -40,7 +41,7 @@ def test_short_turns_are_not_reported():
         subtask.meter.switch(Activity.BUSY)
         clock.advance(1)
 
-    assert watchdog.look() == ""
+    assert watchdog.look() == []
 
 
 def test_waiting_is_not_being_stuck():
@@ -50,7 +51,7 @@ def test_waiting_is_not_being_stuck():
         subtask.meter.switch(activity)
     clock.advance(100)
 
-    assert watchdog.look() == ""
+    assert watchdog.look() == []
 
 
 def test_the_one_that_holds_the_thread_is_named_not_those_that_wait_for_it():
@@ -61,4 +62,33 @@ def test_the_one_that_holds_the_thread_is_named_not_those_that_wait_for_it():
     working.meter.switch(Activity.BUSY)
     clock.advance(20)
 
-    assert "'working'" in watchdog.look()
+    [report] = watchdog.look()
+    assert "'working'" in report
+
+
+def test_each_thread_is_watched_for_itself():
+    clock = ManualClock()
+    watchdog, (shared, waiting, pinned, unborn) = watched(clock, "shared", "waiting", "pinned", "unborn")
+    entered, let_go = threading.Event(), threading.Event()
+
+    def user_code_of_the_pinned_one():
+        entered.set()
+        let_go.wait()
+
+    thread = threading.Thread(target=user_code_of_the_pinned_one)
+    thread.start()
+    try:
+        entered.wait()
+        pinned.thread, unborn.thread = thread.ident, None
+        for subtask in (waiting, pinned, unborn, shared):
+            subtask.meter.switch(Activity.BUSY)
+            clock.advance(1)
+        clock.advance(10)
+        first, second = sorted(watchdog.look())
+    finally:
+        let_go.set()
+        thread.join()
+
+    assert ("'pinned'" in first, "user_code_of_the_pinned_one" in first) == (True, True)
+    assert ("'shared'" in second, "user_code_of_the_pinned_one" in second) == (True, False)
+    assert watchdog.look() == []
