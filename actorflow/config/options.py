@@ -229,6 +229,65 @@ ROCKSDB_LOCAL_DIR = Option(
     unset="those of `io.tmp.dirs`",
 )
 
+# --- checkpoints ---------------------------------------------------------------------------------------------------------
+
+CHECKPOINT_INTERVAL = Option(
+    "execution.checkpointing.interval",
+    optional(duration(0.001)),
+    None,
+    "How often a checkpoint begins. A job that fails goes on from the last one that was completed.",
+    unset="no checkpoints: a job that restarts begins at its beginning",
+)
+CHECKPOINT_MIN_PAUSE = Option(
+    "execution.checkpointing.min-pause",
+    duration(),
+    0.0,
+    "The least time between the end of a checkpoint and the beginning of the next.",
+)
+CHECKPOINT_TIMEOUT = Option(
+    "execution.checkpointing.timeout",
+    duration(0.001),
+    600.0,
+    "How long a checkpoint may take before it is given up.",
+)
+CHECKPOINTS_CONCURRENT = Option(
+    "execution.checkpointing.max-concurrent-checkpoints",
+    whole(1),
+    1,
+    "How many checkpoints may be on their way.",
+)
+CHECKPOINT_FAILURES = Option(
+    "execution.checkpointing.tolerable-failed-checkpoints",
+    whole(0),
+    0,
+    "How many checkpoints may fail one after the other; one more fails the job.",
+)
+CHECKPOINTS_RETAINED = Option(
+    "execution.checkpointing.num-retained",
+    whole(1),
+    1,
+    "How many completed checkpoints are kept.",
+)
+CHECKPOINT_RETENTION = Option(
+    "execution.checkpointing.externalized-checkpoint-retention",
+    choice("delete-on-cancellation", "retain-on-cancellation"),
+    "delete-on-cancellation",
+    "What becomes of checkpoints when a job is cancelled or fails for good.",
+)
+CHECKPOINT_DIRECTORY = Option(
+    "execution.checkpointing.dir",
+    optional(TEXT),
+    None,
+    "Where checkpoints are stored: a directory, or a URI, that every node can reach.",
+    unset="in the JobManager's memory, as long as it lives",
+)
+CHECKPOINT_INLINE = Option(
+    "execution.checkpointing.data-inline-threshold",
+    memory(0),
+    20 * 1024,
+    "State of a subtask up to this size stands in the checkpoint's manifest instead of a file of its own.",
+)
+
 # --- failures ------------------------------------------------------------------------------------------------------------
 
 RESTART_STRATEGY = Option(

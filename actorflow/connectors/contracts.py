@@ -209,6 +209,9 @@ class Sink(abc.ABC):
 
     takes: ClassVar[DataPath] = DataPath.OBJECTS
 
+    sends_results: ClassVar[bool] = False
+    """Whether its writers send results to the client. A job with such a sink restarts from its beginning: results of a failed run are void."""
+
     @abc.abstractmethod
     def open(self, ctx: WriterContext) -> Writer:
         """Return the writer of one subtask.

@@ -77,6 +77,8 @@ class PrintWriter:
 class CollectSink(Sink):
     """Sends records to the client that waits for the job, as pickled lists."""
 
+    sends_results = True
+
     def open(self, ctx: WriterContext) -> CollectWriter:
         """Return a writer to the client."""
         return CollectWriter(ctx.send_result)

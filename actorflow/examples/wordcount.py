@@ -52,6 +52,8 @@ def itself(word: str) -> str:
 class LatestCounts(af.Sink):
     """Gives the caller one `(word, n)` for each word: the last."""
 
+    sends_results = True
+
     def open(self, ctx: WriterContext) -> Writer:
         """Return the writer of one subtask. All counts of a word come to the same one, because the stream is keyed."""
         return LatestCountsWriter(ctx)

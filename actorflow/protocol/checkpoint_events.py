@@ -88,6 +88,11 @@ class DiscardStates:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscardAll:
+    """Slow work: remove all that the job has stored for checkpoints. It is over, and goes on from none of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class CompletedCheckpoint:
     """A checkpoint that can be restored.
 

@@ -62,11 +62,15 @@ class SubtaskFinished(Message, frozen=True):
         subtask: which.
         attempt: which.
         committables: what its sinks have prepared, pickled, or nothing.
+        state: where there are checkpoints: its part of those whose barrier it will not meet.
+        passed: the highest checkpoint whose barrier it has passed on.
     """
 
     subtask: SubtaskId
     attempt: int
     committables: bytes = b""
+    state: bytes = b""
+    passed: int = 0
 
 
 class SubtaskCancelled(Message, frozen=True):

@@ -18,30 +18,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, SubtaskId
-from actorflow.protocol.alignment import GroupView, ReaderFinished, WatermarkAlignment, WatermarkAllowed, WatermarkReported
+from actorflow.protocol.alignment import GroupView, ReaderFinished, WatermarkAlignment, WatermarkReported
+from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_messages import (
+    CheckpointAcknowledged,
+    CheckpointDeclined,
+    CheckpointRequested,
+)
 from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RunCommitted
 from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
 from actorflow.protocol.deployment import (
     AttemptState,
-    CancelSubtask,
     SubtaskCancelled,
     SubtaskFailed,
     SubtaskFinished,
     SubtaskStarted,
 )
+from actorflow.protocol.job_checkpoints import JobCheckpoints
 from actorflow.protocol.job_messages import (
     CancelJob,
-    CommitOutput,
     DeploymentOpened,
-    DeploySubtask,
     JobProgressed,
     JobStatus,
     JobStatusChanged,
     NodeLost,
-    OpenDeployment,
     OutputCommitted,
     ProgressReported,
     ResultChunk,
@@ -74,31 +78,17 @@ from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused
 from actorflow.protocol.splits import (
     ListSplits,
-    NoMoreSplits,
     ReaderStarted,
     ResetSplits,
     SourceExhausted,
     SourceListed,
     SourceListingFailed,
-    SplitAssigned,
     SplitAssignment,
     SplitFinished,
     SplitRequested,
 )
 
 _RESTART = "restart"
-
-TO_WORKERS = (
-    OpenDeployment,
-    DeploySubtask,
-    CancelSubtask,
-    CommitOutput,
-    SplitAssigned,
-    NoMoreSplits,
-    ResultTaken,
-    WatermarkAllowed,
-)
-"""What a JobMaster tells workers. None of it may be lost, so it goes through a `ReliableMachine`; what workers answer does too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +158,7 @@ class JobMachine:
         self._unlisted = dict.fromkeys(self._splits)
         """Sources whose splits are not known, and are not being listed."""
         self._alignment = WatermarkAlignment(description.aligned)
+        self._checkpoints = JobCheckpoints(description.checkpoints, description.graph, description.sources)
         self._run = self._new_run(0)
 
     def _new_run(self, number: int) -> JobRun:
@@ -179,6 +170,7 @@ class JobMachine:
             resource_manager=self._resource_manager,
             timeouts=self._timeouts,
             previous=previous,
+            restored=self._checkpoints.restored(),
         )
 
     def handle(self, event: object, now: float) -> list[Effect]:
@@ -194,9 +186,12 @@ class JobMachine:
             case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | WorkerFailed() | DeploymentOpened():
                 return self._absorb(run.slot_news(event, now), now)
             case SubtaskStarted() | SubtaskFinished() | SubtaskCancelled() | SubtaskFailed():
-                return [*self._absorb(run.subtask_news(event, now), now), *self._aligned(event, now)]
+                finished = self._checkpoints.finished(event, now) if self._ends_in_this_run(event) else []
+                return [*finished, *self._absorb(run.subtask_news(event, now), now), *self._aligned(event, now)]
             case WatermarkReported():
                 return self._aligned(event, now)
+            case CheckpointAcknowledged() | CheckpointDeclined() | CheckpointRequested():
+                return self._absorb(self._checkpoints.handle(event, now), now)
             case SplitRequested() | SplitFinished():
                 return self._absorb(self._splits[event.subtask.vertex].handle(event, now), now)
             case ProgressReported():
@@ -215,6 +210,8 @@ class JobMachine:
             case WorkDone() | WorkFailed():
                 return self._absorb(self._work_news(event, now), now)
             case TimerFired(name=name):
+                if self._checkpoints.owns_timer(name):
+                    return self._absorb(self._checkpoints.handle(event, now), now)
                 if name != _RESTART:
                     return self._absorb(run.timer(name, now), now)
                 return self._begin_run(now) if self._status is JobStatus.RESTARTING else []
@@ -240,18 +237,24 @@ class JobMachine:
         self._run = run = self._new_run(self._run.number + 1)
         self._alignment = WatermarkAlignment(self._description.aligned)
         effects = self._become(JobStatus.WAITING_FOR_SLOTS)
+        restored = self._checkpoints.restored()
         for source in self._unlisted:
             effects += self._splits[source].start()
         self._unlisted = {}
-        for splits in self._splits.values():
-            effects += splits.handle(ResetSplits(), now)
+        for source, splits in self._splits.items():
+            effects += splits.handle(restored.splits.get(source, ResetSplits()), now)
         for subtask in self._description.graph.subtasks():
             if subtask.vertex in self._splits:
                 effects += self._splits[subtask.vertex].handle(ReaderStarted(subtask, run.number), now)
         return effects + run.begin()
 
+    def _ends_in_this_run(self, event: object) -> TypeGuard[SubtaskFinished]:
+        return isinstance(event, SubtaskFinished) and event.attempt == self._run.number
+
     def _work_news(self, news: WorkDone | WorkFailed, now: float) -> list[Effect]:
         match news.work:
+            case StoreCheckpoint() | DiscardStates():
+                return self._checkpoints.handle(news, now)
             case ListSplits(source=source):
                 return self._splits[source].handle(news, now)
             case CommitLeft() as work:
@@ -267,9 +270,12 @@ class JobMachine:
         for effect in effects:
             match effect:
                 case Report(RunDeployed()):
-                    result += self._become(JobStatus.RUNNING) if self._status is JobStatus.DEPLOYING else []
+                    result += self._deployed(now)
+                case Report(CheckpointsFailing(error=error)):
+                    result += self._fail(error, now)
                 case Report(RunFinished()):
                     result += self._become(JobStatus.COMMITTING)
+                    result += self._checkpoints.run_over(now)
                     result += self._absorb(self._run.output.commit(now), now)
                 case Report(RunCommitted()):
                     result += self._end(JobStatus.FINISHED, None)
@@ -290,6 +296,13 @@ class JobMachine:
             result = [*self._become(JobStatus.DEPLOYING), *result]
         return result
 
+    def _deployed(self, now: float) -> list[Effect]:
+        if self._status is not JobStatus.DEPLOYING:
+            return []
+        workers = {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()}
+        begun = self._checkpoints.run_started(self._run.number, workers, now) if self._description.checkpoints.active else []
+        return [*self._become(JobStatus.RUNNING), *begun]
+
     def _progressed(self) -> list[Effect]:
         return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.workers.records))]
 
@@ -304,7 +317,8 @@ class JobMachine:
         if self._status not in {JobStatus.WAITING_FOR_SLOTS, JobStatus.DEPLOYING, JobStatus.RUNNING}:
             return []  # the first failure counts; on the way to an end there is nothing left to fail
         self._error = error
-        return [*self._become(JobStatus.FAILING), *self._absorb(self._run.cancel(now), now)]
+        given_up = self._checkpoints.run_over(now)
+        return [*self._become(JobStatus.FAILING), *given_up, *self._absorb(self._run.cancel(now), now)]
 
     def _cancel(self, now: float) -> list[Effect]:
         match self._status:
@@ -316,7 +330,8 @@ class JobMachine:
                 self._error = None
                 return self._become(JobStatus.CANCELLING)
             case _:
-                return [*self._become(JobStatus.CANCELLING), *self._absorb(self._run.cancel(now), now)]
+                given_up = self._checkpoints.run_over(now)
+                return [*self._become(JobStatus.CANCELLING), *given_up, *self._absorb(self._run.cancel(now), now)]
 
     def _run_ended(self, now: float) -> list[Effect]:
         if self._status is JobStatus.CANCELLING:
@@ -336,7 +351,8 @@ class JobMachine:
             return []
         self._error = error
         changed = self._become(status)
-        return [*changed, *self._run.give_back(), Report(JobOver(self._job, status))]
+        discarded = self._checkpoints.job_over(status)
+        return [*changed, *self._run.give_back(), *discarded, Report(JobOver(self._job, status))]
 
     def _become(self, status: JobStatus) -> list[Effect]:
         self._status = status
@@ -372,6 +388,7 @@ class JobMachine:
             "error and status disagree",
         )
         self._run.check()
+        self._checkpoints.check()
         for splits in self._splits.values():
             splits.check()
         self._alignment.check()

@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
-from actorflow.ids import Address, JobId, NodeId, SubtaskId
+from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.protocol.slots import Allocation
 from actorflow.wire.message import Message
 
@@ -188,6 +188,7 @@ class OpenDeployment(Message, frozen=True):
         subtasks: what to build here.
         workers: for every subtask of the job the worker that runs it, in the order of `ExecutionGraph.subtasks()`.
         endpoints: where the nodes of those workers can be reached.
+        restored: what a checkpoint holds of these subtasks: by vertex the parts of all subtasks that it had, in their order.
     """
 
     job: JobId
@@ -199,6 +200,7 @@ class OpenDeployment(Message, frozen=True):
     subtasks: tuple[SubtaskId, ...]
     workers: tuple[Address, ...]
     endpoints: dict[NodeId, tuple[str, ...]]
+    restored: tuple[tuple[VertexId, tuple[bytes, ...]], ...] = ()
 
 
 class DeploymentOpened(Message, frozen=True):

@@ -17,12 +17,13 @@ Late rule: what carries another run's number, or an allocation that this run doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.alignment import Member
+from actorflow.protocol.checkpoint_plan import CheckpointPlan, Restored
 from actorflow.protocol.commit import PreparedOutput
 from actorflow.protocol.correspondence import FIRST_LIFE
 from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
@@ -77,6 +78,7 @@ class JobDescription:
         plan: the graph with user code, as bytes, for the workers.
         options: effective options by name, for the workers.
         client: is told of every change.
+        checkpoints: how it takes checkpoints.
     """
 
     job: JobId
@@ -87,6 +89,7 @@ class JobDescription:
     client: Address
     partitioned: frozenset[VertexId] = frozenset()
     aligned: tuple[Member, ...] = ()
+    checkpoints: CheckpointPlan = field(default_factory=CheckpointPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class JobRun:
         resource_manager: where slots come from.
         timeouts: how long things may take.
         previous: where the subtasks ran before.
+        restored: what it goes on from.
 
     Attributes:
         number: see above.
@@ -161,6 +165,7 @@ class JobRun:
         resource_manager: Address,
         timeouts: Timeouts,
         previous: Mapping[SubtaskId, Slot],
+        restored: Restored = Restored(),  # noqa: B008 - a frozen value
     ) -> None:
         self.number = number
         self.placed: Mapping[SubtaskId, Slot] = previous
@@ -171,6 +176,7 @@ class JobRun:
         self._address = address
         self._resource_manager = resource_manager
         self._timeouts = timeouts
+        self._restored = restored
         self._ending = False
         self._leasing_timer = f"leasing:{number}"
         self._opening_timer = f"opening:{number}"
@@ -308,6 +314,7 @@ class JobRun:
 
     def _opening(self, worker: Worker, addresses: tuple[Address, ...], endpoints: dict[NodeId, tuple[str, ...]]) -> OpenDeployment:
         description = self._description
+        vertices = dict.fromkeys(subtask.vertex for subtask in worker.subtasks)
         return OpenDeployment(
             description.job,
             self.number,
@@ -318,6 +325,7 @@ class JobRun:
             worker.subtasks,
             addresses,
             endpoints,
+            tuple((vertex, self._restored.parts[vertex]) for vertex in vertices if vertex in self._restored.parts),
         )
 
     def _attempt(self, subtask: SubtaskId, lease: Lease) -> Attempt:
@@ -424,7 +432,9 @@ class JobRun:
     def give_back(self) -> list[Effect]:
         """Release the slots, and remove what was prepared and not committed."""
         self.attempts, self._by_timer = {}, {}
-        return [*self._part_with(self.workers), *self._release(self.workers.clear()), *self.output.abort()]
+        released = [*self._part_with(self.workers), *self._release(self.workers.clear())]
+        # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed.
+        return released if self._description.checkpoints.active else [*released, *self.output.abort()]
 
     def slots(self) -> tuple[str, ...]:
         """Return the slots it holds, as text."""

@@ -37,6 +37,7 @@ from actorflow.runtime.meter import Meter
 from actorflow.runtime.sorted_feed import sorted_feed
 from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtask_checkpoints import CheckpointSite, join
 from actorflow.runtime.subtask_contract import Feed, Owner
 from actorflow.runtime.writing import SinkOutput
 from actorflow.state.backends import StateBackends
@@ -54,6 +55,7 @@ class Assembly:
         ask_split: asks the JobMaster for the next split of a subtask.
         split_read: tells the JobMaster that a subtask has read all of a split.
         report: tells the JobMaster what a subtask has for it: results, and how far an aligned source is. Called on the subtask's thread.
+        checkpoints: where subtasks store their parts of checkpoints, if the job takes any.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Assembly:
         ask_split: Callable[[SubtaskId], None],
         split_read: Callable[[SubtaskId, int], None],
         report: Callable[[ResultChunk | WatermarkReported], None],
+        checkpoints: CheckpointSite | None = None,
     ) -> None:
         self._site = site
         self._deployment = deployment
@@ -74,6 +77,7 @@ class Assembly:
         self._ask_split = ask_split
         self._split_read = split_read
         self._report = report
+        self._checkpoints = checkpoints
         self._config = deployment.config
         self._graph = deployment.graph
         self._directory = Directory(deployment.graph, deployment.workers)
@@ -179,6 +183,9 @@ class Assembly:
             transforms = (merging_pairs(transforms[0]), *transforms[1:])
         chain = compile_chain(transforms, ports, self._operator_context(part))
         part.actor.assemble(self._feed(part), chain, tuple(exchanges), tuple(sinks))
+        if self._checkpoints is not None:
+            restored = self._deployment.restored.get(part.vertex.id, ())
+            part.actor.checkpoints = join(self._checkpoints, part.actor, part.id, part.vertex, part.source, restored)
 
     def _exchange(self, part: Part, edge: ExecutionEdge) -> Exchange:
         lanes = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from actorflow.actor import ActorSystem
 from actorflow.config import Config
-from actorflow.ids import Address, JobId, NodeId, SubtaskId, split_address
+from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.runtime.context import AsyncHome
 from actorflow.runtime.input_gate import InputGate
@@ -51,6 +51,7 @@ class Deployment:
         mine: the subtasks to build here.
         workers: for each subtask of the job the worker that runs it.
         on_this_host: those of their nodes that no network lies between.
+        restored: what a checkpoint holds of them: by vertex the parts of all subtasks that it had, in their order.
     """
 
     job: JobId
@@ -61,6 +62,7 @@ class Deployment:
     mine: tuple[SubtaskId, ...]
     workers: dict[SubtaskId, Address]
     on_this_host: frozenset[NodeId]
+    restored: Mapping[VertexId, tuple[bytes, ...]] = field(default_factory=dict)
 
     def node_of(self, subtask: SubtaskId) -> NodeId:
         """Return the node that runs a subtask."""

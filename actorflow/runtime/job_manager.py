@@ -24,17 +24,20 @@ from actorflow.operators.failures import call_user
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
+from actorflow.protocol.checkpoint_events import DiscardAll, DiscardStates, StoreCheckpoint
 from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
-from actorflow.protocol.job import TO_WORKERS, Begin, JobMachine, JobOver
+from actorflow.protocol.job import Begin, JobMachine, JobOver
 from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, NodeLost, SubmitJob
 from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.machine import ChildEnded, Ending, Failed
+from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
 from actorflow.protocol.slots import JobEnded, SlotPool
 from actorflow.protocol.splits import ListSplits
+from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
 from actorflow.runtime.messages import control_codec
 from actorflow.wire.user_code import dumps_code, loads_code
 
@@ -70,10 +73,12 @@ class JobWork:
 
     Args:
         graph: the execution graph, with user code.
+        checkpoints: stores and discards the job's checkpoints.
     """
 
-    def __init__(self, graph: ExecutionGraph) -> None:
+    def __init__(self, graph: ExecutionGraph, checkpoints: CheckpointWork) -> None:
         self._graph = graph
+        self._checkpoints = checkpoints
 
     def __call__(self, work: object) -> object:
         """Do one piece of work and return its result."""
@@ -84,6 +89,12 @@ class JobWork:
                 _for_each(left, lambda sink, committables: sink.commit(committables))
             case AbortLeft(committables=left):
                 self._abort(left)
+            case StoreCheckpoint():
+                return self._checkpoints.store(work)
+            case DiscardStates():
+                self._checkpoints.discard(work)
+            case DiscardAll():
+                self._checkpoints.discard_all()
             case _:
                 raise AssertionError(f"unknown work {work!r}")
         return None
@@ -134,7 +145,7 @@ def _noted(errors: list[BaseException]) -> Iterator[None]:
         errors.append(error)
 
 
-def _description(submission: SubmitJob, graph: ExecutionGraph) -> JobDescription:
+def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config) -> JobDescription:
     reading = {
         v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
     }
@@ -147,6 +158,7 @@ def _description(submission: SubmitJob, graph: ExecutionGraph) -> JobDescription
         submission.client,
         frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
         tuple(_aligned(graph)),
+        checkpoint_plan(config, possible=can_go_on(graph)),
     )
 
 
@@ -254,7 +266,7 @@ class Dispatcher(Actor):
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
         machine = JobMachine(
-            _description(submission, graph),
+            _description(submission, graph, config),
             address=address,
             resource_manager=self._resource_manager.address,
             strategy=restart_strategy(config),
@@ -269,7 +281,8 @@ class Dispatcher(Actor):
             ReliableSender(address, FIRST_LIFE, self._codec.encode, payload_bytes_max=self._message_bytes_max),
             ReliableReceiver(address, FIRST_LIFE, self._codec.decode),
         )
-        return ReliableMachine(machine, correspondence, TO_WORKERS), JobWork(graph)
+        work = JobWork(graph, CheckpointWork(submission.job, graph, checkpoint_files(config, submission.job)))
+        return ReliableMachine(machine, correspondence, TO_WORKERS), work
 
     def observe(self) -> dict[str, str]:
         """Return how the last jobs ended, and which are under way; how far these are their JobMasters know."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from actorflow.actor.messages import MESSAGES as ACTOR_MESSAGES
 from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
+from actorflow.protocol.checkpoint_messages import CHECKPOINT_MESSAGES
 from actorflow.protocol.delivery import DELIVERY_MESSAGES
 from actorflow.protocol.deployment import (
     CancelSubtask,
@@ -61,4 +62,5 @@ class UserMessage(Message, frozen=True):
 
 def control_codec() -> MessageCodec:
     """Return the codec of all messages that may travel between nodes."""
-    return MessageCodec((*JOB_MESSAGES, *_SLOT_MESSAGES, *_SUBTASK_MESSAGES, *DELIVERY_MESSAGES, *ACTOR_MESSAGES, UserMessage))
+    families = (JOB_MESSAGES, CHECKPOINT_MESSAGES, _SLOT_MESSAGES, _SUBTASK_MESSAGES, DELIVERY_MESSAGES, ACTOR_MESSAGES)
+    return MessageCodec((*(message for family in families for message in family), UserMessage))

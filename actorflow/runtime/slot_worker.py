@@ -20,6 +20,7 @@ from actorflow.errors import ErrorInfo, TransportError, describe
 from actorflow.ids import Address, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
+from actorflow.protocol.checkpoint_messages import CheckpointAborted, CheckpointCompleted, TriggerCheckpoint
 from actorflow.protocol.deployment import (
     CancelSubtask,
     SubtaskCancelled,
@@ -46,6 +47,7 @@ from actorflow.runtime.assembly import Assembly
 from actorflow.runtime.deployment import Deployment, Part, Site
 from actorflow.runtime.job_master_link import JobMasterLink
 from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtask_checkpoints import checkpoint_site
 from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest, parse
@@ -185,6 +187,8 @@ class SlotWorker(Actor):
                 self._commit()
             case EndWorker():
                 self.ctx.finish()
+            case TriggerCheckpoint() | CheckpointCompleted() | CheckpointAborted() if message.attempt == self._attempt:
+                self._checkpoint_news(message)
             case _:
                 log.debug("dropped %r: it is of another attempt than %d", message, self._attempt)
 
@@ -219,6 +223,7 @@ class SlotWorker(Actor):
                 message.subtasks,
                 dict(zip(graph.subtasks(), message.workers, strict=True)),
                 frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
+                dict(message.restored),
             )
             assembly = Assembly(
                 self._site,
@@ -228,6 +233,7 @@ class SlotWorker(Actor):
                 ask_split=self._ask_split,
                 split_read=self._split_read,
                 report=self._report,
+                checkpoints=checkpoint_site(deployment, self._site.system.submit_work, self._tell_from_anywhere),
             )
             self._parts = assembly.build()
             if self._site.watched:
@@ -267,6 +273,18 @@ class SlotWorker(Actor):
                 except BaseException as failure:
                     error = error or describe(failure)
         self._tell(OutputCommitted(self._attempt, self._allocation, error))
+
+    def _checkpoint_news(self, news: TriggerCheckpoint | CheckpointCompleted | CheckpointAborted) -> None:
+        subtask = self._parts[news.subtask].actor
+        checkpoints = subtask.checkpoints
+        assert checkpoints is not None, "this job takes checkpoints"
+        if subtask.over:  # what it has prepared at its end is committed with the first checkpoint that holds it
+            checkpoints.take(news)
+        else:
+            subtask.post(lambda: checkpoints.take(news))
+
+    def _tell_from_anywhere(self, message: Message) -> None:
+        self._on_own_thread(lambda: self._tell(message))
 
     # --- splits and results ------------------------------------------------------------------------------------------------------
 
@@ -343,10 +361,11 @@ class SlotWorker(Actor):
         part = self._part_of(subtask)
         prepared = [sink.prepared() for sink in subtask.sinks]
         committables = dumps_code(prepared) if any(prepared) else b""
+        state, passed = subtask.last_part or (b"", 0)
 
         def report() -> None:
             self._report_progress()
-            self._tell(SubtaskFinished(part.id, self._attempt, committables))
+            self._tell(SubtaskFinished(part.id, self._attempt, committables, state, passed))
 
         self._on_own_thread(report)
 

@@ -28,6 +28,7 @@ from actorflow.runtime.exchange import Exchange
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.messages import UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
+from actorflow.runtime.subtask_checkpoints import SubtaskCheckpoints
 from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Inspect, Owner, SubtaskView
 from actorflow.runtime.user_messages import hand_over, turn_away
 from actorflow.runtime.viewing import metrics_of, view_of
@@ -65,8 +66,9 @@ class Subtask(Actor):
         self.ref = self.ctx.ref
         self.name = name
         self.meter = meter
-        self.thread: int | None = None
-        """The thread that it runs on, once it has begun."""
+        self.thread: int | None = None  # the thread that it runs on, once it has begun
+        self.checkpoints: SubtaskCheckpoints | None = None
+        self.last_part: tuple[bytes, int] | None = None  # at the end: its part of every checkpoint later than this number
         self.exchanges: tuple[Exchange, ...] = ()
         self.sinks: tuple[SinkOutput, ...] = ()
         self._owner = owner
@@ -75,7 +77,7 @@ class Subtask(Actor):
         self._assembled = False
         self._begun = False
         self._ending = False
-        self._over = False
+        self.over = False
         self._alarms = Alarms(self._arm)
         self.watermark = self.forwarded = MIN_TIMESTAMP
         self._idle = self._told_idle = False
@@ -103,7 +105,7 @@ class Subtask(Actor):
 
     def on_receive(self, message: object) -> object:
         """Handle one message; a failure of anything in it is the end of this subtask, and is reported to its owner."""
-        if self._over and not isinstance(message, Inspect):
+        if self.over and not isinstance(message, Inspect):
             if isinstance(message, UserMessage):
                 turn_away(message, self.name, self.ctx)
             return None
@@ -213,7 +215,7 @@ class Subtask(Actor):
 
     def guarded(self, action: Callable[[], None]) -> None:
         """Do something that this subtask is told outside of its messages: there, too, it fails and nobody else does."""
-        if self._over:
+        if self.over:
             return
         try:
             action()
@@ -297,8 +299,10 @@ class Subtask(Actor):
             case Idle() | Active():
                 if not self.chain.own_time:
                     self.forward_idleness(idle=isinstance(event, Idle))
+            case Barrier() if self.checkpoints is not None:
+                self.checkpoints.snapshot(event)
             case Barrier() | LatencyMarker():
-                self._broadcast(event)
+                self.broadcast(event)
             case EndOfInput():
                 pass  # the end is announced once the chain has drained
             case _:
@@ -312,20 +316,19 @@ class Subtask(Actor):
         """Pass a watermark (ms) on to the consumers, unless they have heard of a later one."""
         if timestamp > self.forwarded:
             self.forwarded = timestamp
-            self._broadcast(Watermark(timestamp))
+            self.broadcast(Watermark(timestamp))
 
     def forward_idleness(self, *, idle: bool) -> None:
         """Tell the consumers whether this subtask holds back a watermark: that it does not, behind all that is still on its way to them."""
         self._idle = idle
         if idle != self._told_idle and not (idle and self.chain.in_flight):
             self._told_idle = idle
-            self._broadcast(Idle() if idle else Active())
+            self.broadcast(Idle() if idle else Active())
 
-    def _broadcast(self, event: ChannelEvent) -> None:
-        for sink in self.sinks:
-            sink.event(event)
-        for exchange in self.exchanges:
-            exchange.event(event)
+    def broadcast(self, event: ChannelEvent) -> None:
+        """Send an event to all consumers, behind everything before it."""
+        for output in self._outputs:
+            output.event(event)
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 
@@ -334,27 +337,30 @@ class Subtask(Actor):
         if not self.chain.finish():
             self.meter.switch(Activity.IDLE)
             return
-        self.chain.close()
-        self.feed.close()
         for sink in self.sinks:
             sink.finish()
-        self._broadcast(EndOfInput())
+        if self.checkpoints is not None:
+            self.last_part = self.checkpoints.last_part()
+        self.chain.close()
+        self.feed.close()
+        self.broadcast(EndOfInput())
         self._ending = True
         self._end_when_sent()
 
     def _end_when_sent(self) -> None:
-        """Finish, unless some output still waits for credit: what has not left can still fail."""
-        if any(lane.waiting for exchange in self.exchanges for lane in exchange.lanes):
+        """Finish, unless some output still waits for credit, or a snapshot is being stored: what has not left can still fail."""
+        sending = any(lane.waiting for exchange in self.exchanges for lane in exchange.lanes)
+        if sending or (self.checkpoints is not None and self.checkpoints.storing):
             self.meter.switch(Activity.BACK_PRESSURED)
             return
-        self._over = True
+        self.over = True
         self._alarms.clear()
         self.meter.switch(Activity.IDLE)
         self._owner.subtask_finished(self)
 
     def fail(self, error: ErrorInfo) -> None:
         """End with an error."""
-        if not self._over:
+        if not self.over:
             self.close()
             self.abort()
             self._owner.subtask_failed(self, error)
@@ -365,9 +371,9 @@ class Subtask(Actor):
 
     def close(self) -> None:
         """Free everything, at once, whatever the state. Errors of user code on this way are logged: the first error counts."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         self._alarms.clear()
         parts: list[Callable[[], None]] = [sink.close for sink in self.sinks]
         if self._assembled:

@@ -41,7 +41,7 @@ def view_of(subtask: Subtask) -> SubtaskView:
 
 
 def _waits_for(subtask: Subtask) -> str:
-    if subtask._over:
+    if subtask.over:
         return "nothing: it is over"
     if not subtask._begun:
         return "the order to start"

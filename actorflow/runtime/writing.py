@@ -1,7 +1,8 @@
 """The end of a chain that writes: a sink's writer as an output.
 
-What a two-phase writer has written becomes a committable at the end of input. It is invisible to readers until the JobMaster, having heard
-that every subtask of the job has finished, says `commit`. A job that fails or is cancelled before that leaves nothing behind.
+What a two-phase writer has written becomes a committable at each checkpoint, and at the end of input. It is invisible to readers until the
+JobMaster says that the checkpoint is complete, or that every subtask of the job has finished. A job that fails or is cancelled before that leaves
+nothing behind, except what a checkpoint may refer to.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from actorflow.operators.columns import to_columns, to_objects
 from actorflow.operators.failures import NOTHING, refused, user_failure
 from actorflow.plan.graph import DataPath
 from actorflow.wire.batch import Active, Batch, ChannelEvent, ColumnBatch, Idle, ObjectBatch, Watermark
+
+_THE_END = 2**63 - 1
+"""Stands for the number of a checkpoint where there is none: what is prepared at the end of input is committed with the whole job."""
 
 
 class SinkOutput:
@@ -42,12 +46,15 @@ class SinkOutput:
         subtask: str,
     ) -> None:
         self.records = 0
+        self.in_checkpoints = False
+        """Whether what it prepares becomes part of checkpoints."""
         self._sink = sink
         self._writer = writer
         self._blocked = blocked
         self._operator = operator
         self._subtask = subtask
-        self._committables: list[object] = []
+        self.waiting: list[tuple[int, object]] = []
+        """What was prepared and not committed, with the number of the checkpoint."""
         self._closed = False
         self._hear = writer.event if isinstance(writer, EventTimeWriter) else None
         self._now = now
@@ -96,12 +103,23 @@ class SinkOutput:
         """Flush, prepare and close, at the end of input."""
         with self._reported():
             self._writer.flush()
-            if isinstance(self._sink, TwoPhaseSink):
-                prepare: Callable[[], object | None] = self._writer.prepare  # type: ignore[attr-defined]  # a two-phase sink's writer has it
-                committable = prepare()
-                if committable is not None:
-                    self._committables.append(committable)
+            self._prepare(_THE_END)
             self.close()
+
+    def prepare(self, checkpoint: int) -> None:
+        """Have what was written so far wait for a checkpoint; what cannot wait leaves the writer's own buffers."""
+        with self._reported():
+            if isinstance(self._sink, TwoPhaseSink):
+                self._prepare(checkpoint)
+            elif not self._closed:
+                self._writer.flush()
+
+    def _prepare(self, checkpoint: int) -> None:
+        if isinstance(self._sink, TwoPhaseSink) and not self._closed:
+            prepare: Callable[[], object | None] = self._writer.prepare  # type: ignore[attr-defined]  # a two-phase sink's writer has it
+            committable = prepare()
+            if committable is not None:
+                self.waiting.append((checkpoint, committable))
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:
@@ -117,20 +135,30 @@ class SinkOutput:
 
     def prepared(self) -> tuple[Sink, list[object]] | None:
         """Return what waits to be committed and by which sink, or None."""
-        return (self._sink, self._committables) if self._committables else None
+        return (self._sink, [committable for _, committable in self.waiting]) if self.waiting else None
 
     def commit(self) -> None:
         """Make what was prepared visible. Idempotent."""
-        if self._committables and isinstance(self._sink, TwoPhaseSink):
+        self.commit_until(_THE_END)
+
+    def commit_until(self, checkpoint: int) -> None:
+        """Make visible what was prepared up to a checkpoint."""
+        due = [committable for number, committable in self.waiting if number <= checkpoint]
+        if due:
+            self.recommit(due)
+            self.waiting = [(number, committable) for number, committable in self.waiting if number > checkpoint]
+
+    def recommit(self, committables: list[object]) -> None:
+        """Make visible what a checkpoint says was prepared for it: it may have been, or not, before the failure."""
+        if committables and isinstance(self._sink, TwoPhaseSink):
             with self._reported():
-                self._sink.commit(self._committables)
-            self._committables = []
+                self._sink.commit(committables)
 
     def abort(self) -> None:
-        """Remove what was prepared and not committed."""
-        if self._committables and isinstance(self._sink, TwoPhaseSink):
-            self._sink.abort(self._committables)
-            self._committables = []
+        """Remove what was prepared and not committed, unless a checkpoint may refer to it."""
+        if self.waiting and not self.in_checkpoints and isinstance(self._sink, TwoPhaseSink):
+            self._sink.abort([committable for _, committable in self.waiting])
+            self.waiting = []
 
     def close(self) -> None:
         """Close the writer; what was not prepared is dropped."""

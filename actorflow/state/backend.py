@@ -137,7 +137,7 @@ class KeyedBackend(Protocol):
         ...
 
     def snapshot(self, group_of: Callable[[Any], int]) -> dict[int, KeyGroupState]:
-        """Return everything by key group. Later changes to the state do not show in it (the stored values themselves are shared).
+        """Return everything by key group, timers as states (see `state.timers`). Later changes to the state do not show in it (the stored values themselves are shared).
 
         Args:
             group_of: key group of a key.

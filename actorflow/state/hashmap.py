@@ -15,7 +15,7 @@ from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay
 from actorflow.state.binding import KeyedState, StateHandle, bound, presented
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.expiry import ExpiryLine, expiry_line, remember
-from actorflow.state.timers import HeapTimers
+from actorflow.state.timers import TIMERS_STATE, HeapTimers, restore_timers, timers_as_states
 from actorflow.state.ttl import Ages, Ttl
 from actorflow.wire.batch import MIN_TIMESTAMP
 
@@ -226,6 +226,7 @@ class HashMapBackend:
                     by_key.setdefault(key, {})[namespace] = value
             for key, divided in by_key.items():
                 yield name, key, divided
+        yield from timers_as_states(self._timers)
 
     def restore(self, groups: Iterable[KeyGroupState]) -> None:
         """Add what snapshots hold."""
@@ -233,7 +234,9 @@ class HashMapBackend:
             overlay.release()
         for group in groups:
             for name, values in group.items():
-                if name in self._divided:
+                if name.startswith(TIMERS_STATE):
+                    restore_timers(self.timers(name.removeprefix(TIMERS_STATE)), values)
+                elif name in self._divided:
                     self._restore_divided(self._divided[name], values)
                 else:
                     self.table(name).update((key, _copied(value)) for key, value in values.items())

@@ -11,8 +11,8 @@ whose front much was deleted is found in linear time.)
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, Protocol
 
 
 class Timer(NamedTuple):
@@ -55,6 +55,27 @@ class TimerQueue(Protocol):
     def __iter__(self) -> Iterator[Timer]:
         """Give all timers, in the order in which they would come out."""
         ...
+
+
+TIMERS_STATE: Final = "timers:"
+"""In a snapshot the timers of a name stand as a state: `timers:<name>`, from key to a list of (timestamp, namespace)."""
+
+
+def timers_as_states(queues: Mapping[str, TimerQueue]) -> Iterator[tuple[str, Any, list[tuple[int, Hashable]]]]:
+    """Give the timers of each key, as a state of a snapshot: state name, key, and what is set for it."""
+    for name, queue in queues.items():
+        by_key: dict[Any, list[tuple[int, Hashable]]] = {}
+        for timestamp, key, namespace in queue:
+            by_key.setdefault(key, []).append((timestamp, namespace))
+        for key, entries in by_key.items():
+            yield f"{TIMERS_STATE}{name}", key, entries
+
+
+def restore_timers(queue: TimerQueue, values: Mapping[Any, Iterable[tuple[int, Hashable]]]) -> None:
+    """Set the timers that a snapshot holds as a state."""
+    for key, entries in values.items():
+        for timestamp, namespace in entries:
+            queue.set(timestamp, key, namespace)
 
 
 class HeapTimers:

@@ -25,6 +25,8 @@ class TestSink(Sink):
 
     name: str = "test sink"
 
+    sends_results = True
+
     def open(self, ctx: WriterContext) -> TestWriter:
         """Return a writer to whoever waits for the job."""
         return TestWriter(ctx)

@@ -48,11 +48,15 @@ class SubtaskState(msgspec.Struct, frozen=True):
         index: of the subtask.
         state: description of its state.
         files: files that the description refers to, by the name that it has for them; several checkpoints may share them.
+        positions: of a source: how far its open splits were read, pickled, by the split's number.
+        read: of a source: the splits that this subtask has read to their end.
     """
 
     index: int
     state: StoredFile | InlineState
     files: dict[str, StoredFile] = {}
+    positions: dict[int, bytes] = {}
+    read: tuple[int, ...] = ()
 
 
 class VertexState(msgspec.Struct, frozen=True):
@@ -108,7 +112,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
         def moved_part(part: SubtaskState) -> SubtaskState:
             state = moved(part.state) if isinstance(part.state, StoredFile) else part.state
-            return SubtaskState(part.index, state, {name: moved(file) for name, file in part.files.items()})
+            return replace(part, state=state, files={name: moved(file) for name, file in part.files.items()})
 
         replace = msgspec.structs.replace
         vertices = tuple(replace(vertex, parts=tuple(map(moved_part, vertex.parts))) for vertex in self.vertices)

@@ -19,10 +19,11 @@ from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskStarted
-from actorflow.protocol.job import TO_WORKERS, Begin, JobMachine
+from actorflow.protocol.job import Begin, JobMachine
 from actorflow.protocol.job_messages import CancelJob, DeploymentOpened, DeploySubtask, JobStatus, OpenDeployment, WorkerStarted
 from actorflow.protocol.job_run import JobDescription
 from actorflow.protocol.machine import Effect, Machine, Send, Stopped
+from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import NoRestart
 from actorflow.protocol.slots import SlotPool

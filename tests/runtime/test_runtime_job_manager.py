@@ -10,6 +10,7 @@ from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.job_messages import JobStatus, SubmitJob
 from actorflow.protocol.slots import Allocation, JobEnded
+from actorflow.runtime.job_checkpoint_work import CheckpointWork
 from actorflow.runtime.job_manager import Dispatcher, JobWork
 from actorflow.wire.user_code import dumps_code
 
@@ -95,7 +96,7 @@ def test_output_that_cannot_be_dealt_with_does_not_keep_the_rest_from_it(kind, w
     )
     work = AbortLeft(left) if kind is AbortLeft else CommitLeft(1, Allocation("1.1"), left)
     with pytest.raises(OSError, match=f"bad one cannot be {what}"):
-        JobWork(ExecutionGraph("job", (), (), ()))(work)
+        JobWork(ExecutionGraph("job", (), (), ()), CheckpointWork(JobId("job"), ExecutionGraph("job", (), (), ()), None))(work)
     assert [f"{what} {name}" for name in ("first", "second", "third")] == sink.path.read_text().splitlines()
     logged = ["prepared output could not be removed, and stays hidden: OSError: bad one cannot be removed"]
     assert (logged if kind is AbortLeft else []) == caplog.messages

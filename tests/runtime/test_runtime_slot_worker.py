@@ -12,7 +12,6 @@ from actorflow.ids import Address, JobId, NodeId, split_address
 from actorflow.protocol.correspondence import Correspondence, ReliableMachine
 from actorflow.protocol.delivery import Envelope, PeerStarted, ReliableSender
 from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
-from actorflow.protocol.job import TO_WORKERS
 from actorflow.protocol.job_messages import (
     CommitOutput,
     DeploymentOpened,
@@ -24,6 +23,7 @@ from actorflow.protocol.job_messages import (
     WorkerFailed,
 )
 from actorflow.protocol.machine import Report, Send
+from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested

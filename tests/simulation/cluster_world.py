@@ -18,10 +18,11 @@ from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.correspondence import Correspondence, ReliableMachine
 from actorflow.protocol.delivery import DELIVERY_MESSAGES, ReliableSender
-from actorflow.protocol.job import TO_WORKERS, Begin, JobMachine, JobOver
+from actorflow.protocol.job import Begin, JobMachine, JobOver
 from actorflow.protocol.job_messages import CancelJob
 from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.machine import Killed, Report, Send, ensure
+from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import Backoff, ExponentialDelay, FixedDelay, NoRestart
 from actorflow.protocol.slots import JobEnded, SlotPool, TaskManagerLost

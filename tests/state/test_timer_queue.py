@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from backend_kinds import BACKENDS
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -113,3 +114,23 @@ def test_timers_of_one_timestamp_come_out_in_the_order_in_which_they_were_set():
             timers.delete(5, "a")
             timers.set(5, "d")
     assert ["z", "b", "c", "d"] == taken
+
+
+@pytest.mark.parametrize("make_backend", BACKENDS)
+@pytest.mark.parametrize("make_other", BACKENDS[:2])
+def test_timers_stand_in_snapshots_by_key_group_and_are_set_again_in_any_backend(make_backend, make_other):
+    backend, other = make_backend(), make_other()
+    expected = {Timer(5, "a"), Timer(-3, "b"), Timer(5, "b", (0, 10)), Timer(9, "b", (0, 10))}
+    for timer in expected:
+        backend.timers("event").set(*timer)
+    backend.timers("processing").set(7, "c")
+    groups = backend.snapshot({"a": 0, "b": 1, "c": 1}.__getitem__)
+    assert {0: ["timers:event"], 1: ["timers:event", "timers:processing"]} == {
+        group: sorted(states) for group, states in groups.items()
+    }
+    other.restore([groups[1]])
+    assert expected - {Timer(5, "a")} == set(other.timers("event"))
+    assert [Timer(7, "c")] == list(other.timers("processing"))
+    assert -3 == other.timers("event").first()
+    backend.close()
+    other.close()

@@ -26,6 +26,7 @@ from actorflow.state.rocksdb.memory import ObjectShares
 from actorflow.state.rocksdb.store import Changes, Store
 from actorflow.state.rocksdb.timers import RocksDBTimers
 from actorflow.state.rocksdb.values import AnyCodec, ValueCodec, codec_of
+from actorflow.state.timers import TIMERS_STATE, restore_timers, timers_as_states
 from actorflow.state.ttl import Ages, Ttl
 from actorflow.wire.batch import MIN_TIMESTAMP
 
@@ -299,12 +300,15 @@ class RocksDBBackend:
                     by_key.setdefault(key, {})[namespace] = value
             for key, divided in by_key.items():
                 yield name, key, divided
+        yield from timers_as_states(self._timers)
 
     def restore(self, groups: Iterable[KeyGroupState]) -> None:
         """Add what snapshots hold."""
         for group in groups:
             for name, values in group.items():
-                if name in self._divided:
+                if name.startswith(TIMERS_STATE):
+                    restore_timers(self.timers(name.removeprefix(TIMERS_STATE)), values)
+                elif name in self._divided:
                     self._restore_divided(name, values.items())
                 else:
                     table = self._table(name)

@@ -1,0 +1,53 @@
+"""How a job takes checkpoints, and where a run goes on from: one of them, or the beginning."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from actorflow.ids import VertexId
+from actorflow.protocol.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.splits import ResetSplits
+
+
+class Retention(enum.Enum):
+    """What becomes of checkpoints when the job is cancelled or fails. When it finishes, none is needed any more."""
+
+    DELETE_ON_CANCELLATION = "delete-on-cancellation"
+    RETAIN_ON_CANCELLATION = "retain-on-cancellation"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointPlan:
+    """How a job takes checkpoints.
+
+    Attributes:
+        rules: see `CheckpointRules`.
+        retention: see `Retention`.
+        possible: whether its runs can go on from one.
+    """
+
+    rules: CheckpointRules = field(default_factory=CheckpointRules)
+    retention: Retention = Retention.DELETE_ON_CANCELLATION
+    possible: bool = True
+
+    @property
+    def active(self) -> bool:
+        """Whether runs go on from checkpoints."""
+        return self.possible and self.rules.interval_s is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Where a run goes on from.
+
+    Attributes:
+        checkpoint: number of the checkpoint; 0 for the beginning.
+        parts: for each vertex the parts of its subtasks, in their order.
+        splits: for each source what its readers had read.
+    """
+
+    checkpoint: int = 0
+    parts: Mapping[VertexId, tuple[bytes, ...]] = field(default_factory=dict)
+    splits: Mapping[VertexId, ResetSplits] = field(default_factory=dict)

@@ -1,0 +1,108 @@
+"""The checkpoints of one job, as its JobMaster sees them: between its runs and the coordinator.
+
+    run deployed ─► the coordinator begins        run over ─► what is pending is given up
+    new run ─► goes on from the latest completed checkpoint: parts for the workers, positions for the sources
+    job over ─► checkpoints are discarded, or retained for their owner
+
+Without an interval, and where results go to the client while the job runs (those of a run that failed are void), there are none: a run then
+begins at the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actorflow.ids import Address, SubtaskId, VertexId
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.checkpoint_events import (
+    CheckpointsObservation,
+    DiscardAll,
+    RunOver,
+    RunStarted,
+    SubtaskDone,
+)
+from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged, CheckpointDeclined, CheckpointRequested
+from actorflow.protocol.checkpoint_plan import CheckpointPlan, Restored, Retention
+from actorflow.protocol.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.deployment import SubtaskFinished
+from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.machine import Effect, Start, TimerFired, WorkDone, WorkFailed
+from actorflow.protocol.splits import ResetSplits
+from actorflow.wire.manifest import decode_part
+
+CheckpointNews = CheckpointAcknowledged | CheckpointDeclined | CheckpointRequested
+"""What subtasks and clients say about checkpoints."""
+
+
+class JobCheckpoints:
+    """Composes the coordinator into a job.
+
+    Args:
+        plan: how the job takes checkpoints.
+        graph: what runs.
+        sources: the vertices that read.
+    """
+
+    def __init__(self, plan: CheckpointPlan, graph: ExecutionGraph, sources: Mapping[VertexId, int]) -> None:
+        self._plan = plan
+        self._graph = graph
+        self._sources = sources
+        rules = plan.rules if plan.possible else CheckpointRules()
+        self._coordinator = CheckpointCoordinator(rules)
+
+    def restored(self) -> Restored:
+        """Return where the next run goes on from."""
+        latest = self._coordinator.latest
+        if latest is None:
+            return Restored()
+        parts = {
+            vertex.id: tuple(latest.states[SubtaskId(vertex.id, index)] for index in range(vertex.parallelism))
+            for vertex in self._graph.vertices
+        }
+        return Restored(latest.checkpoint, parts, {source: _splits_of(parts[source]) for source in self._sources})
+
+    def run_started(self, attempt: int, workers: Mapping[SubtaskId, Address], now: float) -> list[Effect]:
+        """Begin to take checkpoints of a run whose subtasks are all processing."""
+        sources = [subtask for subtask in workers if subtask.vertex in self._sources]
+        return self._coordinator.handle(RunStarted(attempt, workers, sources), now)
+
+    def run_over(self, now: float) -> list[Effect]:
+        """Give up what is pending: the run has failed, was cancelled, or has finished."""
+        return self._coordinator.handle(RunOver(), now)
+
+    def finished(self, news: SubtaskFinished, now: float) -> list[Effect]:
+        """Take the last state of a subtask."""
+        return self._coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
+
+    def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:
+        """Take what concerns a checkpoint."""
+        return self._coordinator.handle(news, now)
+
+    @staticmethod
+    def owns_timer(name: str) -> bool:
+        """Return whether a timer is the coordinator's."""
+        return name.startswith("checkpoint")
+
+    def job_over(self, status: JobStatus) -> list[Effect]:
+        """Discard the checkpoints, unless they are to be retained."""
+        retained = status is not JobStatus.FINISHED and self._plan.retention is Retention.RETAIN_ON_CANCELLATION
+        return [] if retained or not self._plan.active else [Start(DiscardAll())]
+
+    def observe(self) -> CheckpointsObservation:
+        """Return the coordinator as a value."""
+        return self._coordinator.observe()
+
+    def check(self) -> None:
+        """State what the coordinator states."""
+        self._coordinator.check()
+
+
+def _splits_of(parts: tuple[bytes, ...]) -> ResetSplits:
+    """Return how far the readers of a source were at a checkpoint."""
+    positions: dict[int, bytes] = {}
+    read: dict[int, None] = {}
+    for part in map(decode_part, parts):
+        positions.update(part.positions)
+        read.update(dict.fromkeys(part.read))
+    return ResetSplits(tuple(sorted(read)), positions)

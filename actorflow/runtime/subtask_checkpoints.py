@@ -1,0 +1,207 @@
+"""A subtask's part in checkpoints: it takes its snapshot at a barrier, has it stored, and commits what was prepared when the whole is complete.
+
+    barrier ─► passed on ─► sinks prepare ─► snapshot, as bytes ─► stored on the pool ─► acknowledged
+                                                                         └── cannot be ──► declined; the subtask goes on
+    completed ─► sinks commit what they had prepared up to it
+
+The bytes are made on the subtask's thread: what operators keep may be changed by the next batch. A trigger that is not newer than the last
+barrier is dropped, and so is everything after the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from actorflow.config import options
+from actorflow.errors import describe
+from actorflow.ids import SubtaskId
+from actorflow.plan.execution import Vertex
+from actorflow.protocol.checkpoint_messages import (
+    CheckpointAborted,
+    CheckpointAcknowledged,
+    CheckpointCompleted,
+    CheckpointDeclined,
+    SubtaskTimes,
+    TriggerCheckpoint,
+)
+from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files
+from actorflow.runtime.snapshots import decoded, give_back, outputs_of, take
+from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
+from actorflow.wire import pickling
+from actorflow.wire.batch import Barrier
+from actorflow.wire.manifest import InlineState, SubtaskState, decode_part, encode_part
+from actorflow.wire.message import Message
+
+if TYPE_CHECKING:
+    from actorflow.runtime.deployment import Deployment
+    from actorflow.runtime.source_feed import SourceFeed
+    from actorflow.runtime.subtask import Subtask
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSite:
+    """Where a worker's subtasks store their parts, and whom they tell.
+
+    Attributes:
+        files: writes state; None keeps it in the acknowledgement, for a JobManager that keeps checkpoints in its memory.
+        submit: runs a function on the node's pool.
+        tell: sends a message to the JobMaster; may be called from any thread.
+        attempt: number of the deployment.
+    """
+
+    files: CheckpointFiles | None
+    submit: Callable[[Callable[[], None]], None]
+    tell: Callable[[Message], None]
+    attempt: int
+
+
+def checkpoint_site(
+    deployment: Deployment, submit: Callable[[Callable[[], None]], None], tell: Callable[[Message], None]
+) -> CheckpointSite | None:
+    """Return where the subtasks of a deployment store their parts, or None if the job takes no checkpoints. Arguments: see `CheckpointSite`."""
+    config = deployment.config
+    if config[options.CHECKPOINT_INTERVAL] is None or not can_go_on(deployment.graph):
+        return None
+    return CheckpointSite(checkpoint_files(config, deployment.job), submit, tell, deployment.attempt)
+
+
+def join(
+    site: CheckpointSite,
+    subtask: Subtask,
+    subtask_id: SubtaskId,
+    vertex: Vertex,
+    source: SourceFeed | None,
+    restored: Sequence[bytes],
+) -> SubtaskCheckpoints:
+    """Give a subtask its part in checkpoints, and have it go on from the one that the run begins with, if any.
+
+    Args:
+        site: where to store, and whom to tell.
+        subtask: assembled, and not begun.
+        subtask_id: its name.
+        vertex: what it runs.
+        source: what it reads, if it is a source.
+        restored: the parts of all subtasks that the vertex had, in their order; none at the beginning.
+
+    Raises:
+        CheckpointError: if a part is missing or damaged, or does not fit.
+    """
+    for sink in subtask.sinks:
+        sink.in_checkpoints = True
+    if restored:
+        parts = [decoded(read_state(decode_part(part).state)) for part in restored]
+        give_back(subtask.chain, parts, subtask_id.index, vertex.parallelism, vertex.max_parallelism)
+        for sink, committables in zip(subtask.sinks, outputs_of(parts, subtask_id.index, vertex.parallelism), strict=False):
+            sink.recommit(committables)
+    return SubtaskCheckpoints(subtask, subtask_id, site, vertex.max_parallelism, source)
+
+
+class SubtaskCheckpoints:
+    """One subtask's part.
+
+    Args:
+        subtask: whose state is taken.
+        subtask_id: its name.
+        site: where to store, and whom to tell.
+        max_parallelism: number of key groups.
+        source: what it reads, if it is a source.
+
+    Attributes:
+        passed: the highest checkpoint whose barrier it has passed on; 0 before the first.
+        storing: how many snapshots are being stored; the subtask does not end before they are.
+    """
+
+    def __init__(
+        self, subtask: Subtask, subtask_id: SubtaskId, site: CheckpointSite, max_parallelism: int, source: SourceFeed | None
+    ) -> None:
+        self.passed = 0
+        self.storing = 0
+        self._subtask = subtask
+        self._id = subtask_id
+        self._site = site
+        self._max_parallelism = max_parallelism
+        self._source = source
+        self._ended = False
+
+    def take(self, news: TriggerCheckpoint | CheckpointCompleted | CheckpointAborted) -> None:
+        """Take what the JobMaster says."""
+        match news:
+            case TriggerCheckpoint(checkpoint=number, timestamp=timestamp, unaligned=unaligned, savepoint=savepoint):
+                # Else its barrier is there already, or would come behind the end of input.
+                if number > self.passed and not self._ended:
+                    self.snapshot(Barrier(number, timestamp, unaligned, savepoint))
+            case CheckpointCompleted(checkpoint=number):
+                self._completed(number)
+            case CheckpointAborted():
+                pass  # what was stored is discarded by the JobMaster
+            case _:
+                assert_never(news)
+
+    def snapshot(self, barrier: Barrier) -> None:
+        """Pass a barrier on, and take the snapshot that belongs to it."""
+        number = self.passed = barrier.checkpoint_id
+        now = self._subtask.meter.now
+        began = now()
+        self._subtask.broadcast(barrier)
+        try:
+            for sink in self._subtask.sinks:
+                sink.prepare(number)
+            data = take(self._subtask, self._max_parallelism).encoded()
+            positions, read = self._positions()
+        except BaseException as error:
+            self._site.tell(CheckpointDeclined(self._id, self._site.attempt, number, describe(error)))
+            if not isinstance(error, Exception):
+                raise
+            return
+        sync_ms = (now() - began) * 1000
+        self.storing += 1
+        self._site.submit(lambda: self._store(number, data, positions, read, sync_ms))
+
+    def _positions(self) -> tuple[dict[int, bytes], tuple[int, ...]]:
+        if self._source is None:
+            return {}, ()
+        positions, read = self._source.positions()
+        return {number: pickling.dumps(position) for number, position in positions.items()}, read
+
+    def _store(self, number: int, data: bytes, positions: dict[int, bytes], read: tuple[int, ...], sync_ms: float) -> None:
+        """Secure the bytes, and say so. Runs on the pool."""
+        try:
+            part = self._part(number, data, positions, read)
+        except BaseException as error:
+            self._site.tell(CheckpointDeclined(self._id, self._site.attempt, number, describe(error)))
+        else:
+            times = SubtaskTimes(sync_ms=sync_ms, state_bytes=len(data), stored_bytes=len(data))
+            self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
+        finally:
+            self._subtask.post(self._stored)
+
+    def _stored(self) -> None:
+        """Let a subtask end that has waited for this."""
+        self.storing -= 1
+        self._subtask.wake()
+
+    def _part(self, number: int, data: bytes, positions: dict[int, bytes], read: tuple[int, ...]) -> bytes:
+        files = self._site.files
+        state = InlineState(data) if files is None else files.write_state(number, str(self._id), data)
+        return encode_part(SubtaskState(self._id.index, state, positions=positions, read=read))
+
+    def _completed(self, number: int) -> None:
+        """Commit what was prepared up to this checkpoint: it will be restored, if anything is."""
+        for sink in self._subtask.sinks:
+            if self._ended and number > self.passed:
+                sink.commit()
+            else:
+                sink.commit_until(number)
+
+    def last_part(self) -> tuple[bytes, int]:
+        """Return what the subtask leaves at its end: its part of every checkpoint later than the number beside it.
+
+        Raises:
+            CheckpointError: if it cannot be stored.
+        """
+        self._ended = True
+        positions, read = self._positions()
+        part = self._part(self.passed + 1, take(self._subtask, self._max_parallelism).encoded(), positions, read)
+        return part, self.passed

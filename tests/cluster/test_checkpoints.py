@@ -1,0 +1,131 @@
+"""Jobs that fail and go on from their last checkpoint: what is committed is that of an undisturbed run."""
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import actorflow as af
+
+RECORDS, KEYS = 3000, 17
+
+
+def committed(directory):
+    """Read what readers see: names with a leading dot are not theirs."""
+    visible = [path for path in sorted(Path(directory).iterdir()) if not path.name.startswith(".")]
+    return [json.loads(line) for path in visible for line in path.read_text().splitlines()]
+
+
+def undisturbed():
+    totals = Counter()
+    expected = []
+    for number in range(RECORDS):
+        totals[number % KEYS] += 1
+        expected.append([number % KEYS, totals[number % KEYS]])
+    return sorted(expected)
+
+
+class FailsOnce:
+    """Ends the process, or raises, at one record of the whole job: a file says that it has happened."""
+
+    def __init__(self, mark, at, how):
+        self.mark, self.at, self.how = str(mark), at, how
+
+    def __call__(self, number):
+        if number == self.at and not Path(self.mark).exists():
+            Path(self.mark).write_text("failed")
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("planned")
+        return number
+
+
+def counting(tmp_path, fails, *, parallelism):
+    pipeline = af.Pipeline("counting", parallelism=parallelism)
+    numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=6000.0)).map(fails)
+    numbers.key_by(lambda number: number % KEYS).count().write(af.sinks.json_lines(str(tmp_path / "out")))
+    return pipeline
+
+
+CONFIG = {
+    "execution.checkpointing.interval": "50ms",
+    "restart-strategy.type": "fixed-delay",
+    "restart-strategy.fixed-delay.attempts": 3,
+    "restart-strategy.fixed-delay.delay": "10ms",
+}
+
+
+@pytest.mark.parametrize("storage", ["memory", "files"])
+@pytest.mark.parametrize(("slots", "how"), [("inline", "raise"), pytest.param(2, "kill", marks=pytest.mark.slow)])
+def test_a_job_that_fails_commits_what_an_undisturbed_one_commits(tmp_path, slots, how, storage):
+    config = dict(CONFIG)
+    if storage == "files":
+        config |= {"execution.checkpointing.dir": str(tmp_path / "checkpoints"), "execution.checkpointing.data-inline-threshold": 0}
+    fails = FailsOnce(tmp_path / "mark", 2000, how)
+    result = af.run(counting(tmp_path, fails, parallelism=2), slots=slots, config=config)
+    assert 2 == result.attempts
+    assert undisturbed() == sorted(committed(tmp_path / "out"))
+    if storage == "files":
+        assert [] == [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+
+
+def test_output_is_visible_while_the_job_runs_and_stays_when_it_fails_for_good(tmp_path):
+    fails = FailsOnce(tmp_path / "mark", 2500, "raise")
+    with pytest.raises(af.JobFailed, match="planned"):
+        af.run(counting(tmp_path, fails, parallelism=1), slots="inline", config=CONFIG | {"restart-strategy.type": "none"})
+    seen = sorted(committed(tmp_path / "out"))
+    assert 0 < len(seen) < RECORDS
+    assert not Counter(map(tuple, seen)) - Counter(map(tuple, undisturbed()))
+
+
+class EveryTenth(af.OperatorActor):
+    """Sets a timer with each record, and says at the timer how many records there were: a lost timer or value shows."""
+
+    seen = af.ValueState(int, default=0)
+
+    def on_record(self, record, ctx):
+        self.seen.set(self.seen.get() + 1)
+        ctx.timers.event(ctx.timestamp + 500)
+
+    def on_timer(self, timestamp, ctx):
+        ctx.emit([ctx.key, timestamp, self.seen.get()], timestamp)
+
+
+def timed(tmp_path, fails, backend):
+    config = {"state.backend.type": backend, "pipeline.auto-watermark-interval": 0}
+    pipeline = af.Pipeline("timed", parallelism=2, config=config)
+    numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=6000.0)).map(fails)
+    stamped = numbers.with_timestamps(lambda number: number * 10, af.Watermarks.bounded(out_of_order="20s"))
+    keyed = stamped.key_by(lambda number: number % KEYS)
+    windows = keyed.window(af.windows.sliding("1s", "250ms")).count().map(lambda w: ["window", w.key, w.window.start, w.value])
+    sessions = stamped.key_by(lambda number: number % 500).window(af.windows.session("4s")).count()
+    named = sessions.map(lambda w: ["session", w.key, w.window.start, w.value])
+    timers = keyed.process(EveryTenth()).map(lambda fired: ["timer", *fired[:2]])
+    windows.union(named, timers).write(af.sinks.json_lines(str(tmp_path / "out")))
+    return pipeline
+
+
+def expected_of_timed():
+    expected = [["timer", number % KEYS, number * 10 + 500] for number in range(RECORDS)]
+    windows = Counter()
+    for number in range(RECORDS):
+        start = number * 10 // 250 * 250
+        while start > number * 10 - 1000:
+            windows[number % KEYS, start] += 1
+            start -= 250
+    expected += [["window", key, start, count] for (key, start), count in windows.items()]
+    expected += [["session", number % 500, number * 10, 1] for number in range(RECORDS)]
+    return sorted(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["hashmap", "rocksdb"])
+@pytest.mark.parametrize(("slots", "how"), [("inline", "raise"), (2, "kill")])
+def test_windows_sessions_and_timers_go_on_from_a_checkpoint(tmp_path, slots, how, backend):
+    fails = FailsOnce(tmp_path / "mark", 2000, how)
+    result = af.run(timed(tmp_path, fails, backend), slots=slots, config=CONFIG)
+    assert 2 == result.attempts
+    assert expected_of_timed() == sorted(committed(tmp_path / "out"))
