@@ -11,10 +11,12 @@ from actorflow.api.options import OperatorOptions, Options, check_choice, check_
 from actorflow.api.stream import Stream
 from actorflow.connectors.contracts import Source, SourceSpec
 from actorflow.plan.chaining import build_execution_graph
+from actorflow.plan.checks import check_graph
 from actorflow.plan.explain import explain
 from actorflow.plan.graph import LogicalGraph
 from actorflow.plan.identity import check_name
 from actorflow.plan.parallelism import check_max_parallelism, check_parallelism
+from actorflow.plan.pruning import not_run, prune
 
 
 class Pipeline:
@@ -80,7 +82,10 @@ class Pipeline:
             PlanError: if the pipeline cannot be planned as it is.
         """
         graph = self.graph()
-        return explain(graph, build_execution_graph(graph, default_parallelism=parallelism))
+        check_graph(graph)
+        graph, unused = prune(graph)
+        left_out = f"\n{not_run(unused)}\n" if unused else ""
+        return explain(graph, build_execution_graph(graph, default_parallelism=parallelism)) + left_out
 
     def __repr__(self) -> str:
         return f"<Pipeline '{self.name}'>"

@@ -5,6 +5,7 @@ What is wrong with a job should be said here, in the user's own process and in o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,9 +14,13 @@ from actorflow.api.pipeline import Pipeline
 from actorflow.config import Config
 from actorflow.errors import PlanError, SerializationError
 from actorflow.plan.chaining import build_execution_graph
+from actorflow.plan.checks import check_graph
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.graph import LogicalGraph, LogicalOperator, Partitioning
+from actorflow.plan.pruning import not_run, prune
 from actorflow.wire.user_code import dumps_code, find_unpicklable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Submission:
     """A job that passed its checks.
 
     Attributes:
-        graph: what the user wrote.
+        graph: what the user wrote, without what leads to no sink.
         execution: what is deployed.
         payload: `execution` with the user's code, as bytes for `actorflow.wire.user_code.loads_code`.
     """
@@ -46,6 +51,14 @@ def prepare(job: Pipeline | LogicalGraph, *, default_parallelism: int, chaining:
         ConfigError: if an option of the pipeline is unknown or malformed.
     """
     graph = job.graph() if isinstance(job, Pipeline) else job
+    check_graph(graph)
+    graph, unused = prune(graph)
+    if unused:
+        log.warning(
+            "pipeline '%s': %s (hint: end a stream with .write(sink); for effects alone there is af.sinks.for_each(function))",
+            graph.name,
+            not_run(unused),
+        )
     execution = build_execution_graph(graph, default_parallelism=default_parallelism, chaining=chaining)
     Config.of(graph.config, f"pipeline '{graph.name}'").check()
     for edge in graph.edges:

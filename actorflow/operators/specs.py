@@ -210,6 +210,7 @@ class ProcessSpec(OperatorSpec):
     supervise: object | None = None
 
     kind: ClassVar[str] = "process"
+    acts: ClassVar[bool] = True
 
     def functions(self) -> Mapping[str, object]:
         """The operator, and the key function if it is one."""
@@ -232,6 +233,7 @@ class CoProcessSpec(OperatorSpec):
     operator: TwoInputOperator
 
     kind: ClassVar[str] = "co_process"
+    acts: ClassVar[bool] = True
     ports: ClassVar[tuple[str, ...]] = ("left", "right")
 
     def functions(self) -> Mapping[str, object]:
@@ -252,6 +254,7 @@ class BroadcastProcessSpec(OperatorSpec):
     operator: BroadcastOperator
 
     kind: ClassVar[str] = "broadcast_process"
+    acts: ClassVar[bool] = True
     ports: ClassVar[tuple[str, ...]] = ("data", "broadcast")
     untimed_ports: ClassVar[frozenset[int]] = frozenset({1})
 

@@ -5,5 +5,5 @@ chaining.py    from the one to the other               channels.py     which sub
 parallelism.py how many subtasks and key groups        key_groups.py   which subtask owns which keys
 identity.py    ids and names of operators              checks.py       what can be wrong with a graph
 data_path.py   objects or columns, edge by edge        explain.py      the plan as text
-suggest.py     what a wrong name may have meant
+suggest.py     what a wrong name may have meant        pruning.py     what leads to no sink
 """

@@ -47,6 +47,7 @@ class OperatorSpec:
         immediate: whether all that it gives follows at once from the records that it is being given, and nothing comes later.
         steers_source: whether it tells a source which of its splits may be read, and so has to run in the source's own chain.
         bounded: for a source, whether it ends by itself.
+        acts: whether it is there for more than the records that it gives, so that it runs though nobody takes these.
     """
 
     __slots__ = ()
@@ -63,6 +64,7 @@ class OperatorSpec:
     immediate: ClassVar[bool] = False
     steers_source: ClassVar[bool] = False
     bounded: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
 
     def functions(self) -> Mapping[str, object]:
         """Return the user's functions and objects by the attribute path that names them in error messages."""
