@@ -101,13 +101,15 @@ def wordcount(
 
 @example.command()
 def flights(
-    which: Annotated[Literal["delays", "sessions", "top"] | None, typer.Option(help="Which of its programs. Default: all.")] = None,
+    which: Annotated[
+        Literal["delays", "sessions", "weather", "top"] | None, typer.Option(help="Which of its programs. Default: all.")
+    ] = None,
     slots: Annotated[int, typer.Option(min=1, help="Slot processes.")] = 2,
     shown: Annotated[int, typer.Option(min=1, help="How many results to show.")] = 5,
     *,
     verbose: Verbose = False,
 ) -> None:
-    """Run programs in event time on the flights of a year: sliding windows, sessions, windows of windows."""
+    """Run programs in event time on the flights of a year: sliding windows, sessions, a join, windows of windows."""
     with told(verbose=verbose):
         from actorflow.examples.flights import main as run_programs
 

