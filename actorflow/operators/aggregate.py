@@ -23,7 +23,10 @@ class Aggregate(abc.ABC, Generic[In, Acc, Out]):
 
     @abc.abstractmethod
     def merge(self, a: Acc, b: Acc) -> Acc:
-        """Return the accumulator of all that `a` and `b` have seen. Used where parts are aggregated apart (session windows)."""
+        """Return the accumulator of all that `a` and `b` have seen: a new one, or `a` itself after changing it, but not `b`.
+
+        Used where parts are aggregated apart: in windows that overlap or merge. What `a` has seen came before, or is of earlier times.
+        """
 
     @abc.abstractmethod
     def result(self, acc: Acc) -> Out:

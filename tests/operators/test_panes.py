@@ -1,9 +1,7 @@
 """Regular windows by panes, against the naive oracle: every size, slide, offset and lateness, batches and watermarks in any order."""
 
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from window_oracle import FOLDS, NaiveWindows, Runner, regular_windows, steps, unordered, value_by
+from window_oracle import FOLDS, NaiveWindows, Runner, at_length, regular_windows, steps, unordered, value_by
 
 from actorflow.operators.panes import PaneShape
 from actorflow.operators.window_specs import WindowSpec
@@ -14,8 +12,7 @@ offsets = st.integers(-20, 20)
 times = st.integers(-60, 60)
 
 
-@given(lengths, lengths, offsets, times, st.integers(0, 20), times)
-@settings(max_examples=150)
+@at_length(lengths, lengths, offsets, times, st.integers(0, 20), times, few=100, many=3000)
 def test_panes_are_the_pieces_of_windows(size, slide, offset, timestamp, lateness, watermark):
     assigner = TimeWindows(size, slide, offset)
     shape = PaneShape.of(assigner, lateness)
@@ -39,14 +36,6 @@ def check_against_oracle(given_steps, size, slide, offset, lateness, fold):
     assert 0 == runner.chain.observe()["window-0"]["panes"]
 
 
-@given(steps(), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)))
-@settings(max_examples=50)
+@at_length(steps(), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)), few=40, many=2500)
 def test_results_are_those_of_the_oracle(given_steps, size, slide, offset, lateness, fold):
-    check_against_oracle(given_steps, size, slide, offset, lateness, fold)
-
-
-@pytest.mark.slow
-@given(steps(records_max=12), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)))
-@settings(max_examples=2000)
-def test_results_are_those_of_the_oracle_many_times(given_steps, size, slide, offset, lateness, fold):
     check_against_oracle(given_steps, size, slide, offset, lateness, fold)

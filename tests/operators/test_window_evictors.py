@@ -1,9 +1,8 @@
 """Evictors against what their documentation says, written down naively."""
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from window_oracle import FOLDS, Runner, key_of, steps, value_of
+from window_oracle import FOLDS, Runner, at_length, key_of, steps, value_of
 
 from actorflow.errors import PlanError
 from actorflow.operators import evictors, triggers
@@ -50,16 +49,8 @@ def check(given_steps, kind, limit, trigger_size, *, after, folded):
     assert naive(given_steps, lambda held: keep(limit, held), trigger_size, after=after) == found
 
 
-@given(steps(), st.sampled_from(sorted(EVICTORS)), st.integers(1, 8), st.integers(1, 4), st.booleans(), st.booleans())
-@settings(max_examples=80)
+@at_length(steps(), st.sampled_from(sorted(EVICTORS)), st.integers(1, 8), st.integers(1, 4), st.booleans(), st.booleans(), few=80)
 def test_evictors_leave_out_what_they_say(given_steps, kind, limit, trigger_size, after, folded):
-    check(given_steps, kind, limit, trigger_size, after=after, folded=folded)
-
-
-@pytest.mark.slow
-@given(steps(records_max=12), st.sampled_from(sorted(EVICTORS)), st.integers(1, 8), st.integers(1, 4), st.booleans(), st.booleans())
-@settings(max_examples=1500)
-def test_evictors_leave_out_what_they_say_many_times(given_steps, kind, limit, trigger_size, after, folded):
     check(given_steps, kind, limit, trigger_size, after=after, folded=folded)
 
 

@@ -2,11 +2,9 @@
 
 import pickle
 
-import pytest
 from chain_harness import Subtask
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from window_oracle import FOLDS, Runner, clock_steps, key_of, steps, unordered, value_of
+from window_oracle import FOLDS, Runner, at_length, clock_steps, key_of, steps, unordered, value_of
 
 from actorflow.operators import evictors, triggers
 from actorflow.operators.window_specs import WindowSpec
@@ -74,20 +72,11 @@ def check(spec, given_steps, cut):
     assert unordered(whole.run(given_steps)) == unordered(before + second.run(given_steps[cut:]))
 
 
-@given(steps(), st.integers(0, 12), st.sampled_from(sorted(EVENT_SPECS)))
-@settings(max_examples=80)
+@at_length(steps(), st.integers(0, 12), st.sampled_from(sorted(EVENT_SPECS)), few=80)
 def test_event_time_windows_go_on_after_a_restore(given_steps, cut, name):
     check(EVENT_SPECS[name], given_steps, cut)
 
 
-@given(clock_steps(), st.integers(0, 12), st.sampled_from(sorted(CLOCK_SPECS)))
-@settings(max_examples=60)
+@at_length(clock_steps(), st.integers(0, 12), st.sampled_from(sorted(CLOCK_SPECS)), few=60)
 def test_processing_time_windows_go_on_after_a_restore(given_steps, cut, name):
     check(CLOCK_SPECS[name], [*given_steps, ("watermark", MAX_TIMESTAMP)], cut)
-
-
-@pytest.mark.slow
-@given(steps(records_max=12), st.integers(0, 12), st.sampled_from(sorted(EVENT_SPECS)))
-@settings(max_examples=1000)
-def test_event_time_windows_go_on_after_a_restore_many_times(given_steps, cut, name):
-    check(EVENT_SPECS[name], given_steps, cut)

@@ -1,9 +1,21 @@
 """The general window operator: the same windows as by panes, and sessions, against naive oracles."""
 
-import pytest
-from hypothesis import given, settings
+from dataclasses import replace
+
 from hypothesis import strategies as st
-from window_oracle import FOLDS, NaiveSessions, NaiveWindows, Runner, key_of, regular_windows, steps, unordered, value_by, value_of
+from window_oracle import (
+    FOLDS,
+    NaiveSessions,
+    NaiveWindows,
+    Runner,
+    at_length,
+    key_of,
+    regular_windows,
+    steps,
+    unordered,
+    value_by,
+    value_of,
+)
 
 from actorflow.operators import triggers
 from actorflow.operators.window_specs import WindowSpec
@@ -39,16 +51,8 @@ def check_regular(given_steps, size, slide, offset, lateness, fold):
     check(Runner(spec), NaiveWindows(regular_windows(size, slide, offset), lateness, value_of_fold(fold)), given_steps)
 
 
-@given(steps(), lengths, lengths, offsets, st.integers(0, 12), folds)
-@settings(max_examples=40)
+@at_length(steps(), lengths, lengths, offsets, st.integers(0, 12), folds, few=30, many=1500)
 def test_regular_windows_are_those_of_the_oracle(given_steps, size, slide, offset, lateness, fold):
-    check_regular(given_steps, size, slide, offset, lateness, fold)
-
-
-@pytest.mark.slow
-@given(steps(records_max=12), lengths, lengths, offsets, st.integers(0, 12), folds)
-@settings(max_examples=1500)
-def test_regular_windows_are_those_of_the_oracle_many_times(given_steps, size, slide, offset, lateness, fold):
     check_regular(given_steps, size, slide, offset, lateness, fold)
 
 
@@ -63,14 +67,14 @@ def check_sessions(given_steps, gap, lateness, fold, *, dynamic, general=False):
     check(Runner(spec), NaiveSessions(gap_of, lateness, value_of_fold(fold)), given_steps)
 
 
-@given(steps(), st.integers(1, 10), st.integers(0, 12), folds, st.booleans(), st.booleans())
-@settings(max_examples=60)
+@at_length(steps(), st.integers(1, 10), st.integers(0, 12), folds, st.booleans(), st.booleans(), few=50, many=2500)
 def test_sessions_are_those_of_the_oracle(given_steps, gap, lateness, fold, dynamic, general):
     check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic, general=general)
 
 
-@pytest.mark.slow
-@given(steps(records_max=12), st.integers(1, 10), st.integers(0, 12), folds, st.booleans(), st.booleans())
-@settings(max_examples=2500)
-def test_sessions_are_those_of_the_oracle_many_times(given_steps, gap, lateness, fold, dynamic, general):
-    check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic, general=general)
+@at_length(steps(), lengths, lengths, st.integers(0, 12), st.sampled_from(sorted(FOLDS)), st.booleans(), few=30)
+def test_the_fast_operators_and_the_general_one_agree(given_steps, size, slide, lateness, fold, sessions):
+    fast = spec_of(SessionWindows(size) if sessions else TimeWindows(size, slide), fold, lateness_ms=lateness, late_tag="late")
+    general = replace(fast, trigger=triggers.event_time())
+    assert (sessions, not sessions) == (fast.in_sessions, fast.in_panes)
+    assert unordered(Runner(general).run(given_steps)) == unordered(Runner(fast).run(given_steps))

@@ -1,9 +1,8 @@
 """Each trigger against what its documentation says, written down naively."""
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from window_oracle import Runner, records_of, results_of, runner_of, steps
+from window_oracle import Runner, at_length, records_of, results_of, runner_of, steps
 
 from actorflow.errors import PlanError
 from actorflow.operators import triggers
@@ -18,8 +17,7 @@ from actorflow.wire.batch import MAX_TIMESTAMP
 # --- by records ----------------------------------------------------------------------------------------------------------------------
 
 
-@given(steps(), st.integers(1, 4), st.booleans())
-@settings(max_examples=40)
+@at_length(steps(), st.integers(1, 4), st.booleans(), few=40)
 def test_a_count_fires_at_every_nth_record_of_a_key(given_steps, size, purging):
     expected, seen = [], {}
     for key, _, value in records_of(given_steps):
@@ -30,8 +28,7 @@ def test_a_count_fires_at_every_nth_record_of_a_key(given_steps, size, purging):
     assert expected == results_of(runner_of(GlobalWindows(), trigger), given_steps)
 
 
-@given(steps(), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 5)))
-@settings(max_examples=60)
+@at_length(steps(), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 5)), few=60)
 def test_count_windows_hold_the_last_records(given_steps, size, slide):
     expected, seen = [], {}
     for key, _, value in records_of(given_steps):
@@ -41,8 +38,7 @@ def test_count_windows_hold_the_last_records(given_steps, size, slide):
     assert expected == results_of(runner_of(CountWindows(size, slide)), given_steps)
 
 
-@given(steps(), st.integers(0, 20))
-@settings(max_examples=40)
+@at_length(steps(), st.integers(0, 20), few=40)
 def test_a_delta_fires_at_a_record_far_from_the_last_firing(given_steps, threshold):
     expected, seen, last = [], {}, {}
     for key, time, value in records_of(given_steps):
@@ -66,8 +62,7 @@ def test_never_does_not_fire_even_at_the_end():
     assert [] == results_of(runner_of(GlobalWindows()), [("batch", [("a", 0, 1)]), ("watermark", MAX_TIMESTAMP)])
 
 
-@given(steps(), st.integers(1, 8), st.integers(1, 4))
-@settings(max_examples=40)
+@at_length(steps(), st.integers(1, 8), st.integers(1, 4), few=40)
 def test_a_count_goes_on_when_sessions_merge(given_steps, gap, size):
     """Oracle: the count of a session is the number of its records since the last firing, whichever part they came to."""
     expected, sessions, watermark = [], {}, -(10**9)

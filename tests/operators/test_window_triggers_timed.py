@@ -1,12 +1,12 @@
 """Triggers that go by the watermark or the clock, against what their documentation says, written down naively."""
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from window_oracle import (
     FOLDS,
     NaiveWindows,
     Runner,
+    at_length,
     clock_steps,
     key_of,
     regular_windows,
@@ -57,8 +57,7 @@ class NaiveContinuous(NaiveWindows):
         return early + super().advance(watermark)
 
 
-@given(steps(), st.integers(1, 12), st.integers(0, 6), st.integers(1, 6))
-@settings(max_examples=60)
+@at_length(steps(), st.integers(1, 12), st.integers(0, 6), st.integers(1, 6), few=60)
 def test_continuous_event_time_fires_at_multiples_and_at_the_end(given_steps, size, lateness, interval):
     oracle = NaiveContinuous(interval, regular_windows(size, size, 0), lateness, lambda records: sorted(map(value_of, records)))
     runner = Runner(
@@ -124,8 +123,7 @@ def sorted_values(*arguments):
     return sorted(values(*arguments))
 
 
-@given(clock_steps(), st.integers(1, 12), st.integers(1, 12), st.integers(-5, 5), st.booleans())
-@settings(max_examples=60)
+@at_length(clock_steps(), st.integers(1, 12), st.integers(1, 12), st.integers(-5, 5), st.booleans(), few=60)
 def test_windows_of_processing_time_fire_when_the_clock_has_reached_their_end(given_steps, size, slide, offset, in_panes):
     assigner = TimeWindows(size, slide, offset, "processing")
     if in_panes:
@@ -137,8 +135,7 @@ def test_windows_of_processing_time_fire_when_the_clock_has_reached_their_end(gi
     assert {} == dict(runner.chain.state("window-0", "a"))
 
 
-@given(clock_steps(), st.integers(1, 12))
-@settings(max_examples=40)
+@at_length(clock_steps(), st.integers(1, 12), few=40)
 def test_sessions_of_processing_time_end_when_nothing_has_come_for_the_gap(given_steps, gap):
     brought, now, open_ = [], 0, {}
     for kind, what in [*given_steps, ("watermark", MAX_TIMESTAMP)]:
@@ -158,8 +155,7 @@ def test_sessions_of_processing_time_end_when_nothing_has_come_for_the_gap(given
     assert unordered(brought) == unordered(runner.run([*given_steps, ("watermark", MAX_TIMESTAMP)]))
 
 
-@given(clock_steps(), st.integers(1, 4), st.integers(1, 15), st.booleans())
-@settings(max_examples=60)
+@at_length(clock_steps(), st.integers(1, 4), st.integers(1, 15), st.booleans(), few=60)
 def test_a_timeout_fires_when_the_count_does_or_the_time_is_up(given_steps, size, timeout, reset):
     expected, now, waiting = [], 0, {}  # key to (values, due)
     for kind, what in given_steps:

@@ -1,6 +1,8 @@
 """What window tests share: a window operator written for clarity, steps for it and the real one, and random ones of both."""
 
+import pytest
 from chain_harness import Collected, Subtask, operators, port
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow.operators.aggregate import Aggregate
@@ -10,11 +12,25 @@ from actorflow.operators.window import Window, Windowed
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
+
+def at_length(*strategies, few, many=1000):
+    """Decorate a property: it is tested on a few examples, and as a slow test on many."""
+
+    def decorate(check):
+        def test(examples):
+            given(*strategies)(settings(max_examples=examples, deadline=None)(check))()
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return pytest.mark.parametrize("examples", [few, pytest.param(many, marks=pytest.mark.slow)])(test)
+
+    return decorate
+
+
 # --- steps: ("batch", [(key, timestamp, value), ...]), ("watermark", timestamp) or ("clock", processing time) ---------------------------------------------------
 
 
 @st.composite
-def steps(draw, *, span=25, keys="abc", records_max=6):
+def steps(draw, *, span=25, keys="abc", records_max=9):
     """Batches and rising watermarks, the last one at the end of time. Values are different numbers."""
     times, keys = st.integers(-span, span), st.sampled_from(keys)
     found = draw(
