@@ -1,5 +1,6 @@
 """The flights example: what its programs say of real flights is what polars computes of the same package, in another way."""
 
+import re
 import zipfile
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -153,7 +154,7 @@ def test_without_the_package_it_is_said_what_to_install(tmp_path, monkeypatch):
         flights.unpack(tmp_path)
 
 
-# --- what is printed ---------------------------------------------------------------------------------------------------------------
+# --- what is shown ---------------------------------------------------------------------------------------------------------------
 
 
 def test_times_are_shown_in_utc():
@@ -168,3 +169,11 @@ def test_a_run_prints_the_most_striking_results_first(month, capsys):
     minutes = [float(line.split()[3]) for line in (first, second)]
     assert minutes == sorted(minutes, reverse=True)
     assert summary.strip().startswith("24,951 records in")
+
+
+def test_the_page_shows_the_programs_as_they_are():
+    page = (Path(__file__).parents[2] / "docs" / "examples.md").read_text()
+    excerpts = re.findall(r"```python no-run\n(.*?)```", page, re.DOTALL)
+    code = Path(flights.__file__).read_text()
+    assert len(excerpts) == 1 + len(flights.PROGRAMS)
+    assert [] == [excerpt for excerpt in excerpts if excerpt not in code]
