@@ -276,7 +276,8 @@ class OperatorStage(Stage, Generic[Own]):
         if self._keyed:
             facts["keys"] = len(self._backend)
             facts["timers"] = len(self._timers)
-        return {self._name: {**facts, **self._operator.observe()}}
+        own: Mapping[str, object] = call_user(self._operator.observe, operator=self._name, subtask=self._subtask)
+        return {self._name: {**facts, **own}}
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the states of a key."""

@@ -13,6 +13,8 @@ from actorflow.testing import TestSink, TestSource, run_test
 
 SIDE = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 40)), min_size=1, max_size=12)
 
+WAYS = st.sampled_from([("streaming", "hashmap"), ("streaming", "rocksdb"), ("batch", "hashmap")])
+
 
 def stream(pipeline, name, records):
     """A source of `(key, time, name, number)` whose watermark comes behind them."""
@@ -45,18 +47,18 @@ def outer(left, right, matches, how, at):
     return sorted(results, key=repr)
 
 
-def joined(verb, left, right, parallelism, mode):
-    pipeline = af.Pipeline("joined", parallelism=parallelism, mode=mode)
+def joined(verb, left, right, parallelism, mode, backend):
+    pipeline = af.Pipeline("joined", parallelism=parallelism, mode=mode, config={"state.backend.type": backend})
     return verb(stream(pipeline, "left", left), stream(pipeline, "right", right))
 
 
 def check(verb, expected, examples=10):
     """Compare a join with an oracle in every way of running it."""
 
-    @given(SIDE, SIDE, st.sampled_from([1, 2]), st.sampled_from(["streaming", "batch"]), st.integers(0, 1000))
+    @given(SIDE, SIDE, st.sampled_from([1, 2]), WAYS, st.integers(0, 1000))
     @settings(max_examples=examples, deadline=None)
-    def compare(left, right, parallelism, mode, seed):
-        run = run_test(joined(verb, left, right, parallelism, mode), seed=seed)
+    def compare(left, right, parallelism, way, seed):
+        run = run_test(joined(verb, left, right, parallelism, *way), seed=seed)
         assert sorted(expected(left, right), key=repr) == sorted(run.timed, key=repr)
 
     compare()

@@ -93,5 +93,8 @@ class Run:
         assert chain.finish()
         assert self.keeps_state or [] == list(chain.backends()[self.name].keys()), "no state is left"
         assert 0 == chain.observe()[self.name]["timers"], "no timer is left"
+        self.facts = chain.observe()[self.name]
         chain.close()
+        for backend in chain.backends().values():
+            backend.close()
         return self.output.stamped

@@ -100,5 +100,4 @@ def test_of_versions_of_one_time_the_last_counts():
 def test_late_records_are_counted():
     run = Run(AsOfJoinSpec(key_of, key_of, AsOfJoin(0, unmatched=True)), BACKENDS["hashmap"])
     assert [] == run.play([("watermark", 10), left(10), right(9), right(8)])
-    facts = run.chain.observe()["as_of_join-0"]
-    assert (1, 2) == (facts["late_left"], facts["late_right"])
+    assert (1, 2) == (run.facts["late_left"], run.facts["late_right"])

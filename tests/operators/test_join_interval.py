@@ -72,8 +72,7 @@ def test_pairs_are_those_within_the_interval_and_state_goes_when_no_more_can_com
         pairs, late = naive(steps, lower, upper)
         assert sorted(pairs) == sorted(run.play(steps))
         assert [late[LEFT], late[RIGHT]] == [run.sides[tag.name].records for tag in TAGS]
-        facts = run.chain.observe()["interval_join-0"]
-        assert (len(late[LEFT]), len(late[RIGHT])) == (facts["late_left"], facts["late_right"])
+        assert (len(late[LEFT]), len(late[RIGHT])) == (run.facts["late_left"], run.facts["late_right"])
 
     check()
 
@@ -97,5 +96,4 @@ def test_a_record_that_can_meet_nothing_any_more_is_not_kept():
 def test_late_records_are_counted_also_if_nobody_reads_them():
     run = Run(IntervalJoinSpec(key_of, key_of, IntervalJoin(-2, 2)), BACKENDS["hashmap"])
     assert [] == run.play([("watermark", 5), (LEFT, [(LEFT, "a", 5, 0)]), (RIGHT, [(RIGHT, "a", 4, 1), (RIGHT, "a", 6, 2)])])
-    facts = run.chain.observe()["interval_join-0"]
-    assert (1, 1) == (facts["late_left"], facts["late_right"])
+    assert (1, 1) == (run.facts["late_left"], run.facts["late_right"])

@@ -263,3 +263,20 @@ def test_observe_counts_records_and_keys():
         "process-1": {"records_in": 3, "records_out": 2, "keys": 2, "timers": 0},
         "count-2": {"records_in": 2, "records_out": 2, "keys": 2},
     } == chain.observe()
+
+
+def test_an_operator_shows_facts_of_its_own():
+    class Counting(OperatorActor):
+        def on_start(self, ctx):
+            self.odd = 0
+
+        def on_record(self, record, ctx):
+            self.odd += record % 2
+
+        def observe(self):
+            return {"odd": self.odd}
+
+    chain, _ = chain_of(ProcessSpec(None, Counting()))
+    chain.open()
+    chain.process(ObjectBatch([1, 2, 3]))
+    assert {"records_in": 3, "records_out": 0, "odd": 2} == chain.observe()["process-0"]

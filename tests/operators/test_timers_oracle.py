@@ -4,6 +4,7 @@ import pytest
 from chain_harness import Subtask, chain_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from join_harness import BACKENDS
 from timer_harness import Hurried, Scripted, advance, first_of
 
 from actorflow.operators.specs import ProcessSpec
@@ -97,15 +98,25 @@ def check_against_oracle(steps, script, context):
     advance(chain, MAX_TIMESTAMP)
     assert chain.finish()
     chain.close()
+    for backend in chain.backends().values():
+        backend.close()
     assert oracle.fired == output.records
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(2000, marks=pytest.mark.slow)])
-def test_timers_fire_as_the_oracle_says(examples):
+@pytest.mark.parametrize(
+    ("backend", "examples"),
+    [
+        ("hashmap", 100),
+        ("rocksdb", 10),
+        pytest.param("hashmap", 2000, marks=pytest.mark.slow),
+        pytest.param("rocksdb", 1000, marks=pytest.mark.slow),
+    ],
+)
+def test_timers_fire_as_the_oracle_says(backend, examples):
     @given(STEPS, scripts())
     @settings(max_examples=examples, deadline=None)
     def check(steps, script):
-        check_against_oracle(steps, script, Subtask())
+        check_against_oracle(steps, script, Subtask(BACKENDS[backend]))
 
     check()
 
