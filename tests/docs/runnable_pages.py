@@ -15,6 +15,7 @@ from pathlib import Path
 
 FENCE = re.compile(r"^```(.*)$")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$")
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Page:
         output: the lines the page says are printed.
         fragments: number of Python blocks that do not run.
         links: targets of its links.
+        anchors: what a link to one of its headings has behind the `#`.
     """
 
     program: str
     output: str
     fragments: int
     links: tuple[str, ...]
+    anchors: frozenset[str]
 
     @property
     def runs(self) -> bool:
@@ -54,7 +57,13 @@ def read_page(text: str) -> Page:
             output.append(line)
         elif fence is None:
             prose.append(line)
-    return Page("\n".join(program), "\n".join(output), fragments, tuple(LINK.findall("\n".join(prose))))
+    anchors = frozenset(_anchor(heading[1]) for line in prose if (heading := HEADING.match(line)))
+    return Page("\n".join(program), "\n".join(output), fragments, tuple(LINK.findall("\n".join(prose))), anchors)
+
+
+def _anchor(heading: str) -> str:
+    """Return what GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def run_page(path: Path, folder: Path) -> None:

@@ -27,8 +27,10 @@ def test_the_program_of_the_page_runs_and_prints_what_is_shown(path, tmp_path):
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_the_links_of_the_page_lead_somewhere(path):
-    inner = [link.partition("#")[0] for link in read_page(path.read_text()).links if "://" not in link and not link.startswith("#")]
-    assert [] == [link for link in inner if not (path.parent / link).exists()]
+    inner = [link.partition("#") for link in read_page(path.read_text()).links if "://" not in link]
+    targets = [((path.parent / file) if file else path, anchor) for file, _, anchor in inner]
+    assert [] == [file for file, _ in targets if not file.exists()]
+    assert [] == [(file, anchor) for file, anchor in targets if anchor and anchor not in read_page(file.read_text()).anchors]
 
 
 def test_the_blocks_of_a_page_are_one_program_with_the_lines_of_the_page():
@@ -36,6 +38,11 @@ def test_the_blocks_of_a_page_are_one_program_with_the_lines_of_the_page():
     page = read_page(text)
     assert ["x = 1", "print(x)"] == [page.program.splitlines()[number - 1] for number in (3, 13)]
     assert (page.output, page.fragments, page.links) == ("1", 1, ("other.md",))
+
+
+def test_headings_are_linked_as_github_does_it():
+    page = read_page("# All names\n## What it *costs*, and why?\n```sh\n# no heading\n```\n### `af.run`\n")
+    assert page.anchors == {"all-names", "what-it-costs-and-why", "afrun"}
 
 
 def test_a_page_without_python_does_not_run():
