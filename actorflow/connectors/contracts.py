@@ -232,6 +232,12 @@ class TwoPhaseSink(Sink):
     def abort(self, committables: Sequence[Any]) -> None:
         """Remove what the committables stand for."""
 
+    def clean_up(self, job_id: str, attempt: int) -> None:
+        """Remove what writers of this attempt of a job had begun, if they were killed over it.
+
+        All of them have ended, and nothing that they prepared will be committed any more. What other jobs write must stay.
+        """
+
 
 @dataclass(frozen=True)
 class SourceSpec(OperatorSpec):

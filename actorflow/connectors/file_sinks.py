@@ -1,10 +1,11 @@
 """Files as a sink, exactly once: readers of the directory see whole, committed files or nothing.
 
-    write ──► .part-<subtask>-<attempt>-<uuid>.inprogress ──prepare──► closed and on disk ──commit──► part-<subtask>-<n>-<run>.<suffix>
-                                     └── close without prepare, abort: removed
+    write ──► .part-<job>-<attempt>-<subtask>-<uuid>.inprogress ──prepare──► closed and on disk ──commit──► part-<subtask>-<n>-<run>.<suffix>
+                                     └── close without prepare, abort, clean_up of a writer that was killed: removed
 
 A commit is a rename. It may be repeated, by another process too: a file that has its final name already is committed. Final names hold
-16 random digits of the writer's own (`run`), so that neither two jobs, nor two sinks, nor two attempts meet in one directory.
+16 random digits of the writer's own (`run`), so that neither two jobs, nor two sinks, nor two attempts meet in one directory. Hidden names
+begin with a digest of the job's id, so that nobody takes away what another job writes.
 
 What the bytes of a file are is the format's business: `FileFormat`.
 """
@@ -12,6 +13,7 @@ What the bytes of a file are is the format's business: `FileFormat`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from typing import BinaryIO, ClassVar, Protocol
 from actorflow.connectors.contracts import TwoPhaseSink, WriterContext
 from actorflow.errors import SinkError
 from actorflow.plan.graph import DataPath
-from actorflow.storage.files import exists, join, make_directory, open_output, remove, rename, sync, writing
+from actorflow.storage.files import exists, join, make_directory, open_output, remove, remove_all, rename, sync, writing
 from actorflow.wire.batch import Batch
 
 
@@ -89,7 +91,7 @@ class FileSink(TwoPhaseSink):
     def open(self, ctx: WriterContext) -> FileWriter:
         """Make the directory and return a writer; it makes no file before there is a record."""
         make_directory(self.directory)
-        return FileWriter(self.directory, self.format, ctx.subtask.index, ctx.attempt)
+        return FileWriter(self.directory, self.format, f"{_hidden(ctx.job_id, ctx.attempt)}{ctx.subtask.index}", ctx.subtask.index)
 
     def commit(self, committables: Sequence[FinishedFile]) -> None:
         """Give the files their visible names.
@@ -111,6 +113,15 @@ class FileSink(TwoPhaseSink):
         for file in committables:
             remove(file.temporary, missing_ok=True)
 
+    def clean_up(self, job_id: str, attempt: int) -> None:
+        """Remove what writers of this attempt have left under hidden names."""
+        remove_all(self.directory, _hidden(job_id, attempt))
+
+
+def _hidden(job_id: str, attempt: int) -> str:
+    """Return what the hidden names of one attempt of one job begin with, and no others."""
+    return f".part-{hashlib.blake2b(job_id.encode(), digest_size=6).hexdigest()}-{attempt}-"
+
 
 class FileWriter:
     """Writes the part files of one subtask, one between two calls of `prepare`.
@@ -118,15 +129,15 @@ class FileWriter:
     Args:
         directory: where the files go.
         file_format: of the files.
+        hidden: what hidden names begin with.
         subtask: index of the writing subtask.
-        attempt: of the writing subtask.
     """
 
-    def __init__(self, directory: str, file_format: FileFormat, subtask: int, attempt: int) -> None:
+    def __init__(self, directory: str, file_format: FileFormat, hidden: str, subtask: int) -> None:
         self._directory = directory
         self._format = file_format
+        self._hidden = hidden
         self._subtask = subtask
-        self._attempt = attempt
         self._run = uuid.uuid4().hex[:16]
         self._files = 0
         self._part: _Part | None = None
@@ -170,7 +181,7 @@ class FileWriter:
         remove(part.uri, missing_ok=True)
 
     def _start(self) -> _Part:
-        uri = join(self._directory, f".part-{self._subtask}-{self._attempt}-{uuid.uuid4().hex}.inprogress")
+        uri = join(self._directory, f"{self._hidden}-{uuid.uuid4().hex}.inprogress")
         stream = open_output(uri)
         return _Part(uri, stream, self._format.start(stream, uri))
 

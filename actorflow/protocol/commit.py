@@ -44,6 +44,16 @@ class AbortLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveBegun:
+    """Slow work: remove what is left hidden of some runs of a job: what their workers had begun when they were killed.
+
+    Nothing of these runs may have to be committed any more.
+    """
+
+    runs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunCommitted:
     """Reported when all output is visible."""
 

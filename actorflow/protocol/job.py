@@ -29,7 +29,7 @@ from actorflow.protocol.checkpoint_messages import (
     CheckpointDeclined,
     CheckpointRequested,
 )
-from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RunCommitted
+from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RemoveBegun, RunCommitted
 from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
 from actorflow.protocol.deployment import (
     AttemptState,
@@ -259,7 +259,7 @@ class JobMachine:
                 return self._splits[source].handle(news, now)
             case CommitLeft() as work:
                 return self._run.output.left_committed(news, work)
-            case AbortLeft():
+            case AbortLeft() | RemoveBegun():
                 return []  # what could not be removed stays hidden
             case _:
                 raise AssertionError(f"unknown work {news.work!r}")
@@ -352,7 +352,8 @@ class JobMachine:
         self._error = error
         changed = self._become(status)
         discarded = self._checkpoints.job_over(status)
-        return [*changed, *self._run.give_back(), *discarded, Report(JobOver(self._job, status))]
+        given_back = self._run.give_back(finished=status is JobStatus.FINISHED)
+        return [*changed, *given_back, *discarded, Report(JobOver(self._job, status))]
 
     def _become(self, status: JobStatus) -> list[Effect]:
         self._status = status

@@ -24,7 +24,7 @@ from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, Restored
-from actorflow.protocol.commit import PreparedOutput
+from actorflow.protocol.commit import PreparedOutput, RemoveBegun
 from actorflow.protocol.correspondence import FIRST_LIFE
 from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
 from actorflow.protocol.deployment import (
@@ -50,7 +50,7 @@ from actorflow.protocol.job_messages import (
     SlotReady,
     WorkerFailed,
 )
-from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
+from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, Start, TimerFired, ensure
 from actorflow.protocol.placement import place
 from actorflow.protocol.slots import (
     Allocation,
@@ -154,6 +154,7 @@ class JobRun:
         attempts: one for each subtask, once all workers are ready.
         workers: which have their leases.
         output: what the subtasks have prepared.
+        killed: whether a worker ended that was not told to, and may have left something.
     """
 
     def __init__(
@@ -177,6 +178,7 @@ class JobRun:
         self._resource_manager = resource_manager
         self._timeouts = timeouts
         self._restored = restored
+        self.killed = False
         self._ending = False
         self._leasing_timer = f"leasing:{number}"
         self._opening_timer = f"opening:{number}"
@@ -250,6 +252,7 @@ class JobRun:
         effects = self._part_with((worker,))
         if self.output.committing:
             return [*effects, *self.output.worker_lost(allocation, now)]
+        self.killed = True
         if not self._ending:
             effects.append(Report(RunFailed(error)))
         for subtask in worker.subtasks:
@@ -429,12 +432,18 @@ class JobRun:
             effects += self._absorb(attempt.handle(Cancel(), now))
         return effects
 
-    def give_back(self) -> list[Effect]:
-        """Release the slots, and remove what was prepared and not committed."""
+    def give_back(self, *, finished: bool = False) -> list[Effect]:
+        """Release the slots, and remove what was prepared and not committed, and what killed workers have left."""
         self.attempts, self._by_timer = {}, {}
         released = [*self._part_with(self.workers), *self._release(self.workers.clear())]
-        # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed.
-        return released if self._description.checkpoints.active else [*released, *self.output.abort()]
+        if self._description.checkpoints.active:
+            # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed. Once the job has
+            # finished all is committed, and what earlier runs have left is left over.
+            left = tuple(range(1, self.number + 1)) if finished and (self.killed or self.number > 1) else ()
+            return [*released, Start(RemoveBegun(left))] if left else released
+        removed: list[Effect] = [Start(RemoveBegun((self.number,)))] if self.killed else []
+        self.killed = False
+        return [*released, *self.output.abort(), *removed]
 
     def slots(self) -> tuple[str, ...]:
         """Return the slots it holds, as text."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
-from actorflow.connectors.contracts import Sink, SourceSpec, TwoPhaseSink
+from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec, TwoPhaseSink
 from actorflow.errors import ErrorInfo, describe
 from actorflow.ids import Address, JobId, SubtaskId, VertexId
 from actorflow.operators.failures import call_user
@@ -25,7 +25,7 @@ from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.checkpoint_events import DiscardAll, DiscardStates, StoreCheckpoint
-from actorflow.protocol.commit import AbortLeft, CommitLeft
+from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.job import Begin, JobMachine, JobOver
@@ -73,11 +73,13 @@ class JobWork:
 
     Args:
         graph: the execution graph, with user code.
+        job: its id.
         checkpoints: stores and discards the job's checkpoints.
     """
 
-    def __init__(self, graph: ExecutionGraph, checkpoints: CheckpointWork) -> None:
+    def __init__(self, graph: ExecutionGraph, job: JobId, checkpoints: CheckpointWork) -> None:
         self._graph = graph
+        self._job = job
         self._checkpoints = checkpoints
 
     def __call__(self, work: object) -> object:
@@ -89,6 +91,8 @@ class JobWork:
                 _for_each(left, lambda sink, committables: sink.commit(committables))
             case AbortLeft(committables=left):
                 self._abort(left)
+            case RemoveBegun(runs=runs):
+                self._remove_begun(runs)
             case StoreCheckpoint():
                 return self._checkpoints.store(work)
             case DiscardStates():
@@ -106,6 +110,18 @@ class JobWork:
         except BaseException as error:  # the job ends as it would, and nobody waits for this: it is only logged
             log.warning("prepared output could not be removed, and stays hidden: %s", describe(error))
             raise
+
+    def _remove_begun(self, runs: Sequence[int]) -> None:
+        specs = [vertex.operators[-1].spec for vertex in self._graph.vertices]
+        sinks = [spec.sink for spec in specs if isinstance(spec, SinkSpec) and isinstance(spec.sink, TwoPhaseSink)]
+        for sink in sinks:
+            for run in runs:
+                try:
+                    sink.clean_up(self._job, run)
+                except BaseException as error:  # as above
+                    log.warning(
+                        "what killed workers had begun to write could not be removed, and stays hidden: %s", describe(error)
+                    )
 
     def _splits(self, vertex: VertexId, parallelism: int) -> list[bytes]:
         spec = self._graph.vertex(vertex).operators[0].spec
@@ -281,7 +297,7 @@ class Dispatcher(Actor):
             ReliableSender(address, FIRST_LIFE, self._codec.encode, payload_bytes_max=self._message_bytes_max),
             ReliableReceiver(address, FIRST_LIFE, self._codec.decode),
         )
-        work = JobWork(graph, CheckpointWork(submission.job, graph, checkpoint_files(config, submission.job)))
+        work = JobWork(graph, submission.job, CheckpointWork(submission.job, graph, checkpoint_files(config, submission.job)))
         return ReliableMachine(machine, correspondence, TO_WORKERS), work
 
     def observe(self) -> dict[str, str]:

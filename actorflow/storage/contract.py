@@ -41,6 +41,10 @@ class FileSystem(Protocol):
         """
         ...
 
+    def names(self, path: str) -> Iterator[str]:
+        """Return the names of the files in the directory at `path`, hidden ones too, in no particular order."""
+        ...
+
     def glob(self, pattern: str) -> Iterator[str]:
         """Return the paths that match, in no particular order. `**` crosses directories; a wildcard matches no leading dot."""
         ...

@@ -170,6 +170,22 @@ def remove(uri: str, *, missing_ok: bool = False) -> None:
                 raise
 
 
+def remove_all(directory: str, prefix: str) -> int:
+    """Remove the files of a directory whose names begin with `prefix`, hidden ones too; return how many there were.
+
+    Raises:
+        SinkError: if one cannot be removed.
+    """
+    with writing(directory):
+        files, path = resolve(directory)
+        if not files.exists(path):
+            return 0
+        names = [name for name in files.names(path) if name.startswith(prefix)]
+    for name in names:
+        remove(join(directory, name), missing_ok=True)
+    return len(names)
+
+
 def make_directory(uri: str) -> None:
     """Make a directory and its parents, unless they exist.
 

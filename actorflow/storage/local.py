@@ -36,6 +36,11 @@ class LocalFileSystem:
         else:
             top.stat()  # raises what is wrong: missing, or a directory on the way without permission
 
+    def names(self, path: str) -> Iterator[str]:
+        """Return the names of the files in a directory."""
+        with os.scandir(path) as entries:
+            yield from [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+
     def glob(self, pattern: str) -> Iterator[str]:
         """Return the paths that match."""
         return glob.iglob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern

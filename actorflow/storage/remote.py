@@ -73,6 +73,13 @@ class RemoteFileSystem:
             if not any(map(is_hidden, str(name).removeprefix(base).split("/"))):
                 yield FileInfo(self._uri(str(name)), int(info["size"]))
 
+    def names(self, path: str) -> Iterator[str]:
+        """Return the names of the files in a directory, as they are now."""
+        self._files.invalidate_cache(path)
+        for info in self._files.ls(path, detail=True):
+            if info["type"] == "file":
+                yield str(info["name"]).rpartition("/")[2]
+
     def glob(self, pattern: str) -> Iterator[str]:
         """Return the paths that match. fsspec lets a wildcard match a leading dot; the contract does not."""
         plain = pattern.split("/")

@@ -90,8 +90,18 @@ def test_a_job_whose_worker_dies_restarts_and_gives_the_right_result_once(action
     result = af.run(pipeline, slots=2, config=restarting(2))
     assert (3, 1000) == (result.attempts, result.records_out)
     assert sorted([key, count] for key in range(10) for count in range(1, 101)) == records_in(tmp_path / "out")
-    # What a killed worker had begun stays hidden.
-    assert [] == [path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith((".part-", "part-"))]
+    assert [] == [path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith("part-")]
+
+
+@SLOW
+def test_what_a_killed_worker_had_begun_is_removed_and_what_others_write_there_is_not(pipeline, tries, tmp_path):
+    (tmp_path / "out").mkdir()
+    other = tmp_path / "out" / ".part-0123456789ab-1-0-f00d.inprogress"
+    other.touch()
+    numbers(pipeline).map(fails_until(tries, 1, 990, kill)).write(af.sinks.text(tmp_path / "out"))
+    with pytest.raises(af.JobFailed, match="was killed by SIGKILL"):
+        af.run(pipeline, slots=2, parallelism=2)
+    assert [other] == list((tmp_path / "out").iterdir())
 
 
 @SLOW

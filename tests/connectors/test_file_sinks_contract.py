@@ -121,6 +121,27 @@ def test_closing_without_prepare_leaves_nothing(kind, folder):
     assert [] == everything(folder)
 
 
+def test_what_killed_writers_of_one_attempt_of_one_job_have_left_is_cleaned_up_and_nothing_else(kind, folder):
+    sink = kind.sink(folder)
+    sink.clean_up("job-1", 1)
+    killed = [Context(), Context(index=1), Context(index=11)]
+    others = [Context(job_id="job-2"), Context(attempt=2), Context(attempt=11)]
+    for context in killed + others:
+        writer = sink.open(context)
+        writer.write(ObjectBatch(records(kind, "begun")))
+        prepared = writer.prepare()
+    sink.commit([prepared])
+    for _ in range(2):
+        sink.clean_up("job-1", 1)
+    hidden = [name for name in everything(folder) if name.startswith(".")]
+    assert (2, [prepared.final]) == (len(hidden), [join_names(folder, info) for info in files.list_files(folder)])
+
+
+def join_names(folder, info):
+    """The URI of a file that was listed, as the sink writes it."""
+    return files.join(folder, info.uri.rpartition("/")[2])
+
+
 def test_no_records_make_no_file(kind, tmp_path):
     assert write_all(kind.sink(tmp_path / "out")) is None
     assert write_all(kind.sink(tmp_path / "out"), []) is None
@@ -190,7 +211,7 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(kind, tmp_path):
         writer.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert caught.value.message.startswith(f"cannot write '{tmp_path}/.part-0-1-")
+    assert caught.value.message.startswith(f"cannot write '{tmp_path}/.part-")
     assert caught.value.message.endswith(".inprogress': file too large")
     assert [] == everything(str(tmp_path))
 

@@ -90,9 +90,9 @@ LISTING_FAILED = WorkFailed(LIST_SPLITS, ERROR)
 # --- the machines, at a point of their lives ---------------------------------------------------------------------------------
 
 
-def run_at(*news):
+def run_at(*news, description=DESCRIPTION):
     """A run that has asked for slots and heard this news."""
-    run = JobRun(1, DESCRIPTION, address=MASTER, resource_manager=POOL, timeouts=TIMEOUTS, previous={})
+    run = JobRun(1, description, address=MASTER, resource_manager=POOL, timeouts=TIMEOUTS, previous={})
     probe = Probe(_RunAsMachine(run))
     probe.perform(run.begin())
     probe.tell(*news)

@@ -1,7 +1,10 @@
 """One run of a job: slots, workers, subtasks; what it tells its job."""
 
+import dataclasses
+
 import pytest
 from job_harness import (
+    DESCRIPTION,
     ERROR,
     HOPELESS,
     JOB,
@@ -26,7 +29,9 @@ from job_harness import (
 )
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.commit import AbortLeft, RunCommitted
+from actorflow.protocol.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.commit import AbortLeft, RemoveBegun, RunCommitted
 from actorflow.protocol.delivery import PeerLost
 from actorflow.protocol.deployment import AttemptState, CancelSubtask, SubtaskFailed, SubtaskFinished, SubtaskStarted
 from actorflow.protocol.job_messages import (
@@ -44,6 +49,7 @@ from actorflow.protocol.machine import Send, TimerFired
 from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
 
 FIRST, SECOND = allocations()
+CHECKPOINTED = dataclasses.replace(DESCRIPTION, checkpoints=CheckpointPlan(CheckpointRules(interval_s=1.0)))
 DEPLOYED = [granted(), *ready(), *opened()]
 RUNNING = [*DEPLOYED, *started()]
 
@@ -324,8 +330,21 @@ def test_giving_back_releases_what_is_held_and_removes_what_was_prepared():
     probe = run_at(*RUNNING, *finished()[:3], "cancel", SlotEnded(SECOND, ERROR))
     probe.tell("give back")
     assert [SlotsReleased(JOB, (FIRST,))] == sent_to(probe, POOL)
-    assert [AbortLeft((prepared(WRITERS[0]),))] == work(probe)
+    assert [AbortLeft((prepared(WRITERS[0]),)), RemoveBegun((1,))] == work(probe)
     assert [] == probe.tell("give back")
+
+
+def test_where_no_worker_was_killed_nothing_can_have_been_left():
+    probe = run_at(*RUNNING, "cancel")
+    probe.tell(*cancelled(), "give back")
+    assert [] == work(probe)
+
+
+@pytest.mark.parametrize(("killed", "finished", "left"), [(True, False, []), (True, True, [RemoveBegun((1,))]), (False, True, [])])
+def test_what_a_checkpoint_may_refer_to_is_removed_only_when_the_job_has_finished(killed, finished, left):
+    probe = run_at(*RUNNING, *([SlotEnded(SECOND, ERROR)] if killed else []), description=CHECKPOINTED)
+    probe.perform(probe.machine.run.give_back(finished=finished))
+    assert left == work(probe)
 
 
 def test_after_a_commit_nothing_is_removed():

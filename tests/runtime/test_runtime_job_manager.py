@@ -4,10 +4,12 @@ import pytest
 
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
 from actorflow.clock import ManualClock
-from actorflow.connectors.contracts import TwoPhaseSink
-from actorflow.ids import Address, JobId, NodeId
-from actorflow.plan.execution import ExecutionGraph
-from actorflow.protocol.commit import AbortLeft, CommitLeft
+from actorflow.connectors import sinks
+from actorflow.connectors.contracts import SinkSpec, TwoPhaseSink
+from actorflow.ids import Address, JobId, NodeId, OperatorId, VertexId
+from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.plan.graph import LogicalOperator
+from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.job_messages import JobStatus, SubmitJob
 from actorflow.protocol.slots import Allocation, JobEnded
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
@@ -78,12 +80,33 @@ class Notes(TwoPhaseSink):
     def abort(self, committables):
         self.note("removed", committables)
 
+    def clean_up(self, job_id, attempt):
+        self.note("cleaned up", [f"{job_id} {attempt}"])
+
     def note(self, what, committables):
         for committable in committables:
             if committable.startswith("bad"):
                 raise OSError(f"{committable} cannot be {what}")
             with self.path.open("a") as notes:
                 notes.write(f"{what} {committable}\n")
+
+
+def job_work(*sinks):
+    """The slow work of a job with these sinks."""
+    vertices = tuple(
+        Vertex(
+            VertexId(f"sink-{n}"),
+            "sink",
+            (LogicalOperator(OperatorId(f"{n}"), f"{n}", SinkSpec(sink)),),
+            1,
+            128,
+            "default",
+            "default",
+        )
+        for n, sink in enumerate(sinks)
+    )
+    graph = ExecutionGraph("job", vertices, (), ())
+    return JobWork(graph, JobId("job-1"), CheckpointWork(JobId("job-1"), graph, None))
 
 
 @pytest.mark.parametrize(("kind", "what"), [(AbortLeft, "removed"), (CommitLeft, "committed")])
@@ -96,7 +119,24 @@ def test_output_that_cannot_be_dealt_with_does_not_keep_the_rest_from_it(kind, w
     )
     work = AbortLeft(left) if kind is AbortLeft else CommitLeft(1, Allocation("1.1"), left)
     with pytest.raises(OSError, match=f"bad one cannot be {what}"):
-        JobWork(ExecutionGraph("job", (), (), ()), CheckpointWork(JobId("job"), ExecutionGraph("job", (), (), ()), None))(work)
+        job_work()(work)
     assert [f"{what} {name}" for name in ("first", "second", "third")] == sink.path.read_text().splitlines()
     logged = ["prepared output could not be removed, and stays hidden: OSError: bad one cannot be removed"]
     assert (logged if kind is AbortLeft else []) == caplog.messages
+
+
+class Stubborn(TwoPhaseSink):
+    """Cannot clean up."""
+
+    open = commit = abort = None
+
+    def clean_up(self, job_id, attempt):
+        raise OSError(f"run {attempt} stays")
+
+
+def test_what_killed_workers_have_left_is_removed_at_every_sink_run_by_run(tmp_path, caplog):
+    notes = tmp_path / "notes"
+    job_work(Stubborn(), Notes(notes), sinks.discard(), Notes(notes))(RemoveBegun((1, 2)))
+    assert ["cleaned up job-1 1", "cleaned up job-1 2"] * 2 == notes.read_text().splitlines()
+    text = "what killed workers had begun to write could not be removed, and stays hidden: OSError: run {} stays"
+    assert [text.format(1), text.format(2)] == caplog.messages

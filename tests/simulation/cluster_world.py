@@ -15,7 +15,7 @@ from cluster_workers import TO_MASTERS, Worker
 from actorflow.errors import SourceError
 from actorflow.ids import Address, JobId, NodeId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.commit import AbortLeft, CommitLeft
+from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.correspondence import Correspondence, ReliableMachine
 from actorflow.protocol.delivery import DELIVERY_MESSAGES, ReliableSender
 from actorflow.protocol.job import Begin, JobMachine, JobOver
@@ -296,6 +296,8 @@ class World:
                 self.committed |= {payload: self.simulation.now for payload in committables if payload not in self.committed}
             case AbortLeft(committables=committables):
                 self.removed |= dict.fromkeys(committables)
+            case RemoveBegun():
+                pass
         return None
 
     def run(self):
