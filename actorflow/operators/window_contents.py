@@ -44,7 +44,7 @@ class Contents(Protocol):
         ...
 
     def content(self, held: Any, window: Window) -> Content | None:
-        """Return what a window fires with; None if nothing is left to fire with."""
+        """Return what a window fires with; None if its records were all left out: there is no result, and they are forgotten."""
         ...
 
 

@@ -184,10 +184,12 @@ class WindowStage(ContentsStage):
             return
         if result.fires:
             content = self._ways.content(held, scope.window)
-            if content is not None:
-                self._emit(scope.key, scope.window, content.value, stamp)
-                if content.kept is not held:
-                    self._keep(content.kept)
+            if content is None:
+                self._keep(FORGOTTEN)
+                return
+            self._emit(scope.key, scope.window, content.value, stamp)
+            if content.kept is not held:
+                self._keep(content.kept)
         if result.purges:
             self._keep(FORGOTTEN)
 

@@ -9,6 +9,7 @@ from actorflow.operators import evictors, triggers
 from actorflow.operators.evictor import Evictor
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.operators.windows import GlobalWindows, SessionWindows, TimeWindows
+from actorflow.wire.batch import ObjectBatch
 
 EVICTORS = {
     "count": (lambda n, after: evictors.count(n, after=after), lambda n, found: found[max(0, len(found) - n) :]),
@@ -33,7 +34,7 @@ def naive(given_steps, keep, trigger_size, *, after):
             seen[key] = seen.get(key, 0) + 1
             if seen[key] % trigger_size == 0:
                 fired = held[key] if after else keep(held[key])
-                held[key] = keep(fired) if after and fired else fired or held[key]
+                held[key] = keep(fired) if after else fired
                 if fired:
                     expected.append((key, list(map(value_of, fired))))
     return expected
@@ -59,11 +60,23 @@ def test_an_evictor_that_leaves_nothing_makes_no_result():
     assert [] == [results for results, _ in Runner(spec).run([("batch", [("a", 1, 1)]), ("watermark", 9)]) if results]
 
 
+class Positive(Evictor):
+    def before(self, elements, window):
+        return [element for element in elements if element.record > 0]
+
+
+def test_what_an_evictor_leaves_out_is_gone_even_if_that_is_all():
+    spec = WindowSpec(lambda _: 0, GlobalWindows(), FOLDS["count"][0], trigger=triggers.count(2), evictor=Positive())
+    runner = Runner(spec)
+    runner.chain.process(ObjectBatch([-1, -2]))
+    assert {} == dict(runner.chain.state("window-0", 0))
+    runner.chain.process(ObjectBatch([-3, 4]))
+    assert [1] == [result.value for result in runner.output.records]
+
+
 def test_records_without_event_time_stay():
     spec = WindowSpec(lambda _: 0, GlobalWindows(), FOLDS["count"][0], trigger=triggers.count(3), evictor=evictors.time(1))
     runner = Runner(spec)
-    from actorflow.wire.batch import ObjectBatch
-
     runner.chain.process(ObjectBatch([1, 2, 3]))
     assert [3] == [result.value for result in runner.output.records]
 
