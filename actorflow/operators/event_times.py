@@ -24,7 +24,7 @@ from actorflow.operators.columns import to_objects
 from actorflow.operators.failures import GENERATED_PREFIX, NOTHING, refused, short_repr, user_failure
 from actorflow.operators.inline import Inlined, inlined
 from actorflow.operators.specs import Selector
-from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
+from actorflow.wire.batch import EVENT_TIME_MAX, Batch, ColumnBatch, ObjectBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,7 +69,7 @@ class EventTimes:
             column = self._of_column(batch, batch.columns.column(self._column))
             span = pc.min_max(column)
             earliest, latest = span["min"].as_py(), span["max"].as_py()
-            if latest >= MAX_TIMESTAMP or earliest <= MIN_TIMESTAMP:
+            if latest >= EVENT_TIME_MAX or earliest <= -EVENT_TIME_MAX:
                 self._refuse_column(batch, f"reaches from {earliest} to {latest}")
             return ColumnBatch(batch.columns, column), latest
         stamps, latest = self._of_records(to_objects(batch).records)
@@ -89,9 +89,9 @@ class EventTimes:
             stamps = [self._milliseconds(stamp, record) for stamp, record in zip(stamps, records, strict=True)]
             earliest = min(stamps)
         latest = max(stamps)
-        if latest >= MAX_TIMESTAMP or earliest <= MIN_TIMESTAMP:
-            place = next(place for place, stamp in enumerate(stamps) if not MIN_TIMESTAMP < stamp < MAX_TIMESTAMP)
-            self._refuse(f"the event time {stamps[place]}, which is not within 64 bits", _KINDS_HINT, records[place])
+        if latest >= EVENT_TIME_MAX or earliest <= -EVENT_TIME_MAX:
+            place = next(place for place, stamp in enumerate(stamps) if not -EVENT_TIME_MAX < stamp < EVENT_TIME_MAX)
+            self._refuse(f"the event time {stamps[place]}, which is not within 146 million years", _KINDS_HINT, records[place])
         return stamps, latest
 
     def _milliseconds(self, stamp: Any, record: Any) -> int:
@@ -150,7 +150,9 @@ class EventTimes:
         raise failure from error
 
     def _refuse_column(self, batch: ColumnBatch, why: str) -> NoReturn:
-        self._refuse(f"a column of event times that are not within 64 bits ({why})", _KINDS_HINT, _row_if_it_can_be_shown(batch))
+        self._refuse(
+            f"a column of event times that are not within 146 million years ({why})", _KINDS_HINT, _row_if_it_can_be_shown(batch)
+        )
 
     def _refuse(self, what: str, hint: str, record: Any) -> NoReturn:
         error = PlanError(f"'{self._name}' got {what}", hint=hint)

@@ -13,6 +13,7 @@ from actorflow.operators.emitting import Outputs
 from actorflow.operators.timing import KeyTimers
 from actorflow.state.backend import NO_KEY, KeyedBackend
 from actorflow.state.descriptors import StateDescriptor
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 
 class RunningContext:
@@ -48,8 +49,7 @@ class RunningContext:
 
     def emit(self, record: Any, timestamp: int | None = None) -> None:
         """Give a record to the next operator."""
-        if timestamp is None:
-            timestamp = self.timestamp
+        timestamp = self.timestamp if timestamp is None else self._checked(timestamp)
         main = self._main
         main.records.append(record)
         if timestamp is not None:
@@ -60,11 +60,19 @@ class RunningContext:
         side = self._sides.get(tag if isinstance(tag, str) else tag.name)
         if side is None:
             return
-        if timestamp is None:
-            timestamp = self.timestamp
+        timestamp = self.timestamp if timestamp is None else self._checked(timestamp)
         side.records.append(record)
         if timestamp is not None:
             side.stamps.append(timestamp)
+
+    def _checked(self, timestamp: Any) -> int:
+        if timestamp.__class__ is not int or not MIN_TIMESTAMP <= timestamp <= MAX_TIMESTAMP:
+            raise PlanError(
+                f"'{self._name}' emits a record with the event time {timestamp!r}, which is not a whole number of milliseconds within 64 bits",
+                hint="a time is in ms since 1970, UTC: int(...)",
+            )
+        whole: int = timestamp
+        return whole
 
     def reply(self, message: object) -> None:
         """Answer the message that `on_message` was called with.
@@ -100,7 +108,7 @@ class ProcessingTimerContext(RunningContext):
         """Give a record to the next operator."""
         self._main.records.append(record)
         if timestamp is not None:
-            self._main.stamps.append(timestamp)
+            self._main.stamps.append(self._checked(timestamp))
 
     def emit_to(self, tag: str | Tagged, record: Any, timestamp: int | None = None) -> None:
         """Give a record to a side output, if anything reads it."""
@@ -109,7 +117,7 @@ class ProcessingTimerContext(RunningContext):
             return
         side.records.append(record)
         if timestamp is not None:
-            side.stamps.append(timestamp)
+            side.stamps.append(self._checked(timestamp))
 
 
 class BroadcastRunningContext(RunningContext):

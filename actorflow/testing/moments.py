@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from actorflow.config.values import duration_ms
 from actorflow.errors import ConfigError, PlanError
-from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
+from actorflow.wire.batch import EVENT_TIME_MAX
 
 Moment = int | str | timedelta | datetime
 """What may be given where a point in time is asked for."""
@@ -36,8 +36,8 @@ def moment_ms(moment: Moment, origin_ms: int = 0) -> int:
         PlanError: if it is none.
     """
     at_ms = _moment_ms(moment, origin_ms)
-    if not MIN_TIMESTAMP < at_ms < MAX_TIMESTAMP:
-        raise PlanError(f"{moment!r} is no point in time: it is not within 64 bits", hint=_HINT)
+    if not -EVENT_TIME_MAX < at_ms < EVENT_TIME_MAX:
+        raise PlanError(f"{moment!r} is no point in time: it is not within 146 million years", hint=_HINT)
     return at_ms
 
 

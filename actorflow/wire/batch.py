@@ -25,6 +25,10 @@ MAX_TIMESTAMP = 2**63 - 1
 MIN_TIMESTAMP = -(2**63)
 """The watermark of a channel that has not told any (milliseconds)."""
 
+EVENT_TIME_MAX = 2**62
+"""Event times are nearer to 1970 than this (milliseconds: 146 million years), so that all that is counted from them is within 64 bits: the end
+of a window, a timer an hour later."""
+
 
 class ObjectBatch:
     """Python values, in order.

@@ -242,6 +242,22 @@ def test_a_failing_on_message_names_the_operator():
         chain.message("process-0", 1, print)
 
 
+@pytest.mark.parametrize("timestamp", [1.5, "1", True, 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("tag", [None, "side"])
+def test_a_record_is_not_emitted_with_what_is_no_event_time(timestamp, tag):
+    class Stamping(OperatorActor):
+        def on_record(self, record, ctx):
+            if tag is None:
+                ctx.emit(record, timestamp)
+            else:
+                ctx.emit_to(tag, record, timestamp)
+
+    chain, _ = chain_of(ProcessSpec(None, Stamping()), ports=[port(Collected(), 0), port(Collected(), 0, "side")])
+    chain.open()
+    with pytest.raises(PlanError, match="'process-0' emits a record with the event time"):
+        chain.process(ObjectBatch(["a"], [1]))
+
+
 def test_records_with_and_without_timestamps_in_one_call_are_refused():
     class Mixed(OperatorActor):
         def on_record(self, record, ctx):

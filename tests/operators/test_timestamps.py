@@ -86,7 +86,7 @@ def test_a_function_reads_the_rows_of_columns_and_leaves_them_columns():
     assert output.batches[0].timestamps.to_pylist() == [2000, 1000]
 
 
-REFUSED = [None, 1.5, float("nan"), True, "12", NAIVE, 2**63 - 1, -(2**63), 2**80]
+REFUSED = [None, 1.5, float("nan"), True, "12", NAIVE, 2**62, -(2**62), 2**80]
 
 
 @pytest.mark.parametrize("bad", REFUSED, ids=repr)
@@ -115,8 +115,8 @@ def test_a_naive_datetime_is_refused_with_a_hint_to_its_time_zone():
         pa.array([1, None]),
         pa.array([1.0, 2.0]),
         pa.array([2**63 + 1, 1], pa.uint64()),
-        pa.array([2**63 - 1, 1], pa.int64()),
-        pa.array([1, -(2**63)], pa.int64()),
+        pa.array([2**62, 1], pa.int64()),
+        pa.array([1, -(2**62)], pa.int64()),
         pa.array([NAIVE] * 2, pa.timestamp("us")),
         pa.array(["a", "b"]),
     ],
@@ -135,7 +135,7 @@ def test_a_column_that_is_no_event_time_is_refused(column):
 def test_a_column_of_instants_beyond_all_time_is_refused_even_if_its_rows_cannot_be_shown(ticks, unit):
     chain, _ = timed_chain("time")
 
-    with pytest.raises(UserFunctionError, match="not within 64 bits") as caught:
+    with pytest.raises(UserFunctionError, match="not within 146 million years") as caught:
         chain.process(ColumnBatch(pa.record_batch({"time": pa.array([ticks, 0]).cast(pa.timestamp(unit, "UTC"))})))
 
     assert caught.value.error.context["operator"] == "with_timestamps-0"

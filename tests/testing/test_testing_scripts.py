@@ -39,7 +39,7 @@ def test_a_point_in_time_is_absolute_or_counts_from_the_start_of_time(moment, ex
 NAIVE = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
-@pytest.mark.parametrize("moment", ["soon", "1:2:3", "00:60", "-5s", True, 2**63, -(2**63), NAIVE, None, 1.5 + 2j])
+@pytest.mark.parametrize("moment", ["soon", "1:2:3", "00:60", "-5s", True, 2**62, -(2**62), NAIVE, None, 1.5 + 2j])
 def test_what_is_no_point_in_time_is_refused(moment):
     with pytest.raises(af.PlanError, match=r"is no point in time|has no time zone"):
         moment_ms(moment)
