@@ -88,6 +88,9 @@ class SessionStage(ContentsStage):
             if failure is error:
                 raise
             raise failure from error
+        else:
+            if self._key_check is not None and self._table:
+                self._key_check.key(next(reversed(self._table)))
         finally:
             self._leave()
         self._outputs.flush()

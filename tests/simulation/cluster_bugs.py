@@ -38,8 +38,8 @@ class CommitsBeforeAllHaveFinished(JobRun):
 
 
 class KeepsTheSlotsOfAFailedRun(JobRun):
-    def give_back(self):
-        return [e for e in super().give_back() if not (isinstance(e, Send) and isinstance(e.message, SlotsReleased))]
+    def give_back(self, **options):
+        return [e for e in super().give_back(**options) if not (isinstance(e, Send) and isinstance(e.message, SlotsReleased))]
 
 
 class KeepsTheSlotOfADeadWorker(JobRun):
