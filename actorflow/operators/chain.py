@@ -295,6 +295,11 @@ class CompiledChain:
         """Return the keyed backends by operator name."""
         return {name: backend for stage in self._stages for name, backend in stage.backends().items()}
 
+    def complete(self) -> None:
+        """Finish what a snapshot cannot cut in two, first one first: what it gives may be more of that for those behind."""
+        for stage in self._stages:
+            stage.complete()
+
     def snapshot(self) -> Mapping[str, Kept]:
         """Return what operators keep besides keyed states, by name."""
         return {name: kept for stage in self._stages for name, kept in stage.snapshot().items()}

@@ -227,6 +227,10 @@ class Chain(Protocol):
         """Return, by operator name, where keyed states and timers live: a checkpoint has each take its own snapshot, by key group."""
         ...
 
+    def complete(self) -> None:
+        """Finish what a snapshot cannot cut in two, such as the results of a window. Called before a barrier is passed on."""
+        ...
+
     def snapshot(self) -> Mapping[str, Kept]:
         """Return, by operator name, what else a checkpoint has to hold: operator states and records in flight. Called between two batches."""
         ...

@@ -79,6 +79,8 @@ class PaneStage(SlicedStage):
         self._panes = sorted(self._backend.namespaces(PANES))
         self._tables = {pane: self._backend.table(PANES, pane) for pane in self._panes}
         self._remember(self._backend.watermark)
+        if self._in_event_time:
+            self._reached = self._passed = self._backend.watermark
         self._now = self._backend.watermark + 1
         self._ring_at_end()
 

@@ -67,7 +67,7 @@ class SessionStage(ContentsStage):
         """Take up what the backend holds."""
         self._table = self._backend.table(SESSIONS)
         self._timers = self._backend.timers(END)
-        self._scope.watermark = self._backend.watermark
+        self._scope.watermark = self._reached = self._passed = self._backend.watermark
         self._watermark = self._backend.watermark if self._in_event_time else MIN_TIMESTAMP
         self._ring_at_first()
 

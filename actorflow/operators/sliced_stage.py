@@ -82,8 +82,7 @@ class SlicedStage(Stage):
 
     def process(self, batch: Batch) -> None:
         """Take one batch."""
-        while self._work:  # a stage before it has passed on records between two watermarks of one batch
-            self._slice()
+        self.complete()  # a stage before it has passed on records between two watermarks of one batch
         if isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
         self._records_in += len(batch)
@@ -141,6 +140,11 @@ class SlicedStage(Stage):
         self._backend.watermark = self._reached = self._passed = MIN_TIMESTAMP
         self.begin()
         return True
+
+    def complete(self) -> None:
+        """Do what is left to do at once: half of a window's results, and no word of which, would not be a state to go on from."""
+        while self._work:
+            self._slice()
 
     def finish(self) -> bool:
         """Return whether nothing is left to do."""

@@ -117,6 +117,9 @@ class Stage:
         """Return, by operator name, where keyed states and timers live. They are taken and restored by the backends themselves."""
         return {}
 
+    def complete(self) -> None:
+        """Finish what a snapshot cannot cut in two, and give it on. Called between two batches, also while a watermark is under way."""
+
     def snapshot(self) -> Mapping[str, Kept]:
         """Return, by operator name, what else has to outlast this subtask. Called between two batches, also while a watermark is under way."""
         return {}

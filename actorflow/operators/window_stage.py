@@ -66,7 +66,7 @@ class WindowStage(ContentsStage):
         scope.begin()
         self._contents = scope.table(CONTENTS)
         self._events, self._waiting, self._ends = backend.timers(EVENT), backend.timers(PROCESSING), backend.timers(END)
-        scope.watermark = backend.watermark
+        scope.watermark = self._reached = self._passed = backend.watermark
         self._ring_at_first()
 
     # --- records ---------------------------------------------------------------------------------------------------------------

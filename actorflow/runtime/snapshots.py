@@ -30,12 +30,14 @@ class SubtaskSnapshot:
 
     Attributes:
         keyed: by operator name and key group.
+        watermarks: the event time that each of these operators had reached, in ms, by its name.
         kept: what else operators keep, by name.
         outputs: for each sink, by its position: what it has prepared and not committed, with the number of the checkpoint.
         max_parallelism: number of key groups that `keyed` is divided by.
     """
 
     keyed: Mapping[str, Mapping[int, KeyGroupState]]
+    watermarks: Mapping[str, int]
     kept: Mapping[str, Kept]
     outputs: Sequence[Sequence[tuple[int, object]]]
     max_parallelism: int
@@ -58,9 +60,11 @@ def take(subtask: Subtask, max_parallelism: int) -> SubtaskSnapshot:
     def group_of(key: Any) -> int:
         return key_group(stable_hash(key), max_parallelism)
 
-    keyed = {name: backend.snapshot(group_of) for name, backend in subtask.chain.backends().items()}
+    backends = subtask.chain.backends()
+    keyed = {name: backend.snapshot(group_of) for name, backend in backends.items()}
+    watermarks = {name: backend.watermark for name, backend in backends.items()}
     outputs = [sink.waiting for sink in subtask.sinks]
-    return SubtaskSnapshot(keyed, subtask.chain.snapshot(), outputs, max_parallelism)
+    return SubtaskSnapshot(keyed, watermarks, subtask.chain.snapshot(), outputs, max_parallelism)
 
 
 def decoded(data: bytes) -> SubtaskSnapshot:
@@ -103,6 +107,9 @@ def give_back(chain: Chain, parts: Sequence[SubtaskSnapshot], index: int, parall
     for name, backend in chain.backends().items():
         groups = [part.keyed.get(name, {}) for part in parts]
         backend.restore(group[number] for group in groups for number in group if number in mine)
+        reached = [part.watermarks[name] for part in parts if name in part.watermarks]
+        if reached:  # of other key groups than before, what all of them had reached is known
+            backend.watermark = reached[index] if len(reached) == parallelism else min(reached)
     names = dict.fromkeys(name for part in parts for name in part.kept)
     chain.restore({name: [part.kept[name] for part in parts if name in part.kept] for name in names})
 

@@ -144,6 +144,7 @@ class SubtaskCheckpoints:
         number = self.passed = barrier.checkpoint_id
         now = self._subtask.meter.now
         began = now()
+        self._subtask.chain.complete()
         self._subtask.broadcast(barrier)
         try:
             for sink in self._subtask.sinks:

@@ -2,6 +2,7 @@
 
 import pickle
 
+import pytest
 from chain_harness import Subtask
 from hypothesis import strategies as st
 from window_oracle import FOLDS, Runner, at_length, clock_steps, key_of, steps, unordered, value_of
@@ -10,7 +11,7 @@ from actorflow.operators import evictors, triggers
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.operators.windows import CountWindows, GlobalWindows, SessionWindows, TimeWindows
 from actorflow.state.hashmap import HashMapBackend
-from actorflow.wire.batch import MAX_TIMESTAMP
+from actorflow.wire.batch import MAX_TIMESTAMP, ObjectBatch
 
 
 class Restored(Subtask):
@@ -80,3 +81,27 @@ def test_event_time_windows_go_on_after_a_restore(given_steps, cut, name):
 @at_length(clock_steps(), st.integers(0, 12), st.sampled_from(sorted(CLOCK_SPECS)), few=60)
 def test_processing_time_windows_go_on_after_a_restore(given_steps, cut, name):
     check(CLOCK_SPECS[name], [*given_steps, ("watermark", MAX_TIMESTAMP)], cut)
+
+
+class Hurried(Restored):
+    """On whose clock every reading takes longer than a slice: as little as possible is done at once."""
+
+    def processing_time(self):
+        self.now_ms += 1000
+        return self.now_ms
+
+
+@pytest.mark.parametrize("spec", ["tumbling panes", "sliding panes", "sliding", "sessions"])
+def test_a_snapshot_that_is_taken_while_windows_end_does_not_cut_one_in_two(spec):
+    keys = [f"key {number}" for number in range(2500)]
+    runner = Runner(EVENT_SPECS[spec], Hurried())
+    runner.chain.process(ObjectBatch([(key, 0, 1) for key in keys], [0] * len(keys)))
+    runner.chain.advance_watermark(100)
+    assert runner.chain.blocked
+    runner.chain.complete()
+    before = list(runner.output.records)
+
+    other = Runner(EVENT_SPECS[spec], Restored(copied(runner.context.backend)))
+    other.chain.advance_watermark(MAX_TIMESTAMP)
+    assert [] == other.output.records, "all windows had ended"
+    assert len(before) == len(keys) * len({result.window for result in before})
