@@ -245,6 +245,6 @@ class Job:
         if news.status is JobStatus.CANCELLED:
             raise JobCancelled(f"job '{self.name}' was cancelled")
         chunks = [chunk for subtask in sorted(news.chunks) for chunk in news.chunks[subtask]]
-        results = [record for chunk in chunks for record in pickling.loads(chunk)]
+        results = [record for chunk in chunks for records in pickling.loads_all(chunk) for record in records]
         duration_s = self._ended_s - self._submitted_s
         return JobResult(self.name, news.records_in, news.records_out, duration_s, news.attempt, results)

@@ -16,6 +16,9 @@ from actorflow.plan.graph import DataPath
 from actorflow.wire import pickling
 from actorflow.wire.batch import Batch, ColumnBatch
 
+_SENT_BYTES_MIN = 1 << 15
+"""Results that are larger are not kept to be sent with others."""
+
 
 def records_of(batch: Batch) -> list[Any]:
     """Return the records of a batch as Python values: a column batch's rows are dicts."""
@@ -85,33 +88,43 @@ class CollectSink(Sink):
 
 
 class CollectWriter:
-    """Sends each batch as one pickled list.
+    """Sends each batch as a pickled list; small ones together. A list is pickled at once, because what it holds may still be changed.
 
     Args:
-        send: takes the bytes.
+        send: takes the bytes: one or several pickles.
     """
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
+        self._pickles: list[bytes] = []
+        self._held_bytes = 0
 
     def write(self, batch: Batch) -> None:
-        """Send the batch.
+        """Send the batch, or keep it until there is more to be sent.
 
         Raises:
             SerializationError: if a record cannot be pickled.
         """
         records = records_of(batch)
         try:
-            payload = pickling.dumps(records)
+            pickled = pickling.dumps(records)
         except Exception as error:  # user types may raise anything
             raise _unpicklable(records, error) from error
-        self._send(payload)
+        self._pickles.append(pickled)
+        self._held_bytes += len(pickled)
+        if self._held_bytes >= _SENT_BYTES_MIN:
+            self.flush()
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Send what is kept."""
+        if self._pickles:
+            self._send(b"".join(self._pickles))
+            self._pickles = []
+            self._held_bytes = 0
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Drop what was not flushed: the job has failed."""
+        self._pickles = []
 
 
 def _unpicklable(records: list[Any], error: Exception) -> SerializationError:

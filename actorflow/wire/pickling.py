@@ -13,6 +13,7 @@ import pickle
 import sys
 import types
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import cloudpickle
@@ -43,6 +44,13 @@ def loads(data: bytes | memoryview) -> Any:
         Exception: whatever loading it raises.
     """
     return pickle.loads(data)
+
+
+def loads_all(data: bytes) -> Iterator[Any]:
+    """Give the values of the pickles that stand one behind the other in `data`. See `loads`."""
+    stream = io.BytesIO(data)
+    while stream.tell() < len(data):
+        yield pickle.load(stream)
 
 
 class _DefinitionPickler(pickle.Pickler):

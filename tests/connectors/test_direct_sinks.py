@@ -11,6 +11,7 @@ from connector_harness import Context
 
 from actorflow.connectors import sinks
 from actorflow.errors import SerializationError, SinkError
+from actorflow.wire import pickling
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 
 
@@ -43,8 +44,31 @@ def test_collect_sends_pickled_lists_in_order():
     writer = sinks.collect().open(context)
     writer.write(ObjectBatch([1, "two"]))
     writer.write(ColumnBatch(pa.RecordBatch.from_pylist([{"n": 3}])))
+    writer.flush()
+    writer.flush()
+    (payload,) = context.results
+    assert [[1, "two"], [{"n": 3}]] == list(pickling.loads_all(payload))
+
+
+def test_collect_sends_much_at_once_and_drops_at_the_end_what_was_not_flushed():
+    context = Context()
+    writer = sinks.collect().open(context)
+    writer.write(ObjectBatch(["few"]))
+    writer.write(ObjectBatch(["x" * 50_000]))
+    writer.write(ObjectBatch(["few again"]))
     writer.close()
-    assert [[1, "two"], [{"n": 3}]] == [pickle.loads(payload) for payload in context.results]
+    writer.flush()
+    assert [["few"], ["x" * 50_000]] == [records for payload in context.results for records in pickling.loads_all(payload)]
+
+
+def test_collect_sends_records_as_they_were_when_they_came():
+    context = Context()
+    writer = sinks.collect().open(context)
+    record = ["first"]
+    writer.write(ObjectBatch([record]))
+    record[0] = "changed"
+    writer.flush()
+    assert [[["first"]]] == list(pickling.loads_all(context.results[0]))
 
 
 def test_collect_sends_classes_that_only_the_job_knows():
@@ -53,7 +77,9 @@ def test_collect_sends_classes_that_only_the_job_knows():
             self.n = n
 
     context = Context()
-    sinks.collect().open(context).write(ObjectBatch([Local(7)]))
+    writer = sinks.collect().open(context)
+    writer.write(ObjectBatch([Local(7)]))
+    writer.flush()
     assert 7 == pickle.loads(context.results[0])[0].n
 
 
