@@ -8,6 +8,7 @@ from actorflow.errors import PlanError, UserFunctionError
 from actorflow.operators.actor import OperatorActor
 from actorflow.operators.specs import MapAsyncSpec, ProcessSpec
 from actorflow.state.descriptors import ValueState
+from actorflow.state.hashmap import HashMapBackend
 from actorflow.state.ttl import Ttl
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
@@ -284,3 +285,23 @@ def test_timers_that_wait_for_timers_behind_them_go_on_when_those_have_fired():
             watermark = 3  # a stage before may tell of it while the second operator is at work
         assert not chain.blocked or context.wakes > wakes, "somebody asks for the next turn"
     assert [("a", 1, "event", 2), ("a", 2, "event", 2), ("a", 3, "event", 3)] == output.records
+
+
+def test_timers_that_a_backend_brings_with_it_fire_on_both_clocks():
+    backend = HashMapBackend()
+    backend.timers("event").set(5, "a")
+    backend.timers("processing").set(7, "b")
+    context = Subtask(lambda: backend)
+    chain, output = started(Scripted(), context=context)
+    context.advance_to(7)
+    chain.advance_watermark(5)
+    assert [("b", 7, "processing", MIN_TIMESTAMP), ("a", 5, "event", 5)] == output.records
+
+
+def test_timers_that_were_left_when_a_snapshot_was_taken_between_two_slices_fire_at_the_same_watermark():
+    backend = HashMapBackend()
+    backend.timers("event").set(5, "a")
+    backend.watermark = MAX_TIMESTAMP  # of the end of input, at which others have fired
+    chain, output = started(Scripted(), context=Subtask(lambda: backend))
+    assert MAX_TIMESTAMP == chain.advance_watermark(MAX_TIMESTAMP)
+    assert [("a", 5, "event", MAX_TIMESTAMP)] == output.records
