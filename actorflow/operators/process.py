@@ -111,9 +111,7 @@ class OperatorStage(Stage, Generic[Own]):
         for attribute, shared in declared_operator_states(type(self._operator)).items():
             vars(self._operator)[attribute] = self._operator_states.bind(shared)
         self._timers.begin()
-        self._reached = self._backend.watermark
-        if not self._due():  # else the snapshot was taken while the timers of that watermark fired: the rest of them are still to come
-            self._passed = self._reached
+        self._reached = self._passed = self._backend.watermark
         self._show(self._reached)
         self._started = True
         self._call(self._operator.on_start, self._ctx)

@@ -300,8 +300,17 @@ def test_timers_that_a_backend_brings_with_it_fire_on_both_clocks():
 
 def test_timers_that_were_left_when_a_snapshot_was_taken_between_two_slices_fire_at_the_same_watermark():
     backend = HashMapBackend()
-    backend.timers("event").set(5, "a")
-    backend.watermark = MAX_TIMESTAMP  # of the end of input, at which others have fired
+    chain, output = started(Scripted(), context=Hurried(lambda: backend))
+    chain.process(actions_of("a", ("event", 1), ("event", 2), ("event", 3)))
+    chain.advance_watermark(MAX_TIMESTAMP)
+    before = output.records
+    left, watermark = list(backend.timers("event")), backend.watermark
+    assert 1 == len(before)
+
+    backend = HashMapBackend()
+    backend.watermark = watermark
+    for timer in left:
+        backend.timers("event").set(*timer)
     chain, output = started(Scripted(), context=Subtask(lambda: backend))
     assert MAX_TIMESTAMP == chain.advance_watermark(MAX_TIMESTAMP)
-    assert [("a", 5, "event", MAX_TIMESTAMP)] == output.records
+    assert [1, 2, 3] == [record[1] for record in [*before, *output.records]]
