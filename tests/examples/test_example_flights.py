@@ -1,6 +1,7 @@
 """The flights example: what its programs say of real flights is what polars computes of the same package, in another way."""
 
 import re
+import shutil
 import zipfile
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -14,8 +15,8 @@ from actorflow.errors import SourceError
 from actorflow.examples import flights
 from actorflow.examples.flights import Flight, Journey, Report
 
-MONTH = 2  # with snow, and 24,951 flights
-YEAR = tuple(range(1, 13))
+MONTH = 2
+DAYS = range(5, 12)  # a week with snow, and 6101 flights
 HOUR_MS = 3_600_000
 HOUR = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="ms")
 
@@ -95,6 +96,16 @@ def month(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def week(month, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("week")
+    for kind in ("flights", "weather"):
+        (directory / kind).mkdir()
+        for day in DAYS:
+            shutil.copy(month / kind / f"2013-02-{day:02}.csv", directory / kind)
+    return directory
+
+
+@pytest.fixture(scope="module")
 def year(tmp_path_factory):
     directory = tmp_path_factory.mktemp("year")
     flights.unpack(directory)
@@ -113,9 +124,17 @@ def in_order(results):
 
 @pytest.mark.parametrize("how", [{}, {"mode": "batch"}, {"state.backend.type": "rocksdb"}], ids=["streaming", "batch", "rocksdb"])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_month_of_flights_gives_what_polars_computes(name, how, departed, reported, month):
+def test_a_week_of_flights_gives_what_polars_computes(name, how, departed, reported, week):
+    its_days = (pl.col("month") == MONTH) & pl.col("day").is_in(DAYS)
+    expected = EXPECTED[name](departed.filter(its_days), reported.filter(its_days))
+    assert in_order(expected) == in_order(run(name, week, slots="inline", **how))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_month_of_flights_in_parallel_gives_what_polars_computes(name, departed, reported, month):
     expected = EXPECTED[name](departed.filter(month=MONTH), reported.filter(month=MONTH))
-    assert in_order(expected) == in_order(run(name, month, slots="inline", **how))
+    assert in_order(expected) == in_order(run(name, month, slots=2))
 
 
 @pytest.mark.slow
