@@ -11,7 +11,7 @@ end of a window, its panes are merged (`pane_merging`), and what no window needs
 In processing time the wall clock takes the place of timestamps and watermark: every record is in the pane of now, and none is late.
 
 All state is in the backend, in the namespaces of the state `panes`. How far windows have fired is the backend's `watermark`, which belongs
-to a snapshot as well.
+to a snapshot as well; a window that is giving its results gives the rest of them before.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class PaneStage(SlicedStage):
         """Records before this are late."""
         self._now = MIN_TIMESTAMP
         """The latest processing time."""
+        self._giving = False
+        """Whether some keys of a window have their results, and others not."""
 
     def begin(self) -> None:
         """Take up what the backend holds."""
@@ -231,7 +233,12 @@ class PaneStage(SlicedStage):
             window = self._shape.window(start)
             yield from self._results(window)
             self._next = start + self._shape.slide
+            self._backend.watermark = window.max_timestamp
             self._drop_before(min(self._next, self._shape.kept_from(until)))
+            if self._giving:
+                self._giving = False
+                self._outputs.flush()
+                yield
         self._outputs.flush()
         self._remember(until)
         self._ring_at_end()
@@ -252,6 +259,11 @@ class PaneStage(SlicedStage):
         del panes[:gone]
         if not panes:
             self._merger.clear()
+
+    def complete(self) -> None:
+        """Give the rest of a window's results: half of them, and no word of which, would not be a state to go on from."""
+        while self._giving:
+            next(self._work[0])
 
     # --- results ---------------------------------------------------------------------------------------------------------------
 
@@ -278,6 +290,7 @@ class PaneStage(SlicedStage):
             if len(main.records) < KEYS_AT_ONCE:  # the next window's results go with these
                 continue
             self._outputs.flush()
+            self._giving = True
             yield
 
     def _inside(self, window: Window) -> list[int]:

@@ -77,12 +77,18 @@ class SlicedStage(Stage):
     # --- as a stage --------------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take up what the backend holds."""
+        """Take up what the backend holds; what a snapshot found undone of its watermark is done first."""
         self.begin()
+        if self.due(self._reached):
+            self._passed = MIN_TIMESTAMP
+            self._work.append(self._passing(self._reached))
+            self.blocked = True
+            self._context.wake()
 
     def process(self, batch: Batch) -> None:
         """Take one batch."""
-        self.complete()  # a stage before it has passed on records between two watermarks of one batch
+        while self._work:  # a stage before it has passed on records between two watermarks of one batch
+            self._slice()
         if isinstance(batch, ColumnBatch):
             batch = to_objects(batch)
         self._records_in += len(batch)
@@ -140,11 +146,6 @@ class SlicedStage(Stage):
         self._backend.watermark = self._reached = self._passed = MIN_TIMESTAMP
         self.begin()
         return True
-
-    def complete(self) -> None:
-        """Do what is left to do at once: half of a window's results, and no word of which, would not be a state to go on from."""
-        while self._work:
-            self._slice()
 
     def finish(self) -> bool:
         """Return whether nothing is left to do."""

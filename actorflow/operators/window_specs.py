@@ -11,7 +11,7 @@ from actorflow.operators.specs import KeyedSpec, Selector
 from actorflow.operators.trigger import Trigger
 from actorflow.operators.window import WindowAssigner
 from actorflow.operators.window_function import WindowFunction
-from actorflow.operators.windows import DynamicSessionWindows, SessionWindows, TimeWindows
+from actorflow.operators.windows import DynamicSessionWindows, GlobalWindows, SessionWindows, TimeWindows
 from actorflow.plan.graph import OperatorSpec
 
 
@@ -57,6 +57,11 @@ class WindowSpec(OperatorSpec):
     def needs_timestamps(self) -> bool:  # type: ignore[override]  # an instance's answer, where the base has a class constant
         """Whether records must have event times."""
         return self.assigner.needs_timestamps
+
+    @property
+    def timed(self) -> bool | None:  # type: ignore[override]  # an instance's answer, where the base has a class constant
+        """Results have the last millisecond of their window as event time, those of the global window what its records have."""
+        return None if isinstance(self.assigner, GlobalWindows) else True
 
     @property
     def in_panes(self) -> bool:

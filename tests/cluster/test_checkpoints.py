@@ -129,3 +129,22 @@ def test_windows_sessions_and_timers_go_on_from_a_checkpoint(tmp_path, slots, ho
     result = af.run(timed(tmp_path, fails, backend), slots=slots, config=CONFIG)
     assert 2 == result.attempts
     assert expected_of_timed() == sorted(committed(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("backend", ["hashmap", pytest.param("rocksdb", marks=pytest.mark.slow)])
+def test_windows_that_have_fired_do_not_fire_again_after_a_restore(tmp_path, backend):
+    """One reader, in order: windows fire all the time, and those that overlap hold records of windows that have fired."""
+    fails = FailsOnce(tmp_path / "mark", 2000, "raise")
+    config = {"state.backend.type": backend, "pipeline.auto-watermark-interval": 0}
+    pipeline = af.Pipeline("overlapping", parallelism=1, config=config)
+    numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=6000.0)).map(fails)
+    stamped = numbers.with_timestamps(lambda number: number, af.Watermarks.monotonous())
+    counts = stamped.key_by(lambda number: number % KEYS).window(af.windows.sliding(500, 50)).count()
+    counts.map(lambda w: [w.key, w.window.start, w.value]).write(af.sinks.json_lines(str(tmp_path / "out")))
+    result = af.run(pipeline, slots="inline", config=CONFIG)
+    expected = Counter()
+    for number in range(RECORDS):
+        for start in range(number // 50 * 50 - 450, number // 50 * 50 + 50, 50):
+            expected[number % KEYS, start] += 1
+    assert 2 == result.attempts
+    assert sorted([key, start, count] for (key, start), count in expected.items()) == sorted(committed(tmp_path / "out"))

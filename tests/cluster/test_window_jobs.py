@@ -105,6 +105,21 @@ def check_sliding(records, size, slide, parallelism, batch):
     assert len(run.records) == len(expected)
 
 
+def test_results_of_windows_by_the_clock_have_event_times():
+    source = TestSource().records("a", "b").advance("5s").records("a").advance("1h")
+    counts = (
+        af.Pipeline("clock").read(source).key_by(lambda word: word).window(af.windows.tumbling("1s", time="processing")).count()
+    )
+    totals = counts.with_timestamps(lambda result: result.window.end, af.Watermarks.monotonous()).window_all(
+        af.windows.tumbling("1h")
+    )
+    assert [3] == [result.value for result in run_test(totals.sum(lambda result: result.value)).records]
+    again = counts.window_all(af.windows.tumbling("1h")).sum(
+        lambda result: result.value
+    )  # the times that windows gave their results
+    assert [3] == [result.value for result in run_test(again).records]
+
+
 @pytest.mark.parametrize("parallelism", [1, 2])
 def test_sessions_of_processing_time_end_by_the_clock(parallelism):
     source = TestSource().records("a", "b").advance("5s").records("a").advance("7s").records("a").advance("1h")

@@ -1,40 +1,66 @@
-"""A window operator over a restored backend goes on as if nothing had happened: all that matters is in its state, its timers and its watermark."""
-
-import pickle
+"""A window operator that goes on from a snapshot does so as if nothing had happened: also with other subtasks, and amid a window's results."""
 
 import pytest
 from chain_harness import Subtask
 from hypothesis import strategies as st
 from window_oracle import FOLDS, Runner, at_length, clock_steps, key_of, steps, unordered, value_of
 
-from actorflow.operators import evictors, triggers
+from actorflow.ids import SubtaskId, VertexId
+from actorflow.operators import evictors, pane_merging, pane_stage, triggers
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.operators.windows import CountWindows, GlobalWindows, SessionWindows, TimeWindows
+from actorflow.plan.key_groups import key_group, subtask_of
+from actorflow.runtime.snapshots import SubtaskSnapshot, decoded, give_back
 from actorflow.state.hashmap import HashMapBackend
-from actorflow.wire.batch import MAX_TIMESTAMP, ObjectBatch
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
+from actorflow.wire.stable_hash import stable_hash
+
+GROUPS = 16
+
+
+def group_of(key):
+    return key_group(stable_hash(key), GROUPS)
 
 
 class Restored(Subtask):
-    """A subtask whose operator finds a state."""
+    """One of several subtasks, maybe with a backend that is given, on a clock that may tick whenever somebody looks."""
 
-    def __init__(self, backend=None, now_ms=0):
+    max_parallelism = GROUPS
+
+    def __init__(self, backend=None, now_ms=0, index=0, parallelism=1, ticks=0):
         super().__init__()
         self.backend = HashMapBackend() if backend is None else backend
         self.now_ms = now_ms
+        self.subtask = SubtaskId(VertexId("chain"), index)
+        self.parallelism = parallelism
+        self.ticks = ticks
 
     def keyed_backend(self, operator):
         return self.backend
 
+    def processing_time(self):
+        self.now_ms += self.ticks
+        return self.now_ms
 
-def copied(backend):
-    """Return a backend that was restored from the snapshot of another, as bytes, with its timers and its watermark."""
-    result = HashMapBackend()
-    result.restore(pickle.loads(pickle.dumps(backend.snapshot(lambda key: hash(key) % 2))).values())
-    for name in ("event", "processing", "end"):
-        for timer in backend.timers(name):
-            result.timers(name).set(*timer)
-    result.watermark = backend.watermark
-    return result
+
+def snapshot_of(runner):
+    """Return a snapshot, from its bytes."""
+    chain = runner.chain
+    chain.complete()
+    keyed = {name: backend.snapshot(group_of) for name, backend in chain.backends().items()}
+    watermarks = {name: backend.watermark for name, backend in chain.backends().items()}
+    return decoded(SubtaskSnapshot(keyed, watermarks, chain.snapshot(), (), GROUPS).encoded())
+
+
+class Restoring(Runner):
+    """A runner that goes on from snapshots."""
+
+    def __init__(self, spec, context, parts):
+        self.parts = parts
+        super().__init__(spec, context)
+
+    def before_open(self):
+        give_back(self.chain, self.parts, self.context.subtask.index, self.context.parallelism, GROUPS)
 
 
 def sorted_values(key, window, records, ctx):
@@ -46,6 +72,9 @@ EVENT_SPECS = {
     "sliding panes": WindowSpec(key_of, TimeWindows(9, 3, 1), FOLDS["aggregate"][0], lateness_ms=4),
     "sliding": WindowSpec(key_of, TimeWindows(9, 3, 1), function=sorted_values, lateness_ms=4),
     "sessions": WindowSpec(key_of, SessionWindows(5), FOLDS["aggregate"][0], lateness_ms=4),
+    "sessions of the general operator": WindowSpec(
+        key_of, SessionWindows(5), FOLDS["aggregate"][0], trigger=triggers.event_time(), lateness_ms=4
+    ),
     "counts": WindowSpec(key_of, CountWindows(3, 2), FOLDS["aggregate"][0]),
     "evicting": WindowSpec(
         key_of,
@@ -64,44 +93,88 @@ CLOCK_SPECS = {
 }
 
 
-def check(spec, given_steps, cut):
-    whole = Runner(spec)
-    first = Runner(spec, Restored())
-    before = first.run(given_steps[:cut])
-    second = Runner(spec, Restored(copied(first.context.backend), first.context.now_ms))
-    second.context.advance_to(first.context.now_ms)
-    assert unordered(whole.run(given_steps)) == unordered(before + second.run(given_steps[cut:]))
+def split(step, parallelism):
+    """Return what each of several subtasks gets of a step."""
+    kind, what = step
+    if kind != "batch":
+        return [step] * parallelism
+    shares = [[] for _ in range(parallelism)]
+    for record in what:
+        shares[subtask_of(group_of(record[0]), parallelism, GROUPS)].append(record)
+    return [("batch", share) for share in shares]
 
 
-@at_length(steps(), st.integers(0, 12), st.sampled_from(sorted(EVENT_SPECS)), few=80)
-def test_event_time_windows_go_on_after_a_restore(given_steps, cut, name):
-    check(EVENT_SPECS[name], given_steps, cut)
+def run_in(runners, given_steps):
+    """Return what each step brings to all subtasks together."""
+    brought = []
+    for step in given_steps:
+        results, late = [], []
+        for runner, share in zip(runners, split(step, len(runners)), strict=True):
+            if share[1] != []:
+                more = runner.take(share)
+                results, late = results + more[0], late + more[1]
+        brought.append((results, sorted(late)))
+    return brought
 
 
-@at_length(clock_steps(), st.integers(0, 12), st.sampled_from(sorted(CLOCK_SPECS)), few=60)
-def test_processing_time_windows_go_on_after_a_restore(given_steps, cut, name):
-    check(CLOCK_SPECS[name], [*given_steps, ("watermark", MAX_TIMESTAMP)], cut)
+def check(spec, given_steps, cut, before, after):
+    whole = [(results, sorted(late)) for results, late in Runner(spec).run(given_steps)]
+    first = [Runner(spec, Restored(index=index, parallelism=before)) for index in range(before)]
+    brought = run_in(first, given_steps[:cut])
+    parts, now_ms = [snapshot_of(runner) for runner in first], first[0].context.now_ms
+    second = [Restoring(spec, Restored(now_ms=now_ms, index=index, parallelism=after), parts) for index in range(after)]
+    for runner in second:
+        runner.context.advance_to(now_ms)
+    assert unordered(whole) == unordered(brought + run_in(second, given_steps[cut:]))
 
 
-class Hurried(Restored):
-    """On whose clock every reading takes longer than a slice: as little as possible is done at once."""
-
-    def processing_time(self):
-        self.now_ms += 1000
-        return self.now_ms
+counts = st.sampled_from([1, 2, 3])
 
 
-@pytest.mark.parametrize("spec", ["tumbling panes", "sliding panes", "sliding", "sessions"])
-def test_a_snapshot_that_is_taken_while_windows_end_does_not_cut_one_in_two(spec):
-    keys = [f"key {number}" for number in range(2500)]
-    runner = Runner(EVENT_SPECS[spec], Hurried())
-    runner.chain.process(ObjectBatch([(key, 0, 1) for key in keys], [0] * len(keys)))
-    runner.chain.advance_watermark(100)
-    assert runner.chain.blocked
-    runner.chain.complete()
-    before = list(runner.output.records)
+@at_length(steps(), st.integers(0, 12), st.sampled_from(sorted(EVENT_SPECS)), counts, counts, few=80)
+def test_event_time_windows_go_on_after_a_restore(given_steps, cut, name, before, after):
+    check(EVENT_SPECS[name], given_steps, cut, before, after)
 
-    other = Runner(EVENT_SPECS[spec], Restored(copied(runner.context.backend)))
-    other.chain.advance_watermark(MAX_TIMESTAMP)
-    assert [] == other.output.records, "all windows had ended"
-    assert len(before) == len(keys) * len({result.window for result in before})
+
+@at_length(clock_steps(), st.integers(0, 12), st.sampled_from(sorted(CLOCK_SPECS)), counts, counts, few=60)
+def test_processing_time_windows_go_on_after_a_restore(given_steps, cut, name, before, after):
+    check(CLOCK_SPECS[name], [*given_steps, ("watermark", MAX_TIMESTAMP)], cut, before, after)
+
+
+@pytest.mark.parametrize("name", ["tumbling panes", "sliding panes", "sessions", "sliding"])
+@pytest.mark.parametrize("slices", range(1, 6))
+def test_a_snapshot_amid_the_results_of_a_watermark_gives_each_once(monkeypatch, name, slices):
+    monkeypatch.setattr(pane_merging, "KEYS_AT_ONCE", 3)
+    monkeypatch.setattr(pane_stage, "KEYS_AT_ONCE", 3)
+    monkeypatch.setattr("actorflow.operators.contents_stage._TIMERS_AT_ONCE", 3)
+    spec = EVENT_SPECS[name]
+    records = [(f"key {number}", number % 12, number) for number in range(40)]
+    whole = Runner(spec).run([("batch", records), ("watermark", 15), ("watermark", MAX_TIMESTAMP)])
+    first = Runner(spec, Restored(ticks=1))
+    first.take(("batch", records))
+    for _ in range(slices):
+        assert 15 != first.chain.advance_watermark(15)
+    second = Restoring(spec, Restored(ticks=1), [snapshot_of(first)])
+    rest = second.run([("watermark", 15), ("watermark", MAX_TIMESTAMP)])
+    given = sorted(first.output.stamped + rest[0][0], key=repr)
+    assert sorted(whole[1][0], key=repr) == given
+    assert unordered(whole[2:]) == unordered(rest[1:])
+
+
+@pytest.mark.parametrize("watermark", [15, MAX_TIMESTAMP])
+@pytest.mark.parametrize("name", ["sessions", "sliding", "continuous"])
+def test_what_a_snapshot_found_undone_is_done_before_the_next_watermark(monkeypatch, name, watermark):
+    monkeypatch.setattr("actorflow.operators.contents_stage._TIMERS_AT_ONCE", 3)
+    spec = EVENT_SPECS[name]
+    records = [(f"key {number}", number % 12, number) for number in range(40)]
+    whole = Runner(spec).run([("batch", records), ("watermark", watermark)])
+    first = Runner(spec, Restored(ticks=1))
+    first.take(("batch", records))
+    assert watermark != first.chain.advance_watermark(watermark)
+    second = Restoring(spec, Restored(ticks=1), [snapshot_of(first)])
+    assert second.chain.blocked
+    while second.chain.blocked:  # as the subtask does, which has heard of no watermark yet
+        second.chain.advance_watermark(MIN_TIMESTAMP)
+    assert watermark == second.chain.advance_watermark(MIN_TIMESTAMP)
+    given = sorted(first.output.stamped + second.output.stamped, key=repr)
+    assert sorted(whole[1][0], key=repr) == given

@@ -240,7 +240,11 @@ class Runner:
         self.output, self.late = Collected(), Collected()
         ports = [port(self.output, 0), *([port(self.late, 0, spec.late_tag)] if spec.late_tag else [])]
         self.chain = compile_chain(operators(spec), ports, self.context)
+        self.before_open()
         self.chain.open()
+
+    def before_open(self):
+        """Nothing to restore."""
 
     def take(self, step):
         """Return what a step brings: results with timestamps, and late records."""
