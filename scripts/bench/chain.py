@@ -25,6 +25,7 @@ from typing import Any
 
 from harness import Benchmark, Target, per_second
 
+from actorflow.clock import SystemClock
 from actorflow.cluster.worker import GC_THRESHOLDS
 from actorflow.ids import OperatorId, SubtaskId, VertexId
 from actorflow.operators.actor import OperatorActor, OperatorContext
@@ -32,7 +33,9 @@ from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import Chain, OutputPort
 from actorflow.operators.specs import CountSpec, FilterSpec, FlatMapSpec, MapSpec, ProcessSpec
 from actorflow.plan.graph import LogicalOperator, OperatorSpec
+from actorflow.state.backend import KeyedBackend
 from actorflow.state.descriptors import ValueState
+from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import Batch, ObjectBatch
 
 BATCH = 1000
@@ -42,14 +45,23 @@ Records = list[Any]
 
 
 class Alone:
-    """The subtask of a chain that needs none of its services."""
+    """The subtask of a chain that needs none of its services, but the place of its keyed states."""
 
     job_name = "bench"
     subtask = SubtaskId(VertexId("chain"), 0)
     parallelism = 1
     max_parallelism = 128
     attempt = 1
+    batch = False
     log = logging.getLogger("bench")
+
+    def keyed_backend(self, operator: str) -> KeyedBackend:  # noqa: ARG002 - as the contract has it
+        """Return a backend in memory."""
+        return HashMapBackend()
+
+    def processing_time(self) -> int:
+        """Return the wall clock in ms."""
+        return SystemClock().wall_ms()
 
 
 class Discard:
