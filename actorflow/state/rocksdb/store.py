@@ -82,11 +82,13 @@ class Store:
         return self._database
 
     def _close(self) -> None:
-        if self._database is not None:
-            for family in self._families.values():
-                family.close()
-            self._database.close()
-            self._database = None
+        if self._database is None:
+            return
+        database, self._database = self._database, None
+        for close in (*(family.close for family in self._families.values()), database.close):
+            # RocksDB may not be able to write what it still holds: a damaged file, a full disk. All of it is removed anyway.
+            with contextlib.suppress(Exception):
+                close()
 
     @contextlib.contextmanager
     def reported(self, verb: str) -> Iterator[None]:
@@ -130,9 +132,10 @@ class Family:
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._rows is not None:
-            self._rows.close()
+        rows = self._rows
         self.forget()
+        if rows is not None:
+            rows.close()
 
     def handle(self) -> ColumnFamily:
         """Return what names this family in a batch of changes; makes it if it does not exist."""
