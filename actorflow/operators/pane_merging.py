@@ -45,6 +45,8 @@ class PaneMerger:
         entries: Callable[[int], Iterable[tuple[Any, Any]]],
         look_up: Callable[[Any, Sequence[int]], Iterable[Any]],
     ) -> None:
+        self._merges = 0
+        """Since others had their turn."""
         self._merge = merge
         self._entries = entries
         self._look_up = look_up
@@ -66,28 +68,36 @@ class PaneMerger:
     def window(self, start: int, end: int, panes: Sequence[int]) -> Iterator[list[tuple[Any, Any]]]:
         """Give the keys of a window with their accumulators, in lists. Windows are asked for in order, each is taken to its end before the next.
 
+        The lists before the first results are empty: panes are merged, which may take as long as giving the results.
+
         Args:
             start: of the window, not before that of the window before.
             end: of the window.
             panes: all that exist, in order.
         """
         if self._turn is None or start >= self._turn:
-            self._turn_at(end, panes[bisect_left(panes, start) : bisect_left(panes, end)])
+            merging = self._turn_at(end, panes[bisect_left(panes, start) : bisect_left(panes, end)])
         else:
-            for pane in panes[bisect_left(panes, self._merged_to) : bisect_left(panes, end)]:
-                self._add(pane)
+            merging = self._add(panes[bisect_left(panes, self._merged_to) : bisect_left(panes, end)])
+        for merged in merging:
+            self._merges += merged
+            if self._merges >= KEYS_AT_ONCE:
+                self._merges = 0
+                yield []
         self._merged_to = end
         used_up: list[Any] = []
         for some in portions(self._left.items()):
-            yield self._from_left(some, start, used_up)
+            if results := self._from_left(some, start, used_up):
+                yield results
         for key in used_up:
             del self._left[key]
         for some in portions(self._right.items()):
-            yield [(key, acc) for key, acc in some if key not in self._left and key not in self._stale]
-        if self._stale:
-            inside = panes[bisect_left(panes, start) : bisect_left(panes, end)]
-            for some in portions(self._stale):
-                yield [(key, found[0]) for key in some if (found := self.fresh(key, inside)) is not None]
+            if results := [(key, acc) for key, acc in some if key not in self._left and key not in self._stale]:
+                yield results
+        inside = panes[bisect_left(panes, start) : bisect_left(panes, end)] if self._stale else ()
+        for some in portions(self._stale):
+            if results := [(key, found[0]) for key in some if (found := self.fresh(key, inside)) is not None]:
+                yield results
 
     def _from_left(
         self, some: Iterable[tuple[Any, list[tuple[int, Any]]]], start: int, used_up: list[Any]
@@ -114,25 +124,30 @@ class PaneMerger:
             found = (acc if found is None else self._merge(found[0], acc),)
         return found
 
-    def _turn_at(self, turn: int, panes: Sequence[int]) -> None:
-        """Merge panes from the last to the first, and begin a new right side."""
+    def _turn_at(self, turn: int, panes: Sequence[int]) -> Iterator[int]:
+        """Merge panes from the last to the first, and begin a new right side. Gives how many keys were merged, now and then."""
         self.clear()
         self._turn = turn
         left, merge = self._left, self._merge
         for pane in reversed(panes):
-            for key, acc in self._entries(pane):
-                values = left.get(key)
-                if values is None:
-                    left[key] = [(pane, acc)]
-                else:
-                    values.append((pane, merge(acc, values[-1][1])))
+            for some in portions(self._entries(pane)):
+                for key, acc in some:
+                    values = left.get(key)
+                    if values is None:
+                        left[key] = [(pane, acc)]
+                    else:
+                        values.append((pane, merge(acc, values[-1][1])))
+                yield len(some)
 
-    def _add(self, pane: int) -> None:
-        """Merge a pane to the right side."""
+    def _add(self, panes: Sequence[int]) -> Iterator[int]:
+        """Merge panes to the right side. Gives how many keys were merged, now and then."""
         right, merge = self._right, self._merge
-        for key, acc in self._entries(pane):
-            before = right.get(key, right)
-            right[key] = acc if before is right else merge(before, acc)
+        for pane in panes:
+            for some in portions(self._entries(pane)):
+                for key, acc in some:
+                    before = right.get(key, right)
+                    right[key] = acc if before is right else merge(before, acc)
+                yield len(some)
 
 
 def portions(items: Iterable[T]) -> Iterator[list[T]]:

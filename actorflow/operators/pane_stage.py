@@ -274,6 +274,7 @@ class PaneStage(SlicedStage):
         else:
             entries = portions(self._entries(window.start))
         result, stamp, main = self._fold.result, window.max_timestamp, self._outputs.main
+        given = False
         while True:
             try:
                 some = next(entries, None)
@@ -287,10 +288,11 @@ class PaneStage(SlicedStage):
             except BaseException as error:
                 self._blame(error, window)
             main.stamps += [stamp] * (len(main.records) - len(main.stamps))
-            if len(main.records) < KEYS_AT_ONCE:  # the next window's results go with these
+            given = given or bool(some)
+            if some and len(main.records) < KEYS_AT_ONCE:  # the next window's results go with these
                 continue
             self._outputs.flush()
-            self._giving = True
+            self._giving = given
             yield
 
     def _inside(self, window: Window) -> list[int]:

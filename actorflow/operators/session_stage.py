@@ -189,7 +189,7 @@ class SessionStage(ContentsStage):
         if sessions is None:
             return True
         # A session's timer is set for a time in it, or so much later as it is kept.
-        for inside in {time, time - self._lateness}:
+        for inside in dict.fromkeys((time - self._lateness, time)):
             place = bisect_left(sessions, inside + self._last, key=_end)
             if place < len(sessions) and sessions[place][2] == time:
                 self._settle(key, sessions, place, time)

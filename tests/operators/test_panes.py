@@ -1,8 +1,11 @@
 """Regular windows by panes, against the naive oracle: every size, slide, offset and lateness, batches and watermarks in any order."""
 
+import pytest
+from chain_harness import Subtask
 from hypothesis import strategies as st
-from window_oracle import FOLDS, NaiveWindows, Runner, at_length, regular_windows, steps, unordered, value_by
+from window_oracle import FOLDS, NaiveWindows, Runner, at_length, key_of, regular_windows, steps, unordered, value_by
 
+from actorflow.operators.pane_merging import KEYS_AT_ONCE
 from actorflow.operators.panes import PaneShape
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.operators.windows import TimeWindows
@@ -39,3 +42,29 @@ def check_against_oracle(given_steps, size, slide, offset, lateness, fold):
 @at_length(steps(), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)), few=40, many=2500)
 def test_results_are_those_of_the_oracle(given_steps, size, slide, offset, lateness, fold):
     check_against_oracle(given_steps, size, slide, offset, lateness, fold)
+
+
+@pytest.mark.parametrize("slide", [10, 5])
+def test_many_keys_are_merged_and_given_a_slice_at_a_time(slide):
+    """On a clock on which every look takes longer than a slice, each call does as little as it can."""
+
+    class Ticking(Subtask):
+        def processing_time(self):
+            self.now_ms += 1000
+            return self.now_ms
+
+    keys = 3 * KEYS_AT_ONCE
+    runner = Runner(WindowSpec(key_of, TimeWindows(10, slide), FOLDS["count"][0]), Ticking())
+    for time in (1, 6):
+        runner.take(("batch", [(key, time, 0) for key in range(keys)]))
+    sizes, emitted = [], 0
+    while runner.chain.advance_watermark(9) != 9:
+        assert runner.chain.blocked
+        sizes.append(len(runner.output.records) - emitted)
+        emitted += sizes[-1]
+    assert len(sizes) >= 3
+    assert max(sizes) <= KEYS_AT_ONCE
+    if slide == 5:  # the panes are merged before there is a result
+        assert 0 == sizes[0]
+    windows = [result.window.start for result in runner.output.records]
+    assert {0: keys} | ({-5: keys} if slide == 5 else {}) == {start: windows.count(start) for start in set(windows)}
