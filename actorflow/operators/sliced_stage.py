@@ -10,7 +10,7 @@ subtask comes back for the next slice. A watermark counts as passed when the wor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from actorflow.operators.columns import to_objects
@@ -19,7 +19,7 @@ from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, user_failure
 from actorflow.operators.key_check import key_check
 from actorflow.operators.process import Place
-from actorflow.operators.stage import Lookup, Stage
+from actorflow.operators.stage import Kept, Lookup, Stage
 from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
 
@@ -50,6 +50,7 @@ class SlicedStage(Stage):
         self._bell = Bell(place.context, self.rang)
         self._work: deque[Work] = deque()
         self._reached = self._passed = MIN_TIMESTAMP
+        self._under_way = False
         self._records_in = 0
 
     # --- for subclasses --------------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ class SlicedStage(Stage):
     def open(self) -> None:
         """Take up what the backend holds; what a snapshot found undone of its watermark is done first."""
         self.begin()
-        if self.due(self._reached):
+        if self._under_way and self.due(self._reached):
             self._passed = MIN_TIMESTAMP
             self._work.append(self._passing(self._reached))
             self.blocked = True
@@ -154,6 +155,14 @@ class SlicedStage(Stage):
     def backends(self) -> Mapping[str, KeyedBackend]:
         """Return the backend of its states and timers."""
         return {self._name: self._backend}
+
+    def snapshot(self) -> Mapping[str, Kept]:
+        """Return whether a watermark is under way; a timer that was set for a time that has passed waits for the next one."""
+        return {self._name: Kept(under_way=self._passed < self._reached)}
+
+    def restore(self, kept: Mapping[str, Sequence[Kept]]) -> None:
+        """Note whether a watermark was under way in any subtask."""
+        self._under_way = any(of_subtask.under_way for of_subtask in kept.get(self._name, ()))
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the states of a key."""

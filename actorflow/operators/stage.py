@@ -29,10 +29,12 @@ class Kept:
     Attributes:
         states: its operator states.
         in_flight: records that it has taken and nobody behind it has seen anything of, oldest first, each with its event time or None.
+        under_way: whether it had not done yet all that its latest watermark brings about.
     """
 
     states: OperatorSnapshot = field(default_factory=lambda: OperatorSnapshot({}, {}, {}))
     in_flight: Sequence[tuple[Any, int | None]] = ()
+    under_way: bool = False
 
 
 class Consumer(Protocol):

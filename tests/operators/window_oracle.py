@@ -1,5 +1,7 @@
 """What window tests share: a window operator written for clarity, steps for it and the real one, and random ones of both."""
 
+import functools
+
 import pytest
 from chain_harness import Collected, Subtask, operators, port
 from hypothesis import given, settings
@@ -18,7 +20,11 @@ def at_length(*strategies, few, many=1000):
 
     def decorate(check):
         def test(examples):
-            given(*strategies)(settings(max_examples=examples, deadline=None)(check))()
+            @functools.wraps(check)  # hypothesis refuses settings for a function that has some: each length has one of its own
+            def property_of_its_own(**drawn):
+                check(**drawn)
+
+            given(*strategies)(settings(max_examples=examples, deadline=None)(property_of_its_own))()
 
         test.__name__, test.__doc__ = check.__name__, check.__doc__
         return pytest.mark.parametrize("examples", [few, pytest.param(many, marks=pytest.mark.slow)])(test)
