@@ -165,7 +165,9 @@ class HashMapBackend:
         return line.ages
 
     def _event_time(self) -> int:
-        return self.event_time()  # looked up each time, because the stage sets it when states are bound already
+        return max(
+            self.event_time(), self.watermark
+        )  # looked up each time, because the stage sets it when states are bound already
 
     # --- everything ----------------------------------------------------------------------------------------------------------
 

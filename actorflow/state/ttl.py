@@ -6,9 +6,9 @@ told what was used (`Uses`), to find what has expired without reading everything
 
     age = clock - last use;  age < ttl: alive;  age >= ttl: expired
 
-The clock is processing time, or event time: that of the record in hand (of the watermark where there is none), so that a run over the same
-records sees the same state, however fast it goes. In event time what has expired for one record is only hidden, because an earlier record
-may still come; it is forgotten when the watermark says that none will.
+The clock is processing time, or event time: that of the record in hand, so that a run over the same records sees the same state, however fast it
+goes. In event time what has expired for one record is only hidden, because an earlier record may still come; it is forgotten when the
+watermark says that none will. A record that comes all the same is late: for it, and where there is no record, it is the time of the watermark.
 """
 
 from __future__ import annotations

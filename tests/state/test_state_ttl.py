@@ -6,7 +6,7 @@ import pytest
 from backend_kinds import BACKENDS, rocksdb_with_little_room, rocksdb_without_room
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actorflow.errors import ConfigError, PlanError
 from actorflow.operators.aggregate import Aggregate
@@ -73,27 +73,37 @@ def machine_over(make_backend, update, expired, time):
             self.entries = self.backend.bind(named(MapState(str, int, ttl=ttl), "entries"))
             self.listed = self.backend.bind(named(ListState(int, ttl=ttl), "listed"))
 
+        @property
+        def now(self):
+            """What the time is for the record in hand: late records come at the watermark."""
+            return max(self.clock.now, self.backend.watermark)
+
         def alive(self, used):
-            return self.clock.now - used[1] < TTL
+            return self.now - used[1] < TTL
 
         def seen(self, used):
             """Whether a read shows it, if it is certain; reading what expired may or may not show it when clean-up decides."""
             return used is not None and self.alive(used)
 
         def refreshed(self, used):
-            return (used[0], self.clock.now) if update == "read" and self.alive(used) else used
+            return (used[0], max(used[1], self.now)) if update == "read" and self.alive(used) else used
 
-        @rule(step=st.integers(0, TTL + 1))
-        def time_passes(self, step):
+        @rule(step=st.integers(0, TTL + 1), behind=st.integers(0, TTL + 1))
+        def time_passes(self, step, behind):
             self.clock.now += step
-            self.backend.watermark = self.clock.now
+            self.backend.watermark = max(self.backend.watermark, self.clock.now - behind)
             self.backend.settle()
+
+        @precondition(lambda self: time == "event")
+        @rule(earlier=st.integers(0, 2 * TTL))
+        def an_earlier_record_comes(self, earlier):
+            self.clock.now -= earlier
 
         @rule(key=keys, number=st.integers(0, 9))
         def value_is_set(self, key, number):
             self.backend.current_key = key
             self.value.set(number)
-            self.values[key] = (number, self.clock.now)
+            self.values[key] = (number, self.now)
 
         @rule(key=keys)
         def value_is_read(self, key):
@@ -111,7 +121,7 @@ def machine_over(make_backend, update, expired, time):
         def entry_is_put(self, key, entry, number):
             self.backend.current_key = key
             self.entries.put(entry, number)
-            self.maps.setdefault(key, {})[entry] = (number, self.clock.now)
+            self.maps.setdefault(key, {})[entry] = (number, self.now)
 
         @rule(key=keys, entry=entries)
         def entry_is_read(self, key, entry):
@@ -140,7 +150,7 @@ def machine_over(make_backend, update, expired, time):
         def element_is_added(self, key, number):
             self.backend.current_key = key
             self.listed.add(number)
-            self.lists.setdefault(key, []).append((number, self.clock.now))
+            self.lists.setdefault(key, []).append((number, self.now))
 
         @rule(key=keys)
         def list_is_read(self, key):
@@ -156,9 +166,10 @@ def machine_over(make_backend, update, expired, time):
 
         @rule()
         def everything_is_moved_to_another_backend(self):
-            groups = self.backend.snapshot(lambda _: 0)
+            groups, watermark = self.backend.snapshot(lambda _: 0), self.backend.watermark
             self.backend.close()
             self.open()
+            self.backend.watermark = watermark
             self.backend.restore(groups.values())
 
         @invariant()
@@ -169,7 +180,7 @@ def machine_over(make_backend, update, expired, time):
         def teardown(self):
             if not hasattr(self, "backend"):
                 return
-            self.clock.now += 10 * TTL
+            self.clock.now = self.now + 10 * TTL
             self.backend.watermark = self.clock.now
             for _ in range(5):
                 self.backend.settle()

@@ -242,7 +242,9 @@ class RocksDBBackend:
         return self._table(name)
 
     def _event_time(self) -> int:
-        return self.event_time()  # looked up each time, because the stage sets it when states are bound already
+        return max(
+            self.event_time(), self.watermark
+        )  # looked up each time, because the stage sets it when states are bound already
 
     # --- everything ----------------------------------------------------------------------------------------------------------
 
