@@ -14,30 +14,12 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from actorflow.errors import PlanError
-from actorflow.operators.batches import MapBatchesStage
 from actorflow.operators.codegen import FUSABLE, FusedOperator
 from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
-from actorflow.operators.finals import FinalStage
 from actorflow.operators.fused import FusedStage
-from actorflow.operators.pane_stage import PaneStage
-from actorflow.operators.process import Place, ProcessStage
-from actorflow.operators.session_stage import SessionStage
-from actorflow.operators.specs import (
-    BroadcastProcessSpec,
-    CoFlatMapSpec,
-    CoMapSpec,
-    CoProcessSpec,
-    KeyedSpec,
-    MapAsyncSpec,
-    MapBatchesSpec,
-    ProcessSpec,
-)
+from actorflow.operators.place import Place
+from actorflow.operators.specs import KeyedSpec
 from actorflow.operators.stage import Kept, Stage
-from actorflow.operators.timestamps import TimestampStage
-from actorflow.operators.two_inputs import BroadcastProcessStage, CoMapStage, CoProcessStage
-from actorflow.operators.watermarks import TimestampSpec
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.window_stage import WindowStage
 from actorflow.plan.graph import LogicalOperator
 from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch
@@ -137,42 +119,17 @@ class _Builder:
         return FusedStage(fused, ports, following, subtask=self._subtask, origin=self._name(start - 1), alone=alone)
 
     def _single(self, position: int, behind: Sequence[Stage]) -> Stage:
-        operator, following = self._operators[position], behind[0]
-        match operator.spec:
-            case ProcessSpec() as spec:
-                return ProcessStage(self._place(position, behind), spec)
-            case KeyedSpec() as spec:
-                return FinalStage(operator.name, spec, self._aggregations[position], following, subtask=self._subtask)
-            case CoProcessSpec() as spec:
-                return CoProcessStage(self._place(position, behind), spec)
-            case BroadcastProcessSpec() as spec:
-                return BroadcastProcessStage(self._place(position, behind), spec)
-            case CoMapSpec() | CoFlatMapSpec() as spec:
-                return CoMapStage(operator.name, spec, following, subtask=self._subtask)
-            case MapBatchesSpec() as spec:
-                return MapBatchesStage(operator.name, spec, following, subtask=self._subtask)
-            case MapAsyncSpec() as spec:
-                from actorflow.operators.asynchronous import MapAsyncStage  # brings asyncio, which few chains need
+        from actorflow.operators.lone_stages import lone_stage  # brings windows, timers and more, which many chains do without
 
-                return MapAsyncStage(operator.name, spec, following, self._context, _held_by(behind))
-            case WindowSpec() as spec:
-                windows = PaneStage if spec.in_panes else SessionStage if spec.in_sessions else WindowStage
-                return windows(self._place(position, behind), spec)
-            case TimestampSpec() as spec:
-                return TimestampStage(operator.name, spec, following, self._context)
-            case _:
-                raise PlanError(f"'{operator.name}' ({operator.spec.kind}) cannot run inside a chain")
-
-    def _place(self, position: int, behind: Sequence[Stage]) -> Place:
-        name = self._operators[position].name
-        return Place(
-            name=name,
-            backend=self._backend(position),
+        place = Place(
+            name=self._operators[position].name,
+            backend=lambda: self._aggregations.get(position) or self._backend(position),
             following=behind[0],
             sides=self._sides(position),
             context=self._context,
             held=_held_by(behind),
         )
+        return lone_stage(self._operators[position].spec, place)
 
     def _sides(self, position: int) -> dict[str, FusedStage]:
         tags = dict.fromkeys(port.tag for port in self._ports if port.position == position and port.tag is not None)

@@ -14,7 +14,7 @@ from actorflow.errors import PlanError
 from actorflow.operators.failures import NOTHING, engine_local
 from actorflow.operators.folding import fold_of, part_of
 from actorflow.operators.late_records import LateRecords
-from actorflow.operators.process import Place
+from actorflow.operators.place import Place
 from actorflow.operators.sliced_stage import SlicedStage, Work
 from actorflow.operators.window import GLOBAL, Window, Windowed
 from actorflow.operators.window_contents import Contents, ElementContents, FoldedContents, RecordContents
@@ -44,7 +44,7 @@ class ContentsStage(SlicedStage):
         self._ways = contents_of(spec)
         self._late = LateRecords(self._sides.get(spec.late_tag) if spec.late_tag is not None else None)
         self._scope = WindowScope(
-            place.backend,
+            self._backend,
             place.context.processing_time,
             self._outputs.sides,
             in_processing_time=not self._in_event_time,

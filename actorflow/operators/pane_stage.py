@@ -29,7 +29,7 @@ from actorflow.operators.late_records import LateRecords
 from actorflow.operators.pane_loop import generate_update
 from actorflow.operators.pane_merging import KEYS_AT_ONCE, PaneMerger, portions
 from actorflow.operators.panes import PaneShape
-from actorflow.operators.process import Place
+from actorflow.operators.place import Place
 from actorflow.operators.sliced_stage import SlicedStage, Work
 from actorflow.operators.window import Window, Windowed
 from actorflow.operators.window_specs import WindowSpec

@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
 from actorflow.operators.columns import to_objects
-from actorflow.operators.contract import SubtaskContext
 from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, call_user, entered, user_failure
 from actorflow.operators.key_check import key_check
+from actorflow.operators.place import Place
 from actorflow.operators.running_context import EventTimerContext, ProcessingTimerContext, RunningContext
 from actorflow.operators.specs import ProcessSpec, Selector
-from actorflow.operators.stage import Consumer, Kept, Lookup, Receiver, Stage
+from actorflow.operators.stage import Kept, Lookup, Receiver, Stage
 from actorflow.operators.timing import KeyTimers, fire_slice
 from actorflow.state.backend import NO_KEY, KeyedBackend
 from actorflow.state.descriptors import declared_states
@@ -34,27 +33,6 @@ from actorflow.state.timers import Timer, TimerQueue
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch
 
 Own = TypeVar("Own", bound=OperatorActor)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a chain an operator stands.
-
-    Attributes:
-        name: the operator's name.
-        backend: where its keyed states and timers live.
-        following: gets what it emits.
-        sides: get what it emits to side outputs, by tag.
-        context: the subtask.
-        held: whether a stage behind it can take nothing now.
-    """
-
-    name: str
-    backend: KeyedBackend
-    following: Consumer
-    sides: Mapping[str, Consumer]
-    context: SubtaskContext
-    held: Callable[[], bool] = bool
 
 
 class OperatorStage(Stage, Generic[Own]):
@@ -75,16 +53,16 @@ class OperatorStage(Stage, Generic[Own]):
         self._keyed = keyed
         self._key_check = key_check(place.name, place.context)
         self._operator = _own_copy(place.name, operator)
-        self._backend = place.backend
+        self._backend = place.backend()
         self._held = place.held
         self._subtask_context = place.context
         self._outputs = outputs = Outputs(place.name, place.following, place.sides)
-        self._timers = KeyTimers(place.name, place.backend, place.context, keyed=keyed, ring=self._ring)
-        shared = (place.name, outputs, self._timers, place.backend, place.context)
+        self._timers = KeyTimers(place.name, self._backend, place.context, keyed=keyed, ring=self._ring)
+        shared = (place.name, outputs, self._timers, self._backend, place.context)
         self._ctx = self._context_class(*shared)
         self._at_event = EventTimerContext(*shared)
         self._at_processing = ProcessingTimerContext(*shared)
-        place.backend.event_time = self._event_time
+        self._backend.event_time = self._event_time
         self._operator_states = OperatorStates()
         self._reached = MIN_TIMESTAMP  # the latest watermark
         self._passed = MIN_TIMESTAMP  # the latest watermark all of whose timers have fired

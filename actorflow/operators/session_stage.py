@@ -22,7 +22,7 @@ from typing import Any, Final
 from actorflow.operators.codegen import loop_failure
 from actorflow.operators.contents_stage import ContentsStage
 from actorflow.operators.failures import NOTHING, engine_local
-from actorflow.operators.process import Place
+from actorflow.operators.place import Place
 from actorflow.operators.session_loop import generate_sessions
 from actorflow.operators.sliced_stage import Work
 from actorflow.operators.window import Window
@@ -58,7 +58,7 @@ class SessionStage(ContentsStage):
         self._last = 1 if self._in_event_time else 0
         """How much before its end a session is over: in event time at its last millisecond."""
         self._table: dict[Any, list[Session]] = {}
-        self._timers: TimerQueue = place.backend.timers(END)
+        self._timers: TimerQueue = self._backend.timers(END)
         self._watermark = MIN_TIMESTAMP
         """The latest; in processing time there is none."""
         self._tardy: tuple[list[Any], list[int]] = ([], [])

@@ -18,7 +18,7 @@ from actorflow.operators.contract import Alarm, SubtaskContext
 from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, user_failure
 from actorflow.operators.key_check import key_check
-from actorflow.operators.process import Place
+from actorflow.operators.place import Place
 from actorflow.operators.stage import Kept, Lookup, Stage
 from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Batch, ColumnBatch, ObjectBatch
@@ -42,7 +42,7 @@ class SlicedStage(Stage):
         self._name = place.name
         self._subtask = str(place.context.subtask)
         self._key_check = key_check(place.name, place.context)
-        self._backend = place.backend
+        self._backend = place.backend()
         self._context = place.context
         self._held = place.held
         self._outputs = Outputs(place.name, place.following, place.sides)

@@ -11,7 +11,8 @@ from typing import ClassVar, cast
 from actorflow.operators.actor import BroadcastOperator, TwoInputOperator
 from actorflow.operators.codegen import FusedOperator
 from actorflow.operators.fused import FusedStage
-from actorflow.operators.process import OperatorStage, Place, key_function
+from actorflow.operators.place import Place
+from actorflow.operators.process import OperatorStage, key_function
 from actorflow.operators.running_context import BroadcastRunningContext, RunningContext
 from actorflow.operators.specs import BroadcastProcessSpec, CoFlatMapSpec, CoMapSpec, CoProcessSpec, FlatMapSpec, MapSpec
 from actorflow.operators.stage import Consumer, Stage

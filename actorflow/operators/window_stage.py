@@ -19,7 +19,7 @@ from typing import Any, Final
 from actorflow.errors import PlanError
 from actorflow.operators.contents_stage import ContentsStage
 from actorflow.operators.failures import NOTHING
-from actorflow.operators.process import Place
+from actorflow.operators.place import Place
 from actorflow.operators.sliced_stage import Work
 from actorflow.operators.timing import EVENT, PROCESSING
 from actorflow.operators.trigger import TriggerResult
@@ -56,9 +56,9 @@ class WindowStage(ContentsStage):
         self._contents: WindowTable = self._scope.table(CONTENTS)
         if self._function is not None:
             self._scope.table(WINDOW_STATE)
-        self._events: TimerQueue = place.backend.timers(EVENT)
-        self._waiting: TimerQueue = place.backend.timers(PROCESSING)
-        self._ends: TimerQueue = place.backend.timers(END)
+        self._events: TimerQueue = self._backend.timers(EVENT)
+        self._waiting: TimerQueue = self._backend.timers(PROCESSING)
+        self._ends: TimerQueue = self._backend.timers(END)
 
     def begin(self) -> None:
         """Take up what the backend holds."""

@@ -34,7 +34,6 @@ from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.links import DataPlane, RemoteLink, received
 from actorflow.runtime.meter import Meter
-from actorflow.runtime.sorted_feed import sorted_feed
 from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_checkpoints import CheckpointSite, join
@@ -291,6 +290,8 @@ class Assembly:
         if not edges:
             return feed(part.actor)
         keys = {edge.port: edge.partitioner.key for edge in edges if edge.partitioner.key is not None}
+        from actorflow.runtime.sorted_feed import sorted_feed  # brings what sorts on disk, which only batch mode needs
+
         failure = self._key_failure(part, part.vertex)
         return sorted_feed(part.actor, feed, part.vertex.operators[0], part.id, keys=keys, config=self._config, failure=failure)
 
