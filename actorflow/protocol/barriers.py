@@ -5,13 +5,13 @@
                                                       ├── abort n, or a barrier of n + 1: n is given up, its channels go on
                                                       └── time-out, or unaligned from the start: snapshot now, with what is in flight
 
-- Aligned: a channel that has delivered its barrier is blocked until all have; so the state holds exactly what came before the barriers.
-- Unaligned: the snapshot is taken at the first barrier; what is still to come before the other channels' barriers belongs to the snapshot, and is
-  processed as well.
+- Aligned: a channel whose barrier has come to its head is blocked until all have; so the state holds exactly what came before the barriers.
+- Unaligned: the snapshot is taken at the first barrier that has arrived, wherever it stands in its queue; what the channels have in front of their
+  barriers belongs to the snapshot, and is processed as well. *Ordered* channels are never overtaken: their barriers come to their heads first.
 - At least once: no channel is ever blocked; what came too early is counted again after a failure.
 
-A channel that has ended has no barrier to deliver. Late rule: a barrier of a checkpoint that is over, was given up, or is older than the one being
-aligned, is dropped.
+A channel that has ended has no barrier to deliver; one whose end has arrived delivers it in place of a barrier. Late rule: a barrier of a checkpoint
+that is over, was given up, or is older than the one being aligned, is dropped.
 """
 
 from __future__ import annotations
@@ -40,6 +40,21 @@ class BarrierArrived:
 
     channel: ChannelId
     barrier: Barrier
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierAnnounced:
+    """A barrier has arrived in `channel`, and may stand behind what was not taken yet."""
+
+    channel: ChannelId
+    barrier: Barrier
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelEnding:
+    """The end of `channel` has arrived, and may stand behind what was not taken yet."""
+
+    channel: ChannelId
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +89,8 @@ class TakeSnapshot:
 
     Attributes:
         barrier: to pass on; it says whether it overtakes.
-        in_flight: channels whose elements up to their barriers belong to the snapshot (unaligned only): the one whose barrier has just
-            overtaken what is queued, and those that are still waited for. What a blocked channel has queued comes after its barrier.
+        in_flight: channels whose elements up to their barriers belong to the snapshot (unaligned only): those whose barrier has not come to
+            the head. What a blocked channel has queued comes after its barrier.
         waited_s: since the first barrier.
     """
 
@@ -86,9 +101,15 @@ class TakeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class InFlightComplete:
-    """Reported: the barrier of the last channel of an unaligned snapshot has come; what is in flight is complete."""
+    """Reported: the barrier of the last channel of an unaligned snapshot has arrived; what is in flight is complete.
+
+    Attributes:
+        checkpoint: its number.
+        waited_s: since the first barrier.
+    """
 
     checkpoint: int
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +134,10 @@ class _Aligning:
     barrier: Barrier
     first_at: float
     waiting: dict[ChannelId, None]
+    """Channels whose barrier has not come to the head; once the snapshot is taken, those whose barrier has not arrived."""
+    announced: dict[ChannelId, None]
+    overtaking: bool = False
+    """Whether it is unaligned, from the start or because it took too long."""
     taken: bool = False
     """Whether the snapshot was taken before all barriers had come."""
 
@@ -124,6 +149,7 @@ class BarrierAlignment:
         channels: its input channels.
         mode: whether channels are blocked.
         timeout_s: how long an aligned checkpoint that may become unaligned waits; None for ever.
+        ordered: channels in which nothing is overtaken.
     """
 
     def __init__(
@@ -132,10 +158,13 @@ class BarrierAlignment:
         *,
         mode: AlignmentMode = AlignmentMode.EXACTLY_ONCE,
         timeout_s: float | None = None,
+        ordered: Iterable[ChannelId] = (),
     ) -> None:
         self._open = dict.fromkeys(channels)
         self._mode = mode
         self._timeout_s = timeout_s
+        self._ordered = tuple(ordered)
+        self._ending: dict[ChannelId, None] = {}
         self._aligning: _Aligning | None = None
         self._blocked: dict[ChannelId, None] = {}
         self._last = 0
@@ -148,6 +177,10 @@ class BarrierAlignment:
         match event:
             case BarrierArrived(channel=channel, barrier=barrier):
                 return self._arrived(channel, barrier, now)
+            case BarrierAnnounced(channel=channel, barrier=barrier):
+                return self._announced(channel, barrier, now)
+            case ChannelEnding(channel=channel):
+                return self._ends(channel, now)
             case ChannelEnded(channel=channel):
                 return self._ended(channel, now)
             case CheckpointGivenUp(checkpoint=checkpoint):
@@ -158,59 +191,102 @@ class BarrierAlignment:
                 raise AssertionError(f"unknown event {event!r}")
 
     def _arrived(self, channel: ChannelId, barrier: Barrier, now: float) -> list[Effect]:
-        aligning = self._aligning
-        number = barrier.checkpoint_id
-        current = aligning is not None and number == aligning.barrier.checkpoint_id
-        if channel not in self._open or number in self._void or (number <= self._last and not current):
-            return []
-        effects: list[Effect] = []
-        if aligning is not None and number > aligning.barrier.checkpoint_id:
-            effects += self._give_up()  # its coordinator has: barriers of one channel come in order
-            aligning = None
-        if aligning is None:
-            aligning = self._aligning = _Aligning(barrier, now, dict(self._open))
-            if self._timeout_s is not None and not barrier.unaligned and not barrier.savepoint:
-                effects.append(SetTimer(_TIMER, now + self._timeout_s))
-        elif number < aligning.barrier.checkpoint_id or channel not in aligning.waiting:
+        """Take a barrier that has come to the head of its channel."""
+        aligning, effects = self._heard(channel, barrier, now)
+        if aligning is None or channel not in aligning.waiting:
             return effects
         del aligning.waiting[channel]
-        if barrier.unaligned and not aligning.taken:
-            effects += self._take_unaligned(aligning, (channel, *aligning.waiting), now)
         if not aligning.waiting:
             return effects + self._complete(aligning, now)
+        effects += self._overtake(aligning, now)
         if self._mode is AlignmentMode.EXACTLY_ONCE and not aligning.taken:
             self._blocked[channel] = None
             effects.append(Report(BlockChannel(channel)))
         return effects
 
+    def _announced(self, channel: ChannelId, barrier: Barrier, now: float) -> list[Effect]:
+        """Take a barrier that has arrived: it may overtake what stands before it."""
+        aligning, effects = self._heard(channel, barrier, now)
+        if aligning is None or channel not in aligning.waiting:
+            return effects
+        if aligning.taken:
+            del aligning.waiting[channel]
+            return effects if aligning.waiting else effects + self._complete(aligning, now)
+        aligning.announced[channel] = None
+        return effects + self._overtake(aligning, now)
+
+    def _heard(self, channel: ChannelId, barrier: Barrier, now: float) -> tuple[_Aligning | None, list[Effect]]:
+        """Return what the barrier is aligned for, None if it is void, and what it has changed by its mere arrival."""
+        aligning = self._aligning
+        number = barrier.checkpoint_id
+        current = aligning is not None and number == aligning.barrier.checkpoint_id
+        if channel not in self._open or number in self._void or (number <= self._last and not current):
+            return None, []
+        if aligning is not None and number < aligning.barrier.checkpoint_id:
+            return None, []
+        effects: list[Effect] = []
+        if aligning is not None and not current:
+            effects += self._give_up()  # its coordinator has: barriers of one channel come in order
+            aligning = None
+        if aligning is None:
+            aligning = self._aligning = _Aligning(barrier, now, dict(self._open), dict(self._ending))
+            if self._timeout_s is not None and not barrier.unaligned and not barrier.savepoint:
+                effects.append(SetTimer(_TIMER, now + self._timeout_s))
+        aligning.overtaking = aligning.overtaking or barrier.unaligned
+        return aligning, effects
+
+    def _ends(self, channel: ChannelId, now: float) -> list[Effect]:
+        """Take note that no barrier of this channel will arrive any more."""
+        if channel not in self._open:
+            return []
+        self._ending[channel] = None
+        aligning = self._aligning
+        if aligning is None or channel not in aligning.waiting:
+            return []
+        if not aligning.taken:
+            aligning.announced[channel] = None
+            return []
+        del aligning.waiting[channel]
+        return [] if aligning.waiting else self._complete(aligning, now)
+
     def _ended(self, channel: ChannelId, now: float) -> list[Effect]:
         self._open.pop(channel, None)
+        self._ending.pop(channel, None)
         self._blocked.pop(channel, None)
         aligning = self._aligning
         if aligning is None or channel not in aligning.waiting:
             return []
         del aligning.waiting[channel]
-        return [] if aligning.waiting else self._complete(aligning, now)
+        return self._overtake(aligning, now) if aligning.waiting else self._complete(aligning, now)
 
     def _overdue(self, now: float) -> list[Effect]:
         """Go over to an unaligned snapshot: waiting has taken too long."""
         aligning = self._aligning
-        return [] if aligning is None or aligning.taken else self._take_unaligned(aligning, tuple(aligning.waiting), now)
+        if aligning is None or aligning.taken:
+            return []
+        aligning.overtaking = True
+        return self._overtake(aligning, now)
 
-    def _take_unaligned(self, aligning: _Aligning, in_flight: tuple[ChannelId, ...], now: float) -> list[Effect]:
+    def _overtake(self, aligning: _Aligning, now: float) -> list[Effect]:
+        """Take the snapshot before all barriers have come to the heads of their channels, if that may be."""
+        if not aligning.overtaking or aligning.taken or any(channel in aligning.waiting for channel in self._ordered):
+            return []
         aligning.taken = True
         self._advance_to(aligning.barrier.checkpoint_id)
-        barrier = Barrier(aligning.barrier.checkpoint_id, aligning.barrier.timestamp, unaligned=True)
-        taken = TakeSnapshot(barrier, in_flight, now - aligning.first_at)
-        return [CancelTimer(_TIMER), Report(taken), *self._unblock()]
+        in_flight = tuple(aligning.waiting)
+        aligning.waiting = {channel: None for channel in in_flight if channel not in aligning.announced}
+        taken = TakeSnapshot(_overtaking(aligning.barrier), in_flight, now - aligning.first_at)
+        effects = [CancelTimer(_TIMER), Report(taken), *self._unblock()]
+        return effects if aligning.waiting else effects + self._complete(aligning, now)
 
     def _complete(self, aligning: _Aligning, now: float) -> list[Effect]:
         self._aligning = None
         self._advance_to(aligning.barrier.checkpoint_id)
+        waited_s = now - aligning.first_at
         if aligning.taken:
-            return [Report(InFlightComplete(self._last))]
-        barrier = aligning.barrier
-        return [CancelTimer(_TIMER), Report(TakeSnapshot(barrier, (), now - aligning.first_at)), *self._unblock()]
+            return [Report(InFlightComplete(self._last, waited_s))]
+        barrier = _overtaking(aligning.barrier) if aligning.overtaking else aligning.barrier
+        return [CancelTimer(_TIMER), Report(TakeSnapshot(barrier, (), waited_s)), *self._unblock()]
 
     def _given_up(self, checkpoint: int) -> list[Effect]:
         if self._aligning is not None and self._aligning.barrier.checkpoint_id == checkpoint:
@@ -252,3 +328,8 @@ class BarrierAlignment:
             for channel in self._blocked:
                 ensure(channel not in aligning.waiting, f"channel {channel} is waited for and blocked")
                 ensure(channel in self._open, f"channel {channel} has ended and is blocked")
+
+
+def _overtaking(barrier: Barrier) -> Barrier:
+    """Return the barrier of a checkpoint that has become unaligned."""
+    return Barrier(barrier.checkpoint_id, barrier.timestamp, unaligned=True)

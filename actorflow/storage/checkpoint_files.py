@@ -216,7 +216,7 @@ def read_state(state: StoredFile | InlineState) -> bytes:
 
 def files_of_part(part: SubtaskState) -> list[StoredFile]:
     """Return the files that a subtask's part consists of."""
-    own = [part.state] if isinstance(part.state, StoredFile) else []
+    own = [stored for stored in (part.state, part.in_flight) if isinstance(stored, StoredFile)]
     return [*own, *part.files.values()]
 
 

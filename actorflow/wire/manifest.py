@@ -50,6 +50,7 @@ class SubtaskState(msgspec.Struct, frozen=True):
         files: files that the description refers to, by the name that it has for them; several checkpoints may share them.
         positions: of a source: how far its open splits were read, pickled, by the split's number.
         read: of a source: the splits that this subtask has read to their end.
+        in_flight: batches of its channels that the barrier has overtaken; see `in_flight`.
     """
 
     index: int
@@ -57,6 +58,7 @@ class SubtaskState(msgspec.Struct, frozen=True):
     files: dict[str, StoredFile] = {}
     positions: dict[int, bytes] = {}
     read: tuple[int, ...] = ()
+    in_flight: StoredFile | InlineState | None = None
 
 
 class VertexState(msgspec.Struct, frozen=True):
@@ -112,7 +114,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
         def moved_part(part: SubtaskState) -> SubtaskState:
             state = moved(part.state) if isinstance(part.state, StoredFile) else part.state
-            return replace(part, state=state, files={name: moved(file) for name, file in part.files.items()})
+            in_flight = moved(part.in_flight) if isinstance(part.in_flight, StoredFile) else part.in_flight
+            return replace(part, state=state, in_flight=in_flight, files={name: moved(file) for name, file in part.files.items()})
 
         replace = msgspec.structs.replace
         vertices = tuple(replace(vertex, parts=tuple(map(moved_part, vertex.parts))) for vertex in self.vertices)

@@ -14,9 +14,11 @@ from collections import Counter, deque
 from actorflow.ids import Address, ChannelId, SubtaskId, VertexId
 from actorflow.protocol.barriers import (
     AlignmentGivenUp,
+    BarrierAnnounced,
     BarrierArrived,
     BlockChannel,
     ChannelEnded,
+    ChannelEnding,
     CheckpointGivenUp,
     InFlightComplete,
     TakeSnapshot,
@@ -89,9 +91,12 @@ class SimulatedSubtask:
         attempt: of which run.
         state: what it goes on from, or None.
         alignment: makes the machine that aligns barriers.
+        overtaking: whether barriers may overtake records.
+        ordered: channels in which they may not, and whose records are in no snapshot.
     """
 
-    def __init__(self, simulation, world, subtask, attempt, state, alignment):
+    def __init__(self, simulation, world, subtask, attempt, state, alignment, *, overtaking=False, ordered=()):
+        self.overtaking, self.ordered = overtaking, ordered
         self.simulation, self.world, self.subtask, self.attempt = simulation, world, subtask, attempt
         self.address = address_of(subtask, attempt)
         restored = state or {"position": 0, "counts": {}, "pending": {}, "in_flight": {}}
@@ -142,19 +147,18 @@ class SimulatedSubtask:
         return []
 
     def arrived(self, source, element, now):
-        """Queue an element. A barrier that overtakes is heard of before its turn, and what comes before it is recorded."""
-        recording = self.recording
-        recorded = recording is not None and source in recording["open"]
-        if isinstance(element, Barrier) and (element.unaligned or (recorded and element.checkpoint_id == recording["checkpoint"])):
-            if recorded:
-                recording["open"].discard(source)
-            return self.aligned(BarrierArrived(self.channel(source), element), now)
-        if recorded and isinstance(element, EndOfInput):
-            recording["open"].discard(source)
-        elif recorded:
-            recording["in_flight"][source].append(element)
+        """Queue an element. A barrier that may overtake is heard of before its turn, and what comes before it is recorded."""
         self.queues[source].append(element)
-        return []
+        recorded = self.recording is not None and source in self.recording["open"]
+        if not isinstance(element, Barrier | EndOfInput):
+            if recorded:
+                self.recording["in_flight"][source].append(element)
+            return []
+        if recorded and (isinstance(element, EndOfInput) or element.checkpoint_id == self.recording["checkpoint"]):
+            self.recording["open"].discard(source)
+        if isinstance(element, EndOfInput):
+            return self.aligned(ChannelEnding(self.channel(source)), now)
+        return self.aligned(BarrierAnnounced(self.channel(source), element), now) if self.overtaking else []
 
     def channel(self, source):
         return ChannelId(UPSTREAM[self.subtask].index(source))
@@ -231,33 +235,27 @@ class SimulatedSubtask:
         if not barrier.unaligned:
             return self.acknowledge(barrier.checkpoint_id, part)
         self.recording = {"checkpoint": barrier.checkpoint_id, "part": part, "in_flight": part["in_flight"], "open": set()}
-        passed = []
         for channel in in_flight:
             source = UPSTREAM[self.subtask][channel]
             queue = self.queues[source]
-            before = self.before_the_barrier(queue, barrier.checkpoint_id)
-            part["in_flight"][source] = list(before)
-            waiting = queue[len(before)] if len(before) < len(queue) else None
-            if isinstance(waiting, Barrier):
-                passed.append((source, waiting))
-            elif waiting is None and channel in self.alignment.observe().waiting_for:
+            before, ended = self.before_the_barrier(queue, barrier.checkpoint_id)
+            if channel in self.ordered:
+                continue
+            part["in_flight"][source] = before
+            if not ended:
                 self.recording["open"].add(source)
-        effects = [] if in_flight else self.in_flight_complete(barrier.checkpoint_id)
-        for source, waiting in passed:
-            self.queues[source].remove(waiting)
-            effects += self.aligned(BarrierArrived(self.channel(source), waiting), now)
-        return effects
+        return [] if in_flight else self.in_flight_complete(barrier.checkpoint_id)
 
     @staticmethod
     def before_the_barrier(queue, checkpoint):
-        """Return the records of a queue that come before a barrier, or before the end."""
+        """Return the records of a queue that come before a barrier or the end, and whether one of these has come."""
         before = []
         for element in queue:
             if isinstance(element, EndOfInput) or (isinstance(element, Barrier) and element.checkpoint_id == checkpoint):
-                break
+                return before, True
             if not isinstance(element, Barrier):
                 before.append(element)
-        return before
+        return before, False
 
     def in_flight_complete(self, checkpoint):
         if self.recording is None or self.recording["checkpoint"] != checkpoint:

@@ -1,11 +1,14 @@
 """Checkpointed jobs over networks that lose and double control messages, subtasks that die at any moment, and storage that fails."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from checkpoint_invariants import EveryRecordCountsOnce, NothingFails, NumbersRise
 from checkpoint_world import (
+    COUNTS,
     MASTER,
+    SINK,
     SUBTASKS,
     Master,
     SimulatedSubtask,
@@ -14,11 +17,12 @@ from checkpoint_world import (
     storage,
 )
 
-from actorflow.protocol.barriers import AlignmentMode, BarrierAlignment
+from actorflow.ids import ChannelId
+from actorflow.protocol.barriers import AlignmentMode, BarrierAlignment, TakeSnapshot
 from actorflow.protocol.checkpoint_messages import CheckpointCompleted
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
-from actorflow.protocol.machine import TimerFired
+from actorflow.protocol.machine import Report, TimerFired
 from actorflow.testing.faults import Faults
 from actorflow.testing.simulation import Simulation, first_failure, sweep
 from actorflow.wire.batch import Barrier
@@ -55,10 +59,14 @@ def run(seed, *, coordinator=CheckpointCoordinator, alignment=BarrierAlignment, 
         )
     )
 
+    ordered_at = random.choice((*COUNTS, SINK, None)) if unaligned else None
+
     def launch(attempt, states):
         for each in SUBTASKS:
+            ordered = (ChannelId(0),) if each == ordered_at else ()
+            aligned = partial(alignment, timeout_s=timeout_s, ordered=ordered)
             made = subtask(
-                simulation, world, each, attempt, states.get(each), lambda channels: alignment(channels, timeout_s=timeout_s)
+                simulation, world, each, attempt, states.get(each), aligned, overtaking=timeout_s is not None, ordered=ordered
             )
             simulation.add(made.address, lambda _, made=made: made, TimerFired("turn"))
         if simulation.now < CALM_S and random.random() < 0.8 and not gentle:
@@ -133,8 +141,8 @@ class RestoresTheOneBefore(CheckpointCoordinator):
 
 
 class BlocksNothing(BarrierAlignment):
-    def __init__(self, channels, *, timeout_s=None):
-        super().__init__(channels, mode=AlignmentMode.AT_LEAST_ONCE, timeout_s=timeout_s)
+    def __init__(self, channels, **options):
+        super().__init__(channels, mode=AlignmentMode.AT_LEAST_ONCE, **options)
 
 
 class SnapshotsAtTheFirstBarrier(BarrierAlignment):
@@ -146,8 +154,23 @@ class SnapshotsAtTheFirstBarrier(BarrierAlignment):
 
 
 class ForgetsWhatWasOvertaken(BarrierAlignment):
-    def _take_unaligned(self, aligning, in_flight, now):
-        return super()._take_unaligned(aligning, tuple(aligning.waiting), now)
+    def _overtake(self, aligning, now):
+        return [
+            Report(replace(effect.value, in_flight=tuple(c for c in effect.value.in_flight if c not in aligning.announced)))
+            if isinstance(effect, Report) and isinstance(effect.value, TakeSnapshot)
+            else effect
+            for effect in super()._overtake(aligning, now)
+        ]
+
+
+class OvertakesInOrderedChannels(BarrierAlignment):
+    def __init__(self, channels, *, ordered=(), **options):
+        super().__init__(channels, **options)
+
+
+class TakesAnEndThatHasArrivedForTheEnd(BarrierAlignment):
+    def _ends(self, channel, now):
+        return self._ended(channel, now)
 
 
 class CountsAnEndedChannelAsMissing(BarrierAlignment):
@@ -181,9 +204,9 @@ class CommitsWhenItPrepares(SimulatedSubtask):
 
 
 class LosesWhatIsPendingWhenItIsRestored(SimulatedSubtask):
-    def __init__(self, simulation, world, subtask, attempt, state, alignment):
+    def __init__(self, simulation, world, subtask, attempt, state, alignment, **options):
         state = None if state is None else {**state, "pending": {}}
-        super().__init__(simulation, world, subtask, attempt, state, alignment)
+        super().__init__(simulation, world, subtask, attempt, state, alignment, **options)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +220,8 @@ class LosesWhatIsPendingWhenItIsRestored(SimulatedSubtask):
         {"alignment": SnapshotsAtTheFirstBarrier},
         {"alignment": ForgetsWhatWasOvertaken},
         {"alignment": CountsAnEndedChannelAsMissing},
+        {"alignment": TakesAnEndThatHasArrivedForTheEnd},
+        {"alignment": OvertakesInOrderedChannels},
         {"subtask": ReadsOnBeforeItsSnapshot},
         {"subtask": CommitsWhenItPrepares},
         {"subtask": LosesWhatIsPendingWhenItIsRestored},
