@@ -29,7 +29,7 @@ from actorflow.protocol.deployment import SubtaskFinished
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.protocol.machine import Effect, Start, TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.splits import ResetSplits
-from actorflow.wire.manifest import decode_part
+from actorflow.wire.manifest import decode_part, splits_of
 
 CheckpointNews = CheckpointAcknowledged | CheckpointDeclined | CheckpointRequested
 """What subtasks and clients say about checkpoints."""
@@ -50,6 +50,9 @@ class JobCheckpoints:
         self._sources = sources
         rules = plan.rules if plan.possible else CheckpointRules()
         self._coordinator = CheckpointCoordinator(rules)
+        self._running = False
+        self._early: list[SubtaskDone] = []
+        """Subtasks that had nothing to do and finished before all others had started."""
 
     def restored(self) -> Restored:
         """Return where the next run goes on from."""
@@ -65,15 +68,23 @@ class JobCheckpoints:
     def run_started(self, attempt: int, workers: Mapping[SubtaskId, Address], now: float) -> list[Effect]:
         """Begin to take checkpoints of a run whose subtasks are all processing."""
         sources = [subtask for subtask in workers if subtask.vertex in self._sources]
-        return self._coordinator.handle(RunStarted(attempt, workers, sources), now)
+        effects = self._coordinator.handle(RunStarted(attempt, workers, sources), now)
+        self._running = True
+        early, self._early = self._early, []
+        return [*effects, *(effect for done in early for effect in self._coordinator.handle(done, now))]
 
     def run_over(self, now: float) -> list[Effect]:
         """Give up what is pending: the run has failed, was cancelled, or has finished."""
+        self._running, self._early = False, []
         return self._coordinator.handle(RunOver(), now)
 
     def finished(self, news: SubtaskFinished, now: float) -> list[Effect]:
-        """Take the last state of a subtask."""
-        return self._coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
+        """Take the last state of a subtask of this run, which may have finished before the others have started."""
+        done = SubtaskDone(news.subtask, news.state, news.passed)
+        if self._running:
+            return self._coordinator.handle(done, now)
+        self._early.append(done)
+        return []
 
     def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:
         """Take what concerns a checkpoint."""
@@ -100,9 +111,5 @@ class JobCheckpoints:
 
 def _splits_of(parts: tuple[bytes, ...]) -> ResetSplits:
     """Return how far the readers of a source were at a checkpoint."""
-    positions: dict[int, bytes] = {}
-    read: dict[int, None] = {}
-    for part in map(decode_part, parts):
-        positions.update(part.positions)
-        read.update(dict.fromkeys(part.read))
-    return ResetSplits(tuple(sorted(read)), positions)
+    positions, read = splits_of(map(decode_part, parts))
+    return ResetSplits(read, positions)

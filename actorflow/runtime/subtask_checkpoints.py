@@ -1,7 +1,7 @@
 """A subtask's part in checkpoints: it takes its snapshot at a barrier, has it stored, and commits what was prepared when the whole is complete.
 
     barrier ─► passed on ─► sinks prepare ─► snapshot, as bytes ─► stored on the pool ─► acknowledged
-                                                                         └── cannot be ──► declined; the subtask goes on
+                                 └─────────────┴── cannot be ──► failed      └── cannot be ──► declined; the subtask goes on
     completed ─► sinks commit what they had prepared up to it
 
 The bytes are made on the subtask's thread: what operators keep may be changed by the next batch. A trigger that is not newer than the last
@@ -31,7 +31,7 @@ from actorflow.runtime.snapshots import decoded, give_back, outputs_of, take
 from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
 from actorflow.wire import pickling
 from actorflow.wire.batch import Barrier
-from actorflow.wire.manifest import InlineState, SubtaskState, decode_part, encode_part
+from actorflow.wire.manifest import InlineState, SubtaskState, decode_part, encode_part, splits_of
 from actorflow.wire.message import Message
 
 if TYPE_CHECKING:
@@ -90,12 +90,17 @@ def join(
     """
     for sink in subtask.sinks:
         sink.in_checkpoints = True
+    positions: dict[int, bytes] = {}
+    read: tuple[int, ...] = ()
     if restored:
-        parts = [decoded(read_state(decode_part(part).state)) for part in restored]
+        stored = [decode_part(part) for part in restored]
+        if source is not None and subtask_id.index == 0:
+            positions, read = splits_of(stored)
+        parts = [decoded(read_state(part.state)) for part in stored]
         give_back(subtask.chain, parts, subtask_id.index, vertex.parallelism, vertex.max_parallelism)
         for sink, committables in zip(subtask.sinks, outputs_of(parts, subtask_id.index, vertex.parallelism), strict=False):
             sink.recommit(committables)
-    return SubtaskCheckpoints(subtask, subtask_id, site, vertex.max_parallelism, source)
+    return SubtaskCheckpoints(subtask, subtask_id, site, vertex.max_parallelism, source, (positions, read))
 
 
 class SubtaskCheckpoints:
@@ -107,6 +112,7 @@ class SubtaskCheckpoints:
         site: where to store, and whom to tell.
         max_parallelism: number of key groups.
         source: what it reads, if it is a source.
+        before: what the first subtask of a source keeps for all: how far splits had been read when the run began, and which to their end.
 
     Attributes:
         passed: the highest checkpoint whose barrier it has passed on; 0 before the first.
@@ -114,7 +120,13 @@ class SubtaskCheckpoints:
     """
 
     def __init__(
-        self, subtask: Subtask, subtask_id: SubtaskId, site: CheckpointSite, max_parallelism: int, source: SourceFeed | None
+        self,
+        subtask: Subtask,
+        subtask_id: SubtaskId,
+        site: CheckpointSite,
+        max_parallelism: int,
+        source: SourceFeed | None,
+        before: tuple[dict[int, bytes], tuple[int, ...]],
     ) -> None:
         self.passed = 0
         self.storing = 0
@@ -123,6 +135,7 @@ class SubtaskCheckpoints:
         self._site = site
         self._max_parallelism = max_parallelism
         self._source = source
+        self._before = before
         self._ended = False
 
     def take(self, news: TriggerCheckpoint | CheckpointCompleted | CheckpointAborted) -> None:
@@ -146,16 +159,11 @@ class SubtaskCheckpoints:
         began = now()
         self._subtask.chain.complete()
         self._subtask.broadcast(barrier)
-        try:
-            for sink in self._subtask.sinks:
-                sink.prepare(number)
-            data = take(self._subtask, self._max_parallelism).encoded()
-            positions, read = self._positions()
-        except BaseException as error:
-            self._site.tell(CheckpointDeclined(self._id, self._site.attempt, number, describe(error)))
-            if not isinstance(error, Exception):
-                raise
-            return
+        # What fails here fails the subtask, whatever number of checkpoints may fail: a sink that could not prepare may have lost its records.
+        for sink in self._subtask.sinks:
+            sink.prepare(number)
+        data = take(self._subtask, self._max_parallelism).encoded()
+        positions, read = self._positions()
         sync_ms = (now() - began) * 1000
         self.storing += 1
         self._site.submit(lambda: self._store(number, data, positions, read, sync_ms))
@@ -164,7 +172,9 @@ class SubtaskCheckpoints:
         if self._source is None:
             return {}, ()
         positions, read = self._source.positions()
-        return {number: pickling.dumps(position) for number, position in positions.items()}, read
+        positions_before, read_before = self._before
+        now = {number: pickling.dumps(position) for number, position in positions.items()}
+        return positions_before | now, read_before + read
 
     def _store(self, number: int, data: bytes, positions: dict[int, bytes], read: tuple[int, ...], sync_ms: float) -> None:
         """Secure the bytes, and say so. Runs on the pool."""

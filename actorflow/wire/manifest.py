@@ -9,7 +9,7 @@ reads it; a newer one is refused by number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -187,6 +187,23 @@ def decode_part(data: bytes) -> SubtaskState:
         return _parts.decode(data)
     except msgspec.DecodeError as error:
         raise CheckpointError(f"a subtask's part of a checkpoint cannot be read: {error}") from None
+
+
+def splits_of(parts: Iterable[SubtaskState]) -> tuple[dict[int, bytes], tuple[int, ...]]:
+    """Return how far a source had been read: the positions of its open splits, and the splits that had been read to their end.
+
+    The first subtask also says what it was told when it was restored, so that what nobody has taken up yet is not forgotten; who has taken
+    up a split since knows better, and comes later.
+
+    Args:
+        parts: of all subtasks, in their order.
+    """
+    positions: dict[int, bytes] = {}
+    read: dict[int, None] = {}
+    for part in parts:
+        positions.update(part.positions)
+        read.update(dict.fromkeys(part.read))
+    return {split: position for split, position in positions.items() if split not in read}, tuple(sorted(read))
 
 
 _DAMAGED = "the checkpoint before it may be whole"

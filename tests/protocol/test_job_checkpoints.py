@@ -1,0 +1,45 @@
+"""The checkpoints of a job between its runs and the coordinator."""
+
+from actorflow.ids import Address, SubtaskId, VertexId
+from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.checkpoint_events import StoreCheckpoint
+from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged
+from actorflow.protocol.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.deployment import SubtaskFinished
+from actorflow.protocol.job_checkpoints import JobCheckpoints
+from actorflow.protocol.machine import Start, TimerFired
+
+READ = VertexId("read")
+FIRST, SECOND = SubtaskId(READ, 0), SubtaskId(READ, 1)
+WORKERS = {FIRST: Address("a/worker"), SECOND: Address("b/worker")}
+
+
+def two_readers():
+    graph = ExecutionGraph("two", (Vertex(READ, "read", (), 2, 128, "default", "default"),), (), ())
+    return JobCheckpoints(CheckpointPlan(CheckpointRules(interval_s=1.0)), graph, {READ: 2})
+
+
+def stored(effects):
+    return [
+        dict(effect.work.states) for effect in effects if isinstance(effect, Start) and isinstance(effect.work, StoreCheckpoint)
+    ]
+
+
+def test_a_subtask_that_has_finished_before_others_have_started_is_not_waited_for():
+    checkpoints = two_readers()
+    assert [] == checkpoints.finished(SubtaskFinished(SECOND, 1, state=b"last"), 0.0)
+    checkpoints.run_started(1, WORKERS, 0.5)
+    checkpoints.handle(TimerFired("checkpoint"), 1.5)
+    assert [{FIRST: b"state", SECOND: b"last"}] == stored(checkpoints.handle(CheckpointAcknowledged(FIRST, 1, 1, b"state"), 1.6))
+
+
+def test_what_has_finished_in_a_run_that_failed_before_it_was_deployed_is_forgotten():
+    checkpoints = two_readers()
+    checkpoints.finished(SubtaskFinished(SECOND, 1, state=b"of run 1"), 0.0)
+    checkpoints.run_over(0.2)
+    checkpoints.run_started(2, WORKERS, 0.5)
+    checkpoints.handle(TimerFired("checkpoint"), 1.5)
+    checkpoints.handle(CheckpointAcknowledged(FIRST, 2, 1, b"state"), 1.6)
+    effects = checkpoints.handle(CheckpointAcknowledged(SECOND, 2, 1, b"other"), 1.7)
+    assert [{FIRST: b"state", SECOND: b"other"}] == stored(effects)
