@@ -292,9 +292,10 @@ CHECKPOINT_INLINE = Option(
 
 RESTART_STRATEGY = Option(
     "restart-strategy.type",
-    choice("none", "fixed-delay", "failure-rate", "exponential-delay"),
-    "none",
+    optional(choice("none", "fixed-delay", "failure-rate", "exponential-delay")),
+    None,
     "What happens when a subtask fails: the job fails (`none`), or restarts within the limits below.",
+    unset="`exponential-delay` for a job that goes on from checkpoints, else `none`",
 )
 FIXED_DELAY_ATTEMPTS = Option(
     "restart-strategy.fixed-delay.attempts",

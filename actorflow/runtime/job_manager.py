@@ -44,9 +44,14 @@ from actorflow.wire.user_code import dumps_code, loads_code
 log = logging.getLogger(__name__)
 
 
-def restart_strategy(config: Config) -> RestartStrategy:
-    """Return the strategy that the options describe."""
-    match config[options.RESTART_STRATEGY]:
+def restart_strategy(config: Config, *, goes_on: bool) -> RestartStrategy:
+    """Return the strategy that the options describe.
+
+    Args:
+        config: the job's options.
+        goes_on: whether a restart goes on from a checkpoint. Such a job restarts if the options do not say.
+    """
+    match config[options.RESTART_STRATEGY] or ("exponential-delay" if goes_on else "none"):
         case "fixed-delay":
             return FixedDelay(config[options.FIXED_DELAY_ATTEMPTS], config[options.FIXED_DELAY])
         case "failure-rate":
@@ -281,11 +286,12 @@ class Dispatcher(Actor):
         graph: ExecutionGraph = loads_code(submission.plan)
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
+        description = _description(submission, graph, config)
         machine = JobMachine(
-            _description(submission, graph, config),
+            description,
             address=address,
             resource_manager=self._resource_manager.address,
-            strategy=restart_strategy(config),
+            strategy=restart_strategy(config, goes_on=description.checkpoints.active),
             chances=iter(self.ctx.system.luck, None),
             timeouts=Timeouts(
                 deploy_s=config[options.SUBTASK_START_TIMEOUT],

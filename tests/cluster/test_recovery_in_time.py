@@ -1,0 +1,156 @@
+"""Restarts in virtual time: when a job is run again if nobody says, and that failures on the way back lose nothing."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import actorflow as af
+from actorflow.connectors.file_formats import JsonLinesFormat
+from actorflow.connectors.file_sinks import FileSink
+from actorflow.storage.files import as_uri
+from actorflow.testing import TestSource, run_test
+
+CHECKPOINTS = {"execution.checkpointing.interval": "1s"}
+AT_ONCE = {
+    "restart-strategy.type": "fixed-delay",
+    "restart-strategy.fixed-delay.attempts": 99,
+    "restart-strategy.fixed-delay.delay": 0,
+}
+
+
+def numbers(*, aborts=0):
+    """60 numbers, one every half second; so many attempts end at number 20."""
+    source = TestSource()
+    for number in range(60):
+        source = source.at(100 * number, number).watermark(100 * number - 1).advance("500ms")
+        if number == 20 and aborts:
+            source = source.abort("planned", attempts=aborts)
+    return source
+
+
+def counted(source):
+    return af.Pipeline("counted").read(source).key_by(lambda number: number % 3).count()
+
+
+def without_results(source, directory):
+    pipeline = af.Pipeline("counted")
+    pipeline.read(source).key_by(lambda number: number % 3).count().write(af.sinks.json_lines(str(directory)))
+    return pipeline
+
+
+def test_a_job_with_checkpoints_restarts_after_pauses_that_grow_if_nobody_says_otherwise(tmp_path):
+    at_once = run_test(without_results(numbers(aborts=3), tmp_path / "a"), config=CHECKPOINTS | AT_ONCE)
+    by_default = run_test(without_results(numbers(aborts=3), tmp_path / "b"), config=CHECKPOINTS)
+    pauses_s = 1 + 1.5 + 1.5**2
+    assert (4, 4) == (at_once.attempts, by_default.attempts)
+    assert by_default.duration_s - at_once.duration_s == pytest.approx(pauses_s, rel=0.1)
+
+
+@pytest.mark.parametrize("config", [{}, CHECKPOINTS | {"restart-strategy.type": "none"}])
+def test_a_job_without_checkpoints_or_with_no_strategy_fails_at_its_first_failure(tmp_path, config):
+    with pytest.raises(af.JobFailed, match="planned"):
+        run_test(without_results(numbers(aborts=1), tmp_path / "a"), config=config)
+
+
+def test_a_job_that_can_not_go_on_from_checkpoints_is_not_run_again_by_default():
+    with pytest.raises(af.JobFailed, match="planned"):
+        run_test(counted(numbers(aborts=1)), config=CHECKPOINTS)
+
+
+# --- failures on the way back ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Failures one after the other, each when a point is passed for the n-th time; a file counts for all attempts and subtasks."""
+
+    plan: tuple[tuple[str, int], ...]
+    file: str
+
+    def passed(self, point):
+        path = Path(self.file)
+        done, passes = map(int, path.read_text().split()) if path.exists() else (0, 0)
+        if done < len(self.plan) and self.plan[done][0] == point:
+            passes += 1
+            due = passes == self.plan[done][1]
+            path.write_text(f"{done + due} {0 if due else passes}")
+            if due:
+                raise RuntimeError(f"planned: {point}")
+
+    def done(self):
+        return int(Path(self.file).read_text().split()[0])
+
+
+@dataclass(frozen=True)
+class FailingSink(FileSink):
+    planned: Planned
+
+    def open(self, ctx):
+        self.planned.passed("open")
+        writer = super().open(ctx)
+        prepare = writer.prepare
+
+        def failing_prepare():
+            self.planned.passed("before prepare")
+            finished = prepare()
+            self.planned.passed("after prepare")
+            return finished
+
+        writer.prepare = failing_prepare
+        return writer
+
+    def commit(self, committables):
+        for file in committables:
+            self.planned.passed("before commit")
+            super().commit([file])
+            self.planned.passed("after commit")
+
+
+class Sums(af.OperatorActor):
+    total = af.ValueState(int, default=0)
+
+    def __init__(self, planned):
+        self.planned = planned
+
+    def on_start(self, ctx):
+        self.planned.passed("start")
+
+    def on_record(self, record, ctx):
+        self.total.set(self.total.get() + record)
+        ctx.timers.event(ctx.timestamp + 450)
+
+    def on_timer(self, timestamp, ctx):
+        self.planned.passed("timer")
+        ctx.emit(["timer", ctx.key, timestamp])
+        ctx.emit(["total", ctx.key, self.total.get()])
+
+
+POINTS = ("open", "start", "before prepare", "after prepare", "before commit", "after commit", "timer")
+
+
+def written(directory, planned, *, seed):
+    pipeline = af.Pipeline("recovery", parallelism=2)
+    keyed = pipeline.read(numbers()).key_by(lambda number: number % 3)
+    windows = keyed.window(af.windows.sliding(1000, 300)).count().map(list)
+    texts = pipeline.read(af.sources.collection(range(40))).map(str)  # many splits, all of them read before the first checkpoint
+    records = keyed.process(Sums(planned)).union(windows, texts)
+    records.write(FailingSink(as_uri(directory), JsonLinesFormat(), planned))
+    tolerant = {"execution.checkpointing.tolerable-failed-checkpoints": 99}
+    run_test(pipeline, config=CHECKPOINTS | AT_ONCE | tolerant, seed=seed)
+    names = sorted(path.name for path in directory.iterdir())
+    assert [] == [name for name in names if name.startswith(".")]
+    return sorted(line for name in names for line in (directory / name).read_text().splitlines())
+
+
+@pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 26), marks=pytest.mark.slow)], ids=["few", "many"])
+def test_failures_one_after_the_other_lose_and_double_nothing(tmp_path, seeds):
+    undisturbed = written(tmp_path / "undisturbed", Planned((), str(tmp_path / "none")), seed=0)
+    assert len(undisturbed) > 100
+    for seed in seeds:
+        draw = random.Random(seed)
+        plan = tuple((draw.choice(POINTS), draw.randint(1, 2)) for _ in range(6))
+        planned = Planned(plan, str(tmp_path / f"marks-{seed}"))
+        assert undisturbed == written(tmp_path / str(seed), planned, seed=seed), f"seed {seed}: {plan}"
+        assert planned.done() > 3, f"seed {seed}: {plan}"
