@@ -37,6 +37,8 @@ from actorflow.runtime.loopback import LoopbackPlane
 from actorflow.runtime.slot_worker import SlotWorker
 from actorflow.runtime.task_manager import Launch, spawn_task_manager
 from actorflow.runtime.virtual_async import VirtualAsync
+from actorflow.state.backends import local_directories
+from actorflow.state.directories import remove_leftovers
 from actorflow.transport.limits import TransportLimits
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ class LocalCluster:
         self._node: Node | None = None
         self._processes: SlotProcesses | None = None
         self._directory: Path | None = None
+        self._state_directories: dict[Path, None] = {}
+        """Where the workers of its jobs make directories for their state."""
         if self.inline:
             self.system = system or ActorSystem(NodeId("inline"), clock=SystemClock(), io=None)
             self._async_home: AsyncHome = VirtualAsync(self.system) if self.system.simulated else AsyncThread()
@@ -122,7 +126,7 @@ class LocalCluster:
             "directory": str(self._directory),
             "settings": self.config.plain(),
         }
-        self._processes = SlotProcesses(self.system, server, arguments)
+        self._processes = SlotProcesses(self.system, server, arguments, self._remove_state)
         self._launch = self._processes.launch
 
     def _tell_of_lost_nodes(self) -> None:
@@ -163,6 +167,7 @@ class LocalCluster:
                 f"job '{name}' needs {needed} slots, this cluster has {self._slots_max}",
                 hint="give slots= a higher number, or lower the parallelism",
             )
+        self._state_directories.update(dict.fromkeys(local_directories(config)))
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
         news = JobNews()
         client = self.system.spawn(JobClient, news, Address(f"{self._dispatcher.address}/{job}"), name=f"client-{job}")
@@ -229,6 +234,11 @@ class LocalCluster:
             self._async_home.close()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _remove_state(self) -> None:
+        """Remove the state of workers that were killed."""
+        for directory in list(self._state_directories):
+            remove_leftovers(directory)
 
     def __enter__(self) -> Self:
         return self

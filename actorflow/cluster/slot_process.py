@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from actorflow.actor import Actor, ActorContext, ActorRef, ActorSystem
@@ -28,12 +28,16 @@ class SlotProcesses:
         system: the node's actors; its dispatcher thread is the only one that uses this object.
         server: forks.
         arguments: what every worker is told at its start.
+        clean_up: removes what workers that were killed have left on disks; called on a thread of its own.
     """
 
-    def __init__(self, system: ActorSystem, server: ForkServer, arguments: Mapping[str, object]) -> None:
+    def __init__(
+        self, system: ActorSystem, server: ForkServer, arguments: Mapping[str, object], clean_up: Callable[[], None]
+    ) -> None:
         self._system = system
         self._server = server
         self._arguments = dict(arguments)
+        self._clean_up = clean_up
         self._processes: dict[str, ActorRef] = {}
         system.io.watch(server.fd, self._read)
 
@@ -60,6 +64,7 @@ class SlotProcesses:
         """End all workers and the fork server."""
         self._system.io.unwatch(self._server.fd)
         self._server.close()
+        self._clean_up()
 
     def _read(self) -> None:
         for event in self._server.read_events():
@@ -69,6 +74,8 @@ class SlotProcesses:
                     self._tell(name, event)
             else:
                 self._tell(event.name, event)
+                if isinstance(event, Exited):
+                    self._system.submit_work(self._clean_up)
 
     def _tell(self, name: str, event: object) -> None:
         process = self._processes.get(name)

@@ -12,10 +12,13 @@ from actorflow.ids import JobId, SubtaskId
 from actorflow.state.backend import KeyedBackend
 from actorflow.state.directories import OwnedDirectory
 from actorflow.state.hashmap import HashMapBackend
-from actorflow.state.rocksdb.backend import RocksDBBackend
 from actorflow.state.rocksdb.memory import ObjectShares, RocksDBMemory
-from actorflow.state.rocksdb.store import Store
 from actorflow.storage.spill_file import spill_directories
+
+
+def local_directories(config: Config) -> list[Path]:
+    """Return where workers make the directories for their state."""
+    return [Path(name) for name in spill_directories(config[options.ROCKSDB_LOCAL_DIR] or config[options.TMP_DIRS])]
 
 
 class StateBackends:
@@ -57,6 +60,9 @@ class StateBackends:
         """
         if self._in_memory:
             return HashMapBackend(processing_time)
+        from actorflow.state.rocksdb.backend import RocksDBBackend
+        from actorflow.state.rocksdb.store import Store
+
         self._made += 1
         name = re.sub("[^A-Za-z0-9_-]+", "-", f"{self._made}-{subtask.index}-{operator}")[:64]
         store = Store(self._directory(subtask).path / name, self._memory, operator, self._closed)
@@ -65,8 +71,8 @@ class StateBackends:
 
     def _directory(self, subtask: SubtaskId) -> OwnedDirectory:
         """Return the directory of this worker in the local directory whose turn it is."""
-        parents = spill_directories(self._config[options.ROCKSDB_LOCAL_DIR] or self._config[options.TMP_DIRS])
-        parent = Path(parents[(subtask.index + self._made) % len(parents)])
+        parents = local_directories(self._config)
+        parent = parents[(subtask.index + self._made) % len(parents)]
         directory = self._directories.get(parent)
         if directory is None:
             directory = self._directories[parent] = OwnedDirectory(parent, self._job)

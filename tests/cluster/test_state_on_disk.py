@@ -1,5 +1,7 @@
 """Whole jobs whose keyed state is on disk."""
 
+import os
+import signal
 from collections import Counter
 
 import pytest
@@ -66,3 +68,17 @@ class TestJobs:
         stream = af.Pipeline("words").read(af.sources.collection(WORDS)).key_by(lambda word: word).count()
         with pytest.raises(JobFailed, match=r"cannot keep state in '.*/state': File exists \(hint: state.backend.rocksdb.localdir"):
             af.collect(stream, slots=number, config=on_disk)
+
+
+def killed_at_last(counted):
+    if counted == ("word 69", 28):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return counted
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_had_on_disk_is_removed(on_disk, tmp_path):
+    words = af.Pipeline("words").read(af.sources.collection(WORDS)).key_by(lambda word: word)
+    with pytest.raises(JobFailed, match="was killed by SIGKILL"):
+        af.collect(words.count().map(killed_at_last), slots=1, config=on_disk)
+    assert [] == list((tmp_path / "state").iterdir())
