@@ -101,7 +101,9 @@ class FusedStage(Stage):
         if loaded is None:
             lists = self._call(loop, batch.records, timestamps)
         else:
-            (keys,) = self._call(self._keys, batch.records, None)
+            keys = batch.records
+            if self._keys is not None:
+                (keys,) = self._call(self._keys, batch.records, None)
             loaded.load(self._operators[0].spec.kind, keys)
             lists = self._call(loop, batch.records, timestamps, keys)
         for check in self._key_checks:
@@ -111,7 +113,7 @@ class FusedStage(Stage):
         self._spread(lists, start, timed=variant[0])
 
     @functools.cached_property
-    def _keys(self) -> Loop:
+    def _keys(self) -> Loop | None:
         return _key_loop(self._title, self._operators[0])
 
     def _call(self, loop: Loop, *arguments: list[Any] | None) -> tuple[list[Any], ...]:
@@ -178,12 +180,14 @@ def _key_checks(operators: Sequence[FusedOperator], subtask: str) -> list[TableC
     return [TableCheck(o.entries, KeyCheck(o.name, subtask)) for o in operators if o.entries is not None]
 
 
-def _key_loop(title: str, operator: FusedOperator) -> Loop:
-    """Return the loop that gives nothing but the keys of a keyed aggregation, which is operator number 1."""
+def _key_loop(title: str, operator: FusedOperator) -> Loop | None:
+    """Return the loop that gives nothing but the keys of a keyed aggregation, which is operator number 1; None if records are the keys."""
     assert isinstance(operator.spec, KeyedSpec), "a keyed aggregation"
     writer = LoopWriter([1], [])
     record = writer.header(0)
     key, site = writer.select("key1", operator.spec.key, Site(1, record), record)
+    if key == record:
+        return None
     writer.collect(1, key, site)
     return writer.finish(f"key of {title}", timed=False)
 

@@ -26,7 +26,12 @@ _WITHOUT_TEXT: Final = frozenset("ijbfrndDATOmu")
 """Kinds of codes with no characters but those of Latin-1."""
 
 _SIGN: Final = 1 << 63
+_INT_SEED: Final = 1
+"""With which `stable_hash` hashes integers of 64 bits."""
+
+_pack_i64 = struct.Struct("<q").pack
 _pack_u64 = struct.Struct(">Q").pack
+_pack_int = struct.Struct(">2sQ").pack
 _unpack_u64 = struct.Struct(">Q").unpack_from
 
 
@@ -64,12 +69,14 @@ def grouped_bytes(keys: Sequence[Any], groups: Sequence[bytes]) -> list[bytes]:
     Raises:
         UnstableKey: see `key_bytes`.
     """
-    count = len(groups)
-    if set(map(type, keys)) == {str} and "\0" not in "".join(keys):
-        try:
+    count, types = len(groups), set(map(type, keys))
+    try:
+        if types == {str} and "\0" not in "".join(keys):
             return [groups[_digest(code) % count] + code for code in map(str.encode, keys)]
-        except UnicodeEncodeError:
-            pass  # lone surrogates
+        if types == {int}:
+            return [groups[_digest(_pack_i64(key), _INT_SEED) % count] + _pack_int(b"\0i", key + _SIGN) for key in keys]
+    except (UnicodeEncodeError, struct.error):
+        pass  # lone surrogates, or beyond 64 bits
     return [groups[stable_hash(key) % count] + key_bytes(key) for key in keys]
 
 

@@ -55,9 +55,13 @@ def test_the_bytes_of_many_keys_stand_behind_their_groups(many):
     assert expected == grouped_bytes(many, GROUPS)
 
 
-@given(st.lists(st.one_of(st.text(), st.text("\0\ud800a")), min_size=1))
-def test_words_are_written_as_one_by_one(words):
-    assert [GROUPS[stable_hash(word) % len(GROUPS)] + key_bytes(word) for word in words] == grouped_bytes(words, GROUPS)
+words = st.one_of(st.text(), st.text("\0\ud800a"))
+integers = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers())
+
+
+@given(st.one_of(st.lists(words, min_size=1), st.lists(integers, min_size=1)))
+def test_words_and_integers_are_written_as_one_by_one(many):
+    assert [GROUPS[stable_hash(key) % len(GROUPS)] + key_bytes(key) for key in many] == grouped_bytes(many, GROUPS)
 
 
 @pytest.mark.parametrize("key", [True, 1.0, 1.5, Pair(1, 2), (1, True), (Pair(1, 2),), Colour.RED, Place("a"), frozenset("ab")])
