@@ -10,7 +10,7 @@ than this backend's share, the oldest are written and let go, after a batch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from actorflow.clock import SystemClock
@@ -23,7 +23,7 @@ from actorflow.state.rocksdb.expiry import ExpiryPasses
 from actorflow.state.rocksdb.handles import RocksDBList, RocksDBMap, RocksDBValue
 from actorflow.state.rocksdb.layout import group_prefixes, namespace_prefixes
 from actorflow.state.rocksdb.memory import ObjectShares
-from actorflow.state.rocksdb.store import Changes, Store
+from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.rocksdb.timers import RocksDBTimers
 from actorflow.state.rocksdb.values import AnyCodec, ValueCodec, codec_of
 from actorflow.state.timers import TIMERS_STATE, restore_timers, timers_as_states
@@ -143,16 +143,31 @@ class RocksDBBackend:
         return timers
 
     def _table(self, name: str, namespace: Hashable = None) -> CachedTable:
-        tables: dict[Any, CachedTable] = self._tables if namespace is None else self._division(name)
-        place: Any = name if namespace is None else namespace
-        table = tables.get(place)
+        if namespace is None:
+            table = self._tables.get(name)
+            if table is None:
+                table = self._tables[name] = self._made_table(name, self._whole_family(name), self._groups)
+            return table
+        division = self._division(name)
+        table = division.get(namespace)
         if table is None:
-            family = self._store.family(name if namespace is None else f"namespaces:{name}")
-            groups = self._groups if namespace is None else namespace_prefixes(self._groups, namespace)
-            table = tables[place] = CachedTable(
-                family, groups, self._codecs.get(name) or AnyCodec(), self._arrived, self._arrived_all
-            )
+            prefixes = namespace_prefixes(self._groups, namespace)
+            table = division[namespace] = self._made_table(name, self._store.family(f"namespaces:{name}"), prefixes)
         return table
+
+    def _made_table(self, name: str, family: Family, prefixes: Sequence[bytes]) -> CachedTable:
+        return CachedTable(family, prefixes, self._codecs.get(name) or AnyCodec(), self._arrived, self._arrived_all)
+
+    def _whole_family(self, name: str) -> Family:
+        """Return the rows of a state; in order where it is looked through for what has expired."""
+        expires = name in self._declared and self._declared[name].ttl is not None
+        return self._store.family(name, hashed=not expires)
+
+    def _restored_table(self, name: str) -> CachedTable:
+        """Return the table for restored values of a state, whose type may not be known yet."""
+        if name not in self._tables and name not in self._declared:
+            self._tables[name] = self._made_table(name, self._store.family(f"restored:{name}"), self._groups)
+        return self._table(name)
 
     def _division(self, name: str) -> dict[Hashable, CachedTable]:
         """Return the namespaces of a state. What was restored before anybody divided it is divided now."""
@@ -238,7 +253,9 @@ class RocksDBBackend:
         name = descriptor.name
         if name not in self._codecs:
             codec = self._codecs[name] = codec_of(descriptor)
-            self._table(name).recode(codec, self._store)
+            restored = self._tables.get(name)
+            if restored is not None:
+                restored.move(self._whole_family(name), codec, self._store)
         return self._table(name)
 
     def _event_time(self) -> int:
@@ -313,7 +330,7 @@ class RocksDBBackend:
                 elif name in self._divided:
                     self._restore_divided(name, values.items())
                 else:
-                    table = self._table(name)
+                    table = self._restored_table(name)
                     for key, value in values.items():
                         table.put(key, _copied(value))
             self.settle()

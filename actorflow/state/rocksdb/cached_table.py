@@ -15,7 +15,7 @@ from itertools import filterfalse, islice
 from typing import Any, Final
 
 from actorflow.errors import SerializationError
-from actorflow.state.rocksdb.layout import encoded_value, key_in, row_values
+from actorflow.state.rocksdb.layout import GROUP_BYTES, encoded_value, encoded_values, key_in, row_values
 from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.rocksdb.values import ValueCodec
 from actorflow.wire.key_bytes import grouped_bytes
@@ -104,10 +104,11 @@ class CachedTable:
         """Bring the values of keys from the store, if they are there."""
         if self._gone:
             keys = list(filterfalse(self._gone.__contains__, keys))
-        rows = self._family.get_many(grouped_bytes(keys, self._prefixes))
-        found = [(key, encoded_value(row)) for key, row in zip(keys, rows, strict=True) if row is not None]
-        values = self.codec.decode_many([value for _, value in found])
-        self.entries.update(zip([key for key, _ in found], values, strict=True))
+        found = self._family.get_many(grouped_bytes(keys, self._prefixes))
+        rows = [row for row in found if row is not None]
+        if len(rows) < len(keys):
+            keys = [key for key, row in zip(keys, found, strict=True) if row is not None]
+        self.entries.update(zip(keys, self.codec.decode_many(encoded_values(rows)), strict=True))
 
     # --- a key at a time -----------------------------------------------------------------------------------------------------
 
@@ -148,37 +149,36 @@ class CachedTable:
 
     def evict(self, keys: Iterable[Any], changes: Changes) -> None:
         """Take keys out of `entries`. What has changed is added to `changes`, which must be committed before anything is read."""
-        entries = self.entries
-        present = list(dict.fromkeys(filter(entries.__contains__, keys)))  # a key that went and came again is in the line twice
-        self._write(list(filterfalse(self._clean.__contains__, present)) if self._clean else present, changes)
-        for key in present:
-            del entries[key]
-        self._clean.difference_update(present)
-
-    def write(self, changes: Changes) -> None:
-        """Add all that has changed to `changes`; the entries stay."""
-        self._write(list(filterfalse(self._clean.__contains__, self.entries)), changes)
-        self._clean = set(self.entries)
-
-    def _write(self, keys: list[Any], changes: Changes) -> None:
-        if keys:
-            rows = grouped_bytes(keys, self._prefixes)
-            changes.put(self._family, rows, row_values(keys, self._encoded(keys)))
-            self._rows_written += len(rows)
-            self._groups.update({row[:2] for row in rows})
+        # A key that went and came again is in the line twice.
+        present = list(dict.fromkeys(filter(self.entries.__contains__, keys)))
         if self._gone:
-            removed = list(filterfalse(self.entries.__contains__, self._gone))
-            self._gone.clear()
-            changes.delete(self._family, grouped_bytes(removed, self._prefixes))
+            self._delete(changes)
+        if self._clean:
+            for key in self._clean.intersection(present):
+                del self.entries[key]
+                self._clean.discard(key)
+            present = list(filter(self.entries.__contains__, present))
+        if not present:
+            return
+        values = list(map(self.entries.pop, present))
+        rows = grouped_bytes(present, self._prefixes)
+        changes.put(self._family, rows, row_values(present, self._encoded(present, values)))
+        self._rows_written += len(rows)
+        if len(self._groups) < len(self._prefixes):
+            self._groups.update({row[:GROUP_BYTES] for row in rows})
 
-    def _encoded(self, keys: list[Any]) -> list[bytes]:
-        entries = self.entries
+    def _delete(self, changes: Changes) -> None:
+        removed = list(filterfalse(self.entries.__contains__, self._gone))
+        self._gone.clear()
+        changes.delete(self._family, grouped_bytes(removed, self._prefixes))
+
+    def _encoded(self, keys: list[Any], values: list[Any]) -> list[bytes]:
         try:
-            return self.codec.encode_many([entries[key] for key in keys])
+            return self.codec.encode_many(values)
         except SerializationError:
-            for key in keys:
+            for key, value in zip(keys, values, strict=True):
                 try:
-                    self.codec.encode_many([entries[key]])
+                    self.codec.encode_many([value])
                 except SerializationError as error:
                     raise SerializationError(f"{error.message}, for key {key!r}", hint=error.hint) from None
             raise
@@ -248,15 +248,18 @@ class CachedTable:
         """Whether no key has a value."""
         return next(self.all_keys(), MISSING) is MISSING
 
-    def recode(self, codec: ValueCodec, store: Store) -> None:
-        """Have values written by another codec, and write again what is in the store."""
-        rewritten = self.stored()
-        while chunk := list(islice(rewritten, _ROWS_AT_ONCE)):
+    def move(self, family: Family, codec: ValueCodec, store: Store) -> None:
+        """Have the rows in another family, and the values in them written by another codec."""
+        assert family is not self._family, "rows that are read while they are written"
+        rows = ((key, value) for key, value in self._rows() if key not in self._gone)
+        while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             keys = [key for key, _ in chunk]
             values = codec.encode_many(self.codec.decode_many([value for _, value in chunk]))
             changes = Changes(store)
-            changes.put(self._family, grouped_bytes(keys, self._prefixes), row_values(keys, values))
+            changes.put(family, grouped_bytes(keys, self._prefixes), row_values(keys, values))
             changes.commit()
+        store.remove(self._family)
+        self._family = family
         self.codec = codec
 
     def __len__(self) -> int:

@@ -65,6 +65,13 @@ def encoded_value(row: bytes) -> bytes:
     return row[1 + _LENGTH.size + _LENGTH.unpack_from(row, 1)[0] :]
 
 
+def encoded_values(rows: Sequence[bytes]) -> list[bytes]:
+    """Return the encoded values in the values of rows."""
+    if any(row[0] for row in rows):
+        return list(map(encoded_value, rows))
+    return [row[1:] for row in rows]
+
+
 def key_in(code: bytes, row: bytes) -> Any:
     """Return the key of a row.
 

@@ -10,6 +10,7 @@ RocksDB may overrun its write buffers by half before it stops writers; so the ca
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -22,8 +23,20 @@ if TYPE_CHECKING:
 
     from actorflow.state.rocksdb.cached_table import CachedTable
 
-_PLACE_BYTES: Final = 120
-"""What a key and value take beside themselves: a place in a dict, in a set at times, and in the line."""
+_PLACE_BYTES: Final = 16
+"""What a key takes in the line, and in a set at times."""
+
+_FIRST_GUESS_BYTES: Final = 200
+
+_WRITE_BUFFER_BYTES: Final = 64 << 20
+"""RocksDB's own size of a write buffer."""
+
+_BUFFER_BYTES_PER_BUCKET: Final = 200
+"""A row of a number takes about 80 bytes in a write buffer."""
+
+_BUCKETS_MIN: Final = 1024
+_WHOLE_KEY_BYTES: Final = 128
+"""What rows are put into buckets by: longer keys share one if they begin with the same bytes."""
 
 _SAMPLES: Final = 16
 _LOOKS_BETWEEN: Final = 64
@@ -71,15 +84,25 @@ class RocksDBMemory:
         cache = Cache(self.cache_bytes)
         return cache, WriteBufferManager.new_write_buffer_manager_with_cache(self.write_buffer_bytes, False, cache)
 
-    def options(self) -> Options:
-        """Return RocksDB options that keep a database within this memory, and suit state: no log, small blocks, a filter in front of them."""
-        from rocksdict import BlockBasedOptions, DBCompressionType, Options
+    def options(self, *, hashed: bool = False) -> Options:
+        """Return RocksDB options that keep a database within this memory, and suit state: no compression, a filter in front of blocks.
+
+        Args:
+            hashed: whether rows are looked up one by one, and hardly ever in order: what was written of late is found by hash.
+        """
+        from rocksdict import BlockBasedOptions, DataBlockIndexType, DBCompressionType, MemtableFactory, Options, SliceTransform
 
         made = Options(raw_mode=True)
         made.create_if_missing(True)
-        made.set_compression_type(DBCompressionType.lz4())
+        made.set_compression_type(DBCompressionType.none())
+        made.set_allow_concurrent_memtable_write(False)  # tables that are found by hash cannot, and there is one writer
+        if hashed:
+            buckets = (self.write_buffer_bytes if self.managed else _WRITE_BUFFER_BYTES) // _BUFFER_BYTES_PER_BUCKET
+            made.set_memtable_factory(MemtableFactory.hash_link_list(max(_BUCKETS_MIN, buckets)))  # type: ignore[call-arg]
+            made.set_prefix_extractor(SliceTransform.create_max_len_prefix(_WHOLE_KEY_BYTES))
         blocks = BlockBasedOptions()
         blocks.set_bloom_filter(10, False)
+        blocks.set_data_block_index_type(DataBlockIndexType.binary_and_hash())
         if self.managed:
             cache, manager = self._shared
             blocks.set_block_cache(cache)
@@ -137,8 +160,8 @@ class ObjectShare:
         self._looks -= 1
         if self._looks <= 0 and count:
             self._looks = _LOOKS_BETWEEN
-            self._key_bytes = _PLACE_BYTES + _sampled(line)
-        return count - int(self._shares.share_bytes / (self._key_bytes or _PLACE_BYTES))
+            self._key_bytes = _sampled(line)
+        return count - int(self._shares.share_bytes / (self._key_bytes or _FIRST_GUESS_BYTES))
 
     def leave(self) -> None:
         """Give the share back."""
@@ -146,9 +169,11 @@ class ObjectShare:
 
 
 def _sampled(line: deque[tuple[CachedTable, list[Any]]]) -> float:
-    """Return about how many bytes a key in the line takes with its value."""
-    pairs = []
+    """Return about how many bytes a key in the line takes with its value and its places, or 0.0 if none is there any more."""
+    pairs, places = [], 0.0
     for place in range(0, len(line), max(1, len(line) // _SAMPLES)):
         table, keys = line[place]
-        pairs += [(key, table.entries[key]) for key in keys[-1:] if key in table.entries]
-    return sampled_bytes(tuple(zip(*pairs, strict=True)), _SAMPLES) / len(pairs) if pairs else 0.0
+        if keys[-1] in table.entries:
+            pairs.append((keys[-1], table.entries[keys[-1]]))
+            places += sys.getsizeof(table.entries) / len(table.entries) + _PLACE_BYTES
+    return (sampled_bytes(tuple(zip(*pairs, strict=True)), _SAMPLES) + places) / len(pairs) if pairs else 0.0

@@ -37,17 +37,33 @@ class Store:
         self._families: dict[str, Family] = {}
         self._database: Rdict | None = None
 
-    def family(self, name: str) -> Family:
-        """Return a family of rows; it is made when it is first written to."""
-        return self._families.setdefault(name, Family(self, name))
+    def family(self, name: str, *, hashed: bool = False) -> Family:
+        """Return a family of rows; it is made when it is first written to.
 
-    def open_family(self, name: str) -> tuple[Rdict, ColumnFamily]:
+        Args:
+            name: its name.
+            hashed: whether rows are looked up one by one, and hardly ever in order.
+        """
+        family = self._families.get(name)
+        if family is None:
+            family = self._families[name] = Family(self, name, hashed=hashed)
+        return family
+
+    def open_family(self, name: str, *, hashed: bool) -> tuple[Rdict, ColumnFamily]:
         """Make a column family."""
         with self.reported("make a place for"):
             database = self._opened()
-            family = database.create_column_family(name, self._memory.options())
+            family = database.create_column_family(name, self._memory.options(hashed=hashed))
             family.set_write_options(_write_options())
             return family, database.get_column_family_handle(name)
+
+    def remove(self, family: Family) -> None:
+        """Forget a family with all its rows."""
+        self._families.pop(family.name, None)
+        if not family.empty:
+            family.close()
+            with self.reported("remove"):
+                self._opened().drop_column_family(family.name)
 
     def write(self, batch: WriteBatch) -> None:
         """Write a batch of changes to several families: all of them, or none."""
@@ -115,8 +131,10 @@ def _write_options() -> WriteOptions:
 class Family:
     """The rows of one state: a column family, once there is something in it."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, name: str, *, hashed: bool) -> None:
         self.name = name
+        self._hashed = hashed
+        self._ordered = True
         self._store = store
         self._rows: Rdict | None = None
         self._handle: ColumnFamily | None = None
@@ -140,7 +158,8 @@ class Family:
     def handle(self) -> ColumnFamily:
         """Return what names this family in a batch of changes; makes it if it does not exist."""
         if self._handle is None:
-            self._rows, self._handle = self._store.open_family(self.name)
+            self._rows, self._handle = self._store.open_family(self.name, hashed=self._hashed)
+        self._ordered = not self._hashed
         return self._handle
 
     def get(self, row: bytes) -> bytes | None:
@@ -165,7 +184,12 @@ class Family:
             return
         from rocksdict import ReadOptions
 
+        if not self._ordered:
+            with self._store.reported("write"):
+                self._rows.flush()  # what is found by hash would be sorted for this scan alone
+            self._ordered = True
         options = ReadOptions()
+        options.set_total_order_seek(True)
         if end is not None:
             options.set_iterate_upper_bound(end)
         last = start

@@ -21,6 +21,8 @@ from actorflow.wire import pickling
 from actorflow.wire.state_codec import codec_for
 
 _INT: Final = struct.Struct("<cq")
+_INT_ALONE: Final = struct.Struct("<xq")
+_INT_LETTER: Final = ord("i")
 _FLOAT: Final = struct.Struct("<cd")
 _TIME: Final = struct.Struct("<q")
 
@@ -60,6 +62,10 @@ class AnyCodec:
 
     def decode_many(self, items: Sequence[bytes]) -> list[Any]:
         """Return the value of each."""
+        if items and items[0][0] == _INT_LETTER and set(map(len, items)) == {_INT.size}:
+            together = b"".join(items)
+            if together[:: _INT.size] == b"i" * len(items):
+                return [value for (value,) in _INT_ALONE.iter_unpack(together)]
         return list(map(_any_value, items))
 
 
