@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from actorflow.operators.aggregate import Aggregate
     from actorflow.operators.evictor import Evictor
     from actorflow.operators.joins.in_windows import CoGroup
+    from actorflow.operators.supervise import DeadLetter, Supervise
     from actorflow.operators.trigger import Trigger, TriggerContext, TriggerResult
     from actorflow.operators.watermarks import WatermarkGenerator, Watermarks
     from actorflow.operators.window import Window, WindowAssigner, Windowed
@@ -89,6 +90,7 @@ __all__ = [
     "BroadcastState",
     "CoGroup",
     "ConfigError",
+    "DeadLetter",
     "Evictor",
     "Job",
     "JobFailed",
@@ -107,6 +109,7 @@ __all__ = [
     "Sink",
     "Source",
     "Stream",
+    "Supervise",
     "Tag",
     "TimerContext",
     "Trigger",
@@ -158,6 +161,7 @@ _HOMES = {
     "actorflow.operators.joins.in_windows": ("CoGroup",),
     "actorflow.operators.evictor": ("Evictor",),
     "actorflow.operators.evictors": ("evictors",),
+    "actorflow.operators.supervise": ("DeadLetter", "Supervise"),
     "actorflow.operators.trigger": ("Trigger", "TriggerContext", "TriggerResult"),
     "actorflow.operators.triggers": ("triggers",),
     "actorflow.operators.watermarks": ("WatermarkGenerator", "Watermarks"),

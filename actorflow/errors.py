@@ -44,6 +44,7 @@ class ErrorInfo:
         context: where it happened: operator, subtask, record, key, position.
         foreign: whether `kind` is a class of the user's or of a library. Such a message often says too little without it, so it is
             shown; actorflow's own messages speak for themselves.
+        suspect: digest of the record that it happened at, where records that fail again and again are put aside.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class ErrorInfo:
     traceback: str = ""
     context: dict[str, str] = field(default_factory=dict)
     foreign: bool = False
+    suspect: str = ""
 
     def __post_init__(self) -> None:
         # Errors about files quote names that are not UTF-8 as lone surrogates, and whatever sends, logs or prints those fails.

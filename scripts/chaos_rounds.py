@@ -213,7 +213,7 @@ def texts_for(output: Path) -> Path:
     directory = output.with_name("texts")
     directory.mkdir(exist_ok=True)
     for number in range(TEXTS):
-        (directory / f"{number}.txt").write_text("".join(f"text {number} line {line}\n" for line in range(50)), encoding="utf-8")
+        (directory / f"{number}.txt").write_text("".join(f"text {number} line {line}\n" for line in range(25)), encoding="utf-8")
     return directory
 
 

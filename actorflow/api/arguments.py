@@ -16,6 +16,7 @@ from actorflow.connectors.contracts import Sink, Source
 from actorflow.errors import PlanError
 from actorflow.operators.actor import BroadcastOperator, OperatorActor, TwoInputOperator
 from actorflow.operators.aggregate import Aggregate
+from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import Watermarks
 from actorflow.state.descriptors import declared_states
 from actorflow.state.operator_state import BroadcastState, declared_operator_states
@@ -33,6 +34,17 @@ _OPERATOR_KINDS: dict[type[OperatorActor], tuple[str, str]] = {
     OperatorActor: ("one stream", "write stream.process(...)"),
 }
 """What each takes, for errors, and how it is given that; the most specific first."""
+
+
+def check_supervise(supervise: object) -> Supervise | None:
+    """Return what was given for `supervise=`.
+
+    Raises:
+        PlanError: if it is something else.
+    """
+    if supervise is None or isinstance(supervise, Supervise):
+        return supervise
+    raise PlanError(f"supervise of process() must be an af.Supervise, not {_short(supervise)}", hint="write af.Supervise(...)")
 
 
 def check_function(verb: str, function: object, arguments: int, *, may_yield: bool = False, may_await: bool = False) -> None:

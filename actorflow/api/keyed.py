@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from actorflow.api.arguments import Selector, check_aggregate, check_function, check_operator, value_selector
+from actorflow.api.arguments import Selector, check_aggregate, check_function, check_operator, check_supervise, value_selector
 from actorflow.api.connected import BroadcastConnectedStreams, BroadcastStream, ConnectedStreams
 from actorflow.api.joining import KeyedJoins
 from actorflow.api.options import OperatorOptions
@@ -14,6 +14,7 @@ from actorflow.errors import PlanError
 from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.specs import AggregateSpec, CountSpec, MaxSpec, MinSpec, ProcessSpec, ReduceSpec, SumSpec
+from actorflow.operators.supervise import Supervise
 from actorflow.operators.window import WindowAssigner
 from actorflow.operators.window_specs import WindowSpec
 
@@ -80,10 +81,12 @@ class KeyedStream(KeyedJoins[K, T]):
         """
         return WindowedStream(self._stream, WindowSpec(self._key, check_assigner("window", assigner)))
 
-    def process(self, operator: OperatorActor, **options: Unpack[OperatorOptions]) -> Stream[Any]:
-        """Run an operator of the user's own, with state and context by key. See `actorflow.OperatorActor`."""
+    def process(
+        self, operator: OperatorActor, *, supervise: Supervise | None = None, **options: Unpack[OperatorOptions]
+    ) -> Stream[Any]:
+        """Run an operator of the user's own, with state and context by key. See `actorflow.OperatorActor`, and `Stream.process`."""
         check_operator(operator, keyed=True)
-        return self._stream._apply(ProcessSpec(self._key, operator), options)
+        return self._stream._apply(ProcessSpec(self._key, operator, check_supervise(supervise)), options, "supervise")
 
     @overload
     def connect(self, other: BroadcastStream[U]) -> BroadcastConnectedStreams[T, U]: ...

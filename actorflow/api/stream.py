@@ -16,6 +16,7 @@ from actorflow.api.arguments import (
     check_operator,
     check_sink,
     check_stable_key,
+    check_supervise,
     check_watermarks,
     selector,
     value_selector,
@@ -33,6 +34,7 @@ from actorflow.operators.actor import OperatorActor
 from actorflow.operators.joins.lookup import CachedLookup, was_found
 from actorflow.operators.retry import RetryPolicy
 from actorflow.operators.specs import FilterSpec, FlatMapSpec, MapAsyncSpec, MapBatchesSpec, MapSpec, ProcessSpec
+from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec, Watermarks
 from actorflow.operators.window import WindowAssigner
 from actorflow.operators.window_specs import WindowAllSpec, no_key
@@ -120,10 +122,18 @@ class Stream(Generic[T]):
         spec = MapAsyncSpec(fn, ordered, capacity, duration_ms(timeout, "timeout of map_async"), retry)
         return self._apply(spec, options, "ordered", "capacity", "timeout", "retry")
 
-    def process(self, operator: OperatorActor, **options: Unpack[OperatorOptions]) -> Stream[Any]:
-        """Run an operator of the user's own. For state by key use `key_by(...).process(...)`. See `actorflow.OperatorActor`."""
+    def process(
+        self, operator: OperatorActor, *, supervise: Supervise | None = None, **options: Unpack[OperatorOptions]
+    ) -> Stream[Any]:
+        """Run an operator of the user's own. For state by key use `key_by(...).process(...)`. See `actorflow.OperatorActor`.
+
+        Args:
+            operator: each subtask gets a copy.
+            supervise: what follows when it fails; by default the job's restart strategy decides.
+            options: see `OperatorOptions`.
+        """
         check_operator(operator, keyed=False)
-        return self._apply(ProcessSpec(None, operator), options)
+        return self._apply(ProcessSpec(None, operator, check_supervise(supervise)), options, "supervise")
 
     # --- event time ------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
+from actorflow.protocol.quarantine import Quarantined
 from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import Batch
 
@@ -73,6 +74,7 @@ class SubtaskContext(Protocol):
         log: a logger named after the subtask.
         config: the job's options.
         batch: whether the job runs in batch mode: final results only, and event time stands still until the input ends.
+        quarantined: records that operators are to put aside, because they have failed again and again.
     """
 
     job_name: str
@@ -83,6 +85,7 @@ class SubtaskContext(Protocol):
     log: logging.Logger
     config: Config
     batch: bool
+    quarantined: Sequence[Quarantined]
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""

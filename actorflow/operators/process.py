@@ -23,6 +23,7 @@ from actorflow.operators.failures import NOTHING, call_user, entered, user_failu
 from actorflow.operators.key_check import key_check
 from actorflow.operators.place import Place
 from actorflow.operators.running_context import EventTimerContext, ProcessingTimerContext, RunningContext
+from actorflow.operators.sieve import Sieve
 from actorflow.operators.specs import ProcessSpec, Selector
 from actorflow.operators.stage import Kept, Lookup, Receiver, Stage
 from actorflow.operators.timing import KeyTimers, fire_slice
@@ -64,6 +65,7 @@ class OperatorStage(Stage, Generic[Own]):
         self._at_processing = ProcessingTimerContext(*shared)
         self._backend.event_time = self._event_time
         self._operator_states = OperatorStates()
+        self._sieve: Sieve | None = None
         self._reached = MIN_TIMESTAMP  # the latest watermark
         self._passed = MIN_TIMESTAMP  # the latest watermark all of whose timers have fired
         self._started = False
@@ -241,13 +243,16 @@ class OperatorStage(Stage, Generic[Own]):
 
     def snapshot(self) -> Mapping[str, Kept]:
         """Return the operator states."""
-        return {self._name: Kept(self._operator_states.snapshot())}
+        put_aside = {} if self._sieve is None else self._sieve.snapshot()
+        return {self._name: Kept(self._operator_states.snapshot(), put_aside=put_aside)}
 
     def restore(self, kept: Mapping[str, Sequence[Kept]]) -> None:
         """Take this subtask's share of the operator states."""
         context = self._subtask_context
-        states = [of_subtask.states for of_subtask in kept.get(self._name, ())]
-        self._operator_states.restore(states, context.subtask.index, context.parallelism)
+        mine = kept.get(self._name, ())
+        self._operator_states.restore([of_subtask.states for of_subtask in mine], context.subtask.index, context.parallelism)
+        if self._sieve is not None:
+            self._sieve.restore(mine)
 
     # --- being looked at -----------------------------------------------------------------------------------------------------
 
@@ -285,6 +290,8 @@ class OperatorStage(Stage, Generic[Own]):
     def _raise(self, error: BaseException, function: object, record: Any, key: Any) -> NoReturn:
         """Raise the report of a failure, or the failure itself if it is one of actorflow's own."""
         failure = user_failure(error, operator=self._name, subtask=self._subtask, function=function, record=record, key=key)
+        if self._sieve is not None and record is not NOTHING:
+            failure = self._sieve.blamed(failure, record, self._ctx.timestamp)
         if failure is not error:
             failure.__cause__ = error
         raise failure
@@ -301,9 +308,13 @@ class ProcessStage(OperatorStage[OperatorActor]):
     def __init__(self, place: Place, spec: ProcessSpec) -> None:
         super().__init__(place, spec.operator, keyed=spec.key is not None)
         self._key_of = key_function(spec.key)
+        if spec.supervise is not None and spec.supervise.quarantine_after is not None:
+            self._sieve = Sieve(place.name, spec.supervise.tag, self._outputs, place.context, keyed=self._keyed)
 
     def process(self, batch: Batch) -> None:
         """Call `on_record` for each record of the batch."""
+        if self._sieve is not None:
+            batch = self._sieve.sift(batch)
         self._each(batch, self._key_of, self._operator.on_record)
 
 

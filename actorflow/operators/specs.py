@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from actorflow.operators.actor import BroadcastOperator, OperatorActor, TwoInputOperator
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.retry import RetryPolicy
+from actorflow.operators.supervise import Supervise
 from actorflow.plan.graph import DataPath, OperatorSpec
 
 Selector = Callable[[Any], Any] | str
@@ -202,12 +203,12 @@ class ProcessSpec(OperatorSpec):
     Attributes:
         key: what state is kept by, or None without `key_by`.
         operator: the instance that each subtask gets a copy of.
-        supervise: the user's supervision policy for it, or None for the job's restart strategy.
+        supervise: what follows when it fails, or None for the job's restart strategy.
     """
 
     key: Selector | None
     operator: OperatorActor
-    supervise: object | None = None
+    supervise: Supervise | None = None
 
     kind: ClassVar[str] = "process"
     acts: ClassVar[bool] = True

@@ -30,11 +30,13 @@ class Kept:
         states: its operator states.
         in_flight: records that it has taken and nobody behind it has seen anything of, oldest first, each with its event time or None.
         under_way: whether it had not done yet all that its latest watermark brings about.
+        put_aside: how many records it has put aside, by their digests.
     """
 
     states: OperatorSnapshot = field(default_factory=lambda: OperatorSnapshot({}, {}, {}))
     in_flight: Sequence[tuple[Any, int | None]] = ()
     under_way: bool = False
+    put_aside: Mapping[str, int] = field(default_factory=dict)
 
 
 class Consumer(Protocol):

@@ -74,6 +74,7 @@ from actorflow.protocol.machine import (
     WorkFailed,
     ensure,
 )
+from actorflow.protocol.quarantine import Quarantine
 from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused
 from actorflow.protocol.splits import (
@@ -159,6 +160,7 @@ class JobMachine:
         """Sources whose splits are not known, and are not being listed."""
         self._alignment = WatermarkAlignment(description.aligned)
         self._checkpoints = JobCheckpoints(description.checkpoints, description.graph, description.sources)
+        self._quarantine = Quarantine(description.quarantine_after)
         self._run = self._new_run(0)
 
     def _new_run(self, number: int) -> JobRun:
@@ -171,6 +173,7 @@ class JobMachine:
             timeouts=self._timeouts,
             previous=previous,
             restored=self._checkpoints.restored(),
+            quarantined=self._quarantine.orders,
         )
 
     def handle(self, event: object, now: float) -> list[Effect]:
@@ -317,6 +320,7 @@ class JobMachine:
         if self._status not in {JobStatus.WAITING_FOR_SLOTS, JobStatus.DEPLOYING, JobStatus.RUNNING}:
             return []  # the first failure counts; on the way to an end there is nothing left to fail
         self._error = error
+        self._quarantine.failed(error)
         given_up = self._checkpoints.run_over(now)
         return [*self._become(JobStatus.FAILING), *given_up, *self._absorb(self._run.cancel(now), now)]
 
@@ -384,13 +388,12 @@ class JobMachine:
         if status in {JobStatus.FAILING, JobStatus.CANCELLING}:
             left = any(not attempt.state.final for attempt in self._run.attempts.values())
             ensure(left, f"job is {status.value} and nothing is left to end")
-        ensure(
-            (status in {JobStatus.FAILING, JobStatus.RESTARTING, JobStatus.FAILED}) == (self._error is not None),
-            "error and status disagree",
-        )
+        failed = status in {JobStatus.FAILING, JobStatus.RESTARTING, JobStatus.FAILED}
+        ensure(failed == (self._error is not None), "error and status disagree")
         self._run.check()
         self._checkpoints.check()
         for splits in self._splits.values():
             splits.check()
         self._alignment.check()
+        self._quarantine.check()
         self._strategy.check()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
+from actorflow.protocol.quarantine import Quarantined
 from actorflow.protocol.slots import Allocation
 from actorflow.wire.message import Message
 
@@ -189,6 +190,7 @@ class OpenDeployment(Message, frozen=True):
         workers: for every subtask of the job the worker that runs it, in the order of `ExecutionGraph.subtasks()`.
         endpoints: where the nodes of those workers can be reached.
         restored: what a checkpoint holds of these subtasks: by vertex the parts of all subtasks that it had, in their order.
+        quarantined: records that operators are to put aside.
     """
 
     job: JobId
@@ -201,6 +203,7 @@ class OpenDeployment(Message, frozen=True):
     workers: tuple[Address, ...]
     endpoints: dict[NodeId, tuple[str, ...]]
     restored: tuple[tuple[VertexId, tuple[bytes, ...]], ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
 
 
 class DeploymentOpened(Message, frozen=True):

@@ -52,6 +52,7 @@ from actorflow.protocol.job_messages import (
 )
 from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, Start, TimerFired, ensure
 from actorflow.protocol.placement import place
+from actorflow.protocol.quarantine import Quarantined
 from actorflow.protocol.slots import (
     Allocation,
     Lease,
@@ -79,6 +80,7 @@ class JobDescription:
         options: effective options by name, for the workers.
         client: is told of every change.
         checkpoints: how it takes checkpoints.
+        quarantine_after: operators that put records aside, with the number of failures after which they do.
     """
 
     job: JobId
@@ -90,6 +92,7 @@ class JobDescription:
     partitioned: frozenset[VertexId] = frozenset()
     aligned: tuple[Member, ...] = ()
     checkpoints: CheckpointPlan = field(default_factory=CheckpointPlan)
+    quarantine_after: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class JobRun:
         timeouts: how long things may take.
         previous: where the subtasks ran before.
         restored: what it goes on from.
+        quarantined: records that operators are to put aside.
 
     Attributes:
         number: see above.
@@ -167,6 +171,7 @@ class JobRun:
         timeouts: Timeouts,
         previous: Mapping[SubtaskId, Slot],
         restored: Restored = Restored(),  # noqa: B008 - a frozen value
+        quarantined: tuple[Quarantined, ...] = (),
     ) -> None:
         self.number = number
         self.placed: Mapping[SubtaskId, Slot] = previous
@@ -178,6 +183,7 @@ class JobRun:
         self._resource_manager = resource_manager
         self._timeouts = timeouts
         self._restored = restored
+        self._quarantined = quarantined
         self.killed = False
         self._ending = False
         self._leasing_timer = f"leasing:{number}"
@@ -329,6 +335,7 @@ class JobRun:
             addresses,
             endpoints,
             tuple((vertex, self._restored.parts[vertex]) for vertex in vertices if vertex in self._restored.parts),
+            self._quarantined,
         )
 
     def _attempt(self, subtask: SubtaskId, lease: Lease) -> Attempt:

@@ -7,6 +7,7 @@ restarts of many jobs. An error that no retry can help (`Retry.NEVER`) ends the 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +54,28 @@ def _hopeless(error: ErrorInfo) -> GiveUp | None:
     if error.retry is Retry.NEVER:
         return GiveUp(f"{error.kind} cannot succeed by trying again")
     return None
+
+
+class ByOperator:
+    """Failures of some operators have strategies of their own.
+
+    Args:
+        others: for all other failures.
+        own: by the operator that has failed.
+    """
+
+    def __init__(self, others: RestartStrategy, own: Mapping[str, RestartStrategy]) -> None:
+        self._others = others
+        self._own = own
+
+    def decide(self, error: ErrorInfo, now: float, random: float) -> RestartDecision:
+        """Return what the strategy of the operator says."""
+        return self._own.get(error.context.get("operator", ""), self._others).decide(error, now, random)
+
+    def check(self) -> None:
+        """State what all of them state."""
+        for strategy in (self._others, *self._own.values()):
+            strategy.check()
 
 
 class NoRestart:

@@ -373,6 +373,7 @@ class Assembly:
             lambda operator: self._backends.make(operator, part.id, part.vertex.max_parallelism, part.actor.processing_time),
             self._report,
             self._context.address,
+            self._deployment.quarantined,
         )
 
     def _edge(self, channel: Channel) -> ExecutionEdge:

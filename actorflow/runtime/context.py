@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +14,7 @@ from actorflow.clock import Clock
 from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.alignment import WatermarkReported
+from actorflow.protocol.quarantine import Quarantined
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.runtime.meter import Activity
 from actorflow.state.backend import KeyedBackend
@@ -92,6 +93,7 @@ class OperatorContext:
     new_backend: Callable[[str], KeyedBackend]
     report: Callable[[WatermarkReported], None]
     worker: Address
+    quarantined: Sequence[Quarantined]
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""

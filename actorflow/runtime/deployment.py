@@ -9,6 +9,7 @@ from actorflow.actor import ActorSystem
 from actorflow.config import Config
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.quarantine import Quarantined
 from actorflow.runtime.context import AsyncHome
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import DataPlane
@@ -52,6 +53,7 @@ class Deployment:
         workers: for each subtask of the job the worker that runs it.
         on_this_host: those of their nodes that no network lies between.
         restored: what a checkpoint holds of them: by vertex the parts of all subtasks that it had, in their order.
+        quarantined: records that operators are to put aside.
     """
 
     job: JobId
@@ -63,6 +65,7 @@ class Deployment:
     workers: dict[SubtaskId, Address]
     on_this_host: frozenset[NodeId]
     restored: Mapping[VertexId, tuple[bytes, ...]] = field(default_factory=dict)
+    quarantined: tuple[Quarantined, ...] = ()
 
     def node_of(self, subtask: SubtaskId) -> NodeId:
         """Return the node that runs a subtask."""

@@ -21,6 +21,7 @@ from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec, TwoPhaseS
 from actorflow.errors import ErrorInfo, describe
 from actorflow.ids import Address, JobId, SubtaskId, VertexId
 from actorflow.operators.failures import call_user
+from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
@@ -34,7 +35,7 @@ from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.machine import ChildEnded, Ending, Failed
 from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
-from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
+from actorflow.protocol.restarts import Backoff, ByOperator, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
 from actorflow.protocol.slots import JobEnded, SlotPool
 from actorflow.protocol.splits import ListSplits
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
@@ -59,18 +60,30 @@ def restart_strategy(config: Config, *, goes_on: bool) -> RestartStrategy:
                 config[options.FAILURE_RATE_MAX], config[options.FAILURE_RATE_INTERVAL], config[options.FAILURE_RATE_DELAY]
             )
         case "exponential-delay":
-            return ExponentialDelay(
-                Backoff(
-                    config[options.EXPONENTIAL_INITIAL_BACKOFF],
-                    config[options.EXPONENTIAL_MAX_BACKOFF],
-                    config[options.EXPONENTIAL_MULTIPLIER],
-                    config[options.EXPONENTIAL_JITTER],
-                    config[options.EXPONENTIAL_RESET_THRESHOLD],
-                    config[options.EXPONENTIAL_ATTEMPTS],
-                )
-            )
+            return exponential_delay(config)
         case _:
             return NoRestart()
+
+
+def exponential_delay(config: Config) -> ExponentialDelay:
+    """Return the strategy of pauses that grow, as the options describe it."""
+    return ExponentialDelay(
+        Backoff(
+            config[options.EXPONENTIAL_INITIAL_BACKOFF],
+            config[options.EXPONENTIAL_MAX_BACKOFF],
+            config[options.EXPONENTIAL_MULTIPLIER],
+            config[options.EXPONENTIAL_JITTER],
+            config[options.EXPONENTIAL_RESET_THRESHOLD],
+            config[options.EXPONENTIAL_ATTEMPTS],
+        )
+    )
+
+
+def _supervised(graph: ExecutionGraph) -> dict[str, Supervise]:
+    """Return what users have said about the failures of single operators, by their names."""
+    operators = [operator for vertex in graph.vertices for operator in vertex.operators]
+    given = {operator.name: getattr(operator.spec, "supervise", None) for operator in operators}
+    return {name: supervise for name, supervise in given.items() if supervise is not None}
 
 
 class JobWork:
@@ -180,6 +193,7 @@ def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config) -
         frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
         tuple(_aligned(graph)),
         checkpoint_plan(config, possible=can_go_on(graph)),
+        {name: one.quarantine_after for name, one in _supervised(graph).items() if one.quarantine_after is not None},
     )
 
 
@@ -287,11 +301,13 @@ class Dispatcher(Actor):
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
         description = _description(submission, graph, config)
+        strategy = restart_strategy(config, goes_on=description.checkpoints.active)
+        own = {name: exponential_delay(config) for name, one in _supervised(graph).items() if one.restart == "exponential"}
         machine = JobMachine(
             description,
             address=address,
             resource_manager=self._resource_manager.address,
-            strategy=restart_strategy(config, goes_on=description.checkpoints.active),
+            strategy=ByOperator(strategy, own) if own else strategy,
             chances=iter(self.ctx.system.luck, None),
             timeouts=Timeouts(
                 deploy_s=config[options.SUBTASK_START_TIMEOUT],

@@ -224,6 +224,7 @@ class SlotWorker(Actor):
                 dict(zip(graph.subtasks(), message.workers, strict=True)),
                 frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
                 dict(message.restored),
+                message.quarantined,
             )
             assembly = Assembly(
                 self._site,
