@@ -228,8 +228,7 @@ class LoopWriter:
             case MapSpec():
                 return self.result(number, *self.call(f"f{number}", spec.fn, site, record))
             case KeyedSpec():
-                assert operator.entries is not None, "a keyed aggregation has state"
-                updated = self.keyed(number, spec, operator.entries, record)
+                updated = self.keyed(number, spec, operator, record)
                 return record if self.final else self.result(number, *updated)
             case _:
                 raise AssertionError(f"{spec!r} is not fusable")
@@ -265,11 +264,16 @@ class LoopWriter:
         if number in self.stamped:
             self.line(f"times{number}.append(t)")
 
-    def keyed(self, number: int, spec: KeyedSpec, entries: dict[Any, Any], record: str) -> tuple[str, Site]:
+    def keyed(self, number: int, spec: KeyedSpec, operator: FusedOperator, record: str) -> tuple[str, Site]:
         """Write the update of a running aggregation; return the expression of its result."""
+        entries = operator.entries
+        assert entries is not None, "a keyed aggregation has state"
         site = self.key(number, spec.key, record)
         held = f"s{number}"
         table, get = self.bind(f"state{number}", entries), self.bind(f"get{number}", entries.get)
+        note = None if operator.state is None else operator.state.noting(spec.kind)
+        if note is not None and isinstance(spec, ReduceSpec | AggregateSpec):  # these may change an accumulator in place
+            self.line(f"{self.bind(f'note{number}', note)}({site.key})", site)
         self.fold(number, spec, site, table, get)
         match spec:
             case ReduceSpec():

@@ -51,6 +51,9 @@ class FusedStage(Stage):
         self._title = " -> ".join(self._names[1:]) or f"outputs of {origin}"
         self._subtask = subtask
         self._loops: dict[tuple[bool, int], Loop] = {}
+        for operator in self._operators:
+            if operator.state is not None and isinstance(operator.spec, ColumnarKeyedSpec):
+                operator.state.replaced(operator.spec.kind)
         self._twin = _twin(self._operators[0]) if self._operators else None
         self._loaded = _loaded(self._operators)
         self._key_checks = _key_checks(self._operators, subtask) if alone else []

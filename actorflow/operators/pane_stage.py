@@ -31,6 +31,7 @@ from actorflow.operators.pane_merging import KEYS_AT_ONCE, PaneMerger, portions
 from actorflow.operators.panes import PaneShape
 from actorflow.operators.place import Place
 from actorflow.operators.sliced_stage import SlicedStage, Work
+from actorflow.operators.specs import ColumnarKeyedSpec
 from actorflow.operators.window import Window, Windowed
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.operators.windows import TimeWindows
@@ -62,6 +63,8 @@ class PaneStage(SlicedStage):
         self._key_of = part_of(spec.key)
         self._fold = fold_of(spec.fold)
         self._update = generate_update(place.name, spec.fold)
+        if isinstance(spec.fold, ColumnarKeyedSpec):
+            self._backend.replaced(PANES)
         self._merger = PaneMerger(self._fold.merge, self._entries, self._look_up)
         self._late = LateRecords(self._sides.get(spec.late_tag) if spec.late_tag is not None else None)
         self._panes: list[int] = []
@@ -138,7 +141,7 @@ class PaneStage(SlicedStage):
             insort(self._panes, pane)
             table = self._tables[pane] = self._backend.table(PANES, pane)
         try:
-            if not self._backend.resident:
+            if self._backend.wants_keys:
                 self._backend.load(PANES, map(self._key_of, records), pane)
             self._update.run(records, table)
         except BaseException as error:
@@ -303,7 +306,7 @@ class PaneStage(SlicedStage):
 
     def _look_up(self, key: Any, panes: Sequence[int]) -> Iterator[Any]:
         for pane in panes:
-            if not self._backend.resident:
+            if self._backend.wants_keys:
                 self._backend.load(PANES, (key,), pane)
             table = self._tables[pane]
             if key in table:

@@ -77,7 +77,7 @@ class SessionStage(ContentsStage):
         """Add records to the sessions of their keys."""
         times = self._times(batch)
         try:
-            if not self._backend.resident:
+            if self._backend.wants_keys:
                 self._backend.load(SESSIONS, list(map(self._key_of, batch.records)))
             self._loop.run(batch.records, times, self._table, self._place, self._watermark + self._last)
         except BaseException as error:
@@ -183,7 +183,7 @@ class SessionStage(ContentsStage):
         if timer is None:
             return False
         time, key, _ = timer
-        if not self._backend.resident:
+        if self._backend.wants_keys:
             self._backend.load(SESSIONS, [key])
         sessions = self._table.get(key)
         if sessions is None:

@@ -78,7 +78,7 @@ class WindowStage(ContentsStage):
         late: tuple[list[Any], list[int]] = ([], [])
         record: Any = NOTHING
         try:
-            if not self._backend.resident:
+            if self._backend.wants_keys:
                 self._scope.load(list(map(self._key_of, batch.records)))
             for record, time, stamp in zip(batch.records, times, stamps, strict=False):
                 if not self._taken(record, time, stamp):
@@ -254,7 +254,7 @@ class WindowStage(ContentsStage):
         assert isinstance(window, Window), "the timers of windows are in their namespaces"
         scope.key, scope.window = key, window
         self._backend.current_key = key
-        if not self._backend.resident:
+        if self._backend.wants_keys:
             scope.load([key])
         if window != GLOBAL and window not in self._contents.get(key, _NONE):
             return True

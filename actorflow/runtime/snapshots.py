@@ -2,13 +2,14 @@
 
     keyed states by key group · timers · operator states · records in flight · how far splits were read · output that waits to be committed
 
-Taken on the subtask's thread between two batches; turned into bytes and stored off it. After a change of parallelism a subtask takes the
+Taken on the subtask's thread between two batches; turned into bytes and stored off it. Keyed state that is stored in layers (see
+`layered_state`) is not in it. After a change of parallelism a subtask takes the
 key groups that are its own from all parts, its share of the operator states, and the prepared output of every so manieth earlier subtask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from actorflow.operators.contract import Chain
 from actorflow.operators.stage import Kept
 from actorflow.plan.key_groups import group_range, key_group
 from actorflow.state.backend import KeyGroupState
+from actorflow.state.layers import Layers
 from actorflow.wire import pickling
 from actorflow.wire.stable_hash import stable_hash
 
@@ -29,7 +31,7 @@ class SubtaskSnapshot:
     """What a subtask holds.
 
     Attributes:
-        keyed: by operator name and key group.
+        keyed: by operator name and key group; without the operators whose states are stored in layers.
         watermarks: the event time that each of these operators had reached, in ms, by its name.
         kept: what else operators keep, by name.
         outputs: for each sink, by its position: what it has prepared and not committed, with the number of the checkpoint.
@@ -54,14 +56,20 @@ class SubtaskSnapshot:
             raise CheckpointError(f"state cannot be pickled: {type(error).__name__}: {error}") from error
 
 
-def take(subtask: Subtask, max_parallelism: int) -> SubtaskSnapshot:
-    """Take the snapshot of a subtask, between two batches."""
+def take(subtask: Subtask, max_parallelism: int, layered: Collection[str] = ()) -> SubtaskSnapshot:
+    """Take the snapshot of a subtask, between two batches.
+
+    Args:
+        subtask: whose.
+        max_parallelism: number of key groups.
+        layered: operators whose keyed states are stored in layers.
+    """
 
     def group_of(key: Any) -> int:
         return key_group(stable_hash(key), max_parallelism)
 
     backends = subtask.chain.backends()
-    keyed = {name: backend.snapshot(group_of) for name, backend in backends.items()}
+    keyed = {name: backend.snapshot(group_of) for name, backend in backends.items() if name not in layered}
     watermarks = {name: backend.watermark for name, backend in backends.items()}
     outputs = [sink.waiting for sink in subtask.sinks]
     return SubtaskSnapshot(keyed, watermarks, subtask.chain.snapshot(), outputs, max_parallelism)
@@ -85,7 +93,14 @@ def decoded(data: bytes) -> SubtaskSnapshot:
 _CHANGED = "was the program changed since the checkpoint?"
 
 
-def give_back(chain: Chain, parts: Sequence[SubtaskSnapshot], index: int, parallelism: int, max_parallelism: int) -> None:
+def give_back(
+    chain: Chain,
+    parts: Sequence[SubtaskSnapshot],
+    index: int,
+    parallelism: int,
+    max_parallelism: int,
+    layers: Layers | None = None,
+) -> None:
     """Have a chain that is not open yet go on from the parts of an earlier run.
 
     Args:
@@ -94,6 +109,7 @@ def give_back(chain: Chain, parts: Sequence[SubtaskSnapshot], index: int, parall
         index: of the subtask.
         parallelism: number of subtasks now.
         max_parallelism: number of key groups.
+        layers: what was stored in layers of the subtask's own keys.
 
     Raises:
         CheckpointError: if the number of key groups has changed.
@@ -107,6 +123,8 @@ def give_back(chain: Chain, parts: Sequence[SubtaskSnapshot], index: int, parall
     for name, backend in chain.backends().items():
         groups = [part.keyed.get(name, {}) for part in parts]
         backend.restore(group[number] for group in groups for number in group if number in mine)
+        if layers is not None and (states := layers.states(name)):
+            backend.restore([states])
         reached = [part.watermarks[name] for part in parts if name in part.watermarks]
         if reached:  # of other key groups than before, what all of them had reached is known
             backend.watermark = reached[index] if len(reached) == parallelism else min(reached)

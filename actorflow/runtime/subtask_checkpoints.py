@@ -1,10 +1,11 @@
 """A subtask's part in checkpoints: it takes its snapshot at a barrier, has it stored, and commits what was prepared when the whole is complete.
 
-    barrier ─► passed on ─► sinks prepare ─► snapshot, as bytes ─► stored on the pool ─► acknowledged
-                                 └─────────────┴── cannot be ──► failed      └── cannot be ──► declined; the subtask goes on
+    barrier ─► passed on ─► sinks prepare ─► snapshot; what changed in keyed state ─► stored on the pool ─► acknowledged
+                                 └─────────────┴── cannot be ──► failed                     └── cannot be ──► declined; the subtask goes on
     completed ─► sinks commit what they had prepared up to it
 
-The bytes are made on the subtask's thread: what operators keep may be changed by the next batch. A trigger that is not newer than the last
+What operators keep becomes bytes on the subtask's thread: it may be changed by the next batch. Of keyed state only what has changed is taken
+there (see `layered_state`). A trigger that is not newer than the last
 barrier is dropped, and so is everything after the end.
 """
 
@@ -27,6 +28,7 @@ from actorflow.protocol.checkpoint_messages import (
     TriggerCheckpoint,
 )
 from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files
+from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers, restored_layers
 from actorflow.runtime.snapshots import decoded, give_back, outputs_of, take
 from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
 from actorflow.wire import pickling
@@ -49,12 +51,14 @@ class CheckpointSite:
         submit: runs a function on the node's pool.
         tell: sends a message to the JobMaster; may be called from any thread.
         attempt: number of the deployment.
+        inline_bytes_max: what is not larger stands in a part instead of a file.
     """
 
     files: CheckpointFiles | None
     submit: Callable[[Callable[[], None]], None]
     tell: Callable[[Message], None]
     attempt: int
+    inline_bytes_max: int
 
 
 def checkpoint_site(
@@ -64,7 +68,8 @@ def checkpoint_site(
     config = deployment.config
     if config[options.CHECKPOINT_INTERVAL] is None or not can_go_on(deployment.graph):
         return None
-    return CheckpointSite(checkpoint_files(config, deployment.job), submit, tell, deployment.attempt)
+    files, inline = checkpoint_files(config, deployment.job), config[options.CHECKPOINT_INLINE]
+    return CheckpointSite(files, submit, tell, deployment.attempt, inline)
 
 
 def join(
@@ -93,14 +98,26 @@ def join(
     positions: dict[int, bytes] = {}
     read: tuple[int, ...] = ()
     if restored:
-        stored = [decode_part(part) for part in restored]
+        place = (subtask_id.index, vertex.parallelism, vertex.max_parallelism)
+        stored = list(map(decode_part, restored))
         if source is not None and subtask_id.index == 0:
             positions, read = splits_of(stored)
         parts = [decoded(read_state(part.state)) for part in stored]
-        give_back(subtask.chain, parts, subtask_id.index, vertex.parallelism, vertex.max_parallelism)
+        give_back(subtask.chain, parts, *place, restored_layers(stored, *place))
         for sink, committables in zip(subtask.sinks, outputs_of(parts, subtask_id.index, vertex.parallelism), strict=False):
             sink.recommit(committables)
     return SubtaskCheckpoints(subtask, subtask_id, site, vertex.max_parallelism, source, (positions, read))
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """State that was taken: in bytes, and what has changed in keyed state that is stored in layers."""
+
+    data: bytes
+    captured: Captured | None
+
+
+_NO_LAYERS = StoredLayers({}, (), b"", 0, 0)
 
 
 class SubtaskCheckpoints:
@@ -136,6 +153,7 @@ class SubtaskCheckpoints:
         self._max_parallelism = max_parallelism
         self._source = source
         self._before = before
+        self._layers = LayeredState(subtask.chain, site.files, site.inline_bytes_max)
         self._ended = False
 
     def take(self, news: TriggerCheckpoint | CheckpointCompleted | CheckpointAborted) -> None:
@@ -147,8 +165,8 @@ class SubtaskCheckpoints:
                     self.snapshot(Barrier(number, timestamp, unaligned, savepoint))
             case CheckpointCompleted(checkpoint=number):
                 self._completed(number)
-            case CheckpointAborted():
-                pass  # what was stored is discarded by the JobMaster
+            case CheckpointAborted(checkpoint=number):
+                self._layers.given_up(number)  # what was stored is discarded by the JobMaster
             case _:
                 assert_never(news)
 
@@ -162,11 +180,17 @@ class SubtaskCheckpoints:
         # What fails here fails the subtask, whatever number of checkpoints may fail: a sink that could not prepare may have lost its records.
         for sink in self._subtask.sinks:
             sink.prepare(number)
-        data = take(self._subtask, self._max_parallelism).encoded()
+        state = self._state(number, savepoint=barrier.savepoint)
         positions, read = self._positions()
         sync_ms = (now() - began) * 1000
         self.storing += 1
-        self._site.submit(lambda: self._store(number, data, positions, read, sync_ms))
+        self._site.submit(lambda: self._store(number, state, positions, read, sync_ms))
+
+    def _state(self, number: int, *, savepoint: bool) -> _State:
+        """Take the state. A savepoint is not built upon, and builds upon nothing."""
+        layered = () if savepoint else self._layers.operators
+        data = take(self._subtask, self._max_parallelism, layered).encoded()
+        return _State(data, None if savepoint else self._layers.capture(number))
 
     def _positions(self) -> tuple[dict[int, bytes], tuple[int, ...]]:
         if self._source is None:
@@ -176,14 +200,14 @@ class SubtaskCheckpoints:
         now = {number: pickling.dumps(position) for number, position in positions.items()}
         return positions_before | now, read_before + read
 
-    def _store(self, number: int, data: bytes, positions: dict[int, bytes], read: tuple[int, ...], sync_ms: float) -> None:
-        """Secure the bytes, and say so. Runs on the pool."""
+    def _store(self, number: int, state: _State, positions: dict[int, bytes], read: tuple[int, ...], sync_ms: float) -> None:
+        """Secure the state, and say so. Runs on the pool."""
         try:
-            part = self._part(number, data, positions, read)
+            part, state_bytes, stored_bytes = self._part(number, state, positions, read)
         except BaseException as error:
             self._site.tell(CheckpointDeclined(self._id, self._site.attempt, number, describe(error)))
         else:
-            times = SubtaskTimes(sync_ms=sync_ms, state_bytes=len(data), stored_bytes=len(data))
+            times = SubtaskTimes(sync_ms=sync_ms, state_bytes=state_bytes, stored_bytes=stored_bytes)
             self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
         finally:
             self._subtask.post(self._stored)
@@ -193,10 +217,15 @@ class SubtaskCheckpoints:
         self.storing -= 1
         self._subtask.wake()
 
-    def _part(self, number: int, data: bytes, positions: dict[int, bytes], read: tuple[int, ...]) -> bytes:
-        files = self._site.files
-        state = InlineState(data) if files is None else files.write_state(number, str(self._id), data)
-        return encode_part(SubtaskState(self._id.index, state, positions=positions, read=read))
+    def _part(self, number: int, state: _State, positions: dict[int, bytes], read: tuple[int, ...]) -> tuple[bytes, int, int]:
+        """Return the part, the size of what it holds, and how much of that was written."""
+        files, data = self._site.files, state.data
+        layers = _NO_LAYERS if state.captured is None else self._layers.store(state.captured)
+        held = InlineState(data) if files is None else files.write_state(number, str(self._id), data)
+        part = SubtaskState(
+            self._id.index, held, dict(layers.files), positions=positions, read=read, layers=layers.layers, top=layers.top
+        )
+        return encode_part(part), len(data) + layers.state_bytes, len(data) + layers.stored_bytes
 
     def _completed(self, number: int) -> None:
         """Commit what was prepared up to this checkpoint: it will be restored, if anything is."""
@@ -205,6 +234,9 @@ class SubtaskCheckpoints:
                 sink.commit()
             else:
                 sink.commit_until(number)
+        if not self._ended:
+            self._layers.completed(number)
+            self._layers.merge(self._site.submit, self._subtask.post)
 
     def last_part(self) -> tuple[bytes, int]:
         """Return what the subtask leaves at its end: its part of every checkpoint later than the number beside it.
@@ -214,5 +246,6 @@ class SubtaskCheckpoints:
         """
         self._ended = True
         positions, read = self._positions()
-        part = self._part(self.passed + 1, take(self._subtask, self._max_parallelism).encoded(), positions, read)
-        return part, self.passed
+        data = take(self._subtask, self._max_parallelism, self._layers.operators).encoded()
+        state = _State(data, self._layers.capture_all(self.passed + 1))
+        return self._part(self.passed + 1, state, positions, read)[0], self.passed

@@ -18,12 +18,15 @@ Key groups are computed when a snapshot is taken, never per access of a resident
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from actorflow.errors import PlanError
 from actorflow.state.binding import StateHandle
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.timers import TimerQueue
+
+if TYPE_CHECKING:
+    from actorflow.state.changes import ChangeLog
 
 KeyGroupState = dict[str, dict[Any, Any]]
 """Snapshot of one key group: state name, then key, then value (a dict for a map state, a list for a list state)."""
@@ -72,6 +75,7 @@ class KeyedBackend(Protocol):
         processing_time: returns the wall clock in ms.
         event_time: returns the event time in ms of what is being processed; the operator's stage sets it, until then it is the watermark.
         resident: whether tables hold all values, always. If not, `load` and `settle` enclose the work on them.
+        wants_keys: whether `load` has to be called before work on tables: because the values are elsewhere, or because it is noted what changes.
     """
 
     current_key: Any
@@ -79,6 +83,7 @@ class KeyedBackend(Protocol):
     processing_time: Callable[[], int]
     event_time: Callable[[], int]
     resident: bool
+    wants_keys: bool
 
     def bind(self, descriptor: StateDescriptor) -> StateHandle:
         """Return the handle of a declared state, creating the state if it does not exist.
@@ -114,6 +119,18 @@ class KeyedBackend(Protocol):
 
     def overlay(self, name: str, values: Overlay) -> None:
         """Have the table of the state `name` brought up to date before it is read here. For resident backends only."""
+        ...
+
+    def track(self) -> ChangeLog | None:
+        """Note what changes from now on, and return what tells it; None if it cannot. Called before states are bound, if at all."""
+        ...
+
+    def replaced(self, name: str) -> None:
+        """Note that values of the state `name` are replaced, never changed in place or removed one by one: what changes need not be told."""
+        ...
+
+    def noting(self, name: str) -> Callable[[Any], object] | None:
+        """Return what is to be told of each key whose value changes in the table of `name` without `load`; None if nobody wants to know."""
         ...
 
     def timers(self, name: str) -> TimerQueue:

@@ -40,6 +40,16 @@ class ExpiryLine:
         self._line: deque[tuple[int, Any, Any]] = deque()
         self._in_line: set[tuple[Any, Any]] = set()
 
+    def told(self, note: Callable[[Any], object]) -> None:
+        """Have `note` called with each key of which something is forgotten."""
+        forget = self._forget
+
+        def forget_and_tell(key: Any, entry: Any) -> None:
+            note(key)
+            forget(key, entry)
+
+        self._forget = forget_and_tell
+
     def __len__(self) -> int:
         return len(self._line)
 
@@ -76,8 +86,27 @@ class ExpiryLine:
         self._in_line.clear()
 
 
-def expiry_line(descriptor: KeyedState, table: dict[Any, Any], current_key: Callable[[], Any]) -> ExpiryLine:
-    """Return the line of a state whose values, with their times of use, are in `table`."""
+def expiry_line(
+    descriptor: KeyedState,
+    table: dict[Any, Any],
+    current_key: Callable[[], Any],
+    note: Callable[[Any], object] | None = None,
+) -> ExpiryLine:
+    """Return the line of a state.
+
+    Args:
+        descriptor: of the state.
+        table: its values, with their times of use.
+        current_key: returns the key that is being processed.
+        note: is told of each key of which something is forgotten.
+    """
+    line = _line_of(descriptor, table, current_key)
+    if note is not None:
+        line.told(note)
+    return line
+
+
+def _line_of(descriptor: KeyedState, table: dict[Any, Any], current_key: Callable[[], Any]) -> ExpiryLine:
     match descriptor:
         case MapState():
             return ExpiryLine(current_key, *_of_entries(table))

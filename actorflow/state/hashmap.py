@@ -6,15 +6,18 @@ entry, so that a key exists only while it holds something. A state with namespac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, ItemsView, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from actorflow.clock import SystemClock
 from actorflow.errors import PlanError
 from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay
 from actorflow.state.binding import KeyedState, StateHandle, bound, presented
+from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.expiry import ExpiryLine, expiry_line, remember
+from actorflow.state.hashmap_handles import HashMapList, HashMapMap, HashMapValue, NotingList, NotingMap, NotingValue
+from actorflow.state.layers import Place
 from actorflow.state.timers import TIMERS_STATE, HeapTimers, restore_timers, timers_as_states
 from actorflow.state.ttl import Ages, Ttl
 from actorflow.wire.batch import MIN_TIMESTAMP
@@ -33,12 +36,14 @@ class HashMapBackend:
         watermark: see `KeyedBackend`.
         processing_time: see `KeyedBackend`.
         event_time: see `KeyedBackend`.
+        wants_keys: see `KeyedBackend`.
 
     Args:
         processing_time: returns the wall clock in ms; by default this machine's.
     """
 
     __slots__ = (
+        "_changes",
         "_declared",
         "_divided",
         "_handles",
@@ -49,6 +54,7 @@ class HashMapBackend:
         "current_key",
         "event_time",
         "processing_time",
+        "wants_keys",
         "watermark",
     )
 
@@ -66,6 +72,8 @@ class HashMapBackend:
         self._lines: dict[str, ExpiryLine] = {}
         self._overlays: dict[str, Overlay] = {}
         self._timers: dict[str, HeapTimers] = {}
+        self._changes = ChangeLog(self)
+        self.wants_keys = False
 
     def __len__(self) -> int:
         """Return the number of keys that have a value in any state."""
@@ -82,7 +90,9 @@ class HashMapBackend:
         return self._division(name).setdefault(namespace, {})
 
     def load(self, name: str, keys: Iterable[Any], namespace: Hashable = None) -> None:
-        """Nothing to do: the values are here."""
+        """Note that these keys may change. The values are here."""
+        if self.wants_keys:
+            self._changes.note(Place(name, namespace is not None, namespace), keys)
 
     def settle(self) -> None:
         """Look for values that have expired; the others stay here."""
@@ -107,6 +117,8 @@ class HashMapBackend:
             self._division(name).pop(namespace, None)
         else:
             self._tables.pop(name, None)
+        if self.wants_keys:
+            self._changes.drop(Place(name, namespace is not None, namespace))
 
     def _division(self, name: str) -> dict[Hashable, dict[Any, Any]]:
         """Return the namespaces of a state. What was restored before anybody divided it is divided now."""
@@ -122,7 +134,43 @@ class HashMapBackend:
 
     def timers(self, name: str) -> HeapTimers:
         """Return the timers of this name."""
-        return self._timers.setdefault(name, HeapTimers())
+        queue = self._timers.get(name)
+        if queue is None:
+            queue = self._timers[name] = HeapTimers()
+            if self.wants_keys:
+                queue.changed()
+        return queue
+
+    # --- changes -----------------------------------------------------------------------------------------------------------
+
+    def track(self) -> ChangeLog:
+        """Note what changes, from now on. Called before states are bound, if at all."""
+        assert not self._handles, "handles that exist do not tell what they change"
+        self.wants_keys = True
+        for queue in self._timers.values():
+            queue.changed()
+        return self._changes
+
+    def replaced(self, name: str) -> None:
+        """Find what has changed in a state by comparison."""
+        self._changes.compare(name)
+
+    def noting(self, name: str) -> Callable[[Any], object] | None:
+        """Return what is to be told of each key whose value changes, if anybody wants to know."""
+        return self._changes.noting(Place(name)) if self.wants_keys else None
+
+    def places(self) -> Iterator[tuple[Place, dict[Any, Any]]]:
+        """Give each table with its place, brought up to date."""
+        self._write_back()
+        for name, table in self._tables.items():
+            yield Place(name), table
+        for name, tables in self._divided.items():
+            for namespace, table in tables.items():
+                yield Place(name, True, namespace), table
+
+    def queues(self) -> Mapping[str, HeapTimers]:
+        """Return the timers by name."""
+        return self._timers
 
     # --- handles -----------------------------------------------------------------------------------------------------------
 
@@ -143,20 +191,24 @@ class HashMapBackend:
 
     def value(self, descriptor: KeyedState, default: Any) -> HashMapValue:
         """Return the handle of a value for each key."""
-        return HashMapValue(self, self.table(descriptor.name), default)
+        note, table = self.noting(descriptor.name), self.table(descriptor.name)
+        return HashMapValue(self, table, default) if note is None else NotingValue(self, table, default, note)
 
     def map(self, descriptor: KeyedState) -> HashMapMap:
         """Return the handle of a dict for each key."""
-        return HashMapMap(self, self.table(descriptor.name))
+        note, table = self.noting(descriptor.name), self.table(descriptor.name)
+        return HashMapMap(self, table) if note is None else NotingMap(self, table, note)
 
     def list(self, descriptor: KeyedState) -> HashMapList:
         """Return the handle of a list for each key."""
-        return HashMapList(self, self.table(descriptor.name))
+        note, table = self.noting(descriptor.name), self.table(descriptor.name)
+        return HashMapList(self, table) if note is None else NotingList(self, table, note)
 
     def ages(self, descriptor: KeyedState, ttl: Ttl) -> Ages:
         """Return the clock of a state, which finds what has expired by a line."""
         table = self.table(descriptor.name)
-        line = self._lines[descriptor.name] = expiry_line(descriptor, table, lambda: self.current_key)
+        note = self.noting(descriptor.name)
+        line = self._lines[descriptor.name] = expiry_line(descriptor, table, lambda: self.current_key, note)
         in_event_time = ttl.time == "event"
         clock = self._event_time if in_event_time else self.processing_time
         horizon = (lambda: self.watermark) if in_event_time else self.processing_time
@@ -197,6 +249,9 @@ class HashMapBackend:
         """Forget all values and timers."""
         for overlay in self._overlays.values():
             overlay.release()
+        if self.wants_keys:
+            for place in [place for place, _ in self.places()]:
+                self._changes.drop(place)
         for table in self._tables.values():
             table.clear()
         self._divided.clear()
@@ -257,112 +312,6 @@ class HashMapBackend:
     def _write_back(self) -> None:
         for overlay in self._overlays.values():
             overlay.write_back()
-
-
-class HashMapValue:
-    """A value for each key. See `state.handles.ValueHandle`."""
-
-    __slots__ = ("_backend", "_default", "_entries")
-
-    def __init__(self, backend: HashMapBackend, entries: dict[Any, Any], default: Any) -> None:
-        self._backend = backend
-        self._entries = entries
-        self._default = default
-
-    def get(self) -> Any:
-        """Return the value of the current key, or the default."""
-        return self._entries.get(self._backend.current_key, self._default)
-
-    def set(self, value: Any) -> None:
-        """Remember a value for the current key."""
-        self._entries[self._backend.current_key] = value
-
-    def clear(self) -> None:
-        """Forget the value of the current key."""
-        _forget(self._entries, self._backend.current_key)
-
-
-class HashMapMap:
-    """A dict for each key. See `state.handles.MapHandle`."""
-
-    __slots__ = ("_backend", "_entries")
-
-    def __init__(self, backend: HashMapBackend, entries: dict[Any, dict[Any, Any]]) -> None:
-        self._backend = backend
-        self._entries = entries
-
-    def get(self, entry: Any, default: Any = None) -> Any:
-        """Return what `entry` maps to, or `default`."""
-        return self._entries.get(self._backend.current_key, _NO_ITEMS).get(entry, default)
-
-    def put(self, entry: Any, value: Any) -> None:
-        """Map `entry` to `value`."""
-        key = self._backend.current_key
-        items = self._entries.get(key)
-        if items is None:
-            items = self._entries[key] = {}
-        items[entry] = value
-
-    def contains(self, entry: Any) -> bool:
-        """Return whether `entry` is mapped."""
-        return entry in self._entries.get(self._backend.current_key, _NO_ITEMS)
-
-    def remove(self, entry: Any) -> None:
-        """Forget `entry`, if it is there."""
-        key = self._backend.current_key
-        items = self._entries.get(key)
-        if items is not None:
-            items.pop(entry, None)
-            if not items:
-                del self._entries[key]
-
-    def items(self) -> ItemsView[Any, Any]:
-        """Return a view of the entries of the current key."""
-        return self._entries.get(self._backend.current_key, _NO_ITEMS).items()
-
-    def clear(self) -> None:
-        """Forget all entries of the current key."""
-        _forget(self._entries, self._backend.current_key)
-
-
-class HashMapList:
-    """A list for each key. See `state.handles.ListHandle`."""
-
-    __slots__ = ("_backend", "_entries")
-
-    def __init__(self, backend: HashMapBackend, entries: dict[Any, list[Any]]) -> None:
-        self._backend = backend
-        self._entries = entries
-
-    def add(self, value: Any) -> None:
-        """Append a value."""
-        key = self._backend.current_key
-        items = self._entries.get(key)
-        if items is None:
-            items = self._entries[key] = []
-        items.append(value)
-
-    def get(self) -> list[Any]:
-        """Return a copy of the values of the current key."""
-        return list(self._entries.get(self._backend.current_key, ()))
-
-    def update(self, values: Iterable[Any]) -> None:
-        """Replace the values of the current key."""
-        items = list(values)
-        if items:
-            self._entries[self._backend.current_key] = items
-        else:
-            self.clear()
-
-    def clear(self) -> None:
-        """Forget the values of the current key."""
-        _forget(self._entries, self._backend.current_key)
-
-
-def _forget(entries: dict[Any, Any], key: Any) -> None:
-    """Remove a key, if it is there."""
-    if key in entries:  # an empty dict would `pop` without a look at the key, and so take `NO_KEY` for one
-        del entries[key]  # noqa: RUF051
 
 
 def _copied(value: Any) -> Any:

@@ -29,6 +29,10 @@ class Timer(NamedTuple):
     namespace: Hashable = None
 
 
+Triples = set[tuple[int, Any, Hashable]]
+"""Timers as plain tuples."""
+
+
 class TimerQueue(Protocol):
     """The timers of one kind of one operator of one subtask. Used from one thread."""
 
@@ -81,7 +85,7 @@ def restore_timers(queue: TimerQueue, values: Mapping[Any, Iterable[tuple[int, H
 class HeapTimers:
     """Timers in memory. See `TimerQueue`."""
 
-    __slots__ = ("_at", "_count", "_line", "_line_at", "_times")
+    __slots__ = ("_at", "_changed", "_count", "_line", "_line_at", "_times")
 
     def __init__(self, timers: Iterable[Timer] = ()) -> None:
         self._at: dict[int, dict[tuple[Any, Hashable], None]] = {}
@@ -89,6 +93,7 @@ class HeapTimers:
         self._count = 0
         self._line: list[tuple[Any, Hashable]] = []  # of timestamp `_line_at`, last one first; some may have been deleted since
         self._line_at: int | None = None
+        self._changed: Triples | None = None
         for timer in timers:
             self.set(*timer)
 
@@ -101,6 +106,8 @@ class HeapTimers:
         before = len(at)
         at[key, namespace] = None
         self._count += len(at) - before
+        if self._changed is not None:
+            self._changed.add((timestamp, key, namespace))
 
     def delete(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
         """Forget a timer. An emptied timestamp stays in the heap until it is the first."""
@@ -108,6 +115,8 @@ class HeapTimers:
         if at is not None and (key, namespace) in at:
             del at[key, namespace]
             self._count -= 1
+            if self._changed is not None:
+                self._changed.add((timestamp, key, namespace))
 
     def take(self, until: int) -> Timer | None:
         """Remove and return the first timer that is due."""
@@ -125,6 +134,8 @@ class HeapTimers:
                 break
         del at[entry]
         self._count -= 1
+        if self._changed is not None:
+            self._changed.add((timestamp, *entry))
         return Timer(timestamp, *entry)
 
     def first(self) -> int | None:
@@ -144,3 +155,21 @@ class HeapTimers:
         for timestamp in sorted(self._at):
             for key, namespace in self._at[timestamp]:
                 yield Timer(timestamp, key, namespace)
+
+    # --- for incremental snapshots -----------------------------------------------------------------------------------------------
+
+    def changed(self) -> Triples:
+        """Return the timers that were set or taken away since the last call, and note them from now on."""
+        changed = self._changed or Triples()
+        self._changed = Triples()
+        return changed
+
+    def holds(self, timestamp: int, key: Any, namespace: Hashable) -> bool:
+        """Return whether a timer is set."""
+        return (key, namespace) in self._at.get(timestamp, ())
+
+    def triples(self) -> Iterator[tuple[int, Any, Hashable]]:
+        """Give all timers as plain tuples, in no certain order."""
+        for timestamp, at in self._at.items():
+            for key, namespace in at:
+                yield timestamp, key, namespace

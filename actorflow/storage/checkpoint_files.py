@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -61,6 +62,8 @@ class CheckpointFiles:
         self._home = join(directory, job)
         self._inline_bytes_max = inline_bytes_max
         self._users: Counter[str] = Counter()
+        self._condemned: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     # --- writing (any node) ----------------------------------------------------------------------------------------------------
 
@@ -103,21 +106,45 @@ class CheckpointFiles:
             directory: where a savepoint goes; None for a checkpoint.
 
         Raises:
-            CheckpointError: if it cannot be written; then there is no such checkpoint.
+            CheckpointError: if it cannot be written, or names a file that was removed; then there is no such checkpoint.
         """
         if directory is None:
             home = join(self._home, f"chk-{manifest.checkpoint}")
         else:
             home = join(directory, f"savepoint-{manifest.checkpoint}-{uuid.uuid4().hex[:8]}")
         location, begun = join(home, MANIFEST), join(home, f"{MANIFEST}.{uuid.uuid4().hex[:8]}")
+        self._claim(manifest)
         try:
             make_directory(home)
             _write_whole(begun, encode_manifest(_relative_to(manifest, home)))
             rename(begun, location)
         except ActorflowError as error:
+            self._release(_files_of(manifest))
             raise CheckpointError(f"cannot complete checkpoint {manifest.checkpoint}: {error.message}", hint=error.hint) from error
-        self._users.update(_files_of(manifest))
         return location
+
+    def _claim(self, manifest: Manifest) -> None:
+        """Count a manifest as a user of its files, so that they stay.
+
+        All have to be there: a snapshot may be taken before its subtask hears that a checkpoint whose files it refers to was removed.
+        """
+        shared = dict.fromkeys(file.uri for vertex in manifest.vertices for part in vertex.parts for file in part.files.values())
+        with self._counting:
+            fresh = [uri for uri in shared if uri not in self._users]
+            condemned = [uri for uri in fresh if uri in self._condemned]
+            self._users.update(_files_of(manifest))
+        missing = condemned or [uri for uri in fresh if not exists(uri)]
+        if missing:
+            self._release(_files_of(manifest))
+            raise CheckpointError(
+                f"checkpoint {manifest.checkpoint} refers to '{missing[0]}', which is not there any more",
+                hint="it was removed with the checkpoint that it belonged to; the next checkpoint does without it",
+            )
+
+    def _release(self, uris: Iterable[str]) -> None:
+        with self._counting:
+            self._users.subtract(uris)
+            self._users += Counter()  # drops what is down to zero
 
     def discard(self, location: str | None, files: Iterable[StoredFile]) -> None:
         """Remove a checkpoint: the manifest first, so that nothing half removed is taken for whole; then what nobody else refers to.
@@ -127,12 +154,19 @@ class CheckpointFiles:
         """
         uris = [file.uri for file in files]
         if location is not None:
-            remove(location, missing_ok=True)
-            self._users.subtract(uris)
-            self._users += Counter()  # drops what is down to zero
-        for uri in uris:
-            if uri not in self._users:
+            self._release(uris)
+        with self._counting:
+            needless = [uri for uri in dict.fromkeys(uris) if uri not in self._users]
+            self._condemned.update(needless)
+        try:
+            if location is not None:
+                remove(location, missing_ok=True)
+            for uri in needless:
                 remove(uri, missing_ok=True)
+        finally:
+            with self._counting:
+                self._condemned.subtract(needless)
+                self._condemned += Counter()
 
     def find(self) -> list[Found]:
         """Return the checkpoints of the job that are on disk, the newest first, with what is wrong with those that cannot be used."""

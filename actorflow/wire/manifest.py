@@ -51,6 +51,8 @@ class SubtaskState(msgspec.Struct, frozen=True):
         positions: of a source: how far its open splits were read, pickled, by the split's number.
         read: of a source: the splits that this subtask has read to their end.
         in_flight: batches of its channels that the barrier has overtaken; see `in_flight`.
+        layers: names of the files that are layers of keyed state, the lowest first.
+        top: the layer above them, if it is so small that it stands here.
     """
 
     index: int
@@ -59,6 +61,8 @@ class SubtaskState(msgspec.Struct, frozen=True):
     positions: dict[int, bytes] = {}
     read: tuple[int, ...] = ()
     in_flight: StoredFile | InlineState | None = None
+    layers: tuple[str, ...] = ()
+    top: bytes = b""
 
 
 class VertexState(msgspec.Struct, frozen=True):

@@ -99,6 +99,18 @@ def test_discarding_an_aborted_checkpoint_keeps_what_a_completed_one_refers_to(c
     assert b"both" == read_state(vertex.parts[0].files["s0"])
 
 
+def test_a_manifest_that_refers_to_a_removed_file_is_refused_and_claims_nothing(checkpoints, tmp_path):
+    kept, gone = checkpoints.write_shared(b"kept"), checkpoints.write_shared(b"gone")
+    first, manifest = take(checkpoints, 1, kept, gone)
+    second, later = take(checkpoints, 2, kept)
+    checkpoints.discard(first, stored_files(manifest))
+    with pytest.raises(CheckpointError, match="checkpoint 3 refers to .*which is not there any more"):
+        take(checkpoints, 3, kept, gone)
+    checkpoints.collect_orphans([read_manifest(second)])
+    checkpoints.discard(second, stored_files(later))
+    assert [] == files_in(tmp_path)
+
+
 def test_the_newest_is_found_first_and_what_cannot_be_used_is_named(checkpoints):
     take(checkpoints, 9)
     broken, _ = take(checkpoints, 10)

@@ -53,9 +53,11 @@ class RocksDBBackend:
         watermark: see `KeyedBackend`.
         processing_time: see `KeyedBackend`.
         event_time: see `KeyedBackend`.
+        wants_keys: see `KeyedBackend`.
     """
 
     resident = False
+    wants_keys = True
 
     def __init__(self, store: Store, shares: ObjectShares, groups: int, processing_time: Callable[[], int] | None = None) -> None:
         self.current_key: Any = NO_KEY
@@ -133,6 +135,17 @@ class RocksDBBackend:
     def overlay(self, name: str, values: Overlay) -> None:  # noqa: ARG002 - there is nothing to do with them
         """Not possible here."""
         raise AssertionError(f"state '{name}' is on disk: it has no other form in memory")
+
+    def track(self) -> None:
+        """Return None: what changes is not noted here."""
+        return
+
+    def replaced(self, name: str) -> None:
+        """Nothing to do: files tell what changes."""
+
+    def noting(self, name: str) -> None:  # noqa: ARG002 - files tell what changes
+        """Return None: nobody wants to know."""
+        return
 
     def timers(self, name: str) -> RocksDBTimers:
         """Return the timers of this name."""

@@ -1,0 +1,276 @@
+"""What has changed in state that is kept in memory: the part of a snapshot that is taken on the subtask's thread, and what it costs.
+
+There are two ways to know which keys of a table have changed:
+
+- *Noted*: whoever works on a table says with which keys (`load`, or a handle of its own accord). Values may be changed in place.
+- *Compared*: where values are replaced and never changed in place or removed one by one, as running counts are, nobody notes anything. The
+  values of now are put beside those of the last completed checkpoint, and what is not the same object has changed. To copy a
+  million references takes a few milliseconds, the comparison is done off the thread, and the loop over records costs nothing more.
+
+A capture holds everything that has changed since the last *confirmed* one: what was captured for a checkpoint that was declined or
+aborted, or of which nothing was heard yet, is captured again. So no change depends on a file that may have been removed.
+
+    changes ──capture 7──► changes ──capture 8 (holds those of 7, too)──► …
+                               7 confirmed: later captures are those since 7
+
+Values that could be changed in place become bytes at once, others off the thread, in chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import compress, islice
+from operator import is_not
+from typing import Any, Final, Protocol
+
+from actorflow.state.layers import CHUNK_KEYS, Chunk, Place, payload
+from actorflow.state.timers import TIMERS_STATE, HeapTimers
+
+IMMUTABLE: Final = frozenset({bool, bytes, complex, float, int, str, type(None)})
+"""Types whose values nobody can change."""
+
+_GONE: Final = object()
+_COMPARED_AT_ONCE: Final = 8192
+_UNCONFIRMED_MAX: Final = 16
+"""Captures of which nothing was heard; earlier ones are given up."""
+
+Table = dict[Any, Any]
+
+
+class Piece(Protocol):
+    """What was captured of one table."""
+
+    def payloads(self) -> Iterator[bytes]:
+        """Give it as payloads of chunks (see `state.layers`). May be called on another thread, once."""
+        ...
+
+
+class Tables(Protocol):
+    """The tables of a backend."""
+
+    def places(self) -> Iterable[tuple[Place, Table]]:
+        """Give each table with its place, brought up to date."""
+        ...
+
+    def queues(self) -> Mapping[str, HeapTimers]:
+        """Return the timers by name."""
+        ...
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What happened between two captures."""
+
+    noted: dict[Place, set[Any]] = field(default_factory=dict)
+    dropped: dict[Place, None] = field(default_factory=dict)
+    timers: dict[str, set[tuple[int, Any, Hashable]]] = field(default_factory=dict)
+    values: dict[Place, list[Any]] = field(default_factory=dict)
+    """Of compared tables, at the capture that ended it."""
+
+    def follow(self, earlier: _Changes) -> None:
+        """Add what happened before, in an interval whose capture nobody builds upon."""
+        for place, keys in earlier.noted.items():
+            self.noted.setdefault(place, set()).update(keys)
+        for name, triples in earlier.timers.items():
+            self.timers.setdefault(name, set()).update(triples)
+        self.dropped = {**earlier.dropped, **self.dropped}
+
+
+class ChangeLog:
+    """Notes what changes in the tables of one backend. Used on the subtask's thread.
+
+    Args:
+        tables: the backend's.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._compared: set[str] = set()
+        self._live: dict[Place, set[Any]] = {}
+        self._now = _Changes()
+        self._unconfirmed: list[tuple[int, _Changes]] = []
+        self._confirmed: dict[Place, list[Any]] = {}
+        self._keys: dict[Place, list[Any]] = {}
+        self._has_base = False
+
+    # --- noting ------------------------------------------------------------------------------------------------------------------
+
+    def compare(self, name: str) -> None:
+        """Find out what has changed in a state by comparison, from now on."""
+        self._compared.add(name)
+
+    def note(self, place: Place, keys: Iterable[Any]) -> None:
+        """Note that the values of these keys may change before the next capture."""
+        if place.name not in self._compared:
+            self._noted(place).update(keys)
+
+    def noting(self, place: Place) -> Callable[[Any], object]:
+        """Return what notes one key. It stays valid; for states without namespaces."""
+        return self._noted(place).add
+
+    def _noted(self, place: Place) -> set[Any]:
+        found = self._live.get(place)
+        if found is None:
+            found = self._live[place] = set()
+        return found
+
+    def drop(self, place: Place) -> None:
+        """Note that a table was dropped as a whole."""
+        self._now.dropped[place] = None
+        self._now.noted.pop(place, None)
+        live = self._live.pop(place, None) if place.divided else self._live.get(place)
+        if live is not None:
+            live.clear()
+        self._keys.pop(place, None)
+        self._confirmed.pop(place, None)
+        for _, changes in self._unconfirmed:
+            changes.values.pop(place, None)
+
+    # --- capturing ---------------------------------------------------------------------------------------------------------------
+
+    def capture(self, checkpoint: int, *, whole: bool) -> list[Piece]:
+        """Return what has changed since the last confirmed capture, or everything.
+
+        Raises:
+            CheckpointError: if a value that could be changed in place cannot be pickled.
+        """
+        now, queues = self._now, self._tables.queues()
+        for place, live in self._live.items():
+            if live:
+                now.noted.setdefault(place, set()).update(live)
+                live.clear()
+        for name, queue in queues.items():
+            now.timers.setdefault(name, set()).update(queue.changed())
+        since = [*(changes for _, changes in self._unconfirmed), now]
+        dropped = dict.fromkeys(place for changes in since for place in changes.dropped)
+        pieces: list[Piece] = [] if whole else [_Chunks([Chunk(place, [], [], [], dropped=True)]) for place in dropped]
+        for place, table in self._tables.places():
+            if place.name in self._compared:
+                pieces.append(self._compare(place, table, whole=whole))
+            else:
+                noted = None if whole else set().union(*(changes.noted.get(place, ()) for changes in since))
+                pieces.append(_taken(place, table, noted))
+        for name, queue in queues.items():
+            triples = set().union(*(changes.timers.get(name, ()) for changes in since))
+            pieces.append(_timers(name, queue, None if whole else triples))
+        self._unconfirmed.append((checkpoint, now))
+        self._now = _Changes()
+        while len(self._unconfirmed) > _UNCONFIRMED_MAX:
+            self.decline(self._unconfirmed[0][0])
+        self._forget_needless()
+        return pieces
+
+    def _compare(self, place: Place, table: Table, *, whole: bool) -> Piece:
+        values = list(table.values())
+        keys = self._keys.setdefault(place, [])
+        fresh = list(islice(reversed(table), len(values) - len(keys)))
+        keys.extend(reversed(fresh))
+        self._now.values[place] = values
+        return _Compared(place, keys, [] if whole else self._confirmed.get(place, []), values)
+
+    # --- what became of it -------------------------------------------------------------------------------------------------------
+
+    def confirm(self, checkpoint: int) -> None:
+        """Note that what was captured for a checkpoint, and before, is stored, and stays."""
+        captured = next((changes for number, changes in self._unconfirmed if number == checkpoint), None)
+        if captured is not None:
+            self._confirmed.update(captured.values)
+            self._unconfirmed = [(number, changes) for number, changes in self._unconfirmed if number > checkpoint]
+            self._has_base = True
+
+    def decline(self, checkpoint: int) -> None:
+        """Note that what was captured for a checkpoint will not be built upon: it belongs to the next capture as well."""
+        for place, (number, changes) in enumerate(self._unconfirmed):
+            if number == checkpoint:
+                del self._unconfirmed[place]
+                rest = [changes for _, changes in self._unconfirmed[place:]]
+                (rest[0] if rest else self._now).follow(changes)
+                self._forget_needless()
+                return
+
+    def _forget_needless(self) -> None:
+        """Forget what changed before the first capture that can be built upon, while there is none that is."""
+        if not self._has_base and self._unconfirmed:
+            first = self._unconfirmed[0][1]
+            first.noted.clear()
+            first.timers.clear()
+            first.dropped.clear()
+
+
+class _Chunks:
+    """Chunks whose values nobody can change."""
+
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        self._chunks = chunks
+
+    def payloads(self) -> Iterator[bytes]:
+        return map(payload, self._chunks)
+
+
+class _Encoded:
+    """Chunks that are bytes."""
+
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        self._payloads = list(map(payload, chunks))
+
+    def payloads(self) -> Iterator[bytes]:
+        return iter(self._payloads)
+
+
+class _Compared:
+    """The values of now beside those of before. Both lists, and as much of `keys`, stay as they are."""
+
+    def __init__(self, place: Place, keys: list[Any], before: list[Any], now: list[Any]) -> None:
+        self._place = place
+        self._keys = keys
+        self._before = before
+        self._now = now
+
+    def payloads(self) -> Iterator[bytes]:
+        keys: list[Any] = []
+        values: list[Any] = []
+        for start in range(0, len(self._now), _COMPARED_AT_ONCE):
+            now = self._now[start : start + _COMPARED_AT_ONCE]
+            here = self._keys[start : start + len(now)]
+            before = self._before[start : start + len(now)]
+            before += [_GONE] * (len(now) - len(before))
+            changed = list(map(is_not, now, before))
+            keys += compress(here, changed)
+            values += compress(now, changed)
+            while len(keys) >= CHUNK_KEYS:
+                yield payload(Chunk(self._place, keys[:CHUNK_KEYS], values[:CHUNK_KEYS], []))
+                del keys[:CHUNK_KEYS], values[:CHUNK_KEYS]
+        if keys:
+            yield payload(Chunk(self._place, keys, values, []))
+
+
+def _taken(place: Place, table: Table, noted: Iterable[Any] | None) -> Piece:
+    """Return what a table holds of the noted keys, or all of it."""
+    if noted is None:
+        keys, values = list(table), list(table.values())
+        gone: list[Any] = []
+    else:
+        keys, gone = [], []
+        for key in noted:
+            (keys if key in table else gone).append(key)
+        values = [table[key] for key in keys]
+    chunks = list(_cut(place, keys, values, gone))
+    return _Chunks(chunks) if IMMUTABLE.issuperset(map(type, values)) else _Encoded(chunks)
+
+
+def _timers(name: str, queue: HeapTimers, triples: Iterable[tuple[int, Any, Hashable]] | None) -> Piece:
+    """Return these timers, those that are set and those that are gone; or all that are set."""
+    keys: list[Any] = list(queue.triples()) if triples is None else []
+    gone: list[Any] = []
+    for triple in triples or ():
+        (keys if queue.holds(*triple) else gone).append(triple)
+    return _Chunks(list(_cut(Place(f"{TIMERS_STATE}{name}"), keys, [None] * len(keys), gone)))
+
+
+def _cut(place: Place, keys: list[Any], values: list[Any], gone: list[Any]) -> Iterator[Chunk]:
+    for start in range(0, len(keys), CHUNK_KEYS):
+        end = start + CHUNK_KEYS
+        yield Chunk(place, keys[start:end], values[start:end], [])
+    for start in range(0, len(gone), CHUNK_KEYS):
+        yield Chunk(place, [], [], gone[start : start + CHUNK_KEYS])

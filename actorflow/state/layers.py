@@ -1,0 +1,212 @@
+"""Layers: how keyed state stands in the files of incremental checkpoints, whatever backend it came from.
+
+The state of a subtask is a line of layers, the oldest first. A layer says what has changed since the one below it: the first one, the
+*base*, everything. Each later one wins:
+
+    base  {a: 1, b: 2, c: 3}   +   {b: 7}, a gone   +   {d: 4}   =   {b: 7, c: 3, d: 4}
+
+A layer is a file of chunks, each of some keys of one table (a state, or one namespace of it), so that nobody holds the interpreter
+for long to read or write one:
+
+    "AFLAYER" version | operator's name | chunk | operator's name | chunk | …          each with its length before it
+
+Keys stand in no order, and are not divided by key group: a change of parallelism is rare, and who restores then takes its own keys out of
+what it reads. Timers are a table, too: its keys are triples of timestamp, key and namespace, its values nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from actorflow.errors import CheckpointError
+from actorflow.state.backend import KeyGroupState
+from actorflow.state.timers import TIMERS_STATE
+from actorflow.wire import pickling
+
+VERSION: Final = 1
+"""The form that is written, and the newest that can be read."""
+
+CHUNK_KEYS: Final = 2000
+"""Keys of a chunk: turning so many into bytes takes well under a millisecond."""
+
+_MAGIC: Final = b"AFLAYER"
+_LENGTHS: Final = struct.Struct("<HI")
+
+
+class Place(NamedTuple):
+    """A table.
+
+    Attributes:
+        name: of the state.
+        divided: whether the state has namespaces.
+        namespace: which of them this is.
+    """
+
+    name: str
+    divided: bool = False
+    namespace: Hashable = None
+
+
+class Chunk(NamedTuple):
+    """What a layer says of some keys of a table.
+
+    Attributes:
+        place: the table.
+        keys: keys that have a value.
+        values: their values, in the same order.
+        gone: keys that have none any more.
+        dropped: whether what the layers below say of this table is void.
+    """
+
+    place: Place
+    keys: list[Any]
+    values: list[Any]
+    gone: list[Any]
+    dropped: bool = False
+
+
+def payload(chunk: Chunk) -> bytes:
+    """Return the bytes of a chunk.
+
+    Raises:
+        CheckpointError: if a key or value cannot be pickled.
+    """
+    try:
+        return pickling.dumps((tuple(chunk.place), chunk.keys, chunk.values, chunk.gone, chunk.dropped))
+    except Exception as error:
+        raise CheckpointError(f"state '{chunk.place.name}' cannot be pickled: {type(error).__name__}: {error}") from error
+
+
+def encode_layer(payloads: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return the bytes of a layer.
+
+    Args:
+        payloads: of chunks, each with the name of the operator whose state it is.
+    """
+    parts = [_MAGIC, bytes([VERSION])]
+    for operator, data in payloads:
+        name = operator.encode()
+        parts += [_LENGTHS.pack(len(name), len(data)), name, data]
+    return b"".join(parts)
+
+
+def decode_layer(data: bytes) -> Iterator[tuple[str, Chunk]]:
+    """Give the chunks of a layer, each with the name of its operator.
+
+    Raises:
+        CheckpointError: if it is no layer, or one of a newer version, or its values cannot be read by this program.
+    """
+    if not data.startswith(_MAGIC):
+        raise CheckpointError("a layer of state cannot be read: it is none")
+    if data[len(_MAGIC)] > VERSION:
+        raise CheckpointError(
+            f"a layer of state has version {data[len(_MAGIC)]}, this program reads up to {VERSION}",
+            hint="it was written by a newer actorflow: use that one, or a checkpoint of before",
+        )
+    view, at = memoryview(data), len(_MAGIC) + 1
+    while at < len(view):
+        name_length, length = _LENGTHS.unpack_from(view, at)
+        at += _LENGTHS.size
+        operator = bytes(view[at : at + name_length]).decode()
+        at += name_length
+        try:
+            place, keys, values, gone, dropped = pickling.loads(view[at : at + length])
+        except Exception as error:
+            text = f"state of '{operator}' cannot be read: {type(error).__name__}: {error}"
+            raise CheckpointError(text, hint="was the program changed since the checkpoint?") from error
+        yield operator, Chunk(Place(*place), keys, values, gone, dropped)
+        at += length
+
+
+class Layers:
+    """What a line of layers says as a whole. Layers are added in their order.
+
+    Args:
+        wanted: which keys; all by default.
+        base: whether the first layer is a base; else what is gone is remembered, for the layers below.
+    """
+
+    def __init__(self, wanted: Callable[[Any], bool] | None = None, *, base: bool = True) -> None:
+        self._wanted = wanted
+        self._base = base
+        self._tables: dict[tuple[str, Place], dict[Any, Any]] = {}
+        self._gone: dict[tuple[str, Place], dict[Any, None]] = {}
+        self._dropped: dict[tuple[str, Place], None] = {}
+
+    def add(self, data: bytes) -> None:
+        """Add a layer, given as its bytes.
+
+        Raises:
+            CheckpointError: see `decode_layer`.
+        """
+        for operator, chunk in decode_layer(data):
+            self._add(operator, chunk)
+
+    def _add(self, operator: str, chunk: Chunk) -> None:
+        place = (operator, chunk.place)
+        if chunk.dropped:
+            self._tables.pop(place, None)
+            self._gone.pop(place, None)
+            if not self._base:
+                self._dropped[place] = None
+        table = self._tables.setdefault(place, {})
+        gone = self._gone.setdefault(place, {}) if not self._base else None
+        pairs = zip(chunk.keys, chunk.values, strict=True)
+        wanted = self._wanted
+        if wanted is None:
+            table.update(pairs)
+        elif chunk.place.name.startswith(TIMERS_STATE):
+            table.update((triple, None) for triple in chunk.keys if wanted(triple[1]))
+        else:
+            table.update((key, value) for key, value in pairs if wanted(key))
+        if gone:
+            for key in chunk.keys:
+                gone.pop(key, None)
+        for key in chunk.gone:
+            table.pop(key, None)
+            if gone is not None:
+                gone[key] = None
+
+    def joined(self, others: Layers) -> Layers:
+        """Return this line and one of other keys as one; both are used up."""
+        for place, table in others._tables.items():
+            self._tables.setdefault(place, {}).update(table)
+        return self
+
+    def payloads(self) -> Iterator[tuple[str, bytes]]:
+        """Give everything as the payloads of one layer.
+
+        Raises:
+            CheckpointError: see `payload`.
+        """
+        for (operator, place), table in self._tables.items():
+            dropped = (operator, place) in self._dropped
+            if dropped:
+                yield operator, payload(Chunk(place, [], [], [], dropped=True))
+            keys, values = iter(table), iter(table.values())
+            while some := list(islice(keys, CHUNK_KEYS)):
+                yield operator, payload(Chunk(place, some, list(islice(values, CHUNK_KEYS)), []))
+            gone = iter(self._gone.get((operator, place), ()))
+            while some := list(islice(gone, CHUNK_KEYS)):
+                yield operator, payload(Chunk(place, [], [], some))
+
+    def states(self, operator: str) -> KeyGroupState:
+        """Return the states of an operator as a backend takes them back."""
+        found: KeyGroupState = {}
+        for (owner, place), table in self._tables.items():
+            if owner != operator:
+                continue
+            if place.name.startswith(TIMERS_STATE):
+                times = found.setdefault(place.name, {})
+                for timestamp, key, namespace in table:
+                    times.setdefault(key, []).append((timestamp, namespace))
+            elif place.divided:
+                divided = found.setdefault(place.name, {})
+                for key, value in table.items():
+                    divided.setdefault(key, {})[place.namespace] = value
+            else:
+                found.setdefault(place.name, {}).update(table)
+        return found
