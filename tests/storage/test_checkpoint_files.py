@@ -104,7 +104,7 @@ def test_a_manifest_that_refers_to_a_removed_file_is_refused_and_claims_nothing(
     first, manifest = take(checkpoints, 1, kept, gone)
     second, later = take(checkpoints, 2, kept)
     checkpoints.discard(first, stored_files(manifest))
-    with pytest.raises(CheckpointError, match="checkpoint 3 refers to .*which is not there any more"):
+    with pytest.raises(CheckpointError, match=r"checkpoint 3 refers to .*which is not there any more"):
         take(checkpoints, 3, kept, gone)
     checkpoints.collect_orphans([read_manifest(second)])
     checkpoints.discard(second, stored_files(later))
