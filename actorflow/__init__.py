@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from actorflow.api.tag import Tag
     from actorflow.api.windowed import WindowedStream
     from actorflow.cluster.job import Job, JobResult
-    from actorflow.cluster.local import LocalCluster, collect, run
+    from actorflow.cluster.local import LocalCluster
+    from actorflow.cluster.running import collect, run
     from actorflow.connectors import sinks, sources
     from actorflow.connectors.contracts import Sink, Source, TwoPhaseSink
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
@@ -144,7 +145,8 @@ _HOMES = {
     "actorflow.api.tag": ("Tag",),
     "actorflow.api.windowed": ("WindowedStream",),
     "actorflow.cluster.job": ("Job", "JobResult"),
-    "actorflow.cluster.local": ("LocalCluster", "collect", "run"),
+    "actorflow.cluster.local": ("LocalCluster",),
+    "actorflow.cluster.running": ("collect", "run"),
     "actorflow.connectors.contracts": ("Sink", "Source", "TwoPhaseSink"),
     "actorflow.connectors.sinks": ("sinks",),
     "actorflow.connectors.sources": ("sources",),

@@ -28,7 +28,7 @@ from actorflow.cluster.fork_server import RECEIVE_BYTES, Exited, Kill, Spawn, Sp
 from actorflow.cluster.process import die_with_parent, thread_count
 
 
-def serve(control_fd: int, preload: Sequence[str], directory: str | None) -> None:
+def serve(control_fd: int, preload: Sequence[str], directory: str) -> None:
     """Run the fork server until its parent goes. The main function of the server process.
 
     Args:
@@ -43,8 +43,7 @@ def serve(control_fd: int, preload: Sequence[str], directory: str | None) -> Non
     gc.collect()
     gc.freeze()  # or else the first collection in a worker would touch, and so copy, every page it shares with the server
     _Server(socket.socket(fileno=control_fd), os.getppid()).run()
-    if directory is not None:
-        shutil.rmtree(directory, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +44,9 @@ left to the jobs that use them."""
 
 _REQUEST_BYTES_MAX = 128 * 1024
 """A request is one packet; the kernel's default socket buffer takes packets of this size."""
+
+_SOCKET_PARENT_BYTES_MAX = 50
+"""A socket's path may have 107 bytes; this leaves enough for our directory and the name of a node."""
 
 RECEIVE_BYTES = 2 * _REQUEST_BYTES_MAX
 """Size of a receive buffer that surely takes a packet whole."""
@@ -114,33 +120,42 @@ class ForkServer:
     """The parent's end of a fork server. Used from one thread; only `close` waits.
 
     Made by `start`. Watch `fd` for reading and call `read_events` when it is ready.
+
+    Attributes:
+        directory: for local sockets. The server removes it when it ends, for it outlives its parent: nothing stays behind one that was killed.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, directory: Path) -> None:
+        self.directory = directory
         self._process = process
         self._control = control
         self._names: dict[str, None] = {}
         self._ended = ""
 
     @classmethod
-    def start(cls, preload: Sequence[str] = WORKER_MODULES, *, directory: Path | None = None) -> Self:
+    def start(cls, preload: Sequence[str] = WORKER_MODULES) -> Self:
         """Start the server process and return without waiting for it; workers asked for meanwhile start when it is warm.
 
         Args:
             preload: modules to import before the first fork. They must not start threads. One that cannot be imported is left
                 out: the worker that needs it shows the error.
-            directory: removed by the server when it ends, for it outlives its parent: sockets do not stay behind a parent that was killed.
         """
-        removed = None if directory is None else str(directory.absolute())
+        directory = _socket_directory()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-                [sys.executable, "-c", _LAUNCH, str(theirs.fileno()), *map(json.dumps, (_search_path(), list(preload), removed))],
+                [
+                    sys.executable,
+                    "-c",
+                    _LAUNCH,
+                    str(theirs.fileno()),
+                    *map(json.dumps, (_search_path(), list(preload), str(directory))),
+                ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
             )
-        return cls(process, ours)
+        return cls(process, ours, directory)
 
     @property
     def pid(self) -> int:
@@ -195,18 +210,21 @@ class ForkServer:
         return events
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Kill the workers, end the server, and wait for both: afterwards no process is left. May be called again.
+        """Kill the workers, end the server, and wait for both: afterwards no process and no directory is left. May be called again.
 
         Args:
             timeout_s: how long the server may take before it is killed too.
         """
         self._ended = self._ended or "the fork server was closed"
         self._control.close()
+        if not self._names:  # it may still be importing
+            self._process.kill()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -240,3 +258,10 @@ class ForkServer:
 def _search_path() -> list[str]:
     here = str(Path.cwd())
     return [entry or here for entry in sys.path]
+
+
+def _socket_directory() -> Path:
+    """Make the directory for local sockets where their paths are short enough for the kernel, however long that of TMPDIR is."""
+    usual = tempfile.gettempdir()
+    short = len(os.fsencode(usual)) <= _SOCKET_PARENT_BYTES_MAX
+    return Path(tempfile.mkdtemp(prefix="actorflow-", dir=usual if short else Path(os.sep, "tmp")))

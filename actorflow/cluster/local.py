@@ -7,24 +7,19 @@ thread, so that `pdb` and coverage work; `wait` is what runs it.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self, cast
 from weakref import WeakValueDictionary
 
 from actorflow.actor import ActorContext, ActorRef, ActorSystem
 from actorflow.api.pipeline import Pipeline
-from actorflow.api.stream import Stream
 from actorflow.api.submission import Submission, prepare
 from actorflow.clock import SystemClock
 from actorflow.cluster.interrupt import Interruptible
-from actorflow.cluster.job import Job, JobClient, JobNews, JobResult
-from actorflow.cluster.progress import follow
+from actorflow.cluster.job import Job, JobClient, JobNews
 from actorflow.config import Config, layered, load, options, overrides
-from actorflow.connectors.direct_sinks import CollectSink
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
@@ -42,6 +37,7 @@ from actorflow.state.directories import remove_leftovers
 from actorflow.transport.limits import TransportLimits
 
 if TYPE_CHECKING:
+    from actorflow.cluster.fork_server import ForkServer
     from actorflow.cluster.node import Node
     from actorflow.cluster.slot_process import SlotProcesses
 
@@ -51,9 +47,6 @@ Slots = int | Literal["inline"] | None
 
 _INLINE_SLOTS = 1024
 """Slots of an inline TaskManager: they are no processes, and cost nothing."""
-
-_SOCKET_PARENT_BYTES_MAX = 50
-"""A socket's path may have 107 bytes; this leaves enough for our directory and the name of a node."""
 
 _CANCEL_S = 2.0
 """How long jobs that still run when the cluster is closed may take to end; then their processes are killed."""
@@ -67,6 +60,7 @@ class LocalCluster:
         slots: slots of each, or `inline`.
         config: options by name; they go before the environment's.
         system: runs everything in the calling thread, like `inline`, but on these actors: simulated ones, with virtual time.
+        server: starts its processes; by default one of its own. It is closed with the cluster.
 
     Raises:
         ConfigError: if an option is unknown or malformed.
@@ -79,16 +73,16 @@ class LocalCluster:
         slots: Slots = None,
         config: Mapping[str, object] | Config | None = None,
         system: ActorSystem | None = None,
+        server: ForkServer | None = None,
     ) -> None:
         given = config if isinstance(config, Config) else Config.of(config or {}, "config")
         self.config = layered(load(), given, overrides())
         self.inline = slots == "inline" or system is not None
-        self.slots = _slots(slots, self.config)
+        self.slots = slots_given(slots, self.config)
         self._closed = False
         self._jobs: list[Job] = []
         self._node: Node | None = None
         self._processes: SlotProcesses | None = None
-        self._directory: Path | None = None
         self._state_directories: dict[Path, None] = {}
         """Where the workers of its jobs make directories for their state."""
         if self.inline:
@@ -96,7 +90,7 @@ class LocalCluster:
             self._async_home: AsyncHome = VirtualAsync(self.system) if self.system.simulated else AsyncThread()
             self._launch: Launch = self._launch_inline
         else:
-            self._start_node()
+            self._start_node(server)
         self._planes: WeakValueDictionary[JobId, LoopbackPlane] = WeakValueDictionary()
         """Of each inline job, for as long as any of its workers lives."""
         limits = TransportLimits(unsent_bytes_max=self.config[options.UNSENT_BYTES_MAX])
@@ -112,18 +106,17 @@ class LocalCluster:
 
     # --- slots -------------------------------------------------------------------------------------------------------------------
 
-    def _start_node(self) -> None:
+    def _start_node(self, server: ForkServer | None) -> None:
         from actorflow.cluster.fork_server import ForkServer
         from actorflow.cluster.node import Node
         from actorflow.cluster.slot_process import SlotProcesses
 
-        self._directory = _socket_directory()
-        server = ForkServer.start(directory=self._directory)
-        node = self._node = Node(NodeId(f"local-{unique_suffix()}"), self.config, self._directory)
+        server = server or ForkServer.start()
+        node = self._node = Node(NodeId(f"local-{unique_suffix()}"), self.config, server.directory)
         self.system = node.system
         arguments = {
             "endpoints": node.endpoint.endpoints,
-            "directory": str(self._directory),
+            "directory": str(server.directory),
             "settings": self.config.plain(),
         }
         self._processes = SlotProcesses(self.system, server, arguments, self._remove_state)
@@ -144,22 +137,23 @@ class LocalCluster:
 
     # --- jobs --------------------------------------------------------------------------------------------------------------------
 
-    def submit(self, pipeline: Pipeline | LogicalGraph, *, parallelism: int | None = None) -> Job:
+    def submit(self, pipeline: Pipeline | LogicalGraph | Submission, *, parallelism: int | None = None) -> Job:
         """Start a job.
 
         Args:
-            pipeline: what to run.
+            pipeline: what to run; maybe planned before.
             parallelism: subtasks of operators that do not say, in pipelines that do not say.
 
         Raises:
             PlanError: if it cannot run as it is written.
             NotEnoughSlots: if it needs more than the cluster has.
         """
-        graph = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
+        given = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
+        graph = given.graph if isinstance(given, Submission) else given
         config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"), overrides())
-        return self._submit(plan(graph, config, _parallelism(parallelism, config, self.slots)), config)
-
-    def _submit(self, submission: Submission, config: Config) -> Job:
+        submission = (
+            given if isinstance(given, Submission) else plan(given, config, default_parallelism(parallelism, config, self.slots))
+        )
         name = submission.graph.name
         needed = submission.execution.slots_needed()
         if needed > self._slots_max:  # and no more will ever come: there is nothing to wait for
@@ -232,8 +226,6 @@ class LocalCluster:
             self._node.endpoint.close()
         if self.inline:
             self._async_home.close()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _remove_state(self) -> None:
         """Remove the state of workers that were killed."""
@@ -256,84 +248,27 @@ def plan(graph: LogicalGraph, config: Config, default_parallelism: int) -> Submi
     return prepare(graph, default_parallelism=default_parallelism, chaining=config[options.OPERATOR_CHAINING])
 
 
-def run(
-    pipeline: Pipeline,
-    *,
-    parallelism: int | None = None,
-    slots: Slots = None,
-    config: Mapping[str, object] | None = None,
-    progress: bool | None = None,
-) -> JobResult:
-    """Run a pipeline on this machine and wait for its end.
-
-    Args:
-        pipeline: what to run.
-        parallelism: subtasks of operators that do not say, in pipelines that do not say.
-        slots: how many slot processes; by default as many as the pipeline needs. `inline` runs everything in this thread.
-        config: options by name.
-        progress: show a progress line on stderr; by default if that is a terminal.
-
-    Raises:
-        PlanError: if the pipeline cannot run as it is written.
-        NotEnoughSlots: if it needs more than `slots`.
-        JobFailed: if it failed; the text ends in the user's own traceback.
-    """
-    return _run_graph(pipeline.graph(), parallelism, slots, config, progress)
-
-
-def collect(
-    stream: Stream[Any],
-    *,
-    parallelism: int | None = None,
-    slots: Slots = None,
-    config: Mapping[str, object] | None = None,
-    progress: bool | None = None,
-) -> list[Any]:
-    """Run what is behind a stream and return its records, subtask by subtask. Arguments and errors as for `run`."""
-    return _run_graph(stream.graph_into(CollectSink()), parallelism, slots, config, progress).results
-
-
-def _run_graph(
-    graph: LogicalGraph,
-    parallelism: int | None,
-    slots: Slots,
-    config: Mapping[str, object] | None,
-    progress: bool | None,  # noqa: FBT001 - passed on from the public keyword
-) -> JobResult:
-    given = Config.of(config or {}, "config")
-    effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given, overrides())
-    submission = plan(graph, effective, _parallelism(parallelism, effective, _slots(slots, effective)))
-    if slots is None:
-        wanted = effective[options.SLOTS]
-        slots = wanted or submission.execution.slots_needed()
-    with LocalCluster(slots=slots, config=effective) as cluster:
-        job = cluster._submit(submission, effective)
-        return follow(job, progress)
-
-
 def _ended(job: Job) -> Callable[[], bool]:
     return lambda: job.status().final
 
 
-def _parallelism(asked: int | None, config: Config, slots: int) -> int:
+def default_parallelism(asked: int | None, config: Config, slots: int) -> int:
     """Return the parallelism of what does not say its own; 0 is not taken for nothing asked, but refused with the plan."""
     return asked if asked is not None else config[options.PARALLELISM_DEFAULT] or slots
 
 
-def _slots(slots: Slots, config: Config) -> int:
+def slots_given(slots: Slots, config: Config) -> int:
+    """Return how many slots a TaskManager has: as given, else as the options say, else one for each core.
+
+    Raises:
+        ConfigError: if that is no number of slots.
+    """
     if not (slots is None or slots == "inline" or isinstance(slots, int)):
         raise ConfigError(f"slots cannot be {slots!r}", hint="it is a number, or 'inline'")
     number = slots if isinstance(slots, int) else config[options.SLOTS] or _cores()
     if number < 1:
         raise ConfigError(f"a TaskManager needs at least one slot, not {number}")
     return number
-
-
-def _socket_directory() -> Path:
-    """Make the directory for local sockets where their paths are short enough for the kernel, however long that of TMPDIR is."""
-    usual = tempfile.gettempdir()
-    short = len(os.fsencode(usual)) <= _SOCKET_PARENT_BYTES_MAX
-    return Path(tempfile.mkdtemp(prefix="actorflow-", dir=usual if short else Path(os.sep, "tmp")))
 
 
 def _cores() -> int:
