@@ -78,30 +78,33 @@ class ActorflowError(Exception):
     Args:
         message: what could not be done, to what, and why; lowercase, no full stop.
         hint: what to do about it.
+        retry: whether a retry can help, if this one is not like others of its class.
     """
 
     domain: ClassVar[Domain] = Domain.INTERNAL
-    retry: ClassVar[Retry] = Retry.NEVER
+    retry: Retry = Retry.NEVER
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", retry: Retry | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if retry is not None:
+            self.retry = retry
 
     def __str__(self) -> str:
         return f"{self.message} (hint: {self.hint})" if self.hint else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.hint))
+        return (_rebuild, (type(self), self.message, self.hint, vars(self).get("retry")))
 
     def info(self) -> ErrorInfo:
         """Return this error as a value."""
         return ErrorInfo(type(self).__name__, self.message, self.hint, self.domain, self.retry)
 
 
-def _rebuild(cls: type[ActorflowError], message: str, hint: str) -> ActorflowError:
+def _rebuild(cls: type[ActorflowError], message: str, hint: str, retry: Retry | None) -> ActorflowError:
     error = cls.__new__(cls)
-    ActorflowError.__init__(error, message, hint=hint)
+    ActorflowError.__init__(error, message, hint=hint, retry=retry)
     return error
 
 

@@ -34,7 +34,7 @@ import actorflow as af
 from actorflow.config.load import from_assignments
 from actorflow.connectors.contracts import WriterContext
 from actorflow.connectors.file_formats import JsonLinesFormat, TextFormat
-from actorflow.connectors.file_sinks import FileFormat, FileSink, FileWriter, FinishedFile
+from actorflow.connectors.file_sinks import FileFormat, FileSink, FileWriter, Finished, Rolling
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.storage.files import as_uri
 
@@ -123,7 +123,7 @@ class StruckWriter(FileWriter):
 
     strikes: Strikes
 
-    def prepare(self) -> FinishedFile | None:
+    def prepare(self) -> Finished | None:
         """Finish a file, between two points."""
         self.strikes.passed("before prepare")
         finished = super().prepare()
@@ -135,7 +135,7 @@ class StruckWriter(FileWriter):
 class StruckSink(FileSink):
     """Writes files, and strikes when it is opened and around `commit`."""
 
-    strikes: Strikes
+    strikes: Strikes = Strikes((), "", 0)
 
     def open(self, ctx: WriterContext) -> FileWriter:
         """Open a writer, after a point."""
@@ -145,12 +145,13 @@ class StruckSink(FileSink):
         vars(writer)["strikes"] = self.strikes
         return writer
 
-    def commit(self, committables: Sequence[FinishedFile]) -> None:
+    def commit(self, committables: Sequence[Finished]) -> None:
         """Commit, among points."""
         self.strikes.passed("before commit")
-        for file in committables:
-            super().commit([file])
-            self.strikes.passed("amid commit")
+        for finished in committables:
+            for file in finished:
+                super().commit([(file,)])
+                self.strikes.passed("amid commit")
         self.strikes.passed("after commit")
 
 
@@ -224,7 +225,7 @@ def row(windowed: Any) -> tuple[int, int, int]:
 
 def sink(directory: Path, form: FileFormat, strikes: Strikes) -> StruckSink:
     """Return a sink of files that strikes."""
-    return StruckSink(as_uri(directory), form, strikes)
+    return StruckSink(as_uri(directory), form, Rolling(bytes_max=20_000), strikes=strikes)
 
 
 def committed(output: Path) -> Counter[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from actorflow.api.arguments import check_stable_key
 from actorflow.api.pipeline import Pipeline
 from actorflow.config import Config
+from actorflow.connectors.contracts import SourceSpec
 from actorflow.errors import PlanError, SerializationError
 from actorflow.plan.chaining import build_execution_graph
 from actorflow.plan.checks import check_graph
@@ -38,13 +39,16 @@ class Submission:
     payload: bytes
 
 
-def prepare(job: Pipeline | LogicalGraph, *, default_parallelism: int, chaining: bool = True) -> Submission:
+def prepare(
+    job: Pipeline | LogicalGraph, *, default_parallelism: int, chaining: bool = True, checkpoints: bool = False
+) -> Submission:
     """Check a job and make it ready to be sent.
 
     Args:
         job: a pipeline, or the graph of one.
         default_parallelism: what the client asked for, else the configuration's: for operators and pipelines that do not say.
         chaining: False puts every operator into a subtask of its own.
+        checkpoints: whether the job is to take checkpoints.
 
     Raises:
         PlanError: if the graph is not sound, or its code cannot be pickled; the operator and the attribute to blame are named.
@@ -59,12 +63,24 @@ def prepare(job: Pipeline | LogicalGraph, *, default_parallelism: int, chaining:
             graph.name,
             not_run(unused),
         )
+    for name in _not_replayable(graph) if checkpoints else ():
+        log.warning(
+            "pipeline '%s': source '%s' cannot be read again: after a failure, what it had read since the last checkpoint is missing",
+            graph.name,
+            name,
+        )
     execution = build_execution_graph(graph, default_parallelism=default_parallelism, chaining=chaining)
     Config.of(graph.config, f"pipeline '{graph.name}'").check()
     for edge in graph.edges:
         if edge.partitioner is not None and edge.partitioner.kind is Partitioning.HASH:
             check_stable_key(f"the input of '{graph.operator(edge.target).name}'", edge.partitioner.key)
     return Submission(graph, execution, _pickled(graph, execution))
+
+
+def _not_replayable(graph: LogicalGraph) -> list[str]:
+    """Return the names of the sources that no checkpoint can take back to an earlier place."""
+    read = [(operator.name, operator.spec) for operator in graph.operators]
+    return [name for name, spec in read if isinstance(spec, SourceSpec) and not spec.source.replayable]
 
 
 def _pickled(graph: LogicalGraph, execution: ExecutionGraph) -> bytes:

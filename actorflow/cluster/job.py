@@ -12,8 +12,8 @@ from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, ErrorInfo, JobCancelled, JobFailed
 from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
-from actorflow.protocol.job import JobState
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk, ResultTaken
+from actorflow.protocol.job_state import JobState
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.runtime.messages import UserMessage
 from actorflow.wire import pickling

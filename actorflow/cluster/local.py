@@ -245,7 +245,12 @@ def plan(graph: LogicalGraph, config: Config, default_parallelism: int) -> Submi
     Raises:
         PlanError: if it cannot run as it is written.
     """
-    return prepare(graph, default_parallelism=default_parallelism, chaining=config[options.OPERATOR_CHAINING])
+    return prepare(
+        graph,
+        default_parallelism=default_parallelism,
+        chaining=config[options.OPERATOR_CHAINING],
+        checkpoints=config[options.CHECKPOINT_INTERVAL] is not None,
+    )
 
 
 def _ended(job: Job) -> Callable[[], bool]:

@@ -5,14 +5,14 @@
         │ abort                ├── no answer ──► asked again ──► not in time ──► its slot is killed ──┐
         ▼                      ├── worker lost ◄─────────────────────────────────────────────────────┘
      removed                   │        └──► committed for it by the JobMaster ──► committed
-                               └── could not be committed ──► failed, when all others have answered
+                               └── could not be committed ──► failed, when all others have answered ──asked again──► as before
 
 Committing is idempotent, so who does not answer is asked again, and output of a worker that was lost while it committed is committed again.
-What has failed leaves output half visible, and nothing can be taken back; what others commit meanwhile is waited for, so that nothing
-becomes visible after the end.
+What has failed leaves output half visible, and nothing can be taken back: the job tries it again for as long as its restart strategy allows.
+What others commit meanwhile is waited for, so that nothing becomes visible after the end.
 
 Late rule: an answer of another run, of a worker that is not waited for any more, or before the decision to commit, is dropped; so is the
-failure of a worker that was lost: the JobMaster is trying for it.
+failure of a worker that was lost, for which the JobMaster is trying, and one of an earlier round.
 """
 
 from __future__ import annotations
@@ -99,6 +99,9 @@ class PreparedOutput:
         self._writers: dict[Allocation, _Writer] = {}
         self._awaited: dict[Allocation, None] = {}
         """Whose output is not visible yet, after the decision."""
+        self._round = 1
+        self._failed: dict[Allocation, None] = {}
+        """Whose output could not be made visible."""
 
     def prepared(self, finished: SubtaskFinished, worker: Address, task_manager: Address, allocation: Allocation) -> None:
         """Keep what a subtask has prepared, until it is known what becomes of the run."""
@@ -115,9 +118,9 @@ class PreparedOutput:
         return self.ask(now) if self._awaited else self._when_all_have_answered()
 
     def ask(self, now: float) -> list[Effect]:
-        """Have those commit who have not answered; a timer that fires leads here again."""
+        """Have those commit who have not answered, or have failed when there is nobody else; a timer that fires leads here again."""
         if not self._awaited:
-            return []
+            return self._try_again(now)
         effects: list[Effect] = [SetTimer(self.timer, now + self._again_s)]
         for allocation in tuple(self._awaited):
             writer = self._writers[allocation]
@@ -127,8 +130,24 @@ class PreparedOutput:
                 reason = f"its output was not committed within {self._limit_s:g} s"
                 effects.append(Send(writer.task_manager, KillSlot(allocation, reason)))
             else:
-                effects.append(Send(writer.worker, CommitOutput(self._run)))
+                effects.append(Send(writer.worker, CommitOutput(self._run, self._round)))
         return effects
+
+    def _try_again(self, now: float) -> list[Effect]:
+        if not self._failed:
+            return []
+        self._awaited, self._failed, self._error = self._failed, {}, None
+        self._round += 1
+        work: list[Effect] = []
+        for allocation in self._awaited:
+            writer = self._writers[allocation]
+            writer.due_s = now + self._limit_s
+            if writer.lost:
+                work.append(Start(self._left(allocation)))
+        return [*work, *self.ask(now)]
+
+    def _left(self, allocation: Allocation) -> CommitLeft:
+        return CommitLeft(self._run, allocation, tuple(self._writers[allocation].committables.values()))
 
     def _overdue(self, writer: _Writer) -> ErrorInfo:
         return ErrorInfo(
@@ -143,17 +162,17 @@ class PreparedOutput:
         """Take a worker's word on its output."""
         if committed.attempt != self._run or committed.allocation not in self._awaited:
             return []
-        if committed.error is not None and self._writers[committed.allocation].lost:
+        if committed.error is not None and (committed.round != self._round or self._writers[committed.allocation].lost):
             return []
         return self._answered(committed.allocation, committed.error)
 
     def worker_lost(self, allocation: Allocation, now: float) -> list[Effect]:
         """Commit for a worker that was lost after the decision, unless it had answered."""
-        if allocation not in self._awaited or self._writers[allocation].lost:
+        if not (allocation in self._awaited or allocation in self._failed) or self._writers[allocation].lost:
             return []
         writer = self._writers[allocation]
         writer.lost, writer.due_s = True, now + self._limit_s
-        return [Start(CommitLeft(self._run, allocation, tuple(writer.committables.values())))]
+        return [Start(self._left(allocation))] if allocation in self._awaited else []
 
     def left_committed(self, news: WorkDone | WorkFailed, work: CommitLeft) -> list[Effect]:
         """Take the end of the slow work that commits for a lost worker."""
@@ -165,7 +184,9 @@ class PreparedOutput:
         if allocation not in self._awaited:
             return []
         del self._awaited[allocation]
-        self._error = self._error or error
+        if error is not None:
+            self._failed[allocation] = None
+            self._error = self._error or error
         return [] if self._awaited else [CancelTimer(self.timer), *self._when_all_have_answered()]
 
     def _when_all_have_answered(self) -> list[Effect]:
@@ -182,5 +203,5 @@ class PreparedOutput:
     def check(self) -> None:
         """State that only a commit is waited for, and only of those who prepared something."""
         ensure(self.committing or not self._awaited, f"run {self._run} waits for a commit that was not decided")
-        for allocation in self._awaited:
+        for allocation in (*self._awaited, *self._failed):
             ensure(allocation in self._writers, f"run {self._run} waits for {allocation}, which has prepared nothing")

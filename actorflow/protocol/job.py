@@ -2,13 +2,14 @@
 
     CREATED ─► WAITING_FOR_SLOTS ─► DEPLOYING ─► RUNNING ─► COMMITTING ─► FINISHED
                      ▲      │            │          │            │
-                     │      └────────────┴────┬─────┘            └──► FAILED (output half visible: no restart)
+                     │      └────────────┴────┬─────┘            └──► FAILED (strategy gives up: output half visible)
                  RESTARTING ◄── FAILING ◄─────┘ failure
                                    │ strategy gives up
                                    └──► FAILED            any, cancelled ─► CANCELLING ─► CANCELLED
 
 A failure ends the whole run: every subtask is cancelled, every slot given back; the next run gets fresh processes and reads from the
-start. After the decision to commit there is no way back: a cancel comes too late. Splits are listed once, unless that fails: then the next
+start, or goes on from the last checkpoint. After the decision to commit there is no way back: a cancel comes too late, and what cannot be
+committed is tried again as often, and after such pauses, as the strategy says. Splits are listed once, unless that fails: then the next
 run lists them again.
 
 Late rule: what is not of the current run is dropped (see `job_run`); so is everything after the end.
@@ -16,13 +17,13 @@ Late rule: what is not of the current run is dropped (see `job_run`); so is ever
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from actorflow.errors import ErrorInfo
-from actorflow.ids import Address, JobId, SubtaskId
-from actorflow.protocol.alignment import GroupView, ReaderFinished, WatermarkAlignment, WatermarkReported
+from actorflow.ids import Address, JobId
+from actorflow.protocol.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
 from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAcknowledged,
@@ -32,7 +33,6 @@ from actorflow.protocol.checkpoint_messages import (
 from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RemoveBegun, RunCommitted
 from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
 from actorflow.protocol.deployment import (
-    AttemptState,
     SubtaskCancelled,
     SubtaskFailed,
     SubtaskFinished,
@@ -63,6 +63,7 @@ from actorflow.protocol.job_run import (
     RunFinished,
     Timeouts,
 )
+from actorflow.protocol.job_state import JobState
 from actorflow.protocol.machine import (
     CancelTimer,
     Effect,
@@ -103,22 +104,6 @@ class JobOver:
 
     job: JobId
     status: JobStatus
-
-
-@dataclass(frozen=True, slots=True)
-class JobState:
-    """What `JobMachine.observe` shows: among it the state of each subtask, and the address of the worker that runs it."""
-
-    job: JobId
-    status: JobStatus
-    attempt: int
-    subtasks: Mapping[str, AttemptState]
-    workers: Mapping[SubtaskId, Address]
-    slots: tuple[str, ...]
-    records_in: int
-    records_out: int
-    error: ErrorInfo | None
-    alignment: Mapping[str, GroupView]
 
 
 class JobMachine:
@@ -283,7 +268,7 @@ class JobMachine:
                 case Report(RunCommitted()):
                     result += self._end(JobStatus.FINISHED, None)
                 case Report(CommitFailed(error=error)):
-                    result += self._end(JobStatus.FAILED, error)
+                    result += self._commit_failed(error, now)
                 case Report(RunFailed(error=error)):
                     result += self._fail(error, now)
                 case Report(SourceListingFailed(source=source, error=error)):
@@ -304,7 +289,7 @@ class JobMachine:
             return []
         workers = {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()}
         begun = self._checkpoints.run_started(self._run.number, workers, now) if self._description.checkpoints.active else []
-        return [*self._become(JobStatus.RUNNING), *begun]
+        return [*self._become(JobStatus.RUNNING), *begun, *self._run.remove_older()]
 
     def _progressed(self) -> list[Effect]:
         return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.workers.records))]
@@ -350,13 +335,20 @@ class JobMachine:
                 effects = self._run.give_back()
                 return [*effects, *self._become(JobStatus.RESTARTING), SetTimer(_RESTART, now + after_s)]
 
+    def _commit_failed(self, error: ErrorInfo, now: float) -> list[Effect]:
+        match self._strategy.decide(error, now, next(self._chances)):
+            case GiveUp():
+                return self._end(JobStatus.FAILED, error)
+            case Restart(after_s=after_s):
+                return [SetTimer(self._run.output.timer, now + after_s)]
+
     def _end(self, status: JobStatus, error: ErrorInfo | None) -> list[Effect]:
         if self._status.final:
             return []
         self._error = error
         changed = self._become(status)
         discarded = self._checkpoints.job_over(status)
-        given_back = self._run.give_back(finished=status is JobStatus.FINISHED)
+        given_back = self._run.give_back(over=not self._checkpoints.retained(status), finished=status is JobStatus.FINISHED)
         return [*changed, *given_back, *discarded, Report(JobOver(self._job, status))]
 
     def _become(self, status: JobStatus) -> list[Effect]:

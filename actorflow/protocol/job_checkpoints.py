@@ -97,8 +97,11 @@ class JobCheckpoints:
 
     def job_over(self, status: JobStatus) -> list[Effect]:
         """Discard the checkpoints, unless they are to be retained."""
-        retained = status is not JobStatus.FINISHED and self._plan.retention is Retention.RETAIN_ON_CANCELLATION
-        return [] if retained or not self._plan.active else [Start(DiscardAll())]
+        return [] if self.retained(status) or not self._plan.active else [Start(DiscardAll())]
+
+    def retained(self, status: JobStatus) -> bool:
+        """Return whether checkpoints outlast the job that ends so."""
+        return status is not JobStatus.FINISHED and self._plan.retention is Retention.RETAIN_ON_CANCELLATION
 
     def observe(self) -> CheckpointsObservation:
         """Return the coordinator as a value."""

@@ -221,17 +221,19 @@ class DeploySubtask(Message, frozen=True):
 
 
 class CommitOutput(Message, frozen=True):
-    """Make the output of all subtasks of this worker visible: the whole job has finished."""
+    """Make the output of all subtasks of this worker visible: the whole job has finished. `round` counts how often that was tried."""
 
     attempt: int
+    round: int = 1
 
 
 class OutputCommitted(Message, frozen=True):
-    """The output of this lease's subtasks is visible, or could not be made so."""
+    """The output of this lease's subtasks is visible, or could not be made so in this round."""
 
     attempt: int
     allocation: Allocation
     error: ErrorInfo | None = None
+    round: int = 1
 
 
 class WorkerFailed(Message, frozen=True):

@@ -439,14 +439,24 @@ class JobRun:
             effects += self._absorb(attempt.handle(Cancel(), now))
         return effects
 
-    def give_back(self, *, finished: bool = False) -> list[Effect]:
-        """Release the slots, and remove what was prepared and not committed, and what killed workers have left."""
+    def remove_older(self) -> list[Effect]:
+        """Remove what earlier runs have left: where there are checkpoints, what this run goes on from is committed once it is built."""
+        left = tuple(range(1, self.number))
+        return [Start(RemoveBegun(left))] if left and self._description.checkpoints.active else []
+
+    def give_back(self, *, over: bool = False, finished: bool = False) -> list[Effect]:
+        """Release the slots, and remove what was prepared and not committed, and what killed workers have left.
+
+        Args:
+            over: whether no run will follow, in this job or another that goes on from its checkpoints.
+            finished: whether all that was prepared is committed.
+        """
         self.attempts, self._by_timer = {}, {}
         released = [*self._part_with(self.workers), *self._release(self.workers.clear())]
         if self._description.checkpoints.active:
-            # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed. Once the job has
-            # finished all is committed, and what earlier runs have left is left over.
-            left = tuple(range(1, self.number + 1)) if finished and (self.killed or self.number > 1) else ()
+            # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed.
+            needed = not over or (self.output.committing and not finished)
+            left = () if needed or (finished and not self.killed and self.number == 1) else tuple(range(1, self.number + 1))
             return [*released, Start(RemoveBegun(left))] if left else released
         removed: list[Effect] = [Start(RemoveBegun((self.number,)))] if self.killed else []
         self.killed = False

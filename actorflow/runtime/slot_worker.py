@@ -183,8 +183,8 @@ class SlotWorker(Actor):
                 self._start(self._parts[subtask])
             case CancelSubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt:
                 self._cancel(subtask)
-            case CommitOutput(attempt=attempt) if attempt == self._attempt:
-                self._commit()
+            case CommitOutput(attempt=attempt, round=number) if attempt == self._attempt:
+                self._commit(number)
             case EndWorker():
                 self.ctx.finish()
             case TriggerCheckpoint() | CheckpointCompleted() | CheckpointAborted() if message.attempt == self._attempt:
@@ -265,7 +265,7 @@ class SlotWorker(Actor):
         part.actor.abort()
         self._on_own_thread(lambda: self._tell(SubtaskCancelled(part.id, self._attempt)))
 
-    def _commit(self) -> None:
+    def _commit(self, number: int) -> None:
         error: ErrorInfo | None = None
         for part in self._parts.values():
             for sink in part.actor.sinks:
@@ -273,7 +273,7 @@ class SlotWorker(Actor):
                     sink.commit()
                 except BaseException as failure:
                     error = error or describe(failure)
-        self._tell(OutputCommitted(self._attempt, self._allocation, error))
+        self._tell(OutputCommitted(self._attempt, self._allocation, error, number))
 
     def _checkpoint_news(self, news: TriggerCheckpoint | CheckpointCompleted | CheckpointAborted) -> None:
         subtask = self._parts[news.subtask].actor

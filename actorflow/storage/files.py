@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from urllib.parse import unquote
 
-from actorflow.errors import SinkError, SourceError
+from actorflow.errors import Retry, SinkError, SourceError
 from actorflow.storage.contract import FileInfo, FileSystem
 from actorflow.storage.local import LocalFileSystem
 
@@ -62,7 +62,7 @@ def reading(uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise SourceError(f"cannot read '{uri}': {_reason(error)}", hint=_hint(error, "read")) from error
+        raise SourceError(f"cannot read '{uri}': {_reason(error)}", hint=_hint(error, "read"), retry=_retry(error)) from error
 
 
 @contextlib.contextmanager
@@ -71,7 +71,7 @@ def writing(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SinkError(f"cannot write '{uri}': {_reason(error)}", hint=_hint(error, "write")) from error
+        raise SinkError(f"cannot write '{uri}': {_reason(error)}", hint=_hint(error, "write"), retry=_retry(error)) from error
 
 
 def open_input(uri: str, offset: int = 0) -> BinaryIO:
@@ -215,6 +215,12 @@ def _reason(error: BaseException) -> str:
             reason = str(error) or type(error).__name__
     first = reason.splitlines()[0].rstrip(".")[:300]
     return first[:1].lower() + first[1:]
+
+
+def _retry(error: BaseException) -> Retry:
+    """Return whether the same may succeed later: a disk may have room again, a server may answer again."""
+    lasting = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
+    return Retry.BACKOFF if isinstance(error, OSError) and not isinstance(error, lasting) else Retry.NEVER
 
 
 def _hint(error: BaseException, verb: str) -> str:

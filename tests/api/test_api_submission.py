@@ -127,3 +127,15 @@ def test_an_unknown_option_in_a_graph_made_by_hand_is_refused():
     graph = pipeline_of(lambda stream: stream.write(Nowhere())).graph()
     with pytest.raises(ConfigError, match="unknown option 'colour'"):
         prepare(dataclasses.replace(graph, config={"colour": 1}), default_parallelism=1)
+
+
+@pytest.mark.parametrize(("checkpoints", "warnings"), [(True, 1), (False, 0)])
+def test_a_job_with_checkpoints_is_told_that_a_socket_cannot_be_read_again(checkpoints, warnings, caplog):
+    pipeline = af.Pipeline("job")
+    lines = pipeline.read(af.sources.socket("localhost", 9), name="lines")
+    lines.union(pipeline.read(af.sources.collection(["a"]))).write(Nowhere())
+    prepare(pipeline, default_parallelism=1, checkpoints=checkpoints)
+    assert warnings == caplog.text.count(
+        "source 'lines' cannot be read again: after a failure, what it had read since the last checkpoint"
+    )
+    assert warnings == len(caplog.records)

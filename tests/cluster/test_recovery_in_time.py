@@ -85,7 +85,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class FailingSink(FileSink):
-    planned: Planned
+    planned: Planned = Planned((), "")
 
     def open(self, ctx):
         self.planned.passed("open")
@@ -127,6 +127,19 @@ class Sums(af.OperatorActor):
         ctx.emit(["total", ctx.key, self.total.get()])
 
 
+def test_a_commit_that_fails_after_the_end_of_input_is_tried_again_as_the_strategy_says(tmp_path):
+    def run(name, config):
+        planned = Planned((("before commit", 1), ("before commit", 2), ("after commit", 1)), str(tmp_path / f"marks of {name}"))
+        pipeline = af.Pipeline("one commit", parallelism=2)
+        pipeline.read(numbers()).write(FailingSink(as_uri(tmp_path / name), JsonLinesFormat(), planned=planned))
+        return run_test(pipeline, config=config).attempts
+
+    assert 1 == run("out", AT_ONCE)
+    assert list(range(60)) == sorted(int(line) for path in (tmp_path / "out").iterdir() for line in path.read_text().splitlines())
+    with pytest.raises(af.JobFailed, match="planned: before commit"):
+        run("failed", {})
+
+
 POINTS = ("open", "start", "before prepare", "after prepare", "before commit", "after commit", "timer")
 
 
@@ -136,7 +149,7 @@ def written(directory, planned, *, seed):
     windows = keyed.window(af.windows.sliding(1000, 300)).count().map(list)
     texts = pipeline.read(af.sources.collection(range(40))).map(str)  # many splits, all of them read before the first checkpoint
     records = keyed.process(Sums(planned)).union(windows, texts)
-    records.write(FailingSink(as_uri(directory), JsonLinesFormat(), planned))
+    records.write(FailingSink(as_uri(directory), JsonLinesFormat(), planned=planned))
     tolerant = {"execution.checkpointing.tolerable-failed-checkpoints": 99}
     run_test(pipeline, config=CHECKPOINTS | AT_ONCE | tolerant, seed=seed)
     names = sorted(path.name for path in directory.iterdir())

@@ -4,6 +4,7 @@ import contextlib
 import pickle
 from dataclasses import dataclass, field
 
+from actorflow.clock import ManualClock
 from actorflow.connectors.contracts import END_OF_SPLIT, Pause
 from actorflow.connectors.direct_sinks import records_of
 from actorflow.ids import SubtaskId, VertexId
@@ -60,6 +61,7 @@ class Context:
     job_name: str = "job"
     job_id: str = "job-1"
     results: list = field(default_factory=list)
+    clock: object = field(default_factory=ManualClock)
 
     @property
     def subtask(self):

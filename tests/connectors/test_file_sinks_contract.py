@@ -1,10 +1,12 @@
 """One suite over every file sink: readers see committed files or nothing, commits repeat, failures leave nothing behind."""
 
 import dataclasses
+import errno
 import json
 import os
 import pickle
 import resource
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actorflow.connectors import sinks, sources
-from actorflow.errors import PlanError, SinkError
+from actorflow.errors import ConfigError, PlanError, Retry, SinkError
 from actorflow.storage import files
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 
@@ -110,7 +112,8 @@ def test_a_commit_of_what_vanished_is_an_error_and_no_silent_loss(kind, folder):
     sink.abort([finished])
     with pytest.raises(SinkError) as caught:
         sink.commit([finished])
-    assert f"cannot commit '{finished.final}': neither it nor '{finished.temporary}' exists" == caught.value.message
+    [file] = finished
+    assert f"cannot commit '{file.final}': neither it nor '{file.temporary}' exists" == caught.value.message
 
 
 def test_closing_without_prepare_leaves_nothing(kind, folder):
@@ -134,7 +137,7 @@ def test_what_killed_writers_of_one_attempt_of_one_job_have_left_is_cleaned_up_a
     for _ in range(2):
         sink.clean_up("job-1", 1)
     hidden = [name for name in everything(folder) if name.startswith(".")]
-    assert (2, [prepared.final]) == (len(hidden), [join_names(folder, info) for info in files.list_files(folder)])
+    assert (2, [prepared[0].final]) == (len(hidden), [join_names(folder, info) for info in files.list_files(folder)])
 
 
 def join_names(folder, info):
@@ -165,6 +168,31 @@ def test_one_writer_makes_one_file_for_each_commit(kind, tmp_path):
     writer.close()
     assert ["part-3-0", "part-3-1", "part-3-2"] == [name.rpartition("-")[0] for name in everything(str(tmp_path))]
     assert records(kind, *"abc") == read_flat(kind.source(tmp_path))
+
+
+def test_files_are_rolled_by_size_and_become_visible_together(kind, tmp_path):
+    sink = kind.sink(tmp_path, roll_size="64kb")
+    writer = sink.open(Context())
+    blocks = [[os.urandom(40).hex() for _ in range(1000)] for _ in range(6)]
+    for words in blocks:
+        writer.write(ObjectBatch(records(kind, *words)))
+    assert [] == files.list_files(str(tmp_path))
+    finished = writer.prepare()
+    assert (kind.sink is sinks.parquet) == (len(finished) == 1), "a row group is larger than all of this"
+    sink.commit([finished])
+    assert len(finished) == len(files.list_files(str(tmp_path)))
+    assert sorted(map(repr, records(kind, *chain.from_iterable(blocks)))) == sorted(map(repr, read_flat(kind.source(tmp_path))))
+
+
+def test_files_are_rolled_by_time_and_those_that_were_not_prepared_are_removed(kind, tmp_path):
+    context = Context()
+    writer = kind.sink(tmp_path, roll_after="1min").open(context)
+    for word in "abcd":
+        writer.write(ObjectBatch(records(kind, word)))
+        context.clock.advance(30.0)
+    assert 2 == len(everything(str(tmp_path)))
+    writer.close()
+    assert [] == everything(str(tmp_path))
 
 
 def test_jobs_subtasks_and_attempts_do_not_meet_in_one_directory(kind, tmp_path):
@@ -262,6 +290,22 @@ def test_a_record_of_a_wrong_type_is_named(sink, record, text, tmp_path):
     writer.close()
 
 
+def test_files_that_would_end_before_they_begin_are_refused(tmp_path):
+    with pytest.raises(PlanError, match="a file of text cannot end before its first record"):
+        sinks.text(tmp_path, roll_size=0)
+    with pytest.raises(ConfigError, match=r"roll_after of csv: 'often' is not a duration"):
+        sinks.csv(tmp_path, roll_after="often")
+
+
+@pytest.mark.parametrize(
+    ("number", "retry"), [(errno.ENOSPC, Retry.BACKOFF), (errno.EIO, Retry.BACKOFF), (errno.EACCES, Retry.NEVER)]
+)
+def test_what_may_pass_is_worth_a_retry_also_in_another_process(number, retry):
+    with pytest.raises(SinkError) as caught, files.writing("out"):
+        raise OSError(number, "as planned")
+    assert (retry, retry) == (caught.value.info().retry, pickle.loads(pickle.dumps(caught.value)).info().retry)
+
+
 def test_csv_records_must_have_the_columns_of_the_first(tmp_path):
     writer = sinks.csv(tmp_path).open(Context())
     with pytest.raises(SinkError, match="its columns are a, c; the file's are a, b"):
@@ -320,7 +364,7 @@ def test_parquet_writes_row_groups_as_it_goes(tmp_path):
     finished = writer.prepare()
     from pyarrow import parquet as pq
 
-    metadata = pq.ParquetFile(finished.temporary).metadata
+    metadata = pq.ParquetFile(finished[0].temporary).metadata
     assert (200_000, 3) == (metadata.num_rows, metadata.num_row_groups)
     writer.close()
 

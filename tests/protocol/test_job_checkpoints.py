@@ -1,13 +1,19 @@
 """The checkpoints of a job between its runs and the coordinator."""
 
+import dataclasses
+
+from job_harness import DESCRIPTION, MASTER, POOL, TIMEOUTS
+
 from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.checkpoint_events import StoreCheckpoint
 from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged
 from actorflow.protocol.checkpoint_plan import CheckpointPlan
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.commit import RemoveBegun
 from actorflow.protocol.deployment import SubtaskFinished
 from actorflow.protocol.job_checkpoints import JobCheckpoints
+from actorflow.protocol.job_run import JobRun
 from actorflow.protocol.machine import Start, TimerFired
 
 READ = VertexId("read")
@@ -43,3 +49,13 @@ def test_what_has_finished_in_a_run_that_failed_before_it_was_deployed_is_forgot
     checkpoints.handle(CheckpointAcknowledged(FIRST, 2, 1, b"state"), 1.6)
     effects = checkpoints.handle(CheckpointAcknowledged(SECOND, 2, 1, b"other"), 1.7)
     assert [{FIRST: b"state", SECOND: b"other"}] == stored(effects)
+
+
+def test_where_there_are_checkpoints_a_run_that_is_built_has_what_earlier_runs_have_left_removed():
+    def third_run(description):
+        return JobRun(3, description, address=MASTER, resource_manager=POOL, timeouts=TIMEOUTS, previous={})
+
+    assert [Start(RemoveBegun((1, 2)))] == third_run(
+        dataclasses.replace(DESCRIPTION, checkpoints=CheckpointPlan(CheckpointRules(interval_s=1.0)))
+    ).remove_older()
+    assert [] == third_run(DESCRIPTION).remove_older()

@@ -146,18 +146,47 @@ def test_a_worker_that_does_not_commit_is_asked_again_then_killed_and_its_output
     assert ([S.FINISHED], {}) == (statuses(probe), probe.timers)
 
 
-def test_output_that_a_worker_cannot_commit_fails_the_job_without_a_restart():
+def test_output_that_workers_cannot_commit_is_tried_again_as_the_strategy_says_and_then_fails_the_job():
     probe = job_at(S.COMMITTING)
     first, second = committed(error=ERROR)
     assert [] == probe.tell(first)  # the other may be committing still, and nothing is to become visible after the end
     probe.tell(second)
+    assert ([], []) == (statuses(probe), probe.sent())
+    probe.advance(2.0)
+    assert [CommitOutput(1, 2), CommitOutput(1, 2)] == probe.sent()
+    probe.tell(*(OutputCommitted(1, allocation, ERROR, 2) for allocation in allocations()))
     assert [JobStatusChanged(JOB, S.FAILED, 1, ERROR)] == probe.sent(JobStatusChanged)
     assert [] == work(probe)
 
 
-def test_output_that_the_job_master_cannot_commit_fails_the_job_without_a_restart():
+def test_only_who_has_failed_is_asked_again_and_then_the_job_has_finished():
+    probe = job_at(S.COMMITTING)
+    bad, good = allocations()
+    probe.tell(OutputCommitted(1, bad, ERROR), OutputCommitted(1, good))
+    probe.advance(2.0)
+    assert [CommitOutput(1, 2)] == probe.sent()
+    assert [] == probe.tell(OutputCommitted(1, bad, ERROR, 1)), "it was asked twice in the first round"
+    probe.tell(OutputCommitted(1, bad, None, 2))
+    assert ([S.FINISHED], {}) == (statuses(probe), probe.timers)
+
+
+def test_output_that_the_job_master_cannot_commit_is_tried_again_and_then_fails_the_job():
     probe = job_at(S.COMMITTING)
     probe.tell(SlotEnded(allocations()[0], ERROR))
     (left,) = work(probe)
     probe.tell(committed()[1], WorkFailed(left, ERROR))
+    probe.advance(2.0)
+    assert ([left], []) == (work(probe), statuses(probe))
+    probe.tell(WorkFailed(left, ERROR))
     assert [S.FAILED] == statuses(probe)
+
+
+def test_a_worker_that_is_lost_before_it_is_asked_again_has_its_output_committed_for_it():
+    probe = job_at(S.COMMITTING)
+    bad, good = allocations()
+    probe.tell(OutputCommitted(1, bad, ERROR), OutputCommitted(1, good), SlotEnded(bad, ERROR))
+    assert [] == work(probe)
+    probe.advance(2.0)
+    (left,) = work(probe)
+    probe.tell(WorkDone(left, None))
+    assert ([S.FINISHED], {}) == (statuses(probe), probe.timers)

@@ -340,10 +340,18 @@ def test_where_no_worker_was_killed_nothing_can_have_been_left():
     assert [] == work(probe)
 
 
-@pytest.mark.parametrize(("killed", "finished", "left"), [(True, False, []), (True, True, [RemoveBegun((1,))]), (False, True, [])])
-def test_what_a_checkpoint_may_refer_to_is_removed_only_when_the_job_has_finished(killed, finished, left):
+@pytest.mark.parametrize(
+    ("killed", "how", "left"),
+    [
+        (True, {}, []),
+        (True, {"over": True}, [RemoveBegun((1,))]),
+        (True, {"over": True, "finished": True}, [RemoveBegun((1,))]),
+        (False, {"over": True, "finished": True}, []),
+    ],
+)
+def test_what_a_checkpoint_may_refer_to_is_removed_only_when_nobody_goes_on_from_it(killed, how, left):
     probe = run_at(*RUNNING, *([SlotEnded(SECOND, ERROR)] if killed else []), description=CHECKPOINTED)
-    probe.perform(probe.machine.run.give_back(finished=finished))
+    probe.perform(probe.machine.run.give_back(**how))
     assert left == work(probe)
 
 

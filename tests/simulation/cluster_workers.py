@@ -91,10 +91,10 @@ class Worker:
                 return self.time_is_up(now, *name)
             case CancelSubtask(subtask=subtask) if subtask in self.begun:
                 return self.cancel(subtask)
-            case CommitOutput() if self.opening is not None:
-                return self.asked_to_commit(now)
-            case TimerFired("commit"):
-                return self.commit()
+            case CommitOutput(round=number) if self.opening is not None:
+                return self.asked_to_commit(number, now)
+            case TimerFired(("commit", number)):
+                return self.commit(number)
         return []
 
     def announce(self, now):
@@ -147,18 +147,19 @@ class Worker:
         stuck = self.world.unlucky(0.1)
         return [] if stuck else self.tell(SubtaskCancelled, subtask)
 
-    def asked_to_commit(self, now):
+    def asked_to_commit(self, number, now):
         self.hangs = self.hangs or self.world.unlucky(0.03)
         lost = self.world.unlucky(0.05)
-        return [] if self.hangs or lost else [SetTimer("commit", now + self.world.random.expovariate(5))]
+        return [] if self.hangs or lost else [SetTimer(("commit", number), now + self.world.random.expovariate(5))]
 
-    def commit(self):
-        if self.answer is None:
+    def commit(self, number):
+        """Commit, once in each round until all is visible."""
+        if self.answer is None or (self.answer.message.error is not None and self.answer.message.round < number):
             error = BROKEN if self.world.unlucky(0.15) else None
             for payload in self.prepared.values():
                 if error is None or self.world.random.random() < 0.5:
                     self.world.committed.setdefault(payload, self.world.simulation.now)
-            self.answer = Send(self.opening.job_master, OutputCommitted(self.opening.attempt, self.allocation, error))
+            self.answer = Send(self.opening.job_master, OutputCommitted(self.opening.attempt, self.allocation, error, number))
         return [self.answer]
 
     def observe(self):

@@ -1,0 +1,28 @@
+"""A job as it is shown to people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.protocol.alignment import GroupView
+from actorflow.protocol.deployment import AttemptState
+from actorflow.protocol.job_messages import JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """What `JobMachine.observe` shows: among it the state of each subtask, and the address of the worker that runs it."""
+
+    job: JobId
+    status: JobStatus
+    attempt: int
+    subtasks: Mapping[str, AttemptState]
+    workers: Mapping[SubtaskId, Address]
+    slots: tuple[str, ...]
+    records_in: int
+    records_out: int
+    error: ErrorInfo | None
+    alignment: Mapping[str, GroupView]
