@@ -256,6 +256,24 @@ CHECKPOINTS_CONCURRENT = Option(
     1,
     "How many checkpoints may be on their way.",
 )
+CHECKPOINT_MODE = Option(
+    "execution.checkpointing.mode",
+    choice("exactly-once", "at-least-once"),
+    "exactly-once",
+    "Whether a channel waits for the barriers of the others. `at-least-once` waits for none, and counts some records twice after a failure.",
+)
+CHECKPOINT_UNALIGNED = Option(
+    "execution.checkpointing.unaligned.enabled",
+    FLAG,
+    False,
+    "Let barriers overtake the records in channels, which are stored with the checkpoint: it completes under back-pressure, too.",
+)
+CHECKPOINT_ALIGNED_TIMEOUT = Option(
+    "execution.checkpointing.aligned-checkpoint-timeout",
+    duration(),
+    0.0,
+    "How long barriers that may overtake are aligned first; `0` lets them overtake at once.",
+)
 CHECKPOINT_FAILURES = Option(
     "execution.checkpointing.tolerable-failed-checkpoints",
     whole(0),

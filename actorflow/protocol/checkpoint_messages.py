@@ -40,6 +40,7 @@ class SubtaskTimes(Message, frozen=True):
         async_ms: from then until the snapshot was stored.
         state_bytes: size of the state that the checkpoint refers to.
         stored_bytes: how much of it was not stored before.
+        in_flight_bytes: size of the batches in flight that were stored with it.
     """
 
     start_delay_ms: float = 0.0
@@ -48,6 +49,7 @@ class SubtaskTimes(Message, frozen=True):
     async_ms: float = 0.0
     state_bytes: int = 0
     stored_bytes: int = 0
+    in_flight_bytes: int = 0
 
 
 class CheckpointAcknowledged(Message, frozen=True):

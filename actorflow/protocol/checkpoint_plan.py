@@ -26,11 +26,13 @@ class CheckpointPlan:
         rules: see `CheckpointRules`.
         retention: see `Retention`.
         possible: whether its runs can go on from one.
+        wall_offset_ms: wall clock minus the machine's clock, in ms: timestamps of checkpoints are for people, and for start delays.
     """
 
     rules: CheckpointRules = field(default_factory=CheckpointRules)
     retention: Retention = Retention.DELETE_ON_CANCELLATION
     possible: bool = True
+    wall_offset_ms: float = 0.0
 
     @property
     def active(self) -> bool:

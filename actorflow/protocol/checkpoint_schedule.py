@@ -20,6 +20,7 @@ class CheckpointRules:
         backlog_interval_s: the interval while sources work off a backlog; None is the usual one, 0 takes none meanwhile.
         retained_max: how many completed ones are kept.
         unaligned: whether barriers may overtake batches.
+        aligned_first: whether they are aligned until that has taken too long.
     """
 
     interval_s: float | None = None
@@ -30,6 +31,7 @@ class CheckpointRules:
     backlog_interval_s: float | None = None
     retained_max: int = 1
     unaligned: bool = False
+    aligned_first: bool = False
 
     def __post_init__(self) -> None:
         assert self.interval_s is None or self.interval_s > 0, "checkpoints need time"

@@ -10,6 +10,7 @@ has come, one manifest makes them a whole: it is written last, and only then the
 - A subtask that has finished takes no part any more: its last state is its part of every checkpoint whose barrier it will not meet. Of those
   whose barrier it has passed, only what it acknowledges counts: its last state has seen what came behind that barrier.
 - A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are retained.
+- Where barriers may overtake each other, a savepoint has the channels to itself: it takes the place of what is under way, and the next waits.
 - A savepoint belongs to who asked for it: nothing is committed with it, it subsumes nothing, is not discarded, and a failure goes back to the
   last checkpoint all the same, because its owner may have removed it.
 - Failures one after the other, more than are tolerable, are the failure of the job; a success starts the count anew. What the end of a run
@@ -172,11 +173,15 @@ class CheckpointCoordinator:
         """Set the timer for the next periodic checkpoint anew."""
         if self._run is None:
             return [CancelTimer(_PERIODIC)]
-        due = self._schedule.due(sum(one.periodic for one in self._under_way.values()))
+        due = self._schedule.due(self._in_the_way())
         return [CancelTimer(_PERIODIC)] if due is None else [SetTimer(_PERIODIC, due)]
 
+    def _in_the_way(self) -> int:
+        """Return how many are under way that a periodic one has to wait for: barriers that overtake would overtake a savepoint's."""
+        return sum(one.periodic or (one.savepoint and self._rules.unaligned) for one in self._under_way.values())
+
     def _periodic(self, now: float) -> list[Effect]:
-        due = self._schedule.due(sum(one.periodic for one in self._under_way.values()))
+        due = self._schedule.due(self._in_the_way())
         if self._run is None or due is None or due > now:
             return self._arm()
         self._schedule.began(now)
@@ -191,7 +196,12 @@ class CheckpointCoordinator:
         if self._run is None:
             error = _error("NoRun", "the job is not running, so there is nothing to take a checkpoint of", Retry.BACKOFF)
             return [Send(request.reply_to, CheckpointTaken(request.request, 0, None, error))]
-        return [*self._begin(request, now), *self._arm()]
+        effects: list[Effect] = []
+        if request.directory is not None and self._rules.unaligned:
+            error = _error("CheckpointSubsumed", "a savepoint takes its place: its barriers must not be overtaken", Retry.NEVER)
+            for one in [one for one in self._under_way.values() if not one.savepoint]:
+                effects += self._abort(one, error, now)
+        return [*effects, *self._begin(request, now), *self._arm()]
 
     def _begin(self, request: CheckpointRequested | None, now: float) -> list[Effect]:
         run = self._run
@@ -205,7 +215,7 @@ class CheckpointCoordinator:
         )
         self._under_way[number] = begun
         effects: list[Effect] = [SetTimer(f"{_TIMEOUT}{number}", now + self._rules.timeout_s)]
-        unaligned = self._rules.unaligned and not begun.savepoint
+        unaligned = self._rules.unaligned and not self._rules.aligned_first and not begun.savepoint
         for subtask in run.sources:
             if subtask in waiting:
                 trigger = TriggerCheckpoint(subtask, run.attempt, number, begun.timestamp, unaligned, begun.savepoint)

@@ -49,7 +49,7 @@ class JobCheckpoints:
         self._graph = graph
         self._sources = sources
         rules = plan.rules if plan.possible else CheckpointRules()
-        self._coordinator = CheckpointCoordinator(rules)
+        self._coordinator = CheckpointCoordinator(rules, wall_offset_ms=plan.wall_offset_ms)
         self._running = False
         self._early: list[SubtaskDone] = []
         """Subtasks that had nothing to do and finished before all others had started."""

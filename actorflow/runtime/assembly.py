@@ -184,7 +184,7 @@ class Assembly:
         part.actor.assemble(self._feed(part), chain, tuple(exchanges), tuple(sinks))
         if self._checkpoints is not None:
             restored = self._deployment.restored.get(part.vertex.id, ())
-            part.actor.checkpoints = join(self._checkpoints, part.actor, part.id, part.vertex, part.source, restored)
+            part.actor.checkpoints = join(self._checkpoints, part, restored, self._key_failure(part, part.vertex))
 
     def _exchange(self, part: Part, edge: ExecutionEdge) -> Exchange:
         lanes = []

@@ -20,7 +20,7 @@ from actorflow.protocol.flush import FlushRules
 from actorflow.protocol.flush import Lane as LaneIndex
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.routing import Chooser, CustomLaneOf, LaneOf, custom_lane, hash_lane
-from actorflow.wire.batch import Batch, ChannelEvent, ColumnBatch, ObjectBatch
+from actorflow.wire.batch import Barrier, Batch, ChannelEvent, ColumnBatch, ObjectBatch
 
 _TAGGED_LANES_MAX = 16
 """Lanes for which a pass over the batch each is cheaper than a Python loop over its records."""
@@ -39,6 +39,8 @@ class Exchange(abc.ABC):
         self.lanes = tuple(lanes)
         self.records_taken = 0
         """Records that were emitted into it."""
+        self.overtakable = False
+        """Whether a barrier may overtake what waits in its lanes."""
         self._now = clock.now
         self._rules = rules
 
@@ -66,6 +68,21 @@ class Exchange(abc.ABC):
         for lane in self.lanes:
             lane.event(event)
             lane.drain()
+
+    def overtake(self, barrier: Barrier) -> list[Batch]:
+        """Send a barrier down every lane before what waits there; return the batches that it has overtaken. `drain` is to follow."""
+        self._rules.passing()
+        return [batch for lane in self.lanes for batch in lane.overtake(barrier)]
+
+    def drain(self) -> None:
+        """Send what there is credit for."""
+        for lane in self.lanes:
+            lane.drain()
+
+    def send_again(self, batch: Batch) -> None:
+        """Spread a batch that an earlier run had emitted and not sent."""
+        self.spread(batch)
+        self.settle()
 
     def flush_due(self, now: float) -> None:
         """Send the half-full buffers whose time is up."""

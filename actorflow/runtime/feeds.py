@@ -5,20 +5,14 @@ A feed does one turn's work when asked, and never waits.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from typing import Protocol, assert_never
 
 from actorflow.ids import ChannelId
-from actorflow.protocol.barriers import (
-    BarrierAlignment,
-    BarrierArrived,
-    BlockChannel,
-    ChannelEnded,
-    TakeSnapshot,
-    UnblockChannels,
-)
 from actorflow.protocol.flush import BufferSizing
-from actorflow.protocol.machine import Report
 from actorflow.protocol.watermark import WatermarkMerge
+from actorflow.runtime.input_barriers import InputBarriers
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import ReceivedBatch
 from actorflow.runtime.meter import Meter
@@ -64,6 +58,9 @@ class GateFeed:
         sizing_period_s: how often that is computed anew.
         batch_records_max: size of buffers at first.
         payload_bytes_max: what a compressed payload may grow to.
+
+    Attributes:
+        barriers: those of the gate's channels.
     """
 
     def __init__(
@@ -84,7 +81,8 @@ class GateFeed:
         self._batch_records_max = batch_records_max
         self._payload_bytes_max = payload_bytes_max
         self._watermarks = WatermarkMerge(ChannelId(index) for index in range(len(gate.channels)))
-        self._alignment = BarrierAlignment(ChannelId(index) for index in range(len(gate.channels)))
+        self.barriers = InputBarriers(gate, subtask, subtask.meter.now)
+        self._returned: deque[tuple[int, int, ReceivedBatch | Batch]] = deque()
         self._sizing = sizing
         self._sizing_period_s = sizing_period_s
         self._measured_at_s = subtask.meter.now()
@@ -97,17 +95,17 @@ class GateFeed:
 
     def advance(self) -> bool:
         """Take one element."""
+        if self._returned:
+            _, port, batch = self._returned.popleft()
+            self._records(batch, port)
+            return True
         taken = self.gate.take()
         if taken is None:
             self._subtask.rest()
             return False
         index, element = taken
-        if isinstance(element, ReceivedBatch):
-            self.bytes_in += element.bytes
-            element = element.decode(self._payload_bytes_max)
-        if isinstance(element, ObjectBatch | ColumnBatch):
-            self.records_in += len(element)
-            self._subtask.take(element, self.gate.channels[index].port)
+        if isinstance(element, ReceivedBatch | ObjectBatch | ColumnBatch):
+            self._records(element, self.gate.channels[index].port)
             if self._sizing is not None:
                 self._measure(self._sizing)
             self.gate.consumed(index)
@@ -116,6 +114,25 @@ class GateFeed:
         if not self.gate.has_input:
             self._subtask.rest()
         return self.gate.has_input
+
+    def _records(self, batch: ReceivedBatch | Batch, port: int) -> None:
+        if isinstance(batch, ReceivedBatch):
+            self.bytes_in += batch.bytes
+            batch = batch.decode(self._payload_bytes_max)
+        self.records_in += len(batch)
+        self._subtask.take(batch, port)
+
+    def give_back(self, batches: Iterable[tuple[int, int, ReceivedBatch | Batch]]) -> None:
+        """Take what an earlier run had received and not processed; it goes before anything that arrives.
+
+        Args:
+            batches: position of the edge, port, batch.
+        """
+        self._returned.extend(batches)
+
+    def still_returned(self) -> list[tuple[int, ReceivedBatch | Batch]]:
+        """Return what is left of what was given back: position of the edge, batch."""
+        return [(edge, batch) for edge, _, batch in self._returned]
 
     def _measure(self, sizing: BufferSizing) -> None:
         """Once a period, see how fast records are processed, and ask producers for buffers of the size that suits it."""
@@ -134,28 +151,15 @@ class GateFeed:
             case Watermark() | Idle() | Active():
                 self._forward(index, event)
             case Barrier():
-                self._align(BarrierArrived(ChannelId(index), event))
+                self.barriers.arrived(index, event)
             case LatencyMarker():
                 self._subtask.event(event)
             case EndOfInput():
                 self.ended = self.gate.end(index)
-                self._align(ChannelEnded(ChannelId(index)))
+                self.barriers.ended(index)
                 self._forward(index, event)
             case _:
                 assert_never(event)
-
-    def _align(self, event: BarrierArrived | ChannelEnded) -> None:
-        """Hold back the channels whose barrier has come until all have, and pass the barrier on then."""
-        for effect in self._alignment.handle(event, self._subtask.meter.now()):
-            match effect:
-                case Report(BlockChannel(channel)):
-                    self.gate.block(channel)
-                case Report(UnblockChannels()):
-                    self.gate.unblock()
-                case Report(TakeSnapshot(barrier=barrier)):
-                    self._subtask.event(barrier)
-                case _:
-                    pass  # timers and overtaking barriers: nobody asks for these yet
 
     def _forward(self, index: int, event: Watermark | Idle | Active | EndOfInput) -> None:
         for forwarded in self._watermarks.take(ChannelId(index), event):

@@ -61,6 +61,8 @@ class InputGate:
         self._wake = wake
         self._open = len(self.channels)
         self.batch_records_max = 0
+        self.on_push: Callable[[int, Arrival], None] | None = None
+        """Called with whatever arrives, and its channel's index, before its turn."""
 
     def open(self, batch_records_max: int) -> None:
         """Grant the first credits, for buffers of at most `batch_records_max` records."""
@@ -75,6 +77,8 @@ class InputGate:
             if not self._ready:
                 self._wake()
             self._ready.append(index)
+        if self.on_push is not None:
+            self.on_push(index, element)
         if isinstance(element, ObjectBatch | ColumnBatch | ReceivedBatch):
             grants = self._ledger.received(ChannelId(index), backlog)
             if grants:

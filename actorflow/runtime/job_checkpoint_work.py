@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from importlib.metadata import version
 
+from actorflow.clock import Clock
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import SinkSpec
 from actorflow.errors import CheckpointError
@@ -13,6 +14,7 @@ from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
+from actorflow.runtime.input_barriers import alignment_rules
 from actorflow.storage.checkpoint_files import CheckpointFiles, files_of_part
 from actorflow.wire.manifest import Manifest, VertexState, decode_part
 
@@ -25,13 +27,18 @@ def can_go_on(graph: ExecutionGraph) -> bool:
     return not graph.batch and not any(sink.sends_results for sink in sinks)
 
 
-def checkpoint_plan(config: Config, *, possible: bool) -> CheckpointPlan:
+def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> CheckpointPlan:
     """Return how the options say that a job takes checkpoints.
 
     Args:
         config: the job's options.
+        clock: the JobManager's.
         possible: whether its runs can go on from one.
+
+    Raises:
+        PlanError: if they contradict each other.
     """
+    alignment = alignment_rules(config)
     rules = CheckpointRules(
         interval_s=config[options.CHECKPOINT_INTERVAL],
         min_pause_s=config[options.CHECKPOINT_MIN_PAUSE],
@@ -39,8 +46,11 @@ def checkpoint_plan(config: Config, *, possible: bool) -> CheckpointPlan:
         concurrent_max=config[options.CHECKPOINTS_CONCURRENT],
         tolerable_failures=config[options.CHECKPOINT_FAILURES],
         retained_max=config[options.CHECKPOINTS_RETAINED],
+        unaligned=alignment.unaligned,
+        aligned_first=alignment.timeout_s > 0,
     )
-    return CheckpointPlan(rules, Retention(config[options.CHECKPOINT_RETENTION]), possible)
+    wall_offset_ms = clock.wall_ms() - clock.now() * 1000
+    return CheckpointPlan(rules, Retention(config[options.CHECKPOINT_RETENTION]), possible, wall_offset_ms)
 
 
 def checkpoint_files(config: Config, job: JobId) -> CheckpointFiles | None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
+from actorflow.clock import Clock
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec, TwoPhaseSink
 from actorflow.errors import ErrorInfo, describe
@@ -179,7 +180,7 @@ def _noted(errors: list[BaseException]) -> Iterator[None]:
         errors.append(error)
 
 
-def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config) -> JobDescription:
+def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config, clock: Clock) -> JobDescription:
     reading = {
         v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
     }
@@ -192,7 +193,7 @@ def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config) -
         submission.client,
         frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
         tuple(_aligned(graph)),
-        checkpoint_plan(config, possible=can_go_on(graph)),
+        checkpoint_plan(config, clock, possible=can_go_on(graph)),
         {name: one.quarantine_after for name, one in _supervised(graph).items() if one.quarantine_after is not None},
     )
 
@@ -300,7 +301,7 @@ class Dispatcher(Actor):
         graph: ExecutionGraph = loads_code(submission.plan)
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
-        description = _description(submission, graph, config)
+        description = _description(submission, graph, config, self.ctx.system.clock)
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
         own = {name: exponential_delay(config) for name, one in _supervised(graph).items() if one.restart == "exponential"}
         machine = JobMachine(

@@ -16,7 +16,7 @@ from actorflow.ids import ChannelId
 from actorflow.protocol.credit import SenderLedger
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import TOO_LARGE
-from actorflow.wire.batch import Batch, ChannelEvent, ColumnBatch, Element, ObjectBatch, portions
+from actorflow.wire.batch import Barrier, Batch, ChannelEvent, ColumnBatch, Element, ObjectBatch, portions
 
 
 class Link(Protocol):
@@ -176,6 +176,26 @@ class Lane:
         """Send an event behind everything that was added before."""
         self.seal()
         self._queue.append(event)
+
+    def overtake(self, barrier: Barrier) -> list[Batch]:
+        """Send a barrier before all that waits for credit; return the batches that it has overtaken.
+
+        If the barrier of this checkpoint waits among them, that one is sent now, and has overtaken what stands before it.
+        """
+        self.seal()
+        overtaken: list[Batch] = []
+        for position, element in enumerate(self._queue):
+            if isinstance(element, ObjectBatch | ColumnBatch):
+                overtaken.append(element)
+            elif isinstance(element, Barrier) and element.checkpoint_id == barrier.checkpoint_id:
+                del self._queue[position]
+                break
+        self._link.send(barrier, self._batches)
+        return overtaken
+
+    def holds(self, checkpoint: int) -> bool:
+        """Return whether the barrier of a checkpoint waits behind batches that wait for credit."""
+        return any(isinstance(element, Barrier) and element.checkpoint_id == checkpoint for element in self._queue)
 
     def drain(self) -> None:
         """Send what credit allows."""

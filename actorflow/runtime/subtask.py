@@ -28,7 +28,7 @@ from actorflow.runtime.exchange import Exchange
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.messages import UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
-from actorflow.runtime.subtask_checkpoints import SubtaskCheckpoints
+from actorflow.runtime.subtask_checkpoints import BARRIER_TIMERS, SubtaskCheckpoints
 from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Inspect, Owner, SubtaskView
 from actorflow.runtime.user_messages import hand_over, turn_away
 from actorflow.runtime.viewing import metrics_of, view_of
@@ -125,15 +125,12 @@ class Subtask(Actor):
             self._begun = True
             self._owner.subtask_started(self)
             self.ctx.unstash_all()
+            if self.checkpoints is not None:
+                self.checkpoints.begin()
             self.feed.begin()
             self.wake()
         elif isinstance(message, TimerFired):
-            if message.name == "flush":
-                self._flush_timer()
-            else:
-                if message.name == "alarm":
-                    self._alarms.awake(self.processing_time())
-                self.wake()
+            self._timer(message)
         elif isinstance(message, Inspect):
             return self.chain.state(message.operator, message.key)
         elif isinstance(message, UserMessage):
@@ -143,6 +140,18 @@ class Subtask(Actor):
             if self._begun:
                 self._after_work()
         return None
+
+    def _timer(self, timer: TimerFired) -> None:
+        if timer.name == "flush":
+            self._flush_timer()
+        elif timer.name in BARRIER_TIMERS:
+            if self.checkpoints is not None:
+                self.checkpoints.overdue(timer)
+                self._after_work()
+        else:
+            if timer.name == "alarm":
+                self._alarms.awake(self.processing_time())
+            self.wake()
 
     def _hand_over(self, message: UserMessage) -> None:
         """Give an operator a message, unless the chain is closing."""
@@ -210,8 +219,13 @@ class Subtask(Actor):
 
     def granted(self, lane: Lane, credit: int, records_max: int) -> None:
         """Take credit for one of its lanes, and send what that allows. What cannot be sent is a failure of this subtask."""
-        self.guarded(lambda: lane.granted(credit, records_max))
+        self.guarded(lambda: self._granted(lane, credit, records_max))
         self.relieved()
+
+    def _granted(self, lane: Lane, credit: int, records_max: int) -> None:
+        lane.granted(credit, records_max)
+        if self.checkpoints is not None:
+            self.checkpoints.sent()
 
     def guarded(self, action: Callable[[], None]) -> None:
         """Do something that this subtask is told outside of its messages: there, too, it fails and nobody else does."""

@@ -298,7 +298,32 @@ def test_a_savepoint_is_aligned_even_where_checkpoints_are_not():
     probe = coordinator(unaligned=True)
     probe.advance(10)
     probe.tell(CheckpointRequested("r1", ME, "/savepoints"))
-    assert [False] == [message.unaligned for message in probe.sent()]
+    assert [False] == [message.unaligned for message in probe.sent() if isinstance(message, TriggerCheckpoint)]
+
+
+def test_a_savepoint_takes_the_place_of_an_unaligned_checkpoint_and_the_next_waits_for_it():
+    probe = coordinator(unaligned=True, tolerable_failures=0)
+    probe.advance(10)
+    probe.sent()
+    probe.tell(CheckpointRequested("r1", ME, "/savepoints"))
+    sent = probe.sent()
+    assert {CheckpointAborted(subtask, 1, 1) for subtask in WORKERS} <= set(sent)
+    assert TriggerCheckpoint(SOURCE, 1, 2, 10_000, savepoint=True) in sent
+    assert [] == probe.reports()
+    probe.advance(30)
+    assert [] == probe.sent()
+    acknowledge(probe, 2, SOURCE, COUNT)
+    (store,) = work(probe, StoreCheckpoint)
+    probe.tell(WorkDone(store, "/savepoints/sp-2"))
+    probe.sent()
+    probe.advance(0.1)
+    assert [TriggerCheckpoint(SOURCE, 1, 3, 40_000, unaligned=True)] == probe.sent()
+
+
+def test_barriers_that_are_aligned_first_do_not_overtake_from_the_start():
+    probe = coordinator(unaligned=True, aligned_first=True)
+    probe.advance(10)
+    assert [TriggerCheckpoint(SOURCE, 1, 1, 10_000)] == probe.sent()
 
 
 def test_a_savepoint_that_fails_is_told_and_does_not_count_against_the_job():

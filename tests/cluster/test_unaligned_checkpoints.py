@@ -1,0 +1,134 @@
+"""Jobs under back-pressure whose barriers overtake: after a failure, what was in flight is processed once, and committed once."""
+
+import contextlib
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import actorflow as af
+from actorflow.runtime.in_flight import Returned
+from actorflow.wire.manifest import decode_manifest
+
+RECORDS, KEYS = 10000, 17
+
+CONFIG = {
+    "execution.checkpointing.interval": "20ms",
+    "execution.checkpointing.unaligned.enabled": True,
+    "execution.checkpointing.num-retained": 2,
+    "execution.checkpointing.data-inline-threshold": 0,
+    "execution.batch-records.max": 10,
+    "taskmanager.network.memory.buffer-debloat.enabled": False,
+    "restart-strategy.type": "fixed-delay",
+    "restart-strategy.fixed-delay.attempts": 3,
+    "restart-strategy.fixed-delay.delay": "10ms",
+}
+
+
+def committed(directory):
+    """Read what readers see: names with a leading dot are not theirs."""
+    visible = [path for path in sorted(Path(directory).iterdir()) if not path.name.startswith(".")]
+    return [json.loads(line) for path in visible for line in path.read_text().splitlines()]
+
+
+def holding_batches(checkpoints):
+    """Return how many completed checkpoints hold batches in flight."""
+    manifests = []
+    for path in Path(checkpoints).rglob("manifest.json"):
+        with contextlib.suppress(FileNotFoundError):  # it was just subsumed
+            manifests.append(decode_manifest(path.read_bytes(), str(path)))
+    return sum(any(part.in_flight for vertex in one.vertices for part in vertex.parts) for one in manifests)
+
+
+class FailsWithBatchesInFlight:
+    """Ends the process, or raises, once the last checkpoint, and the one before, hold batches in flight. A file says that it has happened.
+
+    The very last may be so young that the JobMaster does not know yet that it is complete.
+    """
+
+    def __init__(self, directory, how):
+        self.directory, self.how, self.seen = Path(directory), how, 0
+
+    def __call__(self, pair):
+        self.seen += 1
+        if self.seen % 20 == 0 and not (self.directory / "mark").exists() and holding_batches(self.directory / "checkpoints") >= 2:
+            (self.directory / "mark").write_text("failed")
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("planned")
+        return pair
+
+
+def run(tmp_path, how, slots, **config):
+    """Run a job of four stages, which fails once; return what it commits, and its number of attempts."""
+    pipeline = af.Pipeline("counting", parallelism=2)
+    counts = pipeline.read(af.sources.generator(count=RECORDS)).key_by(lambda number: number % KEYS).count()
+    failing = counts.rebalance().map(FailsWithBatchesInFlight(tmp_path, how))
+    failing.key_by(lambda pair: pair[1] % 5).sum(1).write(af.sinks.json_lines(str(tmp_path / "out")))
+    directory = {"execution.checkpointing.dir": str(tmp_path / "checkpoints")}
+    result = af.run(pipeline, slots=slots, config=CONFIG | directory | config)
+    return committed(tmp_path / "out"), result.attempts
+
+
+def is_undisturbed(output):
+    """Return whether every record was counted once in each stage. The running sums come in any order, but their last ones do not depend on it."""
+    sums, records = Counter(), Counter()
+    for number in range(RECORDS):
+        count = number // KEYS + 1
+        sums[count % 5] += count
+        records[count % 5] += 1
+    last = Counter()
+    for group, total in output:
+        last[group] = max(last[group], total)
+    return last == sums and Counter(group for group, _ in output) == records
+
+
+@pytest.mark.parametrize("patience", [0, "1ms"])
+@pytest.mark.parametrize(("slots", "how"), [("inline", "raise"), pytest.param(2, "kill", marks=pytest.mark.slow)])
+def test_a_job_that_fails_with_batches_in_flight_commits_what_an_undisturbed_one_commits(tmp_path, slots, how, patience):
+    output, attempts = run(tmp_path, how, slots, **{"execution.checkpointing.aligned-checkpoint-timeout": patience})
+
+    assert 2 == attempts
+    assert is_undisturbed(output)
+    assert [] == [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+
+
+def test_a_restore_that_forgets_what_was_in_flight_is_found_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(Returned, "inputs", lambda _: [])
+    monkeypatch.setattr(Returned, "outputs", lambda _: [])
+    output, attempts = run(tmp_path, "raise", "inline")
+
+    assert 2 == attempts
+    assert not is_undisturbed(output)
+
+
+def test_at_least_once_loses_nothing(tmp_path):
+    pipeline = af.Pipeline("counting", parallelism=2)
+    counts = pipeline.read(af.sources.generator(count=RECORDS, rate=40000.0)).key_by(lambda number: number % KEYS).count()
+    failing = counts.rebalance().map(FailsOnce(tmp_path / "mark", RECORDS // KEYS // 2))
+    failing.write(af.sinks.json_lines(str(tmp_path / "out")))
+    config = CONFIG | {"execution.checkpointing.mode": "at-least-once", "execution.checkpointing.unaligned.enabled": False}
+    result = af.run(pipeline, slots="inline", config=config)
+    seen = Counter(map(tuple, committed(tmp_path / "out")))
+
+    assert 2 == result.attempts
+    assert all(seen[number % KEYS, number // KEYS + 1] >= 1 for number in range(RECORDS))
+
+
+class FailsOnce:
+    def __init__(self, mark, at):
+        self.mark, self.at = Path(mark), at
+
+    def __call__(self, pair):
+        if pair[1] == self.at and not self.mark.exists():
+            self.mark.write_text("failed")
+            raise RuntimeError("planned")
+        return pair
+
+
+def test_barriers_that_overtake_and_at_least_once_exclude_each_other(tmp_path):
+    with pytest.raises(af.JobFailed, match="exactly-once"):
+        run(tmp_path, "raise", "inline", **{"execution.checkpointing.mode": "at-least-once"})
