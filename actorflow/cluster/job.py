@@ -12,6 +12,7 @@ from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, ErrorInfo, JobCancelled, JobFailed
 from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk, ResultTaken
 from actorflow.protocol.job_state import JobState
 from actorflow.runtime.directory import PREFIX, Directory, packed
@@ -186,15 +187,28 @@ class Job:
             PlanError: if the job has no such operator, or not so many subtasks of it.
             ActorflowError: if the job does not run now.
         """
-        system = self._system
-        try:
-            state: JobState = system.resolve(f"{self._dispatcher.path}/{self.id}").observe()
-        except ActorDeadError:  # its JobMaster has not begun yet, or the job is over
-            raise self._not_running(self.status()) from None
+        system, state = self._system, self._observe()
         if not state.workers:
             raise self._not_running(state.status)
         target, operator = Directory(self.graph, state.workers).find(f"{PREFIX}{self.graph.name}/{name}/{index}")
         return OperatorRef(system.resolve(target), operator)
+
+    def checkpoints(self) -> CheckpointsView:
+        """Return how its checkpoints go: duration, start delay, alignment, bytes in flight and more, for each subtask.
+
+        Raises:
+            ActorflowError: if the job has not begun, or is over.
+        """
+        return self._observe().checkpoints
+
+    def _observe(self) -> JobState:
+        if self.status().final:
+            raise self._not_running(self.status())
+        try:
+            state: JobState = self._system.resolve(f"{self._dispatcher.path}/{self.id}").observe()
+        except ActorDeadError:  # its JobMaster has not begun yet, or the job is over
+            raise self._not_running(self.status()) from None
+        return state
 
     def _not_running(self, status: JobStatus) -> ActorflowError:
         return ActorflowError(f"job '{self.name}' does not run now: it is {status.value}")

@@ -254,7 +254,7 @@ CHECKPOINTS_CONCURRENT = Option(
     "execution.checkpointing.max-concurrent-checkpoints",
     whole(1),
     1,
-    "How many checkpoints may be on their way.",
+    "How many checkpoints may be on their way. With a pause between them, and where barriers are not aligned, one.",
 )
 CHECKPOINT_MODE = Option(
     "execution.checkpointing.mode",

@@ -114,6 +114,44 @@ class CompletedCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointStatistics:
+    """How a completed checkpoint went.
+
+    Attributes:
+        checkpoint: its number.
+        timestamp: wall clock of the trigger, in ms since the Unix epoch.
+        location: its manifest.
+        duration_s: from trigger to manifest.
+        times: of each subtask that took part.
+    """
+
+    checkpoint: int
+    timestamp: int
+    location: str
+    duration_s: float
+    times: Mapping[SubtaskId, SubtaskTimes]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointsView:
+    """What people see of the checkpoints of a job.
+
+    Attributes:
+        completed: the last ten, oldest first, whether or not they are retained.
+        waiting_for: number of each that is under way, with the subtasks that have not stored their parts.
+        triggered: how many have begun.
+        failed: how many could not be completed.
+        error: why the last of these could not.
+    """
+
+    completed: tuple[CheckpointStatistics, ...]
+    waiting_for: Mapping[int, tuple[SubtaskId, ...]]
+    triggered: int
+    failed: int
+    error: ErrorInfo | None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointsFailing:
     """Reported when more checkpoints have failed in a row than are tolerable: the job is to fail with `error`."""
 

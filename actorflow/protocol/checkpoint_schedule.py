@@ -15,12 +15,13 @@ class CheckpointRules:
         interval_s: between the beginnings of two checkpoints; None takes none by itself.
         min_pause_s: between the end of one and the beginning of the next.
         timeout_s: how long one may take.
-        concurrent_max: how many may be on their way; with a pause or unaligned barriers there is only one.
+        concurrent_max: how many may be on their way; with a pause, or barriers that are not aligned, there is only one.
         tolerable_failures: so many may fail one after the other; one more fails the job.
         backlog_interval_s: the interval while sources work off a backlog; None is the usual one, 0 takes none meanwhile.
         retained_max: how many completed ones are kept.
         unaligned: whether barriers may overtake batches.
         aligned_first: whether they are aligned until that has taken too long.
+        at_least_once: whether no channel waits for the barriers of others.
     """
 
     interval_s: float | None = None
@@ -32,6 +33,7 @@ class CheckpointRules:
     retained_max: int = 1
     unaligned: bool = False
     aligned_first: bool = False
+    at_least_once: bool = False
 
     def __post_init__(self) -> None:
         assert self.interval_s is None or self.interval_s > 0, "checkpoints need time"
@@ -42,7 +44,12 @@ class CheckpointRules:
     @property
     def limit(self) -> int:
         """How many periodic checkpoints may really be on their way."""
-        return 1 if self.min_pause_s > 0 or self.unaligned else self.concurrent_max
+        return 1 if self.min_pause_s > 0 or self.mixing else self.concurrent_max
+
+    @property
+    def mixing(self) -> bool:
+        """Whether a subtask may meet a barrier before all of those of an earlier checkpoint, which it then gives up."""
+        return self.unaligned or self.at_least_once
 
 
 class CheckpointSchedule:

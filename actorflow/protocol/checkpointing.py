@@ -10,7 +10,8 @@ has come, one manifest makes them a whole: it is written last, and only then the
 - A subtask that has finished takes no part any more: its last state is its part of every checkpoint whose barrier it will not meet. Of those
   whose barrier it has passed, only what it acknowledges counts: its last state has seen what came behind that barrier.
 - A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are retained.
-- Where barriers may overtake each other, a savepoint has the channels to itself: it takes the place of what is under way, and the next waits.
+- Where a subtask may meet a barrier before all those of an earlier checkpoint, a savepoint has the channels to itself: it takes the place of what
+  is under way, and the next waits.
 - A savepoint belongs to who asked for it: nothing is committed with it, it subsumes nothing, is not discarded, and a failure goes back to the
   last checkpoint all the same, because its owner may have removed it.
 - Failures one after the other, more than are tolerable, are the failure of the job; a success starts the count anew. What the end of a run
@@ -177,8 +178,8 @@ class CheckpointCoordinator:
         return [CancelTimer(_PERIODIC)] if due is None else [SetTimer(_PERIODIC, due)]
 
     def _in_the_way(self) -> int:
-        """Return how many are under way that a periodic one has to wait for: barriers that overtake would overtake a savepoint's."""
-        return sum(one.periodic or (one.savepoint and self._rules.unaligned) for one in self._under_way.values())
+        """Return how many are under way that a periodic one has to wait for: barriers that mix would give up a savepoint's."""
+        return sum(one.periodic or (one.savepoint and self._rules.mixing) for one in self._under_way.values())
 
     def _periodic(self, now: float) -> list[Effect]:
         due = self._schedule.due(self._in_the_way())
@@ -197,8 +198,8 @@ class CheckpointCoordinator:
             error = _error("NoRun", "the job is not running, so there is nothing to take a checkpoint of", Retry.BACKOFF)
             return [Send(request.reply_to, CheckpointTaken(request.request, 0, None, error))]
         effects: list[Effect] = []
-        if request.directory is not None and self._rules.unaligned:
-            error = _error("CheckpointSubsumed", "a savepoint takes its place: its barriers must not be overtaken", Retry.NEVER)
+        if request.directory is not None and self._rules.mixing:
+            error = _error("CheckpointSubsumed", "a savepoint takes its place: their barriers must not mix", Retry.NEVER)
             for one in [one for one in self._under_way.values() if not one.savepoint]:
                 effects += self._abort(one, error, now)
         return [*effects, *self._begin(request, now), *self._arm()]

@@ -370,6 +370,7 @@ class JobMachine:
             *self._run.workers.records,
             self._error,
             self._alignment.observe(),
+            self._checkpoints.observe(),
         )
 
     def check(self) -> None:

@@ -10,12 +10,14 @@ begins at the beginning.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import (
-    CheckpointsObservation,
+    CheckpointStatistics,
+    CheckpointsView,
     DiscardAll,
     RunOver,
     RunStarted,
@@ -35,6 +37,10 @@ CheckpointNews = CheckpointAcknowledged | CheckpointDeclined | CheckpointRequest
 """What subtasks and clients say about checkpoints."""
 
 
+_REMEMBERED = 10
+"""Completed checkpoints of which it is known how they went."""
+
+
 class JobCheckpoints:
     """Composes the coordinator into a job.
 
@@ -50,6 +56,7 @@ class JobCheckpoints:
         self._sources = sources
         rules = plan.rules if plan.possible else CheckpointRules()
         self._coordinator = CheckpointCoordinator(rules, wall_offset_ms=plan.wall_offset_ms)
+        self._history: deque[CheckpointStatistics] = deque(maxlen=_REMEMBERED)
         self._running = False
         self._early: list[SubtaskDone] = []
         """Subtasks that had nothing to do and finished before all others had started."""
@@ -88,7 +95,13 @@ class JobCheckpoints:
 
     def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:
         """Take what concerns a checkpoint."""
-        return self._coordinator.handle(news, now)
+        effects = self._coordinator.handle(news, now)
+        latest = self._coordinator.latest
+        if latest is not None and (not self._history or self._history[-1].checkpoint != latest.checkpoint):
+            self._history.append(
+                CheckpointStatistics(latest.checkpoint, latest.timestamp, latest.location, latest.duration_s, latest.times)
+            )
+        return effects
 
     @staticmethod
     def owns_timer(name: str) -> bool:
@@ -103,9 +116,11 @@ class JobCheckpoints:
         """Return whether checkpoints outlast the job that ends so."""
         return status is not JobStatus.FINISHED and self._plan.retention is Retention.RETAIN_ON_CANCELLATION
 
-    def observe(self) -> CheckpointsObservation:
-        """Return the coordinator as a value."""
-        return self._coordinator.observe()
+    def observe(self) -> CheckpointsView:
+        """Return what people see of it."""
+        seen = self._coordinator.observe()
+        waiting_for = {number: waiting for number, _, waiting in seen.under_way}
+        return CheckpointsView(tuple(self._history), waiting_for, seen.triggered, seen.failed, seen.last_error)
 
     def check(self) -> None:
         """State what the coordinator states."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.protocol.alignment import GroupView
+from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.deployment import AttemptState
 from actorflow.protocol.job_messages import JobStatus
 
@@ -26,3 +27,4 @@ class JobState:
     records_out: int
     error: ErrorInfo | None
     alignment: Mapping[str, GroupView]
+    checkpoints: CheckpointsView

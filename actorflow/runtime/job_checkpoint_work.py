@@ -11,6 +11,7 @@ from actorflow.connectors.contracts import SinkSpec
 from actorflow.errors import CheckpointError
 from actorflow.ids import JobId, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.barriers import AlignmentMode
 from actorflow.protocol.checkpoint_events import DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
@@ -48,6 +49,7 @@ def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> Checkpoi
         retained_max=config[options.CHECKPOINTS_RETAINED],
         unaligned=alignment.unaligned,
         aligned_first=alignment.timeout_s > 0,
+        at_least_once=alignment.mode is AlignmentMode.AT_LEAST_ONCE,
     )
     wall_offset_ms = clock.wall_ms() - clock.now() * 1000
     return CheckpointPlan(rules, Retention(config[options.CHECKPOINT_RETENTION]), possible, wall_offset_ms)

@@ -301,6 +301,8 @@ class SubtaskCheckpoints:
 
     def _given_up(self, number: int) -> None:
         self._layers.given_up(number)
+        if self._subtask.over:
+            return
         if self.inputs is not None:
             self.inputs.given_up(number)
         if self._held_up is not None and self._held_up.barrier.checkpoint_id == number:

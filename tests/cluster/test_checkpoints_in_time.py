@@ -54,7 +54,7 @@ PROGRAMS = {
 }
 
 
-def written(program, directory, *, failures, parallelism):
+def written(program, directory, *, failures, parallelism, **config):
     """Return the lines that a run has committed, and its number of attempts."""
     source = TestSource()
     for number in range(60):
@@ -66,7 +66,7 @@ def written(program, directory, *, failures, parallelism):
             source = source.abort(attempts=1 + failures.index(number))
     pipeline = af.Pipeline("in time")
     program(pipeline.read(source)).map(str).write(af.sinks.text(str(directory)))
-    run = run_test(pipeline, config=RESTARTING, parallelism=parallelism)
+    run = run_test(pipeline, config=RESTARTING | config, parallelism=parallelism)
     return sorted(line for path in directory.iterdir() for line in path.read_text().splitlines()), run.attempts
 
 
@@ -79,3 +79,13 @@ def test_what_goes_on_from_a_checkpoint_writes_what_an_undisturbed_run_writes(tm
     assert (once, attempts) == (1, 4)
     assert disturbed == undisturbed
     assert len(undisturbed) > 10 or name == "sessions"
+
+
+@pytest.mark.parametrize("name", ["sliding", "sessions", "timers", "all", "interval join"])
+def test_it_does_so_too_where_barriers_overtake(tmp_path, name):
+    overtaking = {"execution.checkpointing.unaligned.enabled": True, "execution.batch-records.max": 1}
+    undisturbed, _ = written(PROGRAMS[name], tmp_path / "undisturbed", failures=(), parallelism=2)
+    disturbed, attempts = written(PROGRAMS[name], tmp_path / "disturbed", failures=(7, 15, 40), parallelism=2, **overtaking)
+
+    assert attempts == 4
+    assert disturbed == undisturbed

@@ -301,8 +301,9 @@ def test_a_savepoint_is_aligned_even_where_checkpoints_are_not():
     assert [False] == [message.unaligned for message in probe.sent() if isinstance(message, TriggerCheckpoint)]
 
 
-def test_a_savepoint_takes_the_place_of_an_unaligned_checkpoint_and_the_next_waits_for_it():
-    probe = coordinator(unaligned=True, tolerable_failures=0)
+@pytest.mark.parametrize("kind", ["unaligned", "at_least_once"])
+def test_a_savepoint_takes_the_place_of_a_checkpoint_whose_barriers_it_would_mix_with_and_the_next_waits_for_it(kind):
+    probe = coordinator(tolerable_failures=0, **{kind: True})
     probe.advance(10)
     probe.sent()
     probe.tell(CheckpointRequested("r1", ME, "/savepoints"))
@@ -317,7 +318,7 @@ def test_a_savepoint_takes_the_place_of_an_unaligned_checkpoint_and_the_next_wai
     probe.tell(WorkDone(store, "/savepoints/sp-2"))
     probe.sent()
     probe.advance(0.1)
-    assert [TriggerCheckpoint(SOURCE, 1, 3, 40_000, unaligned=True)] == probe.sent()
+    assert [TriggerCheckpoint(SOURCE, 1, 3, 40_000, unaligned=kind == "unaligned")] == probe.sent()
 
 
 def test_barriers_that_are_aligned_first_do_not_overtake_from_the_start():
