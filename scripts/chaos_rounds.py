@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import shutil
@@ -28,7 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import actorflow as af
 from actorflow.config.load import from_assignments
@@ -42,7 +43,6 @@ RECORDS = 8000
 RATE = 4000.0
 KEYS = 61
 TEXTS = 40
-PARALLELISM = 2
 BACKENDS = ("hashmap", "rocksdb")
 ROUND_S = 120.0
 """A round that takes longer does not end."""
@@ -184,21 +184,23 @@ async def looked_up(number: int) -> int:
     return number
 
 
-def job(output: Path, strikes: Strikes) -> af.Pipeline:
+def job(output: Path, strikes: Strikes, parallelism: int = 1, dispatcher: Literal["default", "pinned"] = "default") -> af.Pipeline:
     """Return the pipeline. What it writes depends on nothing but the numbers: every reader's are in order, so no record is late."""
-    pipeline = af.Pipeline("chaos", parallelism=PARALLELISM)
+    pipeline = af.Pipeline("chaos", parallelism=parallelism)
     numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=RATE))
     stamped = numbers.with_timestamps(lambda number: number * 10, af.Watermarks.monotonous())
     keyed = stamped.map_async(looked_up, capacity=50).key_by(lambda number: number % KEYS)
     counts = keyed.count().map(lambda counted: f"{counted[0]} {counted[1]}")
     few = pipeline.read(af.sources.collection("abc"))  # one of its readers has nothing to do, and the other is soon done
     texts = pipeline.read(af.sources.text(texts_for(output))).map(slowly)
-    counts.union(few, texts).write(sink(output / "counts", TextFormat(), strikes))
+    counts.union(few, texts).write(sink(output / "counts", TextFormat(), strikes), dispatcher=dispatcher)
     tumbling = keyed.window(af.windows.tumbling("2s")).sum(lambda number: number).map(lambda w: ["tumbling", *row(w)])
     sliding = keyed.window(af.windows.sliding("4s", "1s")).count().map(lambda w: ["sliding", *row(w)])
     sessions = stamped.key_by(lambda number: number // 7).window(af.windows.session("500ms")).count()
-    remembered = keyed.process(Remembers(strikes))
-    fired = tumbling.union(sliding, sessions.map(lambda w: ["session", *row(w)]), remembered)
+    remembered = keyed.process(Remembers(strikes), dispatcher=dispatcher)
+    thirds = stamped.key_by(lambda number: number % 3)
+    near = thirds.interval_join(thirds, lower=-30, upper=60).filter(lambda pair: pair[0] % 9 == 0).map(lambda pair: ["near", *pair])
+    fired = tumbling.union(sliding, sessions.map(lambda w: ["session", *row(w)]), remembered, near)
     fired.write(sink(output / "fired", JsonLinesFormat(), strikes))
     return pipeline
 
@@ -294,8 +296,10 @@ def play(seed: int, kills: int, config: Mapping[str, object], expected: Counter[
     strikes = Strikes(planned(draw, kills), str(directory / "strikes"), os.getpid())
     outcome = Outcome(strikes.plan)
     began = time.monotonic()
-    with af.LocalCluster(slots=PARALLELISM, config=options_of(draw, directory, config)) as cluster:
-        running = cluster.submit(job(directory / "out", strikes))
+    parallelism = draw.choice((1, 2, 2, 3))
+    pipeline = job(directory / "out", strikes, parallelism, draw.choice(("default", "default", "pinned")))
+    with af.LocalCluster(slots=parallelism, config=options_of(draw, directory, config)) as cluster:
+        running = cluster.submit(pipeline)
         strike_moments(running, strikes, draw, began + ROUND_S)
         try:
             running.wait(timeout=max(1.0, began + ROUND_S - time.monotonic()) * 1000)
@@ -314,11 +318,14 @@ def play(seed: int, kills: int, config: Mapping[str, object], expected: Counter[
 
 
 def options_of(draw: random.Random, directory: Path, config: Mapping[str, object]) -> dict[str, object]:
-    """Return the options of a round: where checkpoints are, and how fast the job restarts, differ from round to round."""
+    """Return the options of a round, which differ from round to round: where checkpoints are, how fast the job restarts, and more."""
     where = draw.choice(("memory", "files", "manifest"))
     chosen: dict[str, object] = {
         "execution.checkpointing.interval": draw.choice(("40ms", "100ms", "250ms")),
         "execution.checkpointing.tolerable-failed-checkpoints": 10,
+        "execution.checkpointing.max-concurrent-checkpoints": draw.choice((1, 1, 3)),
+        "execution.checkpointing.num-retained": draw.choice((1, 2)),
+        "pipeline.operator-chaining.enabled": draw.random() < 0.8,
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": 1000,
         "restart-strategy.fixed-delay.delay": draw.choice(("0ms", "10ms", "100ms")),
@@ -370,6 +377,7 @@ def main(arguments: Sequence[str] | None = None, tell: Callable[[str], None] = p
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     extra = [*given.options, *(["execution.checkpointing.unaligned.enabled=true"] if given.unaligned else [])]
+    logging.getLogger("actorflow").setLevel(logging.ERROR)  # it warns of each failure, and these are meant
     expected = undisturbed()
     struck = failed = 0
     for number in range(seed, seed + given.rounds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from actorflow.protocol.job_state import JobState
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.runtime.messages import UserMessage
 from actorflow.wire import pickling
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,16 @@ class JobClient(Actor):
         self._news.take(message)
         if isinstance(message, ResultChunk):
             self.ctx.system.send(self._job_master, ResultTaken(message.subtask, message.attempt))
-        elif isinstance(message, JobStatusChanged) and message.status.final:
-            self.ctx.finish()
+        elif isinstance(message, JobStatusChanged):
+            if (
+                message.status is JobStatus.RESTARTING and message.error is not None
+            ):  # or a job that always fails would do so in silence
+                place = "".join(f", {name} {value}" for name, value in message.error.context.items())
+                log.warning(
+                    "attempt %d of job %s has failed, and it runs again: %s%s", message.attempt, message.job, message.error, place
+                )
+            if message.status.final:
+                self.ctx.finish()
 
 
 class OperatorRef:

@@ -58,7 +58,7 @@ class JobCheckpoints:
         self._coordinator = CheckpointCoordinator(rules, wall_offset_ms=plan.wall_offset_ms)
         self._history: deque[CheckpointStatistics] = deque(maxlen=_REMEMBERED)
         self._running = False
-        self._early: list[SubtaskDone] = []
+        self._early: list[SubtaskFinished] = []
         """Subtasks that had nothing to do and finished before all others had started."""
 
     def restored(self) -> Restored:
@@ -78,19 +78,18 @@ class JobCheckpoints:
         effects = self._coordinator.handle(RunStarted(attempt, workers, sources), now)
         self._running = True
         early, self._early = self._early, []
-        return [*effects, *(effect for done in early for effect in self._coordinator.handle(done, now))]
+        return [*effects, *(effect for news in early if news.attempt == attempt for effect in self.finished(news, now))]
 
     def run_over(self, now: float) -> list[Effect]:
         """Give up what is pending: the run has failed, was cancelled, or has finished."""
-        self._running, self._early = False, []
+        self._running = False
         return self._coordinator.handle(RunOver(), now)
 
     def finished(self, news: SubtaskFinished, now: float) -> list[Effect]:
-        """Take the last state of a subtask of this run, which may have finished before the others have started."""
-        done = SubtaskDone(news.subtask, news.state, news.passed)
+        """Take the last state of a subtask of this run, which may have finished before the others have started, or while the run was ended."""
         if self._running:
-            return self._coordinator.handle(done, now)
-        self._early.append(done)
+            return self._coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
+        self._early.append(news)
         return []
 
     def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:

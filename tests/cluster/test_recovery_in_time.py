@@ -1,23 +1,14 @@
 """Restarts in virtual time: when a job is run again if nobody says, and that failures on the way back lose nothing."""
 
 import random
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from planned_failures import AT_ONCE, CHECKPOINTS, POINTS_OF_SINKS, FailingSink, Planned, lines_of
 
 import actorflow as af
 from actorflow.connectors.file_formats import JsonLinesFormat
-from actorflow.connectors.file_sinks import FileSink
 from actorflow.storage.files import as_uri
 from actorflow.testing import TestSource, run_test
-
-CHECKPOINTS = {"execution.checkpointing.interval": "1s"}
-AT_ONCE = {
-    "restart-strategy.type": "fixed-delay",
-    "restart-strategy.fixed-delay.attempts": 99,
-    "restart-strategy.fixed-delay.delay": 0,
-}
 
 
 def numbers(*, aborts=0):
@@ -48,6 +39,16 @@ def test_a_job_with_checkpoints_restarts_after_pauses_that_grow_if_nobody_says_o
     assert by_default.duration_s - at_once.duration_s == pytest.approx(pauses_s, rel=0.1)
 
 
+def test_who_waits_for_a_job_hears_of_each_failure_that_it_goes_on_from(tmp_path, caplog):
+    pipeline = af.Pipeline("failing")
+    source = numbers(aborts=1)
+    pipeline.read(source).map(lambda number: number).write(af.sinks.json_lines(str(tmp_path / "out")))
+    run_test(pipeline, config=CHECKPOINTS)
+    [record] = caplog.records
+    assert record.getMessage().startswith("attempt 1 of job failing-")
+    assert record.getMessage().endswith("has failed, and it runs again: planned")
+
+
 @pytest.mark.parametrize("config", [{}, CHECKPOINTS | {"restart-strategy.type": "none"}])
 def test_a_job_without_checkpoints_or_with_no_strategy_fails_at_its_first_failure(tmp_path, config):
     with pytest.raises(af.JobFailed, match="planned"):
@@ -60,52 +61,6 @@ def test_a_job_that_can_not_go_on_from_checkpoints_is_not_run_again_by_default()
 
 
 # --- failures on the way back ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Planned:
-    """Failures one after the other, each when a point is passed for the n-th time; a file counts for all attempts and subtasks."""
-
-    plan: tuple[tuple[str, int], ...]
-    file: str
-
-    def passed(self, point):
-        path = Path(self.file)
-        done, passes = map(int, path.read_text().split()) if path.exists() else (0, 0)
-        if done < len(self.plan) and self.plan[done][0] == point:
-            passes += 1
-            due = passes == self.plan[done][1]
-            path.write_text(f"{done + due} {0 if due else passes}")
-            if due:
-                raise RuntimeError(f"planned: {point}")
-
-    def done(self):
-        return int(Path(self.file).read_text().split()[0])
-
-
-@dataclass(frozen=True)
-class FailingSink(FileSink):
-    planned: Planned = Planned((), "")
-
-    def open(self, ctx):
-        self.planned.passed("open")
-        writer = super().open(ctx)
-        prepare = writer.prepare
-
-        def failing_prepare():
-            self.planned.passed("before prepare")
-            finished = prepare()
-            self.planned.passed("after prepare")
-            return finished
-
-        writer.prepare = failing_prepare
-        return writer
-
-    def commit(self, committables):
-        for file in committables:
-            self.planned.passed("before commit")
-            super().commit([file])
-            self.planned.passed("after commit")
 
 
 class Sums(af.OperatorActor):
@@ -140,7 +95,7 @@ def test_a_commit_that_fails_after_the_end_of_input_is_tried_again_as_the_strate
         run("failed", {})
 
 
-POINTS = ("open", "start", "before prepare", "after prepare", "before commit", "after commit", "timer")
+POINTS = (*POINTS_OF_SINKS, "start", "timer")
 
 
 def written(directory, planned, *, seed):
@@ -152,9 +107,7 @@ def written(directory, planned, *, seed):
     records.write(FailingSink(as_uri(directory), JsonLinesFormat(), planned=planned))
     tolerant = {"execution.checkpointing.tolerable-failed-checkpoints": 99}
     run_test(pipeline, config=CHECKPOINTS | AT_ONCE | tolerant, seed=seed)
-    names = sorted(path.name for path in directory.iterdir())
-    assert [] == [name for name in names if name.startswith(".")]
-    return sorted(line for name in names for line in (directory / name).read_text().splitlines())
+    return lines_of(directory)
 
 
 @pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 26), marks=pytest.mark.slow)], ids=["few", "many"])

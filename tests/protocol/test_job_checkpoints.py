@@ -44,6 +44,7 @@ def test_what_has_finished_in_a_run_that_failed_before_it_was_deployed_is_forgot
     checkpoints = two_readers()
     checkpoints.finished(SubtaskFinished(SECOND, 1, state=b"of run 1"), 0.0)
     checkpoints.run_over(0.2)
+    checkpoints.finished(SubtaskFinished(FIRST, 1, state=b"while it was ended"), 0.3)
     checkpoints.run_started(2, WORKERS, 0.5)
     checkpoints.handle(TimerFired("checkpoint"), 1.5)
     checkpoints.handle(CheckpointAcknowledged(FIRST, 2, 1, b"state"), 1.6)
