@@ -8,7 +8,7 @@ from importlib.metadata import version
 from actorflow.clock import Clock
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import SinkSpec
-from actorflow.errors import CheckpointError
+from actorflow.errors import CheckpointError, SourceError
 from actorflow.ids import JobId, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.barriers import AlignmentMode
@@ -77,6 +77,7 @@ class CheckpointWork:
         self._graph = graph
         self._files = files
         self._writing = threading.Lock()
+        self._removing = threading.Lock()
         self._over = False
 
     def store(self, work: StoreCheckpoint) -> str:
@@ -99,7 +100,8 @@ class CheckpointWork:
             SinkError: if something cannot be removed.
         """
         if self._files is not None:
-            self._files.discard(work.location, [file for part in work.states for file in files_of_part(decode_part(part))])
+            with self._removing:
+                self._files.discard(work.location, [file for part in work.states for file in files_of_part(decode_part(part))])
 
     def discard_all(self) -> None:
         """Remove everything that the job has stored.
@@ -108,9 +110,13 @@ class CheckpointWork:
             SinkError: if something cannot be removed.
         """
         if self._files is not None:
-            with self._writing:  # a manifest that is being written goes as well
+            # A manifest that is being written goes as well; and who lists a directory must not find files that vanish.
+            with self._writing, self._removing:
                 self._over = True
-                self._files.collect_orphans([])
+                try:
+                    self._files.collect_orphans([])
+                except SourceError:  # a worker that is about to end has renamed what it was writing: once more, then
+                    self._files.collect_orphans([])
 
     def _manifest(self, work: StoreCheckpoint) -> Manifest:
         vertices = tuple(
