@@ -31,10 +31,12 @@ class Below:
     Attributes:
         layers: the files of its lower layers, in order; none if it has to be a base.
         kept: files that it refers to for the sake of other snapshots.
+        line: the line as it was.
     """
 
     layers: Line = ()
     kept: Line = ()
+    line: Line = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,11 @@ class LayerLine:
     def begin(self, checkpoint: int) -> Below:
         """Return what the snapshot of a checkpoint builds upon."""
         line, merged = self._line, self._merged
-        below = Below(line)
+        below = Below(line, (), line)
         if merged is not None and not any(begun.kept for begun in self._begun.values()):
-            below = Below(_replaced(line, merged.sources, merged.file), merged.sources)
+            lower = _replaced(line, merged.sources, merged.file)
+            if lower != line:
+                below = Below(lower, merged.sources, line)
         self._begun[checkpoint] = below
         return below
 
@@ -80,11 +84,13 @@ class LayerLine:
         if below is None:
             return
         own = self._stored.pop(checkpoint, None)
-        if own is None:
-            self._decline(checkpoint)
-        else:
+        if own is not None:
             self._confirm(checkpoint)
-        self._line = below.layers if own is None else (*below.layers, own)
+            self._line = (*below.layers, own)
+        else:
+            self._decline(checkpoint)
+            # If the line went on meanwhile, files of it are not in this checkpoint, and go: the next snapshot is a base.
+            self._line = below.layers if self._line == below.line else ()
         if below.kept:
             self._merged = None
 

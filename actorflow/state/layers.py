@@ -10,6 +10,8 @@ for long to read or write one:
 
     "AFLAYER" version | operator's name | chunk | operator's name | chunk | …          each with its length before it
 
+A chunk is MessagePack where all its values are plain, else a pickle; its first byte says which.
+
 Keys stand in no order, and are not divided by key group: a change of parallelism is rare, and who restores then takes its own keys out of
 what it reads. Timers are a table, too: its keys are triples of timestamp, key and namespace, its values nothing.
 """
@@ -25,6 +27,7 @@ from actorflow.errors import CheckpointError
 from actorflow.state.backend import KeyGroupState
 from actorflow.state.timers import TIMERS_STATE
 from actorflow.wire import pickling
+from actorflow.wire.plain_values import decode_plain, encode_plain, plain
 
 VERSION: Final = 1
 """The form that is written, and the newest that can be read."""
@@ -33,6 +36,8 @@ CHUNK_KEYS: Final = 2000
 """Keys of a chunk: turning so many into bytes takes well under a millisecond."""
 
 _MAGIC: Final = b"AFLAYER"
+_PLAIN: Final = b"M"
+_PICKLED: Final = b"P"
 _LENGTHS: Final = struct.Struct("<HI")
 
 
@@ -74,10 +79,16 @@ def payload(chunk: Chunk) -> bytes:
     Raises:
         CheckpointError: if a key or value cannot be pickled.
     """
+    place, keys, values, gone, dropped = chunk
+    parts = [*place, keys, values, gone, dropped]
+    if plain(keys) and plain(values) and plain(gone) and plain(place):
+        data = encode_plain(parts)
+        if data is not None:
+            return _PLAIN + data
     try:
-        return pickling.dumps((tuple(chunk.place), chunk.keys, chunk.values, chunk.gone, chunk.dropped))
+        return _PICKLED + pickling.dumps(parts)
     except Exception as error:
-        raise CheckpointError(f"state '{chunk.place.name}' cannot be pickled: {type(error).__name__}: {error}") from error
+        raise CheckpointError(f"state '{place.name}' cannot be pickled: {type(error).__name__}: {error}") from error
 
 
 def encode_layer(payloads: Iterable[tuple[str, bytes]]) -> bytes:
@@ -113,7 +124,9 @@ def decode_layer(data: bytes) -> Iterator[tuple[str, Chunk]]:
         operator = bytes(view[at : at + name_length]).decode()
         at += name_length
         try:
-            place, keys, values, gone, dropped = pickling.loads(view[at : at + length])
+            data = view[at + 1 : at + length]
+            parts = decode_plain(data) if view[at : at + 1] == _PLAIN else pickling.loads(data)
+            *place, keys, values, gone, dropped = parts
         except Exception as error:
             text = f"state of '{operator}' cannot be read: {type(error).__name__}: {error}"
             raise CheckpointError(text, hint="was the program changed since the checkpoint?") from error
