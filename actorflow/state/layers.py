@@ -124,8 +124,8 @@ def decode_layer(data: bytes) -> Iterator[tuple[str, Chunk]]:
         operator = bytes(view[at : at + name_length]).decode()
         at += name_length
         try:
-            data = view[at + 1 : at + length]
-            parts = decode_plain(data) if view[at : at + 1] == _PLAIN else pickling.loads(data)
+            written = view[at + 1 : at + length]
+            parts = decode_plain(written) if data[at : at + 1] == _PLAIN else pickling.loads(written)
             *place, keys, values, gone, dropped = parts
         except Exception as error:
             text = f"state of '{operator}' cannot be read: {type(error).__name__}: {error}"
