@@ -1,4 +1,4 @@
-"""What has changed in state that is kept in memory: the part of a snapshot that is taken on the subtask's thread, and what it costs.
+"""What has changed in keyed state: the part of a snapshot that is taken on the subtask's thread, and what it costs.
 
 There are two ways to know which keys of a table have changed:
 
@@ -18,14 +18,14 @@ Values that could be changed in place become bytes at once, others off the threa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import compress, islice
 from operator import is_not
 from typing import Any, Final, Protocol
 
 from actorflow.state.layers import CHUNK_KEYS, Chunk, Place, payload
-from actorflow.state.timers import TIMERS_STATE, HeapTimers
+from actorflow.state.timers import TIMERS_STATE, Triples
 
 IMMUTABLE: Final = frozenset({bool, bytes, complex, float, int, str, type(None)})
 """Types whose values nobody can change."""
@@ -35,7 +35,36 @@ _COMPARED_AT_ONCE: Final = 8192
 _UNCONFIRMED_MAX: Final = 16
 """Captures of which nothing was heard; earlier ones are given up."""
 
-Table = dict[Any, Any]
+
+class Fetched(Protocol):
+    """A table of which not all values are in memory."""
+
+    def fetch(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return the values of those keys that have one."""
+        ...
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """Give every key with its value."""
+        ...
+
+
+class NotedTimers(Protocol):
+    """Timers that tell what changes."""
+
+    def changed(self) -> Triples:
+        """Return the timers that were set or taken away since the last call."""
+        ...
+
+    def holds(self, timestamp: int, key: Any, namespace: Hashable) -> bool:
+        """Return whether a timer is set."""
+        ...
+
+    def triples(self) -> Iterable[tuple[int, Any, Hashable]]:
+        """Give all timers."""
+        ...
+
+
+Table = dict[Any, Any] | Fetched
 
 
 class Piece(Protocol):
@@ -53,7 +82,7 @@ class Tables(Protocol):
         """Give each table with its place, brought up to date."""
         ...
 
-    def queues(self) -> Mapping[str, HeapTimers]:
+    def queues(self) -> Mapping[str, NotedTimers]:
         """Return the timers by name."""
         ...
 
@@ -64,7 +93,7 @@ class _Changes:
 
     noted: dict[Place, set[Any]] = field(default_factory=dict)
     dropped: dict[Place, None] = field(default_factory=dict)
-    timers: dict[str, set[tuple[int, Any, Hashable]]] = field(default_factory=dict)
+    timers: dict[str, Triples] = field(default_factory=dict)
     values: dict[Place, list[Any]] = field(default_factory=dict)
     """Of compared tables, at the capture that ended it."""
 
@@ -103,13 +132,14 @@ class ChangeLog:
     def note(self, place: Place, keys: Iterable[Any]) -> None:
         """Note that the values of these keys may change before the next capture."""
         if place.name not in self._compared:
-            self._noted(place).update(keys)
+            self.noted(place).update(keys)
 
     def noting(self, place: Place) -> Callable[[Any], object]:
         """Return what notes one key. It stays valid; for states without namespaces."""
-        return self._noted(place).add
+        return self.noted(place).add
 
-    def _noted(self, place: Place) -> set[Any]:
+    def noted(self, place: Place) -> set[Any]:
+        """Return the set that takes the keys of one table. It stays valid until the table is dropped."""
         found = self._live.get(place)
         if found is None:
             found = self._live[place] = set()
@@ -147,6 +177,7 @@ class ChangeLog:
         pieces: list[Piece] = [] if whole else [_Chunks([Chunk(place, [], [], [], dropped=True)]) for place in dropped]
         for place, table in self._tables.places():
             if place.name in self._compared:
+                assert isinstance(table, dict), "only what is in memory is compared"
                 pieces.append(self._compare(place, table, whole=whole))
             else:
                 noted = None if whole else set().union(*(changes.noted.get(place, ()) for changes in since))
@@ -161,7 +192,7 @@ class ChangeLog:
         self._forget_needless()
         return pieces
 
-    def _compare(self, place: Place, table: Table, *, whole: bool) -> Piece:
+    def _compare(self, place: Place, table: dict[Any, Any], *, whole: bool) -> Piece:
         values = list(table.values())
         keys = self._keys.setdefault(place, [])
         fresh = list(islice(reversed(table), len(values) - len(keys)))
@@ -245,21 +276,23 @@ class _Compared:
             yield payload(Chunk(self._place, keys, values, []))
 
 
-def _taken(place: Place, table: Table, noted: Iterable[Any] | None) -> Piece:
+def _taken(place: Place, table: Table, noted: Collection[Any] | None) -> Piece:
     """Return what a table holds of the noted keys, or all of it."""
+    gone: list[Any] = []
     if noted is None:
-        keys, values = list(table), list(table.values())
-        gone: list[Any] = []
+        held = table if isinstance(table, dict) else dict(table.items())
+    elif isinstance(table, dict):
+        held = {key: table[key] for key in noted if key in table}
     else:
-        keys, gone = [], []
-        for key in noted:
-            (keys if key in table else gone).append(key)
-        values = [table[key] for key in keys]
+        held = table.fetch(noted)
+    if noted is not None and len(held) < len(noted):
+        gone = [key for key in noted if key not in held]
+    keys, values = list(held), list(held.values())
     chunks = list(_cut(place, keys, values, gone))
     return _Chunks(chunks) if IMMUTABLE.issuperset(map(type, values)) else _Encoded(chunks)
 
 
-def _timers(name: str, queue: HeapTimers, triples: Iterable[tuple[int, Any, Hashable]] | None) -> Piece:
+def _timers(name: str, queue: NotedTimers, triples: Iterable[tuple[int, Any, Hashable]] | None) -> Piece:
     """Return these timers, those that are set and those that are gone; or all that are set."""
     keys: list[Any] = list(queue.triples()) if triples is None else []
     gone: list[Any] = []

@@ -10,14 +10,16 @@ than this backend's share, the oldest are written and let go, after a batch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from actorflow.clock import SystemClock
 from actorflow.errors import PlanError
 from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay
 from actorflow.state.binding import KeyedState, StateHandle, bound, presented
+from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import StateDescriptor
+from actorflow.state.layers import Place
 from actorflow.state.rocksdb.cached_table import MISSING, CachedTable
 from actorflow.state.rocksdb.expiry import ExpiryPasses
 from actorflow.state.rocksdb.handles import RocksDBList, RocksDBMap, RocksDBValue
@@ -74,6 +76,7 @@ class RocksDBBackend:
         self._codecs: dict[str, ValueCodec] = {}
         self._passes: dict[str, ExpiryPasses] = {}
         self._timers: dict[str, RocksDBTimers] = {}
+        self._changes: ChangeLog | None = None
         self._at_work: dict[CachedTable, None] = {}
         self._line: deque[tuple[CachedTable, Keys]] = deque()
         self._open_keys: Keys = []
@@ -126,6 +129,8 @@ class RocksDBBackend:
         table = tables.pop(name if namespace is None else namespace, None)
         if table is not None:
             self._drop(table)
+            if self._changes is not None:
+                self._changes.drop(Place(name, namespace is not None, namespace))
 
     def _drop(self, table: CachedTable) -> None:
         changes = Changes(self._store)
@@ -136,15 +141,33 @@ class RocksDBBackend:
         """Not possible here."""
         raise AssertionError(f"state '{name}' is on disk: it has no other form in memory")
 
-    def track(self) -> None:
-        """Return None: what changes is not noted here."""
-        return
+    def track(self) -> ChangeLog:
+        """Note what changes, from now on."""
+        assert self._changes is None, "once is enough"
+        self._changes = ChangeLog(self)
+        for place, table in self.places():
+            self._note(table, place)
+        for timers in self._timers.values():
+            timers.changed()
+        return self._changes
+
+    def places(self) -> Iterator[tuple[Place, CachedTable]]:
+        """Give each table with its place."""
+        for name, table in self._tables.items():
+            yield Place(name), table
+        for name, tables in self._divided.items():
+            for namespace, table in tables.items():
+                yield Place(name, True, namespace), table
+
+    def queues(self) -> Mapping[str, RocksDBTimers]:
+        """Return the timers by name."""
+        return self._timers
 
     def replaced(self, name: str) -> None:
-        """Nothing to do: files tell what changes."""
+        """Nothing to do: what is on disk cannot be compared."""
 
-    def noting(self, name: str) -> None:  # noqa: ARG002 - files tell what changes
-        """Return None: nobody wants to know."""
+    def noting(self, name: str) -> None:  # noqa: ARG002 - tables tell it themselves
+        """Return None: nobody needs to tell."""
         return
 
     def timers(self, name: str) -> RocksDBTimers:
@@ -153,6 +176,8 @@ class RocksDBBackend:
         if timers is None:
             family = self._store.family(f"timers:{name}")
             timers = self._timers[name] = RocksDBTimers(self._store, family, self._groups)
+            if self._changes is not None:
+                timers.changed()
         return timers
 
     def _table(self, name: str, namespace: Hashable = None) -> CachedTable:
@@ -160,13 +185,19 @@ class RocksDBBackend:
             table = self._tables.get(name)
             if table is None:
                 table = self._tables[name] = self._made_table(name, self._whole_family(name), self._groups)
+                self._note(table, Place(name))
             return table
         division = self._division(name)
         table = division.get(namespace)
         if table is None:
             prefixes = namespace_prefixes(self._groups, namespace)
             table = division[namespace] = self._made_table(name, self._store.family(f"namespaces:{name}"), prefixes)
+            self._note(table, Place(name, True, namespace))
         return table
+
+    def _note(self, table: CachedTable, place: Place) -> None:
+        if self._changes is not None:
+            table.noted = self._changes.noted(place)
 
     def _made_table(self, name: str, family: Family, prefixes: Sequence[bytes]) -> CachedTable:
         return CachedTable(family, prefixes, self._codecs.get(name) or AnyCodec(), self._arrived, self._arrived_all)
@@ -298,6 +329,9 @@ class RocksDBBackend:
 
     def clear(self) -> None:
         """Forget all values and timers."""
+        if self._changes is not None:
+            for place in [place for place, _ in self.places()]:
+                self._changes.drop(place)
         for table in self._all_tables():
             table.forget()
         self._divided.clear()

@@ -43,6 +43,7 @@ class CachedTable:
     Attributes:
         entries: see the module's text.
         codec: of its values.
+        noted: gets the keys whose values may have changed; None if nobody wants to know.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class CachedTable:
         "_rows_written",
         "codec",
         "entries",
+        "noted",
     )
 
     def __init__(
@@ -71,6 +73,7 @@ class CachedTable:
         self._family = family
         self._prefixes = prefixes
         self.codec = codec
+        self.noted: set[Any] | None = None
         self._arrived = arrived
         self._arrived_all = arrived_all
         self._clean: set[Any] = set()
@@ -93,6 +96,8 @@ class CachedTable:
             self._clean.difference_update(keys)
         if self._rows_written:
             self._at_work.append(keys)
+        if self.noted is not None:
+            self.noted.update(keys)
 
     def settle(self) -> None:
         """Note which of the keys that were loaded have been removed."""
@@ -134,6 +139,8 @@ class CachedTable:
         elif self._clean:
             self._clean.discard(key)
         entries[key] = value
+        if self.noted is not None:
+            self.noted.add(key)
 
     def remove(self, key: Any) -> None:
         """Forget the value of a key."""
@@ -144,6 +151,8 @@ class CachedTable:
             self._arrived(self, key)  # so that what is gone is written some day, too
         if self._rows_written:
             self._gone.add(key)
+        if self.noted is not None:
+            self.noted.add(key)
 
     # --- to and from the store -------------------------------------------------------------------------------------------------
 
@@ -191,6 +200,22 @@ class CachedTable:
         rows = ((key, value) for key, value in self._rows() if key not in self.entries and key not in self._gone)
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             yield from zip([key for key, _ in chunk], self.codec.decode_many([value for _, value in chunk]), strict=True)
+
+    def fetch(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return the values of those keys that have one. The table stays as it is."""
+        entries = self.entries
+        here: list[Any] = []
+        away: list[Any] = []
+        for key in keys:
+            (here if key in entries else away).append(key)
+        found = {key: entries[key] for key in here}
+        away = [key for key in away if key not in self._gone] if self._rows_written else []
+        if away:
+            rows = self._family.get_many(grouped_bytes(away, self._prefixes))
+            there = [(key, row) for key, row in zip(away, rows, strict=True) if row is not None]
+            values = self.codec.decode_many(encoded_values([row for _, row in there]))
+            found.update(zip([key for key, _ in there], values, strict=True))
+        return found
 
     def all_keys(self) -> Iterator[Any]:
         """Give every key. The table is not changed on the way."""

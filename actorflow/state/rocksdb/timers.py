@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from actorflow.state.rocksdb.layout import timer_in, timer_row, timer_value
 from actorflow.state.rocksdb.store import Changes, Family, Store
-from actorflow.state.timers import HeapTimers, Timer
+from actorflow.state.timers import HeapTimers, Timer, Triples
 
 _TIMERS_MAX: Final = 32_768
 """Timers in memory, and changes that wait to be written."""
@@ -42,6 +42,7 @@ class RocksDBTimers:
         self._family = family
         self._groups = groups
         self._timers_max = timers_max
+        self._changed: Triples | None = None
         self.forget()
 
     def forget(self) -> None:
@@ -56,6 +57,8 @@ class RocksDBTimers:
 
     def set(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
         """Set a timer."""
+        if self._changed is not None:
+            self._changed.add((timestamp, key, namespace))
         if self._border is None or timestamp < self._border_time:
             self._next.set(timestamp, key, namespace)
         else:
@@ -75,6 +78,8 @@ class RocksDBTimers:
 
     def delete(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
         """Forget a timer."""
+        if self._changed is not None:
+            self._changed.add((timestamp, key, namespace))
         if self._border is not None and timestamp >= self._border_time:
             row = timer_row(Timer(timestamp, key, namespace), self._groups)
             if row >= self._border:
@@ -88,7 +93,10 @@ class RocksDBTimers:
         """Remove and return the first timer that is due."""
         if not len(self._next):
             self._refill()
-        return self._next.take(until)
+        timer = self._next.take(until)
+        if timer is not None and self._changed is not None:
+            self._changed.add(tuple(timer))
+        return timer
 
     def first(self) -> int | None:
         """Return the timestamp of the first timer."""
@@ -104,6 +112,26 @@ class RocksDBTimers:
         self._write()
         yield from self._next
         yield from (timer_in(row, value) for row, value in self._family.scan(self._border or _START))
+
+    # --- for incremental snapshots -----------------------------------------------------------------------------------------------
+
+    def changed(self) -> Triples:
+        """Return the timers that were set or taken away since the last call, and note them from now on."""
+        changed = self._changed or Triples()
+        self._changed = Triples()
+        return changed
+
+    def holds(self, timestamp: int, key: Any, namespace: Hashable) -> bool:
+        """Return whether a timer is set."""
+        if self._border is not None and timestamp >= self._border_time:
+            row = timer_row(Timer(timestamp, key, namespace), self._groups)
+            if row >= self._border:
+                return self._changes[row] is not None if row in self._changes else self._family.get(row) is not None
+        return self._next.holds(timestamp, key, namespace)
+
+    def triples(self) -> Iterator[tuple[int, Any, Hashable]]:
+        """Give all timers as plain tuples."""
+        return map(tuple, self)
 
     # --- between memory and store ----------------------------------------------------------------------------------------------
 

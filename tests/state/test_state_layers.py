@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from backend_kinds import rocksdb, rocksdb_without_room
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,8 +43,8 @@ class Files:
 class Subtask:
     """One backend with its line of layers, as the runtime puts them together, under a coordinator that retains one checkpoint."""
 
-    def __init__(self, inline_bytes_max=0):
-        self.backend = HashMapBackend(lambda: 0)
+    def __init__(self, inline_bytes_max=0, make=HashMapBackend):
+        self.backend = make(lambda: 0)
         self.log = self.backend.track()
         self.line = LayerLine(self.log.confirm, self.log.decline)
         self.files = Files()
@@ -60,16 +61,21 @@ class Subtask:
     # --- what operators do
 
     def count(self, key):
+        self.backend.load("counts", [key])
         table = self.backend.table("counts")
         table[key] = table.get(key, 1000) + 1  # beyond the integers that Python has once only
+        self.backend.settle()
 
     def count_in_pane(self, key, pane):
+        self.backend.load("panes", [key], pane)
         table = self.backend.table("panes", pane)
         table[key] = table.get(key, 0) + 1  # equal counts are the same object here
+        self.backend.settle()
 
     def add_to_bag(self, key, bag):
         self.backend.load("bags", [key], bag)
         self.backend.table("bags", bag).setdefault(key, []).append(len(self.pending))
+        self.backend.settle()
 
     def use(self, key, what, entry):
         self.backend.current_key = key
@@ -77,8 +83,10 @@ class Subtask:
             case "value":
                 self.value.set([entry])
             case "in place":
-                if self.value.get() is not None:
-                    self.value.get().append(entry)
+                if (held := self.value.get()) is not None:
+                    held.append(entry)
+                    if not self.backend.resident:
+                        self.value.set(held)
             case "forget":
                 self.value.clear()
             case "put":
@@ -89,6 +97,8 @@ class Subtask:
                 self.list.add(entry)
             case "clear":
                 self.list.clear()
+        self.backend.current_key = None
+        self.backend.settle()
 
     # --- what becomes of checkpoints
 
@@ -128,7 +138,6 @@ class Subtask:
 
     @staticmethod
     def contents(backend):
-        backend.current_key = None
         groups = backend.snapshot(lambda key: 0)
         return {name: copy.deepcopy(values) for name, values in groups.get(0, {}).items() if values}
 
@@ -223,10 +232,21 @@ def test_the_layers_of_the_last_completed_checkpoint_say_what_the_state_was(roun
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(ROUNDS, st.sampled_from([0, 150, 400]))
 def test_the_layers_say_what_the_state_was_in_many_runs(rounds, inline_bytes_max):
     run(Subtask(inline_bytes_max), steps_of(rounds))
+
+
+@pytest.mark.parametrize("make", [rocksdb, rocksdb_without_room])
+@settings(max_examples=10)
+@given(rounds=ROUNDS, inline_bytes_max=st.sampled_from([0, 150]))
+def test_the_layers_say_what_the_state_was_on_disk(make, rounds, inline_bytes_max):
+    subtask = Subtask(inline_bytes_max, make)
+    try:
+        run(subtask, steps_of(rounds))
+    finally:
+        subtask.backend.close()
 
 
 CYCLE = [("count", 1), ("use", 2, "value", 1), ("timer", "set", 3, 4), ("snapshot",)]
