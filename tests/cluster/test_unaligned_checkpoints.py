@@ -98,6 +98,32 @@ def test_a_job_that_fails_with_batches_in_flight_commits_what_an_undisturbed_one
     assert [] == [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
 
 
+class Factors(af.BroadcastOperator):
+    factors = af.BroadcastState(int, int)
+
+    def on_broadcast(self, factor, ctx):
+        self.factors.put(0, factor)
+
+    def on_record(self, pair, ctx):
+        ctx.emit([pair[0], pair[1] * self.factors.get(0, 1)])
+
+
+@pytest.mark.parametrize("dispatcher", ["default", "pinned"])
+def test_records_that_a_broadcast_is_aligned_for_count_once_too(tmp_path, dispatcher):
+    """One input of an operator keeps its order, and the other is overtaken."""
+    pipeline = af.Pipeline("factors", parallelism=2)
+    numbers = pipeline.read(af.sources.generator(count=RECORDS)).map(lambda number: (number % KEYS, number))
+    factors = pipeline.read(af.sources.generator(count=RECORDS, rate=20_000.0)).map(lambda number: 1).broadcast_state()
+    failing = numbers.rebalance().map(FailsWithBatchesInFlight(tmp_path, "raise"), dispatcher=dispatcher)
+    multiplied = failing.key_by(lambda pair: pair[0]).connect(factors).process(Factors(), dispatcher=dispatcher)
+    multiplied.rebalance().write(af.sinks.json_lines(str(tmp_path / "out")))
+    config = CONFIG | {"execution.checkpointing.dir": str(tmp_path / "checkpoints")}
+    result = af.run(pipeline, slots="inline", config=config)
+
+    assert 2 == result.attempts
+    assert sorted(committed(tmp_path / "out")) == sorted([number % KEYS, number] for number in range(RECORDS))
+
+
 def test_a_restore_that_forgets_what_was_in_flight_is_found_out(tmp_path, monkeypatch):
     monkeypatch.setattr(Returned, "inputs", lambda _: [])
     monkeypatch.setattr(Returned, "outputs", lambda _: [])
