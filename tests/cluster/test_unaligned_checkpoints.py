@@ -108,11 +108,13 @@ class Factors(af.BroadcastOperator):
         ctx.emit([pair[0], pair[1] * self.factors.get(0, 1)])
 
 
-@pytest.mark.parametrize("dispatcher", ["default", "pinned"])
-def test_records_that_a_broadcast_is_aligned_for_count_once_too(tmp_path, dispatcher):
+@pytest.mark.parametrize(
+    ("dispatcher", "count"), [("default", 2 * RECORDS), pytest.param("pinned", 8 * RECORDS, marks=pytest.mark.slow)]
+)
+def test_records_that_a_broadcast_is_aligned_for_count_once_too(tmp_path, dispatcher, count):
     """One input of an operator keeps its order, and the other is overtaken."""
     pipeline = af.Pipeline("factors", parallelism=2)
-    numbers = pipeline.read(af.sources.generator(count=RECORDS)).map(lambda number: (number % KEYS, number))
+    numbers = pipeline.read(af.sources.generator(count=count)).map(lambda number: (number % KEYS, number))
     factors = pipeline.read(af.sources.generator(count=RECORDS, rate=20_000.0)).map(lambda number: 1).broadcast_state()
     failing = numbers.rebalance().map(FailsWithBatchesInFlight(tmp_path, "raise"), dispatcher=dispatcher)
     multiplied = failing.key_by(lambda pair: pair[0]).connect(factors).process(Factors(), dispatcher=dispatcher)
@@ -121,7 +123,7 @@ def test_records_that_a_broadcast_is_aligned_for_count_once_too(tmp_path, dispat
     result = af.run(pipeline, slots="inline", config=config)
 
     assert 2 == result.attempts
-    assert sorted(committed(tmp_path / "out")) == sorted([number % KEYS, number] for number in range(RECORDS))
+    assert sorted(committed(tmp_path / "out")) == sorted([number % KEYS, number] for number in range(count))
 
 
 def test_a_restore_that_forgets_what_was_in_flight_is_found_out(tmp_path, monkeypatch):
