@@ -299,6 +299,12 @@ CHECKPOINT_DIRECTORY = Option(
     "Where checkpoints are stored: a directory, or a URI, that every node can reach.",
     unset="in the JobManager's memory, as long as it lives",
 )
+CHECKPOINT_MEMORY = Option(
+    "execution.checkpointing.memory-size-max",
+    memory(1),
+    5 << 20,
+    "The most state of one subtask that a checkpoint in the JobManager's memory may hold.",
+)
 CHECKPOINT_INLINE = Option(
     "execution.checkpointing.data-inline-threshold",
     memory(0),

@@ -9,6 +9,7 @@ Without files (a JobManager that keeps checkpoints in its memory) every snapshot
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from actorflow.runtime.layer_line import Below, LayerLine, Line
 from actorflow.state.changes import ChangeLog, Piece
 from actorflow.state.layers import Layers, encode_layer
 from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
+from actorflow.storage.files import remove
 from actorflow.wire.manifest import StoredFile, SubtaskState
 from actorflow.wire.stable_hash import stable_hash
 
@@ -164,14 +166,20 @@ class LayeredState:
             except ActorflowError:
                 pass  # the layers are as good as what they would have become; it is tried again after the next checkpoint
             finally:
-                post(lambda: self._merged(sources, merged))
+                post(lambda: self._merged(sources, merged, submit))
 
         submit(work)
 
-    def _merged(self, sources: Line, file: StoredFile | None) -> None:
+    def _merged(self, sources: Line, file: StoredFile | None, submit: Callable[[Callable[[], None]], None]) -> None:
         self._merging = False
-        if file is not None:
-            self._line.merged(sources, file)
+        if file is not None and not self._line.merged(sources, file):
+            submit(lambda: _removed(file))
+
+
+def _removed(file: StoredFile) -> None:
+    """Remove a file that nothing refers to; if that fails, it is an orphan, and goes with the job."""
+    with contextlib.suppress(ActorflowError):
+        remove(file.uri, missing_ok=True)
 
 
 def merged_layers(sources: Iterable[StoredFile], *, base: bool) -> Layers:

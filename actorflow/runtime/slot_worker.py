@@ -44,10 +44,10 @@ from actorflow.protocol.slots import Allocation
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.protocol.task_manager import EndWorker
 from actorflow.runtime.assembly import Assembly
+from actorflow.runtime.checkpoint_site import checkpoint_site
 from actorflow.runtime.deployment import Deployment, Part, Site
 from actorflow.runtime.job_master_link import JobMasterLink
 from actorflow.runtime.subtask import Subtask
-from actorflow.runtime.subtask_checkpoints import checkpoint_site
 from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest, parse

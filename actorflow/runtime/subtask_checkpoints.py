@@ -14,11 +14,10 @@ barriers (see `input_barriers`). An aligned one that may become unaligned does s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from actorflow.config import options
 from actorflow.errors import describe
 from actorflow.ids import ChannelId, SubtaskId
 from actorflow.protocol.checkpoint_messages import (
@@ -30,62 +29,23 @@ from actorflow.protocol.checkpoint_messages import (
     TriggerCheckpoint,
 )
 from actorflow.protocol.machine import TimerFired
+from actorflow.runtime.checkpoint_site import CheckpointSite
 from actorflow.runtime.feeds import GateFeed
 from actorflow.runtime.in_flight import KeyFailure, Returned, StoredBatches, edges_from, edges_into, overtakable
-from actorflow.runtime.input_barriers import AlignmentRules, InputBarriers, Recording, alignment_rules
-from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files
+from actorflow.runtime.input_barriers import InputBarriers, Recording
 from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers, restored_layers
 from actorflow.runtime.output_barriers import OutputBarriers
 from actorflow.runtime.snapshots import decoded, give_back, outputs_of, take
-from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
+from actorflow.storage.checkpoint_files import read_state
 from actorflow.wire import pickling
 from actorflow.wire.batch import Barrier, Batch
 from actorflow.wire.in_flight import InFlight, decode_in_flight, encode_in_flight
 from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState, decode_part, encode_part, splits_of
-from actorflow.wire.message import Message
 
 if TYPE_CHECKING:
-    from actorflow.plan.execution import ExecutionGraph
-    from actorflow.runtime.deployment import Deployment, Part
+    from actorflow.runtime.deployment import Part
     from actorflow.runtime.source_feed import SourceFeed
     from actorflow.runtime.subtask import Subtask
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointSite:
-    """Where a worker's subtasks store their parts, and whom they tell.
-
-    Attributes:
-        files: writes state; None keeps it in the acknowledgement, for a JobManager that keeps checkpoints in its memory.
-        submit: runs a function on the node's pool.
-        tell: sends a message to the JobMaster; may be called from any thread.
-        attempt: number of the deployment.
-        inline_bytes_max: what is not larger stands in a part instead of a file.
-        alignment: what barriers do.
-        graph: what runs.
-        payload_bytes_max: what a compressed payload may grow to.
-    """
-
-    files: CheckpointFiles | None
-    submit: Callable[[Callable[[], None]], None]
-    tell: Callable[[Message], None]
-    attempt: int
-    inline_bytes_max: int
-    alignment: AlignmentRules
-    graph: ExecutionGraph
-    payload_bytes_max: int
-
-
-def checkpoint_site(
-    deployment: Deployment, submit: Callable[[Callable[[], None]], None], tell: Callable[[Message], None]
-) -> CheckpointSite | None:
-    """Return where the subtasks of a deployment store their parts, or None if the job takes no checkpoints. Arguments: see `CheckpointSite`."""
-    config = deployment.config
-    if config[options.CHECKPOINT_INTERVAL] is None or not can_go_on(deployment.graph):
-        return None
-    files, inline = checkpoint_files(config, deployment.job), config[options.CHECKPOINT_INLINE]
-    rules, limit = alignment_rules(config), config[options.FRAME_BYTES_MAX]
-    return CheckpointSite(files, submit, tell, deployment.attempt, inline, rules, deployment.graph, limit)
 
 
 def join(site: CheckpointSite, part: Part, restored: Sequence[bytes], failure: KeyFailure) -> SubtaskCheckpoints:
@@ -368,7 +328,9 @@ class SubtaskCheckpoints:
             layers=layers.layers,
             top=layers.top,
         )
-        return encode_part(part), len(data) + layers.state_bytes, len(data) + layers.stored_bytes
+        encoded = encode_part(part)
+        self._site.check_size(self._id, encoded)
+        return encoded, len(data) + layers.state_bytes, len(data) + layers.stored_bytes
 
     def _write(self, number: int, name: str, data: bytes) -> StoredFile | InlineState:
         files = self._site.files

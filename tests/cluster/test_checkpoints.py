@@ -148,3 +148,46 @@ def test_windows_that_have_fired_do_not_fire_again_after_a_restore(tmp_path, bac
             expected[number % KEYS, start] += 1
     assert 2 == result.attempts
     assert sorted([key, start, count] for (key, start), count in expected.items()) == sorted(committed(tmp_path / "out"))
+
+
+def growing(tmp_path, fails, backend, parallelism):
+    """Keys that come once and stay, so that most of the state does not change from one checkpoint to the next."""
+    pipeline = af.Pipeline("growing", parallelism=parallelism, config={"state.backend.type": backend})
+    numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=6000.0)).map(fails)
+    totals = numbers.key_by(lambda number: number % 1500).aggregate(Listed())
+    totals.write(af.sinks.json_lines(str(tmp_path / "out")))
+    return pipeline
+
+
+class Listed(af.Aggregate):
+    """Collects in a list, which is changed in place."""
+
+    def create(self):
+        return []
+
+    def add(self, accumulator, record):
+        accumulator.append(record)
+        return accumulator
+
+    def merge(self, left, right):
+        return left + right
+
+    def result(self, accumulator):
+        return sum(accumulator)
+
+
+@pytest.mark.parametrize("backend", ["hashmap", "rocksdb"])
+def test_state_is_restored_from_layers_of_several_checkpoints(tmp_path, backend):
+    fails = FailsOnce(tmp_path / "mark", 2500, "raise")
+    files = {"execution.checkpointing.dir": str(tmp_path / "checkpoints"), "execution.checkpointing.data-inline-threshold": 0}
+    result = af.run(growing(tmp_path, fails, backend, 2), slots="inline", config=CONFIG | files)
+    assert 2 == result.attempts
+    expected = [[number % 1500, number if number < 1500 else 2 * number - 1500] for number in range(RECORDS)]
+    assert sorted(expected) == sorted(committed(tmp_path / "out"))
+    assert [] == [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+
+
+def test_state_too_large_for_the_memory_of_the_job_manager_fails_the_checkpoint_by_name(tmp_path):
+    limited = {"execution.checkpointing.memory-size-max": 100, "restart-strategy.type": "none"}
+    with pytest.raises(af.JobFailed, match=r"the state of '.*' has .* bytes; the JobManager's memory takes 100"):
+        af.run(counting(tmp_path, int, parallelism=1), slots="inline", config=CONFIG | limited)

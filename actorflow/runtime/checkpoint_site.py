@@ -1,0 +1,78 @@
+"""What the subtasks of a worker share for checkpoints: where their parts are stored, who is told, and the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actorflow.config import options
+from actorflow.errors import CheckpointError
+from actorflow.ids import SubtaskId
+from actorflow.runtime.input_barriers import AlignmentRules, alignment_rules
+from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files
+from actorflow.storage.checkpoint_files import CheckpointFiles
+from actorflow.wire.message import Message
+
+if TYPE_CHECKING:
+    from actorflow.plan.execution import ExecutionGraph
+    from actorflow.runtime.deployment import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSite:
+    """Where a worker's subtasks store their parts, and whom they tell.
+
+    Attributes:
+        files: writes state; None keeps it in the acknowledgement, for a JobManager that keeps checkpoints in its memory.
+        submit: runs a function on the node's pool.
+        tell: sends a message to the JobMaster; may be called from any thread.
+        attempt: number of the deployment.
+        inline_bytes_max: what is not larger stands in a part instead of a file.
+        memory_bytes_max: the most state in a part, if there are no files.
+        alignment: what barriers do.
+        graph: what runs.
+        payload_bytes_max: what a compressed payload may grow to.
+    """
+
+    files: CheckpointFiles | None
+    submit: Callable[[Callable[[], None]], None]
+    tell: Callable[[Message], None]
+    attempt: int
+    inline_bytes_max: int
+    memory_bytes_max: int
+    alignment: AlignmentRules
+    graph: ExecutionGraph
+    payload_bytes_max: int
+
+    def check_size(self, subtask: SubtaskId, part: bytes) -> None:
+        """Refuse a part that is too large for the JobManager's memory.
+
+        Raises:
+            CheckpointError: if it has to go there.
+        """
+        if self.files is None and len(part) > self.memory_bytes_max:
+            raise CheckpointError(
+                f"the state of '{subtask}' has {len(part)} bytes; the JobManager's memory takes {self.memory_bytes_max}",
+                hint="store checkpoints in files ('execution.checkpointing.dir'), or see 'execution.checkpointing.memory-size-max'",
+            )
+
+
+def checkpoint_site(
+    deployment: Deployment, submit: Callable[[Callable[[], None]], None], tell: Callable[[Message], None]
+) -> CheckpointSite | None:
+    """Return where the subtasks of a deployment store their parts, or None if the job takes no checkpoints. Arguments: see `CheckpointSite`."""
+    config = deployment.config
+    if config[options.CHECKPOINT_INTERVAL] is None or not can_go_on(deployment.graph):
+        return None
+    return CheckpointSite(
+        files=checkpoint_files(config, deployment.job),
+        submit=submit,
+        tell=tell,
+        attempt=deployment.attempt,
+        inline_bytes_max=config[options.CHECKPOINT_INLINE],
+        memory_bytes_max=config[options.CHECKPOINT_MEMORY],
+        alignment=alignment_rules(config),
+        graph=deployment.graph,
+        payload_bytes_max=config[options.FRAME_BYTES_MAX],
+    )
