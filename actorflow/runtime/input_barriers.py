@@ -194,6 +194,7 @@ class InputBarriers:
         if isinstance(element, Barrier):
             if recording is not None and recorded and element.checkpoint_id == recording.checkpoint:
                 del recording.open[index]
+                self._gate.remove(index, element)
             self._tell(BarrierAnnounced(ChannelId(index), element))
         elif isinstance(element, EndOfInput):
             if recording is not None and recorded:
@@ -238,14 +239,21 @@ class InputBarriers:
         for edge, batch in self._first():
             recording.add(edge, batch)
         for index in in_flight:
-            for element in self._gate.channels[index].queue:
-                if isinstance(element, EndOfInput) or (isinstance(element, Barrier) and element.checkpoint_id == checkpoint):
-                    break
-                if isinstance(element, ReceivedBatch | ObjectBatch | ColumnBatch):
-                    recording.add(self._edges[index], element)
-            else:
+            last = self._record_queue(recording, index)
+            if last is None:
                 recording.open[index] = None
+            elif isinstance(last, Barrier):
+                self._gate.remove(index, last)
         return recording
+
+    def _record_queue(self, recording: Recording, index: int) -> Barrier | EndOfInput | None:
+        """Record what a channel holds before its barrier, or its end; return that, if it is there."""
+        for element in self._gate.channels[index].queue:
+            if isinstance(element, EndOfInput) or (isinstance(element, Barrier) and element.checkpoint_id == recording.checkpoint):
+                return element
+            if isinstance(element, ReceivedBatch | ObjectBatch | ColumnBatch):
+                recording.add(self._edges[index], element)
+        return None
 
     def _complete(self, waited_s: float) -> None:
         recording, self.recording = self.recording, None

@@ -95,6 +95,14 @@ class InputGate:
             self._ready.append(index)
         return index, element
 
+    def remove(self, index: int, element: Arrival) -> None:
+        """Take an event out of the queue of a channel before its turn."""
+        queue = self.channels[index].queue
+        place = next(place for place, queued in enumerate(queue) if queued is element)
+        del queue[place]
+        if not queue and index in self._ready:
+            self._ready.remove(index)
+
     def block(self, index: int) -> None:
         """Take nothing more from a channel. What comes is queued; credit bounds it."""
         self._blocked[index] = None

@@ -130,6 +130,19 @@ def test_the_snapshot_holds_what_stands_before_the_barrier_and_what_comes_before
     assert sorted(map(str, inputs.work()[1:])) == sorted(map(str, [["a"], ["b"], ["behind"], ["c"], ["d"], ["behind, too"]]))
 
 
+def test_barriers_that_have_overtaken_are_gone_from_the_queues():
+    inputs = Input()
+    inputs.push(0, ["a"], FIRST, ["b"])
+    inputs.push(1, FIRST)
+    second = Barrier(2, 0, unaligned=True)
+    inputs.push(1, second)
+    inputs.push(0, second)
+
+    assert inputs.taker.got == [FIRST, second]
+    assert [len(channel.queue) for channel in inputs.feed.gate.channels] == [2, 0]
+    assert inputs.work()[2:] == [["a"], ["b"]]
+
+
 def test_it_is_known_of_which_edge_a_batch_is():
     inputs = Input()
     inputs.push(1, ["c"])
