@@ -9,8 +9,8 @@ RocksDB may overrun its write buffers by half before it stops writers; so the ca
 
 from __future__ import annotations
 
+import ctypes
 import functools
-import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 
     from actorflow.state.rocksdb.cached_table import CachedTable
 
-_PLACE_BYTES: Final = 16
-"""What a key takes in the line, and in a set at times."""
+_PLACE_BYTES: Final = 200
+"""What a key takes beside itself and its value: a place in the line, and one in a dict, which makes itself three times as large as it
+need be when removed keys have filled it, and exists twice meanwhile."""
 
-_FIRST_GUESS_BYTES: Final = 200
+_CACHED_BYTES: Final = 4096
+"""What most entries of the block cache take: a block."""
+
+_MAPPED_BYTES_MIN: Final = 1 << 20
+_M_MMAP_THRESHOLD: Final = -3
+"""A name in `malloc.h`."""
 
 _WRITE_BUFFER_BYTES: Final = 64 << 20
 """RocksDB's own size of a write buffer."""
@@ -81,7 +87,9 @@ class RocksDBMemory:
     def _shared(self) -> tuple[Any, Any]:
         from rocksdict import Cache, WriteBufferManager
 
-        cache = Cache(self.cache_bytes)
+        _map_large_blocks()
+        # Not the default cache, whose parts are smaller than the filter of a file: one filter throws all else out of its part.
+        cache = Cache.new_hyper_clock_cache(self.cache_bytes, _CACHED_BYTES)
         return cache, WriteBufferManager.new_write_buffer_manager_with_cache(self.write_buffer_bytes, False, cache)
 
     def options(self, *, hashed: bool = False) -> Options:
@@ -160,8 +168,8 @@ class ObjectShare:
         self._looks -= 1
         if self._looks <= 0 and count:
             self._looks = _LOOKS_BETWEEN
-            self._key_bytes = _sampled(line)
-        return count - int(self._shares.share_bytes / (self._key_bytes or _FIRST_GUESS_BYTES))
+            self._key_bytes = _PLACE_BYTES + _sampled(line)
+        return count - int(self._shares.share_bytes / (self._key_bytes or _PLACE_BYTES))
 
     def leave(self) -> None:
         """Give the share back."""
@@ -169,11 +177,20 @@ class ObjectShare:
 
 
 def _sampled(line: deque[tuple[CachedTable, list[Any]]]) -> float:
-    """Return about how many bytes a key in the line takes with its value and its places, or 0.0 if none is there any more."""
-    pairs, places = [], 0.0
+    """Return about how many bytes a key in the line takes with its value."""
+    pairs = []
     for place in range(0, len(line), max(1, len(line) // _SAMPLES)):
         table, keys = line[place]
-        if keys[-1] in table.entries:
-            pairs.append((keys[-1], table.entries[keys[-1]]))
-            places += sys.getsizeof(table.entries) / len(table.entries) + _PLACE_BYTES
-    return (sampled_bytes(tuple(zip(*pairs, strict=True)), _SAMPLES) + places) / len(pairs) if pairs else 0.0
+        pairs += [(key, table.entries[key]) for key in keys[-1:] if key in table.entries]
+    return sampled_bytes(tuple(zip(*pairs, strict=True)), _SAMPLES) / len(pairs) if pairs else 0.0
+
+
+def _map_large_blocks() -> None:
+    """Have the allocator give back large blocks of memory when they are freed.
+
+    Else glibc keeps blocks of up to 32 MB, and puts small ones into them: tables of keys are such blocks, and when one is copied the old
+    one's place is soon full of RocksDB's blocks, so that the next copy takes new memory.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES_MIN)
