@@ -294,11 +294,11 @@ def play(seed: int, kills: int, config: Mapping[str, object], expected: Counter[
     directory = Path(tempfile.mkdtemp(prefix="chaos-"))
     (directory / "strikes").mkdir()
     strikes = Strikes(planned(draw, kills), str(directory / "strikes"), os.getpid())
-    outcome = Outcome(strikes.plan)
-    began = time.monotonic()
+    outcome, began = Outcome(strikes.plan), time.monotonic()
     parallelism = draw.choice((1, 2, 2, 3))
     pipeline = job(directory / "out", strikes, parallelism, draw.choice(("default", "default", "pinned")))
-    with af.LocalCluster(slots=parallelism, config=options_of(draw, directory, config)) as cluster:
+    managers = draw.choice((1, 2))
+    with af.LocalCluster(task_managers=managers, slots=parallelism, config=options_of(draw, directory, config)) as cluster:
         running = cluster.submit(pipeline)
         strike_moments(running, strikes, draw, began + ROUND_S)
         try:

@@ -289,7 +289,8 @@ class JobMachine:
             return []
         workers = {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()}
         begun = self._checkpoints.run_started(self._run.number, workers, now) if self._description.checkpoints.active else []
-        return [*self._become(JobStatus.RUNNING), *begun, *self._run.remove_older()]
+        older = [] if self._checkpoints.outlast() else self._run.remove_older()
+        return [*self._become(JobStatus.RUNNING), *begun, *older]
 
     def _progressed(self) -> list[Effect]:
         return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.workers.records))]
@@ -348,7 +349,7 @@ class JobMachine:
         self._error = error
         changed = self._become(status)
         discarded = self._checkpoints.job_over(status)
-        given_back = self._run.give_back(over=not self._checkpoints.retained(status), finished=status is JobStatus.FINISHED)
+        given_back = self._run.give_back(over=not self._checkpoints.outlast(status), finished=status is JobStatus.FINISHED)
         return [*changed, *given_back, *discarded, Report(JobOver(self._job, status))]
 
     def _become(self, status: JobStatus) -> list[Effect]:

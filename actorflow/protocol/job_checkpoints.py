@@ -21,6 +21,7 @@ from actorflow.protocol.checkpoint_events import (
     DiscardAll,
     RunOver,
     RunStarted,
+    StoreCheckpoint,
     SubtaskDone,
 )
 from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged, CheckpointDeclined, CheckpointRequested
@@ -57,6 +58,8 @@ class JobCheckpoints:
         rules = plan.rules if plan.possible else CheckpointRules()
         self._coordinator = CheckpointCoordinator(rules, wall_offset_ms=plan.wall_offset_ms)
         self._history: deque[CheckpointStatistics] = deque(maxlen=_REMEMBERED)
+        self._savepoint = False
+        """Whether one was taken in the life of the job."""
         self._running = False
         self._early: list[SubtaskFinished] = []
         """Subtasks that had nothing to do and finished before all others had started."""
@@ -89,11 +92,15 @@ class JobCheckpoints:
         """Take the last state of a subtask of this run, which may have finished before the others have started, or while the run was ended."""
         if self._running:
             return self._coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
-        self._early.append(news)
+        if self._plan.active:
+            self._early.append(news)
         return []
 
     def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:
         """Take what concerns a checkpoint."""
+        match news:
+            case WorkDone(work=StoreCheckpoint(directory=str())):
+                self._savepoint = True
         effects = self._coordinator.handle(news, now)
         latest = self._coordinator.latest
         if latest is not None and (not self._history or self._history[-1].checkpoint != latest.checkpoint):
@@ -110,6 +117,14 @@ class JobCheckpoints:
     def job_over(self, status: JobStatus) -> list[Effect]:
         """Discard the checkpoints, unless they are to be retained."""
         return [] if self.retained(status) or not self._plan.active else [Start(DiscardAll())]
+
+    def outlast(self, status: JobStatus | None = None) -> bool:
+        """Return whether somebody may go on from prepared output that no later run commits: the owner of a savepoint, or of retained checkpoints.
+
+        Args:
+            status: how the job ends, if it does.
+        """
+        return self._savepoint or (status is not None and self.retained(status))
 
     def retained(self, status: JobStatus) -> bool:
         """Return whether checkpoints outlast the job that ends so."""

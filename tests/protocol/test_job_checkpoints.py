@@ -8,22 +8,23 @@ from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.checkpoint_events import StoreCheckpoint
 from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged
-from actorflow.protocol.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.commit import RemoveBegun
 from actorflow.protocol.deployment import SubtaskFinished
 from actorflow.protocol.job_checkpoints import JobCheckpoints
+from actorflow.protocol.job_messages import JobStatus
 from actorflow.protocol.job_run import JobRun
-from actorflow.protocol.machine import Start, TimerFired
+from actorflow.protocol.machine import Start, TimerFired, WorkDone
 
 READ = VertexId("read")
 FIRST, SECOND = SubtaskId(READ, 0), SubtaskId(READ, 1)
 WORKERS = {FIRST: Address("a/worker"), SECOND: Address("b/worker")}
 
 
-def two_readers():
+def two_readers(retention=Retention.DELETE_ON_CANCELLATION):
     graph = ExecutionGraph("two", (Vertex(READ, "read", (), 2, 128, "default", "default"),), (), ())
-    return JobCheckpoints(CheckpointPlan(CheckpointRules(interval_s=1.0)), graph, {READ: 2})
+    return JobCheckpoints(CheckpointPlan(CheckpointRules(interval_s=1.0), retention), graph, {READ: 2})
 
 
 def stored(effects):
@@ -50,6 +51,19 @@ def test_what_has_finished_in_a_run_that_failed_before_it_was_deployed_is_forgot
     checkpoints.handle(CheckpointAcknowledged(FIRST, 2, 1, b"state"), 1.6)
     effects = checkpoints.handle(CheckpointAcknowledged(SECOND, 2, 1, b"other"), 1.7)
     assert [{FIRST: b"state", SECOND: b"other"}] == stored(effects)
+
+
+def test_prepared_output_outlasts_the_job_if_a_savepoint_may_refer_to_it_or_checkpoints_are_retained():
+    checkpoints = two_readers()
+    assert not checkpoints.outlast()
+    assert not checkpoints.outlast(JobStatus.CANCELLED)
+    checkpoints.handle(WorkDone(StoreCheckpoint(1, 1, 0, None, {}), "of its own"), 0.0)
+    assert not checkpoints.outlast()
+    checkpoints.handle(WorkDone(StoreCheckpoint(2, 1, 0, "mine", {}), "mine/2"), 0.0)
+    assert checkpoints.outlast()
+    assert checkpoints.outlast(JobStatus.FINISHED)
+    retaining = two_readers(Retention.RETAIN_ON_CANCELLATION)
+    assert [True, True, False] == [retaining.outlast(S) for S in (JobStatus.CANCELLED, JobStatus.FAILED, JobStatus.FINISHED)]
 
 
 def test_where_there_are_checkpoints_a_run_that_is_built_has_what_earlier_runs_have_left_removed():
