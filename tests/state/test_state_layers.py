@@ -1,6 +1,7 @@
 """Snapshots in layers: whatever became of checkpoints, the layers of a completed one say what the state was."""
 
 import copy
+import random
 
 import pytest
 from backend_kinds import rocksdb, rocksdb_without_room
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from actorflow.errors import CheckpointError
 from actorflow.runtime.layer_line import LayerLine
+from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import ListState, MapState, ValueState
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.state.layers import Chunk, Layers, Place, decode_layer, encode_layer, payload
@@ -40,13 +42,38 @@ class Files:
         self.data = {file: data for file, data in self.data.items() if file in named_files}
 
 
+class LosesDeltas(ChangeLog):
+    """A planted fault: what an aborted checkpoint held is held by no other."""
+
+    def decline(self, checkpoint):
+        self._unconfirmed = [(number, changes) for number, changes in self._unconfirmed if number != checkpoint]
+
+
+class TrustsWhatIsStored(LayerLine):
+    """A planted fault: a snapshot is built upon as soon as it is stored, whatever becomes of its checkpoint."""
+
+    def given_up(self, checkpoint):
+        if self._stored.get(checkpoint) is not None:
+            self.completed(checkpoint)
+        else:
+            super().given_up(checkpoint)
+
+
+class ForgetsWhatIsGone(ChangeLog):
+    """A planted fault: a table that was dropped is not void in the layers below."""
+
+    def drop(self, place):
+        super().drop(place)
+        self._now.dropped.clear()
+
+
 class Subtask:
     """One backend with its line of layers, as the runtime puts them together, under a coordinator that retains one checkpoint."""
 
-    def __init__(self, inline_bytes_max=0, make=HashMapBackend):
+    def __init__(self, inline_bytes_max=0, make=HashMapBackend, line=LayerLine):
         self.backend = make(lambda: 0)
         self.log = self.backend.track()
-        self.line = LayerLine(self.log.confirm, self.log.decline)
+        self.line = line(self.log.confirm, self.log.decline)
         self.files = Files()
         self.inline_bytes_max = inline_bytes_max
         self.value = self.backend.bind(named(ValueState(object, default=None), "value"))
@@ -247,6 +274,56 @@ def test_the_layers_say_what_the_state_was_on_disk(make, rounds, inline_bytes_ma
         run(subtask, steps_of(rounds))
     finally:
         subtask.backend.close()
+
+
+def drawn(seed):
+    """Return the steps of a seed."""
+    draw = random.Random(seed)
+
+    def change():
+        key, number = draw.randrange(8), draw.randrange(3)
+        uses = ["value", "in place", "forget", "put", "remove", "append", "clear"]
+        return draw.choice(
+            [
+                ("count", key),
+                ("pane", key, number),
+                ("drop", draw.choice(["panes", "bags"]), number),
+                ("bag", key, number),
+                ("use", key, draw.choice(uses), number),
+                ("timer", draw.choice(["set", "delete", "take"]), key, number),
+            ]
+        )
+
+    def outcomes():
+        return [(draw.choice(["completed", "completed", "aborted"]), draw.random() < 0.5) for _ in range(draw.randrange(3))]
+
+    return list(steps_of([([change() for _ in range(draw.randrange(6))], outcomes(), draw.random() < 0.3) for _ in range(10)]))
+
+
+def faulty(fault):
+    """Return a subtask with a planted fault."""
+    if issubclass(fault, LayerLine):
+        return Subtask(line=fault)
+    return Subtask(make=lambda clock: with_log(HashMapBackend(clock), fault))
+
+
+def with_log(backend, log):
+    backend._changes = log(backend)
+    return backend
+
+
+@pytest.mark.parametrize("fault", [LosesDeltas, TrustsWhatIsStored, ForgetsWhatIsGone])
+def test_a_planted_fault_is_found_within_200_seeds(fault):
+    def found(seed):
+        try:
+            run(faulty(fault), drawn(seed))
+        except (AssertionError, KeyError):
+            return True
+        return False
+
+    assert next((seed for seed in range(200) if found(seed)), None) is not None
+    for seed in range(30):
+        run(Subtask(), drawn(seed))
 
 
 CYCLE = [("count", 1), ("use", 2, "value", 1), ("timer", "set", 3, 4), ("snapshot",)]
