@@ -100,7 +100,7 @@ class ColumnarTwin:
     def write_back(self) -> None:
         """Put all values into the dict, too."""
         if self._running is not None and not self._written_back:
-            self._entries.update(self._running.items())
+            self._entries.update(self._running.changed_items())
             self._written_back = True
 
     def write_back_key(self, key: Any) -> None:

@@ -42,11 +42,11 @@ class KeyCodes:
         assert isinstance(found, int), "numbers of strings are integers"
         return found
 
-    def keys(self, start: int, stop: int) -> list[Any]:
+    def keys(self, codes: pl.Series) -> list[Any]:
         """Return the keys of these numbers."""
         import polars as pl
 
-        texts = pl.int_range(start, stop, dtype=pl.UInt32, eager=True).cat.to(self._coded).cast(pl.String).to_list()
+        texts = codes.cast(pl.UInt32).cat.to(self._coded).cast(pl.String).to_list()
         return texts if self._key_type is str else list(map(int, texts))
 
 

@@ -38,6 +38,7 @@ class RunningColumns:
         self._codes = KeyCodes(key_type)
         self._start = _start(spec, value_type)
         self._values = self._room(_ROOM_MIN)
+        self._given = self._values.head(0)
         self._count = 0
         self._largest = 0  # of the absolute values that integer sums have had
 
@@ -102,9 +103,16 @@ class RunningColumns:
         code = self._codes.find(key)
         return default if code is None else self._values[code]
 
-    def items(self) -> Iterable[tuple[Any, Any]]:
-        """Return every key with its running value."""
-        return zip(self._codes.keys(0, self._count), self._values.head(self._count).to_list(), strict=True)
+    def changed_items(self) -> Iterable[tuple[Any, Any]]:
+        """Return the keys whose running value is not that of the last call, with their values; every key at the first call."""
+        import polars as pl
+
+        values, given = self._values.head(self._count), self._given
+        codes = pl.int_range(len(given), len(values), dtype=pl.UInt32, eager=True)
+        if len(given):
+            codes = (values.head(len(given)) != given).arg_true().append(codes)
+        self._given = values
+        return zip(self._codes.keys(codes), values.gather(codes).to_list(), strict=True)
 
     def _reach(self, count: int) -> None:
         """Have values for at least so many codes."""

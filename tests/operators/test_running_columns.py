@@ -143,4 +143,19 @@ def test_a_sum_that_might_leave_64_bits_is_refused_and_changes_nothing():
     columns = RunningColumns.of(SumSpec("k", "v"), {"a": 2**62})
     keys = pl.Series(["a", "b"])
     assert columns.update(columns.codes(keys), pl.Series([2**62, 1])) is None
-    assert [("a", 2**62)] == list(columns.items())
+    assert [("a", 2**62)] == list(columns.changed_items())
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-5, 5), min_size=1), min_size=1, max_size=6))
+def test_changed_items_are_those_whose_value_is_not_that_of_the_last_call(batches):
+    import polars as pl
+
+    columns, expected = RunningColumns(SumSpec("k", "v"), str, int), {}
+    for batch in batches:
+        before = dict(expected)
+        for key, value in batch.items():
+            expected[key] = expected.get(key, 0) + value
+        columns.update(columns.codes(pl.Series(list(batch))), pl.Series(list(batch.values()), dtype=pl.Int64))
+        changed = {key: value for key, value in expected.items() if key not in before or before[key] != value}
+        assert changed == dict(columns.changed_items())
+    assert {} == dict(columns.changed_items())
