@@ -42,7 +42,13 @@ class KeyCodes:
         assert isinstance(found, int), "numbers of strings are integers"
         return found
 
-    def keys(self, codes: pl.Series) -> list[Any]:
+    def keys(self, start: int, stop: int) -> list[Any]:
+        """Return the keys of these numbers."""
+        import polars as pl
+
+        return self.keys_of(pl.int_range(start, stop, dtype=pl.UInt32, eager=True))
+
+    def keys_of(self, codes: pl.Series) -> list[Any]:
         """Return the keys of these numbers."""
         import polars as pl
 

@@ -112,7 +112,7 @@ class RunningColumns:
         if len(given):
             codes = (values.head(len(given)) != given).arg_true().append(codes)
         self._given = values
-        return zip(self._codes.keys(codes), values.gather(codes).to_list(), strict=True)
+        return zip(self._codes.keys_of(codes), values.gather(codes).to_list(), strict=True)
 
     def _reach(self, count: int) -> None:
         """Have values for at least so many codes."""
