@@ -47,6 +47,10 @@ class Fetched(Protocol):
         """Give every key with its value."""
         ...
 
+    def freeze(self) -> tuple[dict[Any, Any], Iterator[tuple[list[Any], list[Any]]]]:
+        """Return the values of now: those in memory, and keys and values of the others, read later. For states without namespaces."""
+        ...
+
 
 class NotedTimers(Protocol):
     """Timers that tell what changes."""
@@ -249,6 +253,20 @@ class _Encoded:
         return iter(self._payloads)
 
 
+class _Frozen:
+    """A table of which some values are in memory, and the others are read when they are wanted."""
+
+    def __init__(self, place: Place, held: dict[Any, Any], portions: Iterator[tuple[list[Any], list[Any]]]) -> None:
+        self._place = place
+        self._held = _made(list(_cut(place, list(held), list(held.values()), [])), held.values())
+        self._portions = portions
+
+    def payloads(self) -> Iterator[bytes]:
+        yield from self._held.payloads()
+        for keys, values in self._portions:
+            yield payload(Chunk(self._place, keys, values, []))
+
+
 class _Compared:
     """The values of now beside those of before. Both lists, and as much of `keys`, stay as they are."""
 
@@ -259,6 +277,11 @@ class _Compared:
         self._now = now
 
     def payloads(self) -> Iterator[bytes]:
+        if not self._before:
+            return map(payload, _cut(self._place, self._keys[: len(self._now)], self._now, []))
+        return self._changed()
+
+    def _changed(self) -> Iterator[bytes]:
         keys: list[Any] = []
         values: list[Any] = []
         for start in range(0, len(self._now), _COMPARED_AT_ONCE):
@@ -279,6 +302,8 @@ class _Compared:
 def _taken(place: Place, table: Table, noted: Collection[Any] | None) -> Piece:
     """Return what a table holds of the noted keys, or all of it."""
     gone: list[Any] = []
+    if noted is None and not isinstance(table, dict) and not place.divided:
+        return _Frozen(place, *table.freeze())
     if noted is None:
         held = table if isinstance(table, dict) else dict(table.items())
     elif isinstance(table, dict):
@@ -288,7 +313,10 @@ def _taken(place: Place, table: Table, noted: Collection[Any] | None) -> Piece:
     if noted is not None and len(held) < len(noted):
         gone = [key for key in noted if key not in held]
     keys, values = list(held), list(held.values())
-    chunks = list(_cut(place, keys, values, gone))
+    return _made(list(_cut(place, keys, values, gone)), values)
+
+
+def _made(chunks: list[Chunk], values: Iterable[Any]) -> Piece:
     return _Chunks(chunks) if IMMUTABLE.issuperset(map(type, values)) else _Encoded(chunks)
 
 

@@ -10,7 +10,7 @@ are too many it takes the oldest out by `evict`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import filterfalse, islice
 from typing import Any, Final
 
@@ -200,6 +200,27 @@ class CachedTable:
         rows = ((key, value) for key, value in self._rows() if key not in self.entries and key not in self._gone)
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             yield from zip([key for key, _ in chunk], self.codec.decode_many([value for _, value in chunk]), strict=True)
+
+    def freeze(self) -> tuple[dict[Any, Any], Iterator[tuple[list[Any], list[Any]]]]:
+        """Return the values of now: those in memory, and the others in portions, which may be read later, on any thread.
+
+        For tables that have their family for themselves.
+        """
+        entries = dict(self.entries)
+        if not self._rows_written:
+            return entries, iter(())
+        return entries, self._portions(
+            self._family.frozen(), len(self._prefixes[0]), frozenset(self._gone).union(entries), self.codec
+        )
+
+    @staticmethod
+    def _portions(
+        rows: Iterator[tuple[bytes, bytes]], prefix_length: int, newer: Collection[Any], codec: ValueCodec
+    ) -> Iterator[tuple[list[Any], list[Any]]]:
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            found = [(key_in(row[prefix_length:], value), encoded_value(value)) for row, value in some]
+            older = [(key, value) for key, value in found if key not in newer]
+            yield [key for key, _ in older], codec.decode_many([value for _, value in older])
 
     def fetch(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those keys that have one. The table stays as it is."""

@@ -16,7 +16,7 @@ from actorflow.errors import StateError
 from actorflow.state.rocksdb.memory import RocksDBMemory
 
 if TYPE_CHECKING:
-    from rocksdict import ColumnFamily, Rdict, WriteBatch, WriteOptions
+    from rocksdict import ColumnFamily, Rdict, RdictIter, WriteBatch, WriteOptions
 
 
 class Store:
@@ -180,8 +180,12 @@ class Family:
 
     def scan(self, start: bytes, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Give the rows from `start` on, up to but without `end`, in order. They are those of the moment of the call."""
+        yield from self.frozen(start, end)
+
+    def frozen(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Return what `scan` gives, fixed now and read later, on any thread, even if the store is closed by then."""
         if self._rows is None:
-            return
+            return iter(())
         from rocksdict import ReadOptions
 
         if not self._ordered:
@@ -192,13 +196,16 @@ class Family:
         options.set_total_order_seek(True)
         if end is not None:
             options.set_iterate_upper_bound(end)
-        last = start
         with self._store.reported("read"):
             rows: Iterator[tuple[bytes, bytes]] = self._rows.items(from_key=start, read_opt=options)  # type: ignore[assignment]
+            return self._read(rows, self._rows.iter(options), start)
+
+    def _read(self, rows: Iterator[tuple[bytes, bytes]], ended: RdictIter, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        last = start
+        with self._store.reported("read"):
             for last, value in rows:
                 yield last, value
-            ended = self._rows.iter(options)  # `items` ends at what it cannot read, too, and does not say so
-            ended.seek(last)
+            ended.seek(last)  # `items` ends at what it cannot read, too, and does not say so
             if ended.valid():
                 ended.next()
             ended.status()
