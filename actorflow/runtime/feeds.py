@@ -168,6 +168,8 @@ class GateFeed:
     @property
     def waits_for(self) -> str:
         """What has to come."""
+        if not self.gate.has_input and self.barriers.waits_for:
+            return self.barriers.waits_for
         still = sum(not channel.ended for channel in self.gate.channels)
         return "" if self.gate.has_input else f"input: {still} of {len(self.gate.channels)} channels have not ended"
 

@@ -187,6 +187,14 @@ class InputBarriers:
         """Hear that barriers have been aligned for long enough."""
         self._handle(timer)
 
+    @property
+    def waits_for(self) -> str:
+        """What blocked channels wait for, for people; nothing, if none is blocked."""
+        seen = self._alignment.observe()
+        if not seen.blocked:
+            return ""
+        return f"the barrier of checkpoint {seen.checkpoint} in {len(seen.waiting_for)} of {len(self._gate.channels)} channels"
+
     def _pushed(self, index: int, element: Arrival) -> None:
         """See what arrives in a channel, before its turn. Runs inside the push of whoever sends."""
         recording = self.recording

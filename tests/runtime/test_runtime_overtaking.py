@@ -205,3 +205,14 @@ def test_a_checkpoint_that_is_given_up_leaves_no_channel_waiting():
 
     assert inputs.work() == [["a"]]
     assert inputs.host.timers == {}
+
+
+def test_it_says_which_barrier_it_waits_for():
+    inputs = Input()
+    inputs.push(0, Barrier(7, 0), ["a"])
+    inputs.work()
+    waiting = inputs.feed.waits_for
+    inputs.push(1, Barrier(7, 0))
+
+    assert waiting == "the barrier of checkpoint 7 in 1 of 2 channels"
+    assert inputs.feed.waits_for == ""
