@@ -64,7 +64,7 @@ def check(verb, expected, examples=10):
     compare()
 
 
-SIZES = pytest.mark.parametrize("examples", [10, pytest.param(1000, marks=pytest.mark.slow)])
+SIZES = pytest.mark.parametrize("examples", [10, pytest.param(250, marks=pytest.mark.slow)])
 
 
 @SIZES

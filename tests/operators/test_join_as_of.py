@@ -45,7 +45,7 @@ def naive(steps, tolerance, unmatched):
     [
         ("hashmap", 150),
         ("rocksdb", 15),
-        pytest.param("hashmap", 2000, marks=pytest.mark.slow),
+        pytest.param("hashmap", 1000, marks=pytest.mark.slow),
         pytest.param("rocksdb", 1000, marks=pytest.mark.slow),
     ],
 )

@@ -39,7 +39,7 @@ def check_against_oracle(given_steps, size, slide, offset, lateness, fold):
     assert 0 == runner.chain.observe()["window-0"]["panes"]
 
 
-@at_length(steps(), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)), few=40, many=2500)
+@at_length(steps(), lengths, lengths, offsets, st.integers(0, 12), st.sampled_from(sorted(FOLDS)), few=40, many=1000)
 def test_results_are_those_of_the_oracle(given_steps, size, slide, offset, lateness, fold):
     check_against_oracle(given_steps, size, slide, offset, lateness, fold)
 

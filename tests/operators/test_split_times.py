@@ -86,7 +86,7 @@ def test_the_watermark_is_the_smallest_of_all_splits_and_no_record_within_the_bo
 
 
 @pytest.mark.slow
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(STEPS, st.integers(0, 100))
 def test_the_watermark_is_the_smallest_of_all_splits_over_many_examples(steps, bound):
     follows_the_slowest(steps, bound)

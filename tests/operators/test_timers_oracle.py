@@ -108,7 +108,7 @@ def check_against_oracle(steps, script, context):
     [
         ("hashmap", 100),
         ("rocksdb", 10),
-        pytest.param("hashmap", 2000, marks=pytest.mark.slow),
+        pytest.param("hashmap", 1000, marks=pytest.mark.slow),
         pytest.param("rocksdb", 1000, marks=pytest.mark.slow),
     ],
 )

@@ -67,7 +67,7 @@ def check_sessions(given_steps, gap, lateness, fold, *, dynamic, general=False):
     check(Runner(spec), NaiveSessions(gap_of, lateness, value_of_fold(fold)), given_steps)
 
 
-@at_length(steps(), st.integers(1, 10), st.integers(0, 12), folds, st.booleans(), st.booleans(), few=50, many=2500)
+@at_length(steps(), st.integers(1, 10), st.integers(0, 12), folds, st.booleans(), st.booleans(), few=50, many=1000)
 def test_sessions_are_those_of_the_oracle(given_steps, gap, lateness, fold, dynamic, general):
     check_sessions(given_steps, gap, lateness, fold, dynamic=dynamic, general=general)
 

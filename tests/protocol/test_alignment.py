@@ -158,7 +158,7 @@ def test_what_is_allowed_is_what_a_naive_look_at_all_members_gives(events):
 
 
 @pytest.mark.slow
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(EVENTS)
 def test_what_is_allowed_is_what_a_naive_look_gives_over_many_examples(events):
     agrees_with_a_naive_look(events)

@@ -153,7 +153,7 @@ class TestHashMapBackendAtLength(machine_over(HashMapBackend, 1000)):
 
 
 @pytest.mark.slow
-class TestRocksDBBackendAtLength(machine_over(rocksdb_with_little_room, 1000)):
+class TestRocksDBBackendAtLength(machine_over(rocksdb_with_little_room, 300)):
     pass
 
 

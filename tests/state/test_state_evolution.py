@@ -89,20 +89,20 @@ def test_damaged_bytes_of_an_old_version_are_refused_or_are_a_value_of_the_new_t
 
 @pytest.mark.slow
 @given(TYPES, st.data())
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_many_next_versions_read_what_the_last_one_wrote(spec, data):
     check_evolution(spec, data.draw)
 
 
 @pytest.mark.slow
 @given(TYPES, st.data())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_many_versions_that_cannot_read_are_refused_with_the_path_of_the_field(spec, data):
     check_refusal(spec, data.draw)
 
 
 @pytest.mark.slow
 @given(TYPES, st.data())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_much_damage_of_old_versions_is_refused_or_is_a_value_of_the_new_type(spec, data):
     check_damage(spec, data.draw)

@@ -86,7 +86,7 @@ TestRocksDBTablesWithoutRoom = machine_over(rocksdb_without_room, 10)
 
 
 @pytest.mark.slow
-class TestRocksDBTablesAtLength(machine_over(rocksdb_with_little_room, 1000)):
+class TestRocksDBTablesAtLength(machine_over(rocksdb_with_little_room, 300)):
     pass
 
 

@@ -97,12 +97,12 @@ TestTimersOnDisk.settings = steps(20)
 
 @pytest.mark.slow
 class TestTimersOnDiskAtLength(machine_over(on_disk(2))):
-    settings = steps(1000)
+    settings = steps(400)
 
 
 @pytest.mark.slow
 class TestMoreTimersOnDiskAtLength(machine_over(on_disk(7))):
-    settings = steps(500)
+    settings = steps(250)
 
 
 def test_timers_of_one_timestamp_come_out_in_the_order_in_which_they_were_set():

@@ -208,21 +208,21 @@ def test_damaged_bytes_are_refused_or_are_another_value_of_the_type(made, data):
 
 @pytest.mark.slow
 @given(TYPED_VALUES)
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_many_values_of_random_types_come_back_exactly(made):
     check_round_trip(*made)
 
 
 @pytest.mark.slow
 @given(TYPES, TYPED_VALUES)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_many_values_of_other_types_are_refused_or_come_back_exactly(made, other):
     check_foreign(made[0], other[1])
 
 
 @pytest.mark.slow
 @given(TYPED_VALUES.filter(lambda made: "object" not in repr(made[0])), st.data())
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_much_damage_is_refused_or_is_another_value_of_the_type(made, data):
     check_damage(*made, data.draw)
 
