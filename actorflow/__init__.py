@@ -32,11 +32,13 @@ row 4  `transport` carries messages and frames between nodes over ZeroMQ. `state
 
 row 5  `operators` compiles a chain of operators into one loop over a batch. `connectors` reads and writes the outside world.
 
-row 6  `runtime` is the cluster's actors: jobs, slots, subtasks, gates with credits. `api` is what users write; neither knows the other.
+row 6  `savepoint` is the state of a job as open files, and what of it belongs to which operator of another job.
 
-row 7  `cluster` makes nodes of them: processes, launcher, client, and the embedded cluster behind `run`.
+row 7  `runtime` is the cluster's actors: jobs, slots, subtasks, gates with credits. `api` is what users write; neither knows the other.
 
-row 8  `cli`, `testing` and `examples` are built on all of it. Users import `actorflow.testing` by itself.
+row 8  `cluster` makes nodes of them: processes, launcher, client, and the embedded cluster behind `run`.
+
+row 9  `cli`, `testing` and `examples` are built on all of it. Users import `actorflow.testing` by itself.
 
 This module imports nothing until a name is used, so that `import actorflow` costs next to nothing.
 """

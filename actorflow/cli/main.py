@@ -60,14 +60,25 @@ def run(
         int | None, typer.Option("-p", "--parallelism", min=1, help="Subtasks of an operator where the script does not say.")
     ] = None,
     define: Annotated[list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="Set an option; may be repeated.")] = None,
+    from_savepoint: Annotated[
+        str | None, typer.Option(help="Go on from a savepoint, or from a retained checkpoint: its directory.")
+    ] = None,
     *,
+    allow_non_restored_state: Annotated[
+        bool, typer.Option("--allow-non-restored-state", help="Leave state in the savepoint behind that no operator takes.")
+    ] = False,
+    claim_mode: Annotated[
+        Literal["no-claim", "claim"] | None,
+        typer.Option(help="Whether the savepoint belongs to the job from now on. Default: no-claim."),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Run a script; its pipelines run on this machine."""
-    from actorflow.cli.script import options_for_script, run_script
+    from actorflow.cli.script import options_for_script, run_script, savepoint_assignments
 
     with told(verbose=verbose):
-        options = options_for_script(parallelism, define or [], os.environ)
+        start = savepoint_assignments(from_savepoint, claim_mode, allow_non_restored_state=allow_non_restored_state)
+        options = options_for_script(parallelism, [*(define or []), *start], os.environ)
     with told(verbose=verbose, script=str(script)):
         run_script(str(script), arguments or [], options)
 

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actorflow.config import from_assignments, layered, overrides
+from actorflow.config import from_assignments, layered, overrides, savepoint_options
 from actorflow.config.load import OVERRIDES_VARIABLE
+from actorflow.storage.files import as_uri
 
 
 def options_for_script(parallelism: int | None, assignments: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -32,15 +33,25 @@ def options_for_script(parallelism: int | None, assignments: Sequence[str], envi
     return json.dumps(layered(overrides(environment), from_assignments(wanted)).plain())
 
 
-def run_script(script: str, arguments: Sequence[str], options: str) -> None:
+def savepoint_assignments(path: str | None, claim_mode: str | None, *, allow_non_restored_state: bool) -> list[str]:
+    """Return as `-D` texts what a command line says about the savepoint that a script's pipeline goes on from."""
+    said = [f"{savepoint_options.RECOVERY_PATH.name}={as_uri(path)}"] if path is not None else []
+    if claim_mode is not None:
+        said.append(f"{savepoint_options.RECOVERY_CLAIM_MODE.name}={claim_mode}")
+    if allow_non_restored_state:
+        said.append(f"{savepoint_options.RECOVERY_IGNORE_UNCLAIMED.name}=true")
+    return said
+
+
+def run_script(script: str, arguments: Sequence[str], settings: str) -> None:
     """Run a Python script in this process as `python script arguments…` would.
 
     Args:
         script: its path.
         arguments: its own command line.
-        options: the value of `ACTORFLOW_OVERRIDES` while it runs.
+        settings: the value of `ACTORFLOW_OVERRIDES` while it runs.
     """
-    os.environ[OVERRIDES_VARIABLE] = options
+    os.environ[OVERRIDES_VARIABLE] = settings
     sys.argv[:] = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
     runpy.run_path(script, run_name="__main__")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from datetime import timedelta
+from typing import Any, Literal, assert_never
 
 from actorflow.actor import Actor, ActorDeadError, ActorRef, ActorSystem, AskTimeout
+from actorflow.config import savepoint_options
 from actorflow.config.values import Duration, duration_s
-from actorflow.errors import ActorflowError, ErrorInfo, JobCancelled, JobFailed
-from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed
+from actorflow.ids import Address, JobId, SubtaskId, unique_suffix
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import CheckpointsView
+from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk, ResultTaken
 from actorflow.protocol.job_state import JobState
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.runtime.messages import UserMessage
+from actorflow.storage.files import as_uri, join
 from actorflow.wire import pickling
+from actorflow.wire.batch import SavepointOrder
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +61,14 @@ class JobNews:
         self.records_in = 0
         self.records_out = 0
         self.chunks: dict[SubtaskId, list[bytes]] = {}
+        self.taken: dict[str, CheckpointTaken] = {}
+        """Answers to requests for savepoints, by the request."""
+
+    def answer(self, message: CheckpointTaken) -> None:
+        """Take in the answer to a request."""
+        with self.changed:
+            self.taken[message.request] = message
+            self.changed.notify_all()
 
     def take(self, message: JobStatusChanged | JobProgressed | ResultChunk) -> None:
         """Take in one message. Results of an earlier attempt are dropped when a new one begins."""
@@ -88,8 +102,11 @@ class JobClient(Actor):
         self._news = news
         self._job_master = job_master
 
-    def on_receive(self, message: JobStatusChanged | JobProgressed | ResultChunk) -> None:
+    def on_receive(self, message: JobStatusChanged | JobProgressed | ResultChunk | CheckpointTaken) -> None:
         """Take in a message of the JobMaster."""
+        if isinstance(message, CheckpointTaken):
+            self._news.answer(message)
+            return
         self._news.take(message)
         if isinstance(message, ResultChunk):
             self.ctx.system.send(self._job_master, ResultTaken(message.subtask, message.attempt))
@@ -144,6 +161,8 @@ class Job:
         news: what is known of it.
         dispatcher: where requests go.
         graph: what runs.
+        client: hears of it.
+        savepoints: where savepoints go if nothing else is said, or None.
         system: the node's actors.
         run_until: how to wait: runs the node until a condition holds or time is up, when nobody else runs it.
     """
@@ -156,6 +175,8 @@ class Job:
         dispatcher: ActorRef,
         graph: ExecutionGraph,
         *,
+        client: Address,
+        savepoints: str | None,
         system: ActorSystem,
         run_until: Callable[[Callable[[], bool], float | None], None],
     ) -> None:
@@ -165,6 +186,8 @@ class Job:
         self._dispatcher = dispatcher
         self.graph = graph
         self._run_until = run_until
+        self._client = client
+        self._savepoints = savepoints
         self._system = system
         self._now = system.clock.now
         self._submitted_s = self._now()
@@ -227,6 +250,62 @@ class Job:
     def cancel(self) -> None:
         """Ask the job to end; its sinks commit nothing. `wait` tells when it has."""
         self._dispatcher.tell_control(CancelJob(self.id))
+
+    def savepoint(self, directory: str | os.PathLike[str] | None = None, *, timeout: Duration = "10min") -> str:
+        """Take a savepoint; the job goes on. Return its path, for `af.run(pipeline, from_savepoint=path)`.
+
+        Args:
+            directory: where to make a directory for it; by default as `execution.checkpointing.savepoint-dir` says.
+            timeout: how long to wait.
+
+        Raises:
+            CheckpointError: if it cannot be taken.
+            ConfigError: if nobody says where.
+            TimeoutError: if it has not been taken in time.
+        """
+        return self._request(directory, "go on", timeout)
+
+    def stop(self, savepoint: str | os.PathLike[str] | None = None, *, drain: bool = False, timeout: Duration = "10min") -> str:
+        """End the job with a savepoint, and its output committed up to there. Return the savepoint's path once the job has ended.
+
+        Args:
+            savepoint: where to make a directory for it; by default as `execution.checkpointing.savepoint-dir` says.
+            drain: bring event time to its end before, so that all windows and timers fire: for a job that is not to be continued.
+                Without it they stay, and fire when a job goes on from the savepoint.
+            timeout: how long to wait.
+
+        Raises:
+            CheckpointError: if the savepoint cannot be taken; the job goes on (fails, if it was to be drained).
+            ConfigError: if nobody says where.
+            JobFailed: if the job failed on the way.
+            TimeoutError: if it has not ended in time.
+        """
+        deadline = self._now() + duration_s(timeout)
+        path = self._request(savepoint, "drain" if drain else "stop", timeout)
+        self.wait(timedelta(seconds=max(0.0, deadline - self._now())))
+        return path
+
+    def _request(self, directory: str | os.PathLike[str] | None, then: Literal["go on", "stop", "drain"], timeout: Duration) -> str:
+        parent = directory if directory is not None else self._savepoints
+        if parent is None:
+            raise ConfigError(
+                f"cannot take a savepoint of job '{self.name}': nobody says where it goes",
+                hint=f"give the directory, or set '{savepoint_options.SAVEPOINT_DIRECTORY.name}'",
+            )
+        request = unique_suffix()
+        order = SavepointOrder(join(as_uri(parent), f"savepoint-{self.id}-{request}"), then)
+        master = Address(f"{self._dispatcher.address}/{self.id}")
+        self._system.send(master, CheckpointRequested(request, self._client, order))
+        taken = self._news.taken
+        if not self.wait_until(lambda: request in taken or self._news.status.final, duration_s(timeout)):
+            raise TimeoutError(f"no savepoint of job '{self.name}' was taken within {timeout}: it is {self._news.status.value}")
+        if request not in taken:
+            raise CheckpointError(f"no savepoint can be taken of job '{self.name}': it is {self._news.status.value}")
+        answer = taken.pop(request)
+        if answer.location is None:
+            assert answer.error is not None, "a savepoint that was not taken has failed"
+            raise CheckpointError(f"no savepoint of job '{self.name}': {answer.error.message}", hint=answer.error.hint)
+        return answer.location
 
     def wait(self, timeout: object = None) -> JobResult:
         """Wait until the job has ended.

@@ -19,7 +19,8 @@ from actorflow.api.submission import Submission, prepare
 from actorflow.clock import SystemClock
 from actorflow.cluster.interrupt import Interruptible
 from actorflow.cluster.job import Job, JobClient, JobNews
-from actorflow.config import Config, layered, load, options, overrides
+from actorflow.cluster.starting import ClaimMode, restored_state, starting
+from actorflow.config import Config, layered, load, options, overrides, savepoint_options
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
@@ -137,20 +138,34 @@ class LocalCluster:
 
     # --- jobs --------------------------------------------------------------------------------------------------------------------
 
-    def submit(self, pipeline: Pipeline | LogicalGraph | Submission, *, parallelism: int | None = None) -> Job:
+    def submit(
+        self,
+        pipeline: Pipeline | LogicalGraph | Submission,
+        *,
+        parallelism: int | None = None,
+        from_savepoint: str | os.PathLike[str] | None = None,
+        allow_non_restored_state: bool = False,
+        claim_mode: ClaimMode = "no-claim",
+    ) -> Job:
         """Start a job.
 
         Args:
             pipeline: what to run; maybe planned before.
             parallelism: subtasks of operators that do not say, in pipelines that do not say.
+            from_savepoint: the directory of a savepoint, or of a retained checkpoint, that it goes on from.
+            allow_non_restored_state: whether state there that no operator takes may be left behind.
+            claim_mode: `claim` has the job remove the savepoint once it does not need it any more.
 
         Raises:
             PlanError: if it cannot run as it is written.
+            CheckpointError: if there is no such savepoint, it is damaged, or it does not fit.
+            IncompatibleState: if the type of a state has changed in a way that it cannot be read.
             NotEnoughSlots: if it needs more than the cluster has.
         """
         given = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
         graph = given.graph if isinstance(given, Submission) else given
-        config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"), overrides())
+        start = starting(from_savepoint, allow_non_restored_state=allow_non_restored_state, claim_mode=claim_mode)
+        config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"), start, overrides())
         submission = (
             given if isinstance(given, Submission) else plan(given, config, default_parallelism(parallelism, config, self.slots))
         )
@@ -161,6 +176,7 @@ class LocalCluster:
                 f"job '{name}' needs {needed} slots, this cluster has {self._slots_max}",
                 hint="give slots= a higher number, or lower the parallelism",
             )
+        restored = restored_state(submission.execution, config)
         self._state_directories.update(dict.fromkeys(local_directories(config)))
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
         news = JobNews()
@@ -172,10 +188,12 @@ class LocalCluster:
             news,
             self._dispatcher,
             submission.execution,
+            client=client.address,
+            savepoints=config[savepoint_options.SAVEPOINT_DIRECTORY],
             system=self.system,
             run_until=self._runner(news),
         )
-        self._dispatcher.tell_control(SubmitJob(job, name, submission.payload, options_given, client.address))
+        self._dispatcher.tell_control(SubmitJob(job, name, submission.payload, options_given, client.address, restored))
         self._jobs = [*(other for other in self._jobs if not other.status().final), handle]
         return handle
 

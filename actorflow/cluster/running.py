@@ -6,10 +6,12 @@ The fork server is started before anything else: it imports what workers need wh
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from actorflow.cluster.fork_server import ForkServer
+from actorflow.cluster.starting import ClaimMode, starting
 from actorflow.config import Config, layered, load, options, overrides
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ def run(
     slots: Slots = None,
     config: Mapping[str, object] | None = None,
     progress: bool | None = None,
+    from_savepoint: str | os.PathLike[str] | None = None,
+    allow_non_restored_state: bool = False,
+    claim_mode: ClaimMode = "no-claim",
 ) -> JobResult:
     """Run a pipeline on this machine and wait for its end.
 
@@ -36,13 +41,19 @@ def run(
         slots: how many slot processes; by default as many as the pipeline needs. `inline` runs everything in this thread.
         config: options by name.
         progress: show a progress line on stderr; by default if that is a terminal.
+        from_savepoint: the directory of a savepoint, or of a retained checkpoint, that it goes on from.
+        allow_non_restored_state: whether state there that no operator takes may be left behind.
+        claim_mode: `claim` has the job remove the savepoint once it does not need it any more.
 
     Raises:
         PlanError: if the pipeline cannot run as it is written.
         NotEnoughSlots: if it needs more than `slots`.
+        CheckpointError: if there is no such savepoint, it is damaged, or it does not fit.
+        IncompatibleState: if the type of a state has changed in a way that it cannot be read.
         JobFailed: if it failed; the text ends in the user's own traceback.
     """
-    return _run_graph(pipeline.graph(), parallelism, slots, config, progress)
+    start = starting(from_savepoint, allow_non_restored_state=allow_non_restored_state, claim_mode=claim_mode)
+    return _run_graph(pipeline.graph(), parallelism, slots, config, progress, start)
 
 
 def collect(
@@ -65,13 +76,14 @@ def _run_graph(
     slots: Slots,
     config: Mapping[str, object] | None,
     progress: bool | None,  # noqa: FBT001 - passed on from the public keyword
+    start: Config = Config(),  # noqa: B008 - a value
 ) -> JobResult:
     with contextlib.ExitStack() as stack:
         server = None if slots == "inline" else stack.enter_context(ForkServer.start())
         from actorflow.cluster.local import LocalCluster, default_parallelism, plan, slots_given
         from actorflow.cluster.progress import follow
 
-        given = Config.of(config or {}, "config")
+        given = layered(Config.of(config or {}, "config"), start)
         effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given, overrides())
         submission = plan(graph, effective, default_parallelism(parallelism, effective, slots_given(slots, effective)))
         if slots is None:

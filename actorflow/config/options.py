@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from actorflow.config.kinds import FLAG, TEXT, choice, duration, fraction, memory, optional, whole
 from actorflow.config.option import Option
+from actorflow.config.savepoint_options import SAVEPOINT_OPTIONS
 
 # --- what a pipeline is --------------------------------------------------------------------------------------------------
 
@@ -490,8 +491,10 @@ CURVE_AUTHORIZED_KEYS = Option(
 )
 
 
-ALL: tuple[Option[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Option))
-"""All options, in the order of this file."""
+ALL: tuple[Option[object], ...] = (
+    tuple(value for value in list(globals().values()) if isinstance(value, Option)) + SAVEPOINT_OPTIONS
+)
+"""All options, in the order of this file, then those of savepoints."""
 
 BY_NAME = {option.name: option for option in ALL}
 """All options, by name."""

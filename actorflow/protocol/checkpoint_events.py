@@ -6,9 +6,10 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from actorflow.errors import ErrorInfo
+from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.checkpoint_messages import SubtaskTimes
+from actorflow.wire.batch import SavepointOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,14 @@ class StoreCheckpoint:
         checkpoint: its number.
         attempt: number of the run.
         timestamp: wall clock of the trigger, in ms.
-        directory: where a savepoint goes; None for a checkpoint.
+        savepoint: where a savepoint goes, and what is then; None for a checkpoint.
         states: the part of each subtask.
     """
 
     checkpoint: int
     attempt: int
     timestamp: int
-    directory: str | None
+    savepoint: SavepointOrder | None
     states: Mapping[SubtaskId, bytes]
 
 
@@ -88,6 +89,13 @@ class DiscardStates:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscardClaimed:
+    """Slow work: remove a savepoint or checkpoint of another job that this one has claimed, and does not need any more."""
+
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
 class DiscardAll:
     """Slow work: remove all that the job has stored for checkpoints. It is over, and goes on from none of them."""
 
@@ -103,6 +111,7 @@ class CompletedCheckpoint:
         states: the part of each subtask.
         duration_s: from trigger to manifest.
         times: of each subtask that took part.
+        savepoint: whether it is a savepoint that the job has stopped with; it belongs to its owner, and is not discarded.
     """
 
     checkpoint: int
@@ -111,6 +120,7 @@ class CompletedCheckpoint:
     states: Mapping[SubtaskId, bytes]
     duration_s: float = 0.0
     times: Mapping[SubtaskId, SubtaskTimes] = field(default_factory=dict)
+    savepoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +186,8 @@ class CheckpointsObservation:
     failed: int
     failed_in_a_row: int
     last_error: ErrorInfo | None
+
+
+def checkpoint_error(kind: str, text: str, retry: Retry, hint: str = "") -> ErrorInfo:
+    """Return why a checkpoint failed."""
+    return ErrorInfo(kind, text, hint=hint, domain=Domain.EXTERNAL, retry=retry)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId
+from actorflow.wire.batch import SavepointOrder
 from actorflow.wire.message import Message
 
 
@@ -19,7 +20,7 @@ class TriggerCheckpoint(Message, frozen=True):
         checkpoint: number of the checkpoint; rises over the life of a job.
         timestamp: wall clock of the trigger, in ms since the Unix epoch.
         unaligned: whether the barrier may overtake batches.
-        savepoint: whether it belongs to a savepoint.
+        savepoint: what is to be done if it belongs to a savepoint.
     """
 
     subtask: SubtaskId
@@ -27,7 +28,7 @@ class TriggerCheckpoint(Message, frozen=True):
     checkpoint: int
     timestamp: int
     unaligned: bool = False
-    savepoint: bool = False
+    savepoint: SavepointOrder | None = None
 
 
 class SubtaskTimes(Message, frozen=True):
@@ -93,12 +94,12 @@ class CheckpointRequested(Message, frozen=True):
     Attributes:
         request: names the request; repeated with the same name it is the same request.
         reply_to: gets `CheckpointTaken`.
-        directory: where the savepoint goes; None asks for a checkpoint.
+        savepoint: where it goes, and what is then; None asks for a checkpoint.
     """
 
     request: str
     reply_to: Address
-    directory: str | None = None
+    savepoint: SavepointOrder | None = None
 
 
 class CheckpointTaken(Message, frozen=True):

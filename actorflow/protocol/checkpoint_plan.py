@@ -48,8 +48,14 @@ class Restored:
         checkpoint: number of the checkpoint; 0 for the beginning.
         parts: for each vertex the parts of its subtasks, in their order.
         splits: for each source what its readers had read.
+        listed: for each source all of its splits, as they were listed; finished ones may be empty.
+        listed_for: for sources whose splits are to be listed again: for how many subtasks they were listed.
+        claimed: of another job's savepoint or checkpoint that belongs to this job from now on: its directory.
     """
 
     checkpoint: int = 0
     parts: Mapping[VertexId, tuple[bytes, ...]] = field(default_factory=dict)
     splits: Mapping[VertexId, ResetSplits] = field(default_factory=dict)
+    listed: Mapping[VertexId, tuple[bytes, ...]] = field(default_factory=dict)
+    listed_for: Mapping[VertexId, int] = field(default_factory=dict)
+    claimed: str = ""

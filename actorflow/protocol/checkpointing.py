@@ -14,6 +14,8 @@ has come, one manifest makes them a whole: it is written last, and only then the
   is under way, and the next waits.
 - A savepoint belongs to who asked for it: nothing is committed with it, it subsumes nothing, is not discarded, and a failure goes back to the
   last checkpoint all the same, because its owner may have removed it.
+- One to stop with is the exception: nothing is begun behind it, its subtasks hear of it, commit and end, and what fails on this way goes on
+  from it. If it fails, they go on as if it had not been; unless event time was brought to its end for it: that is the job's failure.
 - Failures one after the other, more than are tolerable, are the failure of the job; a success starts the count anew. What the end of a run
   takes with it is no failure.
 
@@ -24,9 +26,8 @@ pending, is void, and what it stored is discarded, unless the checkpoint that it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from actorflow.errors import Domain, ErrorInfo, Retry
+from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import SubtaskId
 from actorflow.protocol.checkpoint_events import (
     BacklogChanged,
@@ -39,6 +40,7 @@ from actorflow.protocol.checkpoint_events import (
     RunStarted,
     StoreCheckpoint,
     SubtaskDone,
+    checkpoint_error,
 )
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAborted,
@@ -47,10 +49,10 @@ from actorflow.protocol.checkpoint_messages import (
     CheckpointDeclined,
     CheckpointRequested,
     CheckpointTaken,
-    SubtaskTimes,
     TriggerCheckpoint,
 )
 from actorflow.protocol.checkpoint_schedule import CheckpointRules, CheckpointSchedule
+from actorflow.protocol.checkpoint_under_way import UnderWay
 from actorflow.protocol.machine import (
     CancelTimer,
     Effect,
@@ -69,27 +71,6 @@ _MessageFor = Callable[[SubtaskId, int], CheckpointCompleted | CheckpointAborted
 
 _PERIODIC = "checkpoint"
 _TIMEOUT = "checkpoint-timeout:"
-
-
-@dataclass(slots=True)
-class _UnderWay:
-    checkpoint: int
-    began_at: float
-    timestamp: int
-    periodic: bool
-    request: CheckpointRequested | None
-    waiting: dict[SubtaskId, None]
-    states: dict[SubtaskId, bytes]
-    times: dict[SubtaskId, SubtaskTimes] = field(default_factory=dict)
-    phase: Phase = Phase.PENDING
-
-    @property
-    def directory(self) -> str | None:
-        return self.request.directory if self.request is not None else None
-
-    @property
-    def savepoint(self) -> bool:
-        return self.directory is not None
 
 
 class CheckpointCoordinator:
@@ -115,10 +96,11 @@ class CheckpointCoordinator:
         self._schedule = CheckpointSchedule(rules)
         self._run: RunStarted | None = None
         self._done: dict[SubtaskId, bytes] = {}
-        self._under_way: dict[int, _UnderWay] = {}
+        self._under_way: dict[int, UnderWay] = {}
         self._completed: list[CompletedCheckpoint] = list(restored)
         self._answers: dict[str, CheckpointTaken] = {}
         self._last = max((completed.checkpoint for completed in restored), default=last)
+        self._stopped = False
         self._triggered = self._failed = self._failed_in_a_row = 0
         self._last_error: ErrorInfo | None = None
 
@@ -167,26 +149,32 @@ class CheckpointCoordinator:
         self._run = run
         self._done = {}
         self._failed_in_a_row = 0
+        self._stopped = False
         self._schedule.start(now)
         return effects + self._arm()
 
     def _arm(self) -> list[Effect]:
         """Set the timer for the next periodic checkpoint anew."""
-        if self._run is None:
+        if self._run is None or self._stopping:
             return [CancelTimer(_PERIODIC)]
         due = self._schedule.due(self._in_the_way())
         return [CancelTimer(_PERIODIC)] if due is None else [SetTimer(_PERIODIC, due)]
 
     def _in_the_way(self) -> int:
         """Return how many are under way that a periodic one has to wait for: barriers that mix would give up a savepoint's."""
-        return sum(one.periodic or (one.savepoint and self._rules.mixing) for one in self._under_way.values())
+        return sum(one.periodic or (one.savepoint is not None and self._rules.mixing) for one in self._under_way.values())
 
     def _periodic(self, now: float) -> list[Effect]:
         due = self._schedule.due(self._in_the_way())
-        if self._run is None or due is None or due > now:
+        if self._run is None or self._stopping or due is None or due > now:
             return self._arm()
         self._schedule.began(now)
         return [*self._begin(None, now), *self._arm()]
+
+    @property
+    def _stopping(self) -> bool:
+        """Whether a savepoint is, or was, the last that is taken of the run."""
+        return self._stopped or any(begun.stops for begun in self._under_way.values())
 
     def _requested(self, request: CheckpointRequested, now: float) -> list[Effect]:
         answer = self._answers.get(request.request)
@@ -194,13 +182,14 @@ class CheckpointCoordinator:
             return [Send(request.reply_to, answer)]
         if any(one.request is not None and one.request.request == request.request for one in self._under_way.values()):
             return []
-        if self._run is None:
-            error = _error("NoRun", "the job is not running, so there is nothing to take a checkpoint of", Retry.BACKOFF)
+        if self._run is None or self._stopping:
+            what = "not running" if self._run is None else "being stopped with a savepoint"
+            error = checkpoint_error("NoRun", f"the job is {what}: no checkpoint can be taken of it", Retry.BACKOFF)
             return [Send(request.reply_to, CheckpointTaken(request.request, 0, None, error))]
         effects: list[Effect] = []
-        if request.directory is not None and self._rules.mixing:
-            error = _error("CheckpointSubsumed", "a savepoint takes its place: their barriers must not mix", Retry.NEVER)
-            for one in [one for one in self._under_way.values() if not one.savepoint]:
+        if request.savepoint is not None and self._rules.mixing:
+            error = checkpoint_error("CheckpointSubsumed", "a savepoint takes its place: their barriers must not mix", Retry.NEVER)
+            for one in [one for one in self._under_way.values() if one.savepoint is None]:
                 effects += self._abort(one, error, now)
         return [*effects, *self._begin(request, now), *self._arm()]
 
@@ -211,12 +200,10 @@ class CheckpointCoordinator:
         self._triggered += 1
         number = self._last
         waiting = {subtask: None for subtask in run.workers if subtask not in self._done}
-        begun = _UnderWay(
-            number, now, round(now * 1000 + self._wall_offset_ms), request is None, request, waiting, dict(self._done)
-        )
+        begun = UnderWay(number, now, round(now * 1000 + self._wall_offset_ms), request is None, request, waiting, dict(self._done))
         self._under_way[number] = begun
         effects: list[Effect] = [SetTimer(f"{_TIMEOUT}{number}", now + self._rules.timeout_s)]
-        unaligned = self._rules.unaligned and not self._rules.aligned_first and not begun.savepoint
+        unaligned = self._rules.unaligned and not self._rules.aligned_first and begun.savepoint is None
         for subtask in run.sources:
             if subtask in waiting:
                 trigger = TriggerCheckpoint(subtask, run.attempt, number, begun.timestamp, unaligned, begun.savepoint)
@@ -248,13 +235,13 @@ class CheckpointCoordinator:
                 effects += self._store_if_whole(begun)
         return effects
 
-    def _store_if_whole(self, begun: _UnderWay) -> list[Effect]:
+    def _store_if_whole(self, begun: UnderWay) -> list[Effect]:
         if begun.waiting:
             return []
         assert self._run is not None, "a checkpoint ends with its run"
         begun.phase = Phase.STORING
         states = dict(begun.states)
-        return [Start(StoreCheckpoint(begun.checkpoint, self._run.attempt, begun.timestamp, begun.directory, states))]
+        return [Start(StoreCheckpoint(begun.checkpoint, self._run.attempt, begun.timestamp, begun.savepoint, states))]
 
     def _declined(self, news: CheckpointDeclined, now: float) -> list[Effect]:
         begun = self._under_way.get(news.checkpoint)
@@ -274,7 +261,7 @@ class CheckpointCoordinator:
         )
         text = f"checkpoint {number} took longer than {self._rules.timeout_s:g} s: {what}"
         hint = "'execution.checkpointing.timeout' says how long it may take; back-pressure delays barriers"
-        return self._fail(begun, _error("CheckpointTimeout", text, Retry.BACKOFF, hint), now)
+        return self._fail(begun, checkpoint_error("CheckpointTimeout", text, Retry.BACKOFF, hint), now)
 
     # --- ends ------------------------------------------------------------------------------------------------------------------
 
@@ -284,12 +271,13 @@ class CheckpointCoordinator:
             # Given up meanwhile, and nobody has been told to commit: as if it had never been.
             return [Start(DiscardStates(work.checkpoint, location, self._discardable(work.states)))]
         effects = self._end(begun, now) + self._answer(begun, location, None)
-        if begun.savepoint:
+        if begun.savepoint is not None and not begun.stops:
             return effects + self._arm()
         self._failed_in_a_row = 0
+        self._stopped = begun.stops
         duration_s = now - begun.began_at
         completed = CompletedCheckpoint(
-            begun.checkpoint, begun.timestamp, location, dict(begun.states), duration_s, dict(begun.times)
+            begun.checkpoint, begun.timestamp, location, dict(begun.states), duration_s, dict(begun.times), begun.stops
         )
         self._completed.append(completed)
         effects += self._tell_all(lambda subtask, attempt: CheckpointCompleted(subtask, attempt, begun.checkpoint))
@@ -298,28 +286,31 @@ class CheckpointCoordinator:
     def _subsume(self, number: int, now: float) -> list[Effect]:
         """Abort what is older and still under way, and discard what is no longer retained."""
         effects: list[Effect] = []
-        error = _error("CheckpointSubsumed", f"checkpoint {number} overtook it", Retry.NEVER)
-        for older in [one for one in self._under_way.values() if one.checkpoint < number and not one.savepoint]:
+        error = checkpoint_error("CheckpointSubsumed", f"checkpoint {number} overtook it", Retry.NEVER)
+        for older in [one for one in self._under_way.values() if one.checkpoint < number and one.savepoint is None]:
             effects += self._abort(older, error, now)
         old, self._completed = self._completed[: -self._rules.retained_max], self._completed[-self._rules.retained_max :]
-        return effects + [Start(DiscardStates(one.checkpoint, one.location, self._discardable(one.states))) for one in old]
+        gone = [one for one in old if not one.savepoint]
+        return effects + [Start(DiscardStates(one.checkpoint, one.location, self._discardable(one.states))) for one in gone]
 
     def _not_stored(self, work: StoreCheckpoint, error: ErrorInfo, now: float) -> list[Effect]:
         begun = self._under_way.get(work.checkpoint)
         return self._fail(begun, error, now) if begun is not None and self._of_this_run(work.attempt) else []
 
-    def _fail(self, begun: _UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
+    def _fail(self, begun: UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
         self._failed += 1
         self._last_error = error
         effects = self._abort(begun, error, now)
-        if begun.savepoint:
+        if begun.savepoint is not None and begun.savepoint.then == "drain":
+            return [*effects, Report(CheckpointsFailing(error))]
+        if begun.savepoint is not None:
             return effects + self._arm()
         self._failed_in_a_row += 1
         if self._failed_in_a_row > self._rules.tolerable_failures:
             effects.append(Report(CheckpointsFailing(error)))
         return effects + self._arm()
 
-    def _abort(self, begun: _UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
+    def _abort(self, begun: UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
         effects = self._end(begun, now)
         effects += self._tell_all(lambda subtask, attempt: CheckpointAborted(subtask, attempt, begun.checkpoint))
         parts = self._discardable(begun.states)
@@ -331,12 +322,12 @@ class CheckpointCoordinator:
         """Return the parts that later checkpoints do not need: the last state of a finished subtask is a part of them all."""
         return tuple(state for subtask, state in states.items() if self._done.get(subtask) != state)
 
-    def _end(self, begun: _UnderWay, now: float) -> list[Effect]:
+    def _end(self, begun: UnderWay, now: float) -> list[Effect]:
         del self._under_way[begun.checkpoint]
         self._schedule.ended(now)
         return [CancelTimer(f"{_TIMEOUT}{begun.checkpoint}")]
 
-    def _answer(self, begun: _UnderWay, location: str | None, error: ErrorInfo | None) -> list[Effect]:
+    def _answer(self, begun: UnderWay, location: str | None, error: ErrorInfo | None) -> list[Effect]:
         if begun.request is None:
             return []
         answer = CheckpointTaken(begun.request.request, begun.checkpoint, location, error)
@@ -346,7 +337,7 @@ class CheckpointCoordinator:
     def _run_over(self, now: float) -> list[Effect]:
         if self._run is None:
             return []
-        error = _error("RunOver", "the run ended before the checkpoint was complete", Retry.BACKOFF)
+        error = checkpoint_error("RunOver", "the run ended before the checkpoint was complete", Retry.BACKOFF)
         effects: list[Effect] = []
         for begun in list(self._under_way.values()):
             effects += self._abort(begun, error, now)
@@ -393,7 +384,3 @@ class CheckpointCoordinator:
             parts = {*one.waiting, *one.states}
             ensure(parts == set(self._run.workers), f"checkpoint {number} is not of all subtasks")
         self._schedule.check()
-
-
-def _error(kind: str, text: str, retry: Retry, hint: str = "") -> ErrorInfo:
-    return ErrorInfo(kind, text, hint=hint, domain=Domain.EXTERNAL, retry=retry)

@@ -24,7 +24,7 @@ from typing import TypeGuard
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId
 from actorflow.protocol.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
-from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardClaimed, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAcknowledged,
     CheckpointDeclined,
@@ -144,8 +144,8 @@ class JobMachine:
         self._unlisted = dict.fromkeys(self._splits)
         """Sources whose splits are not known, and are not being listed."""
         self._alignment = WatermarkAlignment(description.aligned)
-        self._checkpoints = JobCheckpoints(description.checkpoints, description.graph, description.sources)
         self._quarantine = Quarantine(description.quarantine_after)
+        self._checkpoints = JobCheckpoints(description.checkpoints, description.graph, description.sources, description.restored)
         self._run = self._new_run(0)
 
     def _new_run(self, number: int) -> JobRun:
@@ -247,8 +247,8 @@ class JobMachine:
                 return self._splits[source].handle(news, now)
             case CommitLeft() as work:
                 return self._run.output.left_committed(news, work)
-            case AbortLeft() | RemoveBegun():
-                return []  # what could not be removed stays hidden
+            case AbortLeft() | RemoveBegun() | DiscardClaimed():
+                return []  # what could not be removed stays hidden, or is its owner's to remove
             case _:
                 raise AssertionError(f"unknown work {news.work!r}")
 
@@ -288,7 +288,7 @@ class JobMachine:
         if self._status is not JobStatus.DEPLOYING:
             return []
         workers = {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()}
-        begun = self._checkpoints.run_started(self._run.number, workers, now) if self._description.checkpoints.active else []
+        begun = self._checkpoints.run_started(self._run.number, workers, now)
         older = [] if self._checkpoints.outlast() else self._run.remove_older()
         return [*self._become(JobStatus.RUNNING), *begun, *older]
 
@@ -333,7 +333,7 @@ class JobMachine:
             case GiveUp():
                 return self._end(JobStatus.FAILED, self._error)
             case Restart(after_s=after_s):
-                effects = self._run.give_back()
+                effects = self._run.give_back(keep=self._checkpoints.outlast())
                 return [*effects, *self._become(JobStatus.RESTARTING), SetTimer(_RESTART, now + after_s)]
 
     def _commit_failed(self, error: ErrorInfo, now: float) -> list[Effect]:
@@ -349,7 +349,8 @@ class JobMachine:
         self._error = error
         changed = self._become(status)
         discarded = self._checkpoints.job_over(status)
-        given_back = self._run.give_back(over=not self._checkpoints.outlast(status), finished=status is JobStatus.FINISHED)
+        keep, over = self._checkpoints.outlast(), not self._checkpoints.outlast(status)
+        given_back = self._run.give_back(keep=keep, over=over, finished=status is JobStatus.FINISHED)
         return [*changed, *given_back, *discarded, Report(JobOver(self._job, status))]
 
     def _become(self, status: JobStatus) -> list[Effect]:

@@ -4,8 +4,10 @@
     new run ─► goes on from the latest completed checkpoint: parts for the workers, positions for the sources
     job over ─► checkpoints are discarded, or retained for their owner
 
-Without an interval, and where results go to the client while the job runs (those of a run that failed are void), there are none: a run then
-begins at the beginning.
+Without an interval there are none but savepoints, and where results go to the client while the job runs (those of a run that failed are
+void) not even those: a run then begins where the first one did, at the beginning or at the savepoint that the job was started from.
+
+A claimed savepoint is discarded once the job can go on from a checkpoint of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from actorflow.protocol.checkpoint_events import (
     CheckpointStatistics,
     CheckpointsView,
     DiscardAll,
+    DiscardClaimed,
     RunOver,
     RunStarted,
     StoreCheckpoint,
@@ -32,6 +35,7 @@ from actorflow.protocol.deployment import SubtaskFinished
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.protocol.machine import Effect, Start, TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.splits import ResetSplits
+from actorflow.wire.batch import SavepointOrder
 from actorflow.wire.manifest import decode_part, splits_of
 
 CheckpointNews = CheckpointAcknowledged | CheckpointDeclined | CheckpointRequested
@@ -49,26 +53,35 @@ class JobCheckpoints:
         plan: how the job takes checkpoints.
         graph: what runs.
         sources: the vertices that read.
+        first: what the first run goes on from.
     """
 
-    def __init__(self, plan: CheckpointPlan, graph: ExecutionGraph, sources: Mapping[VertexId, int]) -> None:
+    def __init__(
+        self,
+        plan: CheckpointPlan,
+        graph: ExecutionGraph,
+        sources: Mapping[VertexId, int],
+        first: Restored = Restored(),  # noqa: B008 - a frozen value
+    ) -> None:
         self._plan = plan
         self._graph = graph
         self._sources = sources
         rules = plan.rules if plan.possible else CheckpointRules()
-        self._coordinator = CheckpointCoordinator(rules, wall_offset_ms=plan.wall_offset_ms)
         self._history: deque[CheckpointStatistics] = deque(maxlen=_REMEMBERED)
         self._savepoint = False
         """Whether one was taken in the life of the job."""
         self._running = False
         self._early: list[SubtaskFinished] = []
         """Subtasks that had nothing to do and finished before all others had started."""
+        self._coordinator = CheckpointCoordinator(rules, wall_offset_ms=plan.wall_offset_ms, last=first.checkpoint)
+        self._first = first
+        self._claimed = first.claimed
 
     def restored(self) -> Restored:
         """Return where the next run goes on from."""
         latest = self._coordinator.latest
         if latest is None:
-            return Restored()
+            return self._first
         parts = {
             vertex.id: tuple(latest.states[SubtaskId(vertex.id, index)] for index in range(vertex.parallelism))
             for vertex in self._graph.vertices
@@ -77,6 +90,8 @@ class JobCheckpoints:
 
     def run_started(self, attempt: int, workers: Mapping[SubtaskId, Address], now: float) -> list[Effect]:
         """Begin to take checkpoints of a run whose subtasks are all processing."""
+        if not self._plan.possible:
+            return []
         sources = [subtask for subtask in workers if subtask.vertex in self._sources]
         effects = self._coordinator.handle(RunStarted(attempt, workers, sources), now)
         self._running = True
@@ -92,22 +107,28 @@ class JobCheckpoints:
         """Take the last state of a subtask of this run, which may have finished before the others have started, or while the run was ended."""
         if self._running:
             return self._coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
-        if self._plan.active:
+        if self._plan.possible:
             self._early.append(news)
         return []
 
     def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:
         """Take what concerns a checkpoint."""
         match news:
-            case WorkDone(work=StoreCheckpoint(directory=str())):
+            case WorkDone(work=StoreCheckpoint(savepoint=SavepointOrder())):
                 self._savepoint = True
         effects = self._coordinator.handle(news, now)
         latest = self._coordinator.latest
-        if latest is not None and (not self._history or self._history[-1].checkpoint != latest.checkpoint):
+        if latest is None:
+            return effects
+        if not self._history or self._history[-1].checkpoint != latest.checkpoint:
             self._history.append(
                 CheckpointStatistics(latest.checkpoint, latest.timestamp, latest.location, latest.duration_s, latest.times)
             )
-        return effects
+        return [*effects, *self._discard_claimed()]
+
+    def _discard_claimed(self) -> list[Effect]:
+        claimed, self._claimed = self._claimed, ""
+        return [Start(DiscardClaimed(claimed))] if claimed else []
 
     @staticmethod
     def owns_timer(name: str) -> bool:
@@ -116,7 +137,8 @@ class JobCheckpoints:
 
     def job_over(self, status: JobStatus) -> list[Effect]:
         """Discard the checkpoints, unless they are to be retained."""
-        return [] if self.retained(status) or not self._plan.active else [Start(DiscardAll())]
+        claimed = [] if status is not JobStatus.FINISHED else self._discard_claimed()
+        return claimed if self.retained(status) or not self._plan.active else [*claimed, Start(DiscardAll())]
 
     def outlast(self, status: JobStatus | None = None) -> bool:
         """Return whether somebody may go on from prepared output that no later run commits: the owner of a savepoint, or of retained checkpoints.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
+from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.quarantine import Quarantined
 from actorflow.protocol.slots import Allocation
 from actorflow.wire.message import Message
@@ -52,6 +53,7 @@ class SubmitJob(Message, frozen=True):
         plan: the execution graph with user code, as `wire.user_code.dumps_code` made it.
         options: the effective configuration, by option name.
         client: is told of every change of status, and gets the results of `collect` sinks.
+        restored: what its first run goes on from.
     """
 
     job: JobId
@@ -59,6 +61,7 @@ class SubmitJob(Message, frozen=True):
     plan: bytes
     options: dict[str, OptionValue]
     client: Address
+    restored: Restored = Restored()
 
 
 class CancelJob(Message, frozen=True):

@@ -81,6 +81,7 @@ class JobDescription:
         client: is told of every change.
         checkpoints: how it takes checkpoints.
         quarantine_after: operators that put records aside, with the number of failures after which they do.
+        restored: what its first run goes on from: another job's savepoint, or nothing.
     """
 
     job: JobId
@@ -93,6 +94,7 @@ class JobDescription:
     aligned: tuple[Member, ...] = ()
     checkpoints: CheckpointPlan = field(default_factory=CheckpointPlan)
     quarantine_after: Mapping[str, int] = field(default_factory=dict)
+    restored: Restored = field(default_factory=Restored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,16 +446,17 @@ class JobRun:
         left = tuple(range(1, self.number))
         return [Start(RemoveBegun(left))] if left and self._description.checkpoints.active else []
 
-    def give_back(self, *, over: bool = False, finished: bool = False) -> list[Effect]:
+    def give_back(self, *, keep: bool = False, over: bool = False, finished: bool = False) -> list[Effect]:
         """Release the slots, and remove what was prepared and not committed, and what killed workers have left.
 
         Args:
+            keep: whether a savepoint may refer to what was prepared; a checkpoint always may.
             over: whether no run will follow, in this job or another that goes on from its checkpoints.
             finished: whether all that was prepared is committed.
         """
         self.attempts, self._by_timer = {}, {}
         released = [*self._part_with(self.workers), *self._release(self.workers.clear())]
-        if self._description.checkpoints.active:
+        if keep or self._description.checkpoints.active:
             # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed.
             needed = not over or (self.output.committing and not finished)
             left = () if needed or (finished and not self.killed and self.number == 1) else tuple(range(1, self.number + 1))

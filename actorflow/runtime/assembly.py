@@ -25,6 +25,7 @@ from actorflow.protocol.alignment import WatermarkReported
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.protocol.flush import BufferSizing, FlushRules
 from actorflow.protocol.job_messages import ResultChunk
+from actorflow.runtime.checkpoint_joining import join
 from actorflow.runtime.checkpoint_site import CheckpointSite
 from actorflow.runtime.context import OperatorContext, SinkContext
 from actorflow.runtime.deployment import Deployment, Part, ResultWindow, Site
@@ -37,7 +38,6 @@ from actorflow.runtime.links import DataPlane, RemoteLink, received
 from actorflow.runtime.meter import Meter
 from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
-from actorflow.runtime.subtask_checkpoints import join
 from actorflow.runtime.subtask_contract import Feed, Owner
 from actorflow.runtime.writing import SinkOutput
 from actorflow.state.backends import StateBackends

@@ -10,7 +10,7 @@ from actorflow.config import options
 from actorflow.errors import CheckpointError
 from actorflow.ids import SubtaskId
 from actorflow.runtime.input_barriers import AlignmentRules, alignment_rules
-from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files
+from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files, ends_by_itself
 from actorflow.storage.checkpoint_files import CheckpointFiles
 from actorflow.wire.message import Message
 
@@ -33,6 +33,9 @@ class CheckpointSite:
         alignment: what barriers do.
         graph: what runs.
         payload_bytes_max: what a compressed payload may grow to.
+        periodic: whether checkpoints are taken by themselves, so that prepared output waits for them.
+        possible: whether savepoints can be taken, so that a subtask that has finished leaves its state.
+        lasting: whether they may be taken much later, so that it leaves its state however large that is.
     """
 
     files: CheckpointFiles | None
@@ -44,6 +47,9 @@ class CheckpointSite:
     alignment: AlignmentRules
     graph: ExecutionGraph
     payload_bytes_max: int
+    periodic: bool
+    possible: bool
+    lasting: bool
 
     def check_size(self, subtask: SubtaskId, part: bytes) -> None:
         """Refuse a part that is too large for the JobManager's memory.
@@ -61,18 +67,23 @@ class CheckpointSite:
 def checkpoint_site(
     deployment: Deployment, submit: Callable[[Callable[[], None]], None], tell: Callable[[Message], None]
 ) -> CheckpointSite | None:
-    """Return where the subtasks of a deployment store their parts, or None if the job takes no checkpoints. Arguments: see `CheckpointSite`."""
-    config = deployment.config
-    if config[options.CHECKPOINT_INTERVAL] is None or not can_go_on(deployment.graph):
+    """Return where the subtasks of a deployment store their parts; None in batch mode. Arguments: see `CheckpointSite`."""
+    config, graph = deployment.config, deployment.graph
+    if graph.batch:
         return None
+    possible = can_go_on(graph)
+    periodic = possible and config[options.CHECKPOINT_INTERVAL] is not None
     return CheckpointSite(
-        files=checkpoint_files(config, deployment.job),
+        files=checkpoint_files(config, deployment.job) if periodic else None,
         submit=submit,
         tell=tell,
         attempt=deployment.attempt,
         inline_bytes_max=config[options.CHECKPOINT_INLINE],
         memory_bytes_max=config[options.CHECKPOINT_MEMORY],
         alignment=alignment_rules(config),
-        graph=deployment.graph,
+        graph=graph,
         payload_bytes_max=config[options.FRAME_BYTES_MAX],
+        periodic=periodic,
+        possible=possible,
+        lasting=periodic or not ends_by_itself(graph),
     )

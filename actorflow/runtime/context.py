@@ -97,7 +97,7 @@ class OperatorContext:
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
-        self.actor.post(callback)
+        self.actor.post_work(callback)
 
     def wake(self) -> None:
         """Make the subtask look again at what blocked it. May be called from any thread."""

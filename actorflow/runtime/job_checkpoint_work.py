@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from actorflow.clock import Clock
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import SinkSpec
 from actorflow.errors import CheckpointError, SourceError
-from actorflow.ids import JobId, SubtaskId
+from actorflow.ids import JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.graph import Role
 from actorflow.protocol.barriers import AlignmentMode
-from actorflow.protocol.checkpoint_events import DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_events import DiscardClaimed, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.input_barriers import alignment_rules
-from actorflow.storage.checkpoint_files import CheckpointFiles, files_of_part
+from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part
+from actorflow.storage.files import join, remove
+from actorflow.wire import pickling
 from actorflow.wire.manifest import Manifest, VertexState, decode_part
+
+_SPLITS_BYTES_MAX = 1 << 16
+"""Bytes of the splits of a source that stand in the manifest of each checkpoint."""
 
 
 def can_go_on(graph: ExecutionGraph) -> bool:
@@ -26,6 +33,12 @@ def can_go_on(graph: ExecutionGraph) -> bool:
         operator.spec.sink for vertex in graph.vertices for operator in vertex.operators if isinstance(operator.spec, SinkSpec)
     ]
     return not graph.batch and not any(sink.sends_results for sink in sinks)
+
+
+def ends_by_itself(graph: ExecutionGraph) -> bool:
+    """Return whether all sources of a job have an end."""
+    heads = [vertex.operators[0].spec for vertex in graph.vertices]
+    return all(spec.bounded for spec in heads if spec.role is Role.SOURCE)
 
 
 def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> CheckpointPlan:
@@ -70,12 +83,16 @@ class CheckpointWork:
         job: unique id of the job.
         graph: what runs.
         files: where checkpoints are stored; None keeps them where their parts are, in the JobMaster's memory.
+
+    Attributes:
+        listed: the splits of each source, as they were listed.
     """
 
     def __init__(self, job: JobId, graph: ExecutionGraph, files: CheckpointFiles | None) -> None:
         self._job = job
         self._graph = graph
         self._files = files
+        self.listed: dict[VertexId, Sequence[bytes]] = {}
         self._writing = threading.Lock()
         self._removing = threading.Lock()
         self._over = False
@@ -86,12 +103,16 @@ class CheckpointWork:
         Raises:
             CheckpointError: if the manifest cannot be written.
         """
+        if work.savepoint is not None:
+            from actorflow.runtime.savepoint_work import store_savepoint  # brings Parquet, which few jobs need
+
+            return store_savepoint(self._job, self._graph, work, work.savepoint, self.listed)
         if self._files is None:
-            return f"memory:{self._job}/{work.checkpoint}"
+            return f"memory:{self._job}/{work.checkpoint}/{MANIFEST}"
         with self._writing:
             if self._over:
                 raise CheckpointError(f"checkpoint {work.checkpoint} comes too late: the job is over")
-            return self._files.write_manifest(self._manifest(work), work.directory)
+            return self._files.write_manifest(self._manifest(work))
 
     def discard(self, work: DiscardStates) -> None:
         """Remove what is not needed any more.
@@ -99,9 +120,29 @@ class CheckpointWork:
         Raises:
             SinkError: if something cannot be removed.
         """
+        files = [file for part in work.states if part for file in files_of_part(decode_part(part))]
+        location = work.location
+        if location is not None and not location.endswith(MANIFEST):  # a savepoint's is its directory
+            remove(join(location, MANIFEST), missing_ok=True)
+            location = None
         if self._files is not None:
             with self._removing:
-                self._files.discard(work.location, [file for part in work.states for file in files_of_part(decode_part(part))])
+                self._files.discard(location, files)
+        else:
+            for file in files:  # of a savepoint that has failed
+                remove(file.uri, missing_ok=True)
+
+    @staticmethod
+    def discard_claimed(work: DiscardClaimed) -> None:
+        """Remove another job's savepoint or checkpoint that belongs to this one now.
+
+        Raises:
+            CheckpointError: if there is none.
+            SinkError: if something cannot be removed.
+        """
+        from actorflow.savepoint.opening import remove_snapshot
+
+        remove_snapshot(work.directory)
 
     def discard_all(self) -> None:
         """Remove everything that the job has stored.
@@ -130,7 +171,19 @@ class CheckpointWork:
             )
             for vertex in self._graph.vertices
         )
-        savepoint = work.directory is not None
         return Manifest(
-            self._job, self._graph.name, work.checkpoint, work.attempt, work.timestamp, savepoint, version("actorflow"), vertices
+            self._job,
+            self._graph.name,
+            work.checkpoint,
+            work.attempt,
+            work.timestamp,
+            savepoint=False,
+            version=version("actorflow"),
+            vertices=vertices,
+            splits={vertex: pickling.dumps(splits) for vertex, splits in self.listed.items() if _are_small(splits)},
         )
+
+
+def _are_small(splits: Sequence[bytes]) -> bool:
+    """Return whether splits can stand in every manifest. Others are listed again when another job goes on from a checkpoint."""
+    return sum(map(len, splits)) <= _SPLITS_BYTES_MAX

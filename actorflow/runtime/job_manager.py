@@ -26,7 +26,8 @@ from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
-from actorflow.protocol.checkpoint_events import DiscardAll, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_events import DiscardAll, DiscardClaimed, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
@@ -94,18 +95,22 @@ class JobWork:
         graph: the execution graph, with user code.
         job: its id.
         checkpoints: stores and discards the job's checkpoints.
+        restored: what the first run goes on from: splits that were listed then are not listed again.
     """
 
-    def __init__(self, graph: ExecutionGraph, job: JobId, checkpoints: CheckpointWork) -> None:
+    def __init__(self, graph: ExecutionGraph, job: JobId, checkpoints: CheckpointWork, restored: Restored = Restored()) -> None:  # noqa: B008 - a frozen value
         self._graph = graph
         self._job = job
         self._checkpoints = checkpoints
+        self._restored = restored
 
     def __call__(self, work: object) -> object:
         """Do one piece of work and return its result."""
         match work:
             case ListSplits(source=vertex, parallelism=parallelism):
-                return call_user(self._splits, vertex, parallelism, operator=self._name(vertex), subtask="JobMaster")
+                splits = self._listed(vertex, parallelism)
+                self._checkpoints.listed[vertex] = splits
+                return splits
             case CommitLeft(committables=left):
                 _for_each(left, lambda sink, committables: sink.commit(committables))
             case AbortLeft(committables=left):
@@ -118,6 +123,8 @@ class JobWork:
                 self._checkpoints.discard(work)
             case DiscardAll():
                 self._checkpoints.discard_all()
+            case DiscardClaimed():
+                self._checkpoints.discard_claimed(work)
             case _:
                 raise AssertionError(f"unknown work {work!r}")
         return None
@@ -141,6 +148,15 @@ class JobWork:
                     log.warning(
                         "what killed workers had begun to write could not be removed, and stays hidden: %s", describe(error)
                     )
+
+    def _listed(self, vertex: VertexId, parallelism: int) -> Sequence[bytes]:
+        """Return the splits of a source: what was read of them so far is counted by their numbers, so they stay as they were first listed."""
+        known = self._restored.listed.get(vertex)
+        if known is not None:
+            return known
+        parallelism = self._restored.listed_for.get(vertex, parallelism)
+        splits: list[bytes] = call_user(self._splits, vertex, parallelism, operator=self._name(vertex), subtask="JobMaster")
+        return splits
 
     def _splits(self, vertex: VertexId, parallelism: int) -> list[bytes]:
         spec = self._graph.vertex(vertex).operators[0].spec
@@ -195,6 +211,7 @@ def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config, c
         tuple(_aligned(graph)),
         checkpoint_plan(config, clock, possible=can_go_on(graph)),
         {name: one.quarantine_after for name, one in _supervised(graph).items() if one.quarantine_after is not None},
+        submission.restored,
     )
 
 
@@ -320,7 +337,8 @@ class Dispatcher(Actor):
             ReliableSender(address, FIRST_LIFE, self._codec.encode, payload_bytes_max=self._message_bytes_max),
             ReliableReceiver(address, FIRST_LIFE, self._codec.decode),
         )
-        work = JobWork(graph, submission.job, CheckpointWork(submission.job, graph, checkpoint_files(config, submission.job)))
+        checkpoints = CheckpointWork(submission.job, graph, checkpoint_files(config, submission.job))
+        work = JobWork(graph, submission.job, checkpoints, submission.restored)
         return ReliableMachine(machine, correspondence, TO_WORKERS), work
 
     def observe(self) -> dict[str, str]:

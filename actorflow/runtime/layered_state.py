@@ -69,10 +69,11 @@ class LayeredState:
         chain: assembled, and not open.
         files: where layers go; None if they stay in the parts.
         inline_bytes_max: a layer up to this size stands in the part.
+        periodic: whether checkpoints are taken at all; without them nothing is noted.
     """
 
-    def __init__(self, chain: Chain, files: CheckpointFiles | None, inline_bytes_max: int) -> None:
-        logs = {name: backend.track() for name, backend in chain.backends().items()}
+    def __init__(self, chain: Chain, files: CheckpointFiles | None, inline_bytes_max: int, *, periodic: bool = True) -> None:
+        logs = {name: backend.track() for name, backend in chain.backends().items()} if periodic else {}
         self._logs: dict[str, ChangeLog] = {name: log for name, log in logs.items() if log is not None}
         self._files = files
         self._inline_bytes_max = inline_bytes_max
@@ -218,13 +219,13 @@ def restored_layers(parts: Sequence[SubtaskState], index: int, parallelism: int,
             continue
         inside = mine.start <= theirs.start and theirs.stop <= mine.stop
         layers = Layers(None if inside else _in_groups(mine, max_parallelism))
-        for data in _layers_of(part):
+        for data in layers_of(part):
             layers.add(data)
         found = layers if found is None else found.joined(layers)
     return found or Layers()
 
 
-def _layers_of(part: SubtaskState) -> Iterable[bytes]:
+def layers_of(part: SubtaskState) -> Iterable[bytes]:
     """Give the layers of a part, in order."""
     for name in part.layers:
         if name not in part.files:

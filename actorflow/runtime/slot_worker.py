@@ -311,9 +311,9 @@ class SlotWorker(Actor):
         assert source is not None, "only a source is assigned splits"
         match news:
             case SplitAssigned(split=number, payload=payload, position=position):
-                part.actor.post(lambda: source.assign(number, loads_code(payload), loads_code(position) if position else None))
+                part.actor.post_work(lambda: source.assign(number, loads_code(payload), loads_code(position) if position else None))
             case NoMoreSplits():
-                part.actor.post(source.no_more)
+                part.actor.post_work(source.no_more)
             case _:
                 assert_never(news)
 
@@ -328,7 +328,7 @@ class SlotWorker(Actor):
         part = self._parts[answer.subtask]
         source = part.source
         assert source is not None, "only a source reports watermarks"
-        part.actor.post(lambda: source.allow(answer.operator, answer.number, answer.watermark, answer.lead_ms))
+        part.actor.post_work(lambda: source.allow(answer.operator, answer.number, answer.watermark, answer.lead_ms))
 
     def _result_taken(self, part: Part) -> None:
         results = part.results

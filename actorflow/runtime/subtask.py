@@ -42,6 +42,7 @@ from actorflow.wire.batch import (
     EndOfInput,
     Idle,
     LatencyMarker,
+    SavepointOrder,
     Watermark,
 )
 
@@ -78,6 +79,9 @@ class Subtask(Actor):
         self._begun = False
         self._ending = False
         self.over = False
+        self._draining: Barrier | None = None
+        self._held = False
+        self._postponed: list[Callable[[], None]] = []
         self._alarms = Alarms(self._arm)
         self.watermark = self.forwarded = MIN_TIMESTAMP
         self._idle = self._told_idle = False
@@ -102,6 +106,10 @@ class Subtask(Actor):
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on this actor's thread, between two batches. May be called from any thread."""
         self.ref.tell_control(callback)
+
+    def post_work(self, callback: Callable[[], None]) -> None:
+        """Run what brings it something to do, like `post`; not while it is held."""
+        self.post(lambda: self._postponed.append(callback) if self._held else callback())
 
     def on_receive(self, message: object) -> object:
         """Handle one message; a failure of anything in it is the end of this subtask, and is reported to its owner."""
@@ -137,8 +145,10 @@ class Subtask(Actor):
             self._hand_over(message)
         elif callable(message):
             message()
-            if self._begun:
+            if self._begun and not self.over:
                 self._after_work()
+                if self._draining is not None:
+                    self.wake()
         return None
 
     def _timer(self, timer: TimerFired) -> None:
@@ -157,7 +167,7 @@ class Subtask(Actor):
         """Give an operator a message, unless the chain is closing."""
         if not self._begun:
             self.ctx.stash()
-        elif self._ending:
+        elif self._ending or self._held:
             turn_away(message, self.name, self.ctx)
         else:
             hand_over(message, self.chain, self.ctx)
@@ -171,12 +181,18 @@ class Subtask(Actor):
         if self._ending:
             self._end_when_sent()
             return
+        if self._held:
+            self.meter.switch(Activity.IDLE)
+            return
         if self._exhausted():
             self.meter.switch(Activity.BACK_PRESSURED)
             return
         self.meter.switch(Activity.BUSY)
         if self.chain.blocked:
             self._go_on_with_watermark()
+            return
+        if self._draining is not None:
+            self._drain_on(self._draining)
             return
         if self._alarms.due(self.processing_time()):
             self._alarms.ring(self.processing_time())
@@ -313,6 +329,9 @@ class Subtask(Actor):
             case Idle() | Active():
                 if not self.chain.own_time:
                     self.forward_idleness(idle=isinstance(event, Idle))
+            case Barrier(savepoint=SavepointOrder(then="drain")):
+                self._draining = event
+                self.wake()
             case Barrier() if self.checkpoints is not None:
                 self.checkpoints.snapshot(event)
             case Barrier() | LatencyMarker():
@@ -343,6 +362,39 @@ class Subtask(Actor):
         """Send an event to all consumers, behind everything before it."""
         for output in self._outputs:
             output.event(event)
+
+    # --- stopping with a savepoint -------------------------------------------------------------------------------------------
+
+    def _drain_on(self, barrier: Barrier) -> None:
+        """Take the snapshot once all that the last watermark brings about has left."""
+        self._advance_watermark(self.watermark)
+        self._after_work()
+        if not self.chain.in_flight:
+            self._draining = None
+            assert self.checkpoints is not None, "savepoints are taken of subtasks that can"
+            self.checkpoints.snapshot(barrier)
+
+    def hold(self) -> None:
+        """Process nothing until `go_on` or `stop_here`: what would come now, the savepoint does not hold."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """Take up the work again: the savepoint that the job was to stop with has failed."""
+        self._held = False
+        self._draining = None
+        postponed, self._postponed = self._postponed, []
+        for callback in postponed:
+            callback()
+        self.wake()
+
+    def stop_here(self) -> None:
+        """End as it is: a savepoint holds the rest. Nothing fires, and nothing in flight is waited for."""
+        for sink in self.sinks:
+            sink.finish()
+        self.chain.close()
+        self.feed.close()
+        self._ending = True
+        self._end_when_sent()
 
     # --- the end -------------------------------------------------------------------------------------------------------------
 

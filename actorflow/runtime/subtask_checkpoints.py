@@ -14,12 +14,12 @@ barriers (see `input_barriers`). An aligned one that may become unaligned does s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from actorflow.errors import describe
-from actorflow.ids import ChannelId, SubtaskId
+from actorflow.errors import CheckpointError, describe
+from actorflow.ids import SubtaskId
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
@@ -29,76 +29,22 @@ from actorflow.protocol.checkpoint_messages import (
     TriggerCheckpoint,
 )
 from actorflow.protocol.machine import TimerFired
-from actorflow.runtime.checkpoint_site import CheckpointSite
-from actorflow.runtime.feeds import GateFeed
-from actorflow.runtime.in_flight import KeyFailure, Returned, StoredBatches, edges_from, edges_into, overtakable
+from actorflow.runtime.in_flight import StoredBatches
 from actorflow.runtime.input_barriers import InputBarriers, Recording
-from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers, restored_layers
+from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers
 from actorflow.runtime.output_barriers import OutputBarriers
-from actorflow.runtime.snapshots import decoded, give_back, outputs_of, take
-from actorflow.storage.checkpoint_files import read_state
+from actorflow.runtime.snapshots import take
 from actorflow.wire import pickling
-from actorflow.wire.batch import Barrier, Batch
-from actorflow.wire.in_flight import InFlight, decode_in_flight, encode_in_flight
-from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState, decode_part, encode_part, splits_of
+from actorflow.wire.batch import MAX_TIMESTAMP, Barrier, Batch, SavepointOrder, Watermark
+from actorflow.wire.in_flight import InFlight, encode_in_flight
+from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState, encode_part
 
 if TYPE_CHECKING:
-    from actorflow.runtime.deployment import Part
+    from actorflow.plan.execution import Vertex
+    from actorflow.runtime.checkpoint_site import CheckpointSite
+    from actorflow.runtime.earlier_parts import Splits
     from actorflow.runtime.source_feed import SourceFeed
     from actorflow.runtime.subtask import Subtask
-
-
-def join(site: CheckpointSite, part: Part, restored: Sequence[bytes], failure: KeyFailure) -> SubtaskCheckpoints:
-    """Give a subtask its part in checkpoints, and have it go on from the one that the run begins with, if any.
-
-    Args:
-        site: where to store, and whom to tell.
-        part: the subtask, assembled and not begun.
-        restored: the parts of all subtasks that the vertex had, in their order; none at the beginning.
-        failure: see `KeyFailure`.
-
-    Raises:
-        CheckpointError: if a part is missing or damaged, or does not fit.
-    """
-    subtask, vertex = part.actor, part.vertex
-    for sink in subtask.sinks:
-        sink.in_checkpoints = True
-    for exchange, edge in zip(subtask.exchanges, edges_from(site.graph, vertex.id), strict=True):
-        exchange.overtakable = overtakable(edge)
-    described = [decode_part(data) for data in restored]
-    before = splits_of(described) if part.source is not None and part.id.index == 0 else ({}, ())
-    checkpoints = SubtaskCheckpoints(subtask, part.id, site, vertex.max_parallelism, part.source, before)
-    feed = subtask.feed
-    if isinstance(feed, GateFeed):
-        checkpoints.inputs = feed.barriers
-        _obey(site, part, feed)
-    if restored:
-        place = (part.id.index, vertex.parallelism, vertex.max_parallelism)
-        parts = [decoded(read_state(one.state)) for one in described]
-        give_back(subtask.chain, parts, *place, restored_layers(described, *place))
-        for sink, committables in zip(subtask.sinks, outputs_of(parts, part.id.index, vertex.parallelism), strict=False):
-            sink.recommit(committables)
-        in_flight = [decode_in_flight(read_state(one.in_flight)) if one.in_flight else InFlight() for one in described]
-        limit = site.payload_bytes_max
-        returned = Returned(site.graph, vertex, part.id.index, in_flight, payload_bytes_max=limit, failure=failure)
-        if isinstance(feed, GateFeed):
-            feed.give_back(returned.inputs())
-        checkpoints.returned = returned.outputs()
-    return checkpoints
-
-
-def _obey(site: CheckpointSite, part: Part, feed: GateFeed) -> None:
-    """Tell the barriers at a gate what they may do in which channel."""
-    graph = site.graph
-    into = edges_into(graph, part.vertex.id)
-    edges = [graph.edges[graph.channels[channel.id].edge] for channel in feed.gate.channels]
-    feed.barriers.obey(
-        site.alignment,
-        part.actor,
-        edges=[into.index(edge) for edge in edges],
-        ordered=[ChannelId(index) for index, edge in enumerate(edges) if not overtakable(edge)],
-        first=feed.still_returned,
-    )
 
 
 BARRIER_TIMERS = ("alignment", "overtake")
@@ -107,10 +53,17 @@ BARRIER_TIMERS = ("alignment", "overtake")
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """State that was taken: in bytes, and what has changed in keyed state that is stored in layers."""
+    """State that was taken.
+
+    Attributes:
+        data: in bytes, without what is stored in layers.
+        captured: what has changed in keyed state that is stored in layers.
+        saved: for a savepoint, instead of these: writes its files, and returns what `_part` does.
+    """
 
     data: bytes
     captured: Captured | None
+    saved: Callable[[], tuple[bytes, int, int]] | None = None
 
 
 @dataclass(slots=True)
@@ -140,7 +93,7 @@ class SubtaskCheckpoints:
         subtask: whose state is taken.
         subtask_id: its name.
         site: where to store, and whom to tell.
-        max_parallelism: number of key groups.
+        vertex: what it runs.
         source: what it reads, if it is a source.
         before: what the first subtask of a source keeps for all: how far splits had been read when the run began, and which to their end.
 
@@ -156,9 +109,9 @@ class SubtaskCheckpoints:
         subtask: Subtask,
         subtask_id: SubtaskId,
         site: CheckpointSite,
-        max_parallelism: int,
+        vertex: Vertex,
         source: SourceFeed | None,
-        before: tuple[dict[int, bytes], tuple[int, ...]],
+        before: Splits,
     ) -> None:
         self.passed = 0
         self.storing = 0
@@ -167,10 +120,11 @@ class SubtaskCheckpoints:
         self._subtask = subtask
         self._id = subtask_id
         self._site = site
-        self._max_parallelism = max_parallelism
+        self._vertex = vertex
+        self._stops_at = 0
         self._source = source
         self._before = before
-        self._layers = LayeredState(subtask.chain, site.files, site.inline_bytes_max)
+        self._layers = LayeredState(subtask.chain, site.files, site.inline_bytes_max, periodic=site.periodic)
         self._ended = False
         self._outputs = OutputBarriers(subtask.exchanges, subtask.sinks)
         self._held_up: _Taken | None = None
@@ -187,13 +141,21 @@ class SubtaskCheckpoints:
             case TriggerCheckpoint(checkpoint=number, timestamp=timestamp, unaligned=unaligned, savepoint=savepoint):
                 # Else its barrier is there already, or would come behind the end of input.
                 if number > self.passed and not self._ended:
-                    self.snapshot(Barrier(number, timestamp, unaligned, savepoint))
+                    self._trigger(Barrier(number, timestamp, unaligned, savepoint))
             case CheckpointCompleted(checkpoint=number):
                 self._completed(number)
+                if number == self._stops_at:
+                    self._subtask.stop_here()
             case CheckpointAborted(checkpoint=number):
                 self._given_up(number)  # what was stored is discarded by the JobMaster
             case _:
                 assert_never(news)
+
+    def _trigger(self, barrier: Barrier) -> None:
+        """Put a barrier behind what the source has read; to drain it, behind the end of event time."""
+        if barrier.savepoint is not None and barrier.savepoint.then == "drain":
+            self._subtask.event(Watermark(MAX_TIMESTAMP))
+        self._subtask.event(barrier)
 
     def snapshot(self, barrier: Barrier) -> None:
         """Pass a barrier on, and take the snapshot that belongs to it."""
@@ -208,25 +170,42 @@ class SubtaskCheckpoints:
         # What fails here fails the subtask, whatever number of checkpoints may fail: a sink that could not prepare may have lost its records.
         for sink in self._subtask.sinks:
             sink.prepare(number)
-        state = self._state(number, savepoint=barrier.savepoint)
         positions, read = self._positions()
+        try:
+            state = self._state(number) if barrier.savepoint is None else self._saved(barrier.savepoint, positions, read)
+        except Exception as error:
+            if barrier.savepoint is None:
+                raise
+            self._decline(number, error)  # a value that its declared type does not allow, say: the job can go on with it
+            return
         at_s = now()
         sync_ms, recording = (at_s - began) * 1000, self._recording(number)
         taken = _Taken(barrier, state, positions, read, start_delay_ms, waited_s * 1000, sync_ms, at_s, recording, overtaken)
         patience_s = self._site.alignment.patience_s
-        if patience_s is not None and not barrier.unaligned and not barrier.savepoint and self._outputs.holds(number):
+        if patience_s is not None and not barrier.unaligned and barrier.savepoint is None and self._outputs.holds(number):
             self._held_up = taken
             self._subtask.ctx.set_timer("overtake", patience_s)
         elif taken.recording is not None:
             taken.recording.when_whole(lambda: self._secure(taken))
         else:
             self._secure(taken)
+        if barrier.savepoint is not None and barrier.savepoint.stops:
+            self._stops_at = number
+            self._subtask.hold()
 
-    def _state(self, number: int, *, savepoint: bool) -> _State:
-        """Take the state. A savepoint is not built upon, and builds upon nothing."""
-        layered = () if savepoint else self._layers.operators
-        data = take(self._subtask, self._max_parallelism, layered).encoded()
-        return _State(data, None if savepoint else self._layers.capture(number))
+    def _state(self, number: int) -> _State:
+        """Take the state."""
+        data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
+        return _State(data, self._layers.capture(number))
+
+    def _saved(self, savepoint: SavepointOrder, positions: dict[int, bytes], read: tuple[int, ...]) -> _State:
+        """Take the state for a savepoint, which is not built upon, and builds upon nothing."""
+        from actorflow.runtime.saved_parts import saved_part, taken_part  # brings Parquet, which few jobs need
+
+        taken = taken_part(take(self._subtask, self._vertex.max_parallelism), self._vertex, self._id.index, positions, read)
+        for sink in self._subtask.sinks:
+            sink.in_checkpoints = True  # what it has prepared is not removed any more: the savepoint refers to it
+        return _State(b"", None, lambda: saved_part(taken, savepoint.directory, self._vertex, positions, read))
 
     def _decline(self, number: int, error: BaseException) -> None:
         self._site.tell(CheckpointDeclined(self._id, self._site.attempt, number, describe(error)))
@@ -260,6 +239,9 @@ class SubtaskCheckpoints:
         self._secure(taken)
 
     def _given_up(self, number: int) -> None:
+        if number == self._stops_at:
+            self._stops_at = 0
+            self._subtask.go_on()
         self._layers.given_up(number)
         if self._subtask.over:
             return
@@ -284,7 +266,7 @@ class SubtaskCheckpoints:
         self.storing += 1
         self._site.submit(lambda: self._store(taken, in_flight))
 
-    def _positions(self) -> tuple[dict[int, bytes], tuple[int, ...]]:
+    def _positions(self) -> Splits:
         if self._source is None:
             return {}, ()
         positions, read = self._source.positions()
@@ -316,6 +298,8 @@ class SubtaskCheckpoints:
         self, number: int, state: _State, positions: dict[int, bytes], read: tuple[int, ...], in_flight: InFlight | None = None
     ) -> tuple[bytes, int, int]:
         """Return the part, the size of what it holds, and how much of that was written."""
+        if state.saved is not None:
+            return state.saved()
         data = state.data
         layers = _NO_LAYERS if state.captured is None else self._layers.store(state.captured)
         part = SubtaskState(
@@ -350,11 +334,20 @@ class SubtaskCheckpoints:
     def last_part(self) -> tuple[bytes, int]:
         """Return what the subtask leaves at its end: its part of every checkpoint later than the number beside it.
 
+        Nothing, where the whole job is about to end and no checkpoints are taken: all of a large state would be written for nobody.
+
         Raises:
             CheckpointError: if it cannot be stored.
         """
         self._ended = True
+        if not self._site.possible or (not self._site.lasting and self._subtask.chain.backends()):
+            return b"", self.passed
         positions, read = self._positions()
-        data = take(self._subtask, self._max_parallelism, self._layers.operators).encoded()
+        data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
         state = _State(data, self._layers.capture_all(self.passed + 1))
-        return self._part(self.passed + 1, state, positions, read)[0], self.passed
+        try:
+            return self._part(self.passed + 1, state, positions, read)[0], self.passed
+        except CheckpointError:
+            if self._site.periodic:
+                raise
+            return b"", self.passed  # too large to be kept for a savepoint that perhaps nobody takes

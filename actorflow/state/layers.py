@@ -19,7 +19,7 @@ what it reads. Timers are a table, too: its keys are triples of timestamp, key a
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -188,6 +188,12 @@ class Layers:
         for place, table in others._tables.items():
             self._tables.setdefault(place, {}).update(table)
         return self
+
+    def renamed(self, names: Mapping[str, str]) -> Layers:
+        """Return the states of these operators under the names that they have now; this is used up."""
+        found = Layers()
+        found._tables = {(names[owner], place): table for (owner, place), table in self._tables.items() if owner in names}
+        return found
 
     def payloads(self) -> Iterator[tuple[str, bytes]]:
         """Give everything as the payloads of one layer.

@@ -12,7 +12,7 @@ The order within a channel is the order of sending; an event separates the batch
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 import msgspec
 
@@ -93,6 +93,23 @@ class Watermark(msgspec.Struct, frozen=True, tag=True):
     timestamp: int
 
 
+class SavepointOrder(msgspec.Struct, frozen=True):
+    """What a savepoint wants of every subtask.
+
+    Attributes:
+        directory: URI of the savepoint's own directory.
+        then: whether the job goes on behind it or stops there; to drain it brings event time to its end before.
+    """
+
+    directory: str
+    then: Literal["go on", "stop", "drain"] = "go on"
+
+    @property
+    def stops(self) -> bool:
+        """Whether nothing is processed behind it."""
+        return self.then != "go on"
+
+
 class Barrier(msgspec.Struct, frozen=True, tag=True):
     """Records before it belong to checkpoint `checkpoint_id`, records after it do not.
 
@@ -100,13 +117,13 @@ class Barrier(msgspec.Struct, frozen=True, tag=True):
         checkpoint_id: rises with every checkpoint of a job.
         timestamp: wall clock of the trigger, in ms since the Unix epoch.
         unaligned: whether the barrier may overtake batches.
-        savepoint: whether it belongs to a savepoint.
+        savepoint: what is to be done if it belongs to a savepoint.
     """
 
     checkpoint_id: int
     timestamp: int
     unaligned: bool = False
-    savepoint: bool = False
+    savepoint: SavepointOrder | None = None
 
 
 class Idle(msgspec.Struct, frozen=True, tag=True):

@@ -41,6 +41,18 @@ class InlineState(msgspec.Struct, frozen=True, tag="inline"):
     data: bytes
 
 
+class Adopted(msgspec.Struct, frozen=True):
+    """What another job takes of a subtask's part.
+
+    Attributes:
+        names: of the operators that it takes, by the names that they had: the ones they have now.
+        outputs: whether it takes the output that waits to be committed.
+    """
+
+    names: dict[str, str]
+    outputs: bool
+
+
 class SubtaskState(msgspec.Struct, frozen=True):
     """The part of one subtask: what its operators hold, and the files that this refers to.
 
@@ -53,6 +65,7 @@ class SubtaskState(msgspec.Struct, frozen=True):
         in_flight: batches of its channels that the barrier has overtaken; see `in_flight`.
         layers: names of the files that are layers of keyed state, the lowest first.
         top: the layer above them, if it is so small that it stands here.
+        adopted: what another job takes of it; None is all, and in a manifest it is always None.
     """
 
     index: int
@@ -63,6 +76,7 @@ class SubtaskState(msgspec.Struct, frozen=True):
     in_flight: StoredFile | InlineState | None = None
     layers: tuple[str, ...] = ()
     top: bytes = b""
+    adopted: Adopted | None = None
 
 
 class VertexState(msgspec.Struct, frozen=True):
@@ -174,6 +188,18 @@ def decode_manifest(data: bytes, uri: str) -> Manifest:
         return _manifests.decode(body)
     except msgspec.DecodeError as error:
         raise CheckpointError(f"'{uri}' is not a manifest: {error}", hint=_DAMAGED) from None
+
+
+def adopted(part: SubtaskState, taken: Adopted, *, read: bool) -> SubtaskState:
+    """Return a subtask's part for another job.
+
+    Args:
+        part: in the other job's checkpoint.
+        taken: what is to be taken of it.
+        read: whether its source is, too.
+    """
+    replace = msgspec.structs.replace
+    return replace(part, adopted=taken) if read else replace(part, adopted=taken, positions={}, read=())
 
 
 def encode_part(part: SubtaskState) -> bytes:

@@ -18,7 +18,7 @@ from actorflow.protocol.barriers import (
     UnblockChannels,
 )
 from actorflow.testing.probe import Probe
-from actorflow.wire.batch import Barrier
+from actorflow.wire.batch import Barrier, SavepointOrder
 
 A, B, C = (ChannelId(number) for number in range(3))
 
@@ -184,7 +184,7 @@ def test_waiting_begins_when_the_first_barrier_arrives_wherever_it_stands():
 
 def test_a_savepoint_is_aligned_however_long_that_takes():
     probe = alignment(timeout_s=2.0)
-    arrive(probe, A, 1, savepoint=True)
+    arrive(probe, A, 1, savepoint=SavepointOrder("/savepoints"))
     probe.advance(100)
     assert [] == probe.reports()
 

@@ -27,10 +27,12 @@ from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
 from actorflow.protocol.machine import Start, TimerFired, WorkDone, WorkFailed
 from actorflow.testing.probe import Probe
+from actorflow.wire.batch import SavepointOrder
 
 SOURCE, COUNT = SubtaskId(VertexId("source"), 0), SubtaskId(VertexId("count"), 0)
 WORKERS = {SOURCE: Address("tm-1/worker"), COUNT: Address("tm-2/worker")}
 ME = Address("client/me")
+ORDER = SavepointOrder("/savepoints")
 FULL = ErrorInfo("DiskFull", "no space left on device")
 
 
@@ -282,11 +284,11 @@ def test_a_checkpoint_can_be_asked_for_and_the_same_request_is_answered_again():
 def test_a_savepoint_commits_nothing_and_subsumes_nothing():
     probe = coordinator()
     probe.advance(10)
-    probe.tell(CheckpointRequested("r1", ME, "/savepoints"))
-    assert [TriggerCheckpoint(SOURCE, 1, 2, 10_000, savepoint=True)] == probe.sent()
+    probe.tell(CheckpointRequested("r1", ME, ORDER))
+    assert [TriggerCheckpoint(SOURCE, 1, 2, 10_000, savepoint=ORDER)] == probe.sent()
     acknowledge(probe, 2, SOURCE, COUNT)
     (store,) = work(probe, StoreCheckpoint)
-    assert "/savepoints" == store.directory
+    assert ORDER == store.savepoint
     probe.tell(WorkDone(store, "/savepoints/sp-2"))
     assert [CheckpointTaken("r1", 2, "/savepoints/sp-2")] == probe.sent()
     assert [] == completed(probe)
@@ -297,7 +299,7 @@ def test_a_savepoint_commits_nothing_and_subsumes_nothing():
 def test_a_savepoint_is_aligned_even_where_checkpoints_are_not():
     probe = coordinator(unaligned=True)
     probe.advance(10)
-    probe.tell(CheckpointRequested("r1", ME, "/savepoints"))
+    probe.tell(CheckpointRequested("r1", ME, ORDER))
     assert [False] == [message.unaligned for message in probe.sent() if isinstance(message, TriggerCheckpoint)]
 
 
@@ -306,10 +308,10 @@ def test_a_savepoint_takes_the_place_of_a_checkpoint_whose_barriers_it_would_mix
     probe = coordinator(tolerable_failures=0, **{kind: True})
     probe.advance(10)
     probe.sent()
-    probe.tell(CheckpointRequested("r1", ME, "/savepoints"))
+    probe.tell(CheckpointRequested("r1", ME, ORDER))
     sent = probe.sent()
     assert {CheckpointAborted(subtask, 1, 1) for subtask in WORKERS} <= set(sent)
-    assert TriggerCheckpoint(SOURCE, 1, 2, 10_000, savepoint=True) in sent
+    assert TriggerCheckpoint(SOURCE, 1, 2, 10_000, savepoint=ORDER) in sent
     assert [] == probe.reports()
     probe.advance(30)
     assert [] == probe.sent()
@@ -329,7 +331,7 @@ def test_barriers_that_are_aligned_first_do_not_overtake_from_the_start():
 
 def test_a_savepoint_that_fails_is_told_and_does_not_count_against_the_job():
     probe = coordinator(interval_s=None)
-    probe.tell(CheckpointRequested("r1", ME, "/savepoints"))
+    probe.tell(CheckpointRequested("r1", ME, ORDER))
     probe.tell(CheckpointDeclined(COUNT, 1, 1, FULL))
     assert CheckpointTaken("r1", 1, None, FULL) in probe.sent()
     assert [] == probe.reports()

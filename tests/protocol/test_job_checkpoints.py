@@ -16,6 +16,7 @@ from actorflow.protocol.job_checkpoints import JobCheckpoints
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.protocol.job_run import JobRun
 from actorflow.protocol.machine import Start, TimerFired, WorkDone
+from actorflow.wire.batch import SavepointOrder
 
 READ = VertexId("read")
 FIRST, SECOND = SubtaskId(READ, 0), SubtaskId(READ, 1)
@@ -59,7 +60,7 @@ def test_prepared_output_outlasts_the_job_if_a_savepoint_may_refer_to_it_or_chec
     assert not checkpoints.outlast(JobStatus.CANCELLED)
     checkpoints.handle(WorkDone(StoreCheckpoint(1, 1, 0, None, {}), "of its own"), 0.0)
     assert not checkpoints.outlast()
-    checkpoints.handle(WorkDone(StoreCheckpoint(2, 1, 0, "mine", {}), "mine/2"), 0.0)
+    checkpoints.handle(WorkDone(StoreCheckpoint(2, 1, 0, SavepointOrder("mine"), {}), "mine/2"), 0.0)
     assert checkpoints.outlast()
     assert checkpoints.outlast(JobStatus.FINISHED)
     retaining = two_readers(Retention.RETAIN_ON_CANCELLATION)

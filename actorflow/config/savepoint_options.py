@@ -1,0 +1,43 @@
+"""The options of savepoints: where they go, and which one a job starts from."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from actorflow.config.kinds import FLAG, TEXT, choice, optional
+from actorflow.config.option import Option
+
+SAVEPOINT_DIRECTORY = Option(
+    "execution.checkpointing.savepoint-dir",
+    optional(TEXT),
+    None,
+    "Where savepoints go if whoever asks for one does not say: a directory, or a URI, that every node can reach.",
+    unset="whoever asks has to say it",
+)
+RECOVERY_PATH = Option(
+    "execution.state-recovery.path",
+    optional(TEXT),
+    None,
+    "The savepoint or retained checkpoint that a job goes on from: its directory.",
+    unset="jobs begin at their beginning",
+)
+RECOVERY_IGNORE_UNCLAIMED = Option(
+    "execution.state-recovery.ignore-unclaimed-state",
+    FLAG,
+    False,
+    "Whether state in a savepoint that no operator of the job takes is left behind; else the job is refused.",
+)
+RECOVERY_CLAIM_MODE = Option(
+    "execution.state-recovery.claim-mode",
+    choice("no-claim", "claim"),
+    "no-claim",
+    "Whose the savepoint is that a job goes on from: its owner's, or the job's, which removes it after its first own checkpoint.",
+)
+
+SAVEPOINT_OPTIONS: Final[tuple[Option[Any], ...]] = (
+    SAVEPOINT_DIRECTORY,
+    RECOVERY_PATH,
+    RECOVERY_IGNORE_UNCLAIMED,
+    RECOVERY_CLAIM_MODE,
+)
+"""All of them, in the order in which the reference shows them."""

@@ -1,0 +1,36 @@
+"""What states an operator declares, as far as its spec says: states of the engine's own operators have no declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actorflow.plan.graph import OperatorSpec
+from actorflow.state.descriptors import StateDescriptor, declared_states
+from actorflow.state.operator_state import OperatorStateDescriptor, declared_operator_states
+from actorflow.wire.savepoint_manifest import SavedState
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The states of one operator, by name.
+
+    Attributes:
+        keyed: those by key.
+        of_operator: those of the operator as a whole.
+    """
+
+    keyed: Mapping[str, StateDescriptor]
+    of_operator: Mapping[str, OperatorStateDescriptor]
+
+    def lacks(self, state: SavedState) -> bool:
+        """Return whether a state was declared, and is not any more."""
+        return state.schema is not None and state.name not in self.keyed and state.name not in self.of_operator
+
+
+def declared_of(spec: OperatorSpec) -> Declared:
+    """Return the states that the operator of a spec declares."""
+    operator = getattr(spec, "operator", None)
+    if operator is None:
+        return Declared({}, {})
+    return Declared(declared_states(type(operator)), declared_operator_states(type(operator)))
