@@ -40,6 +40,8 @@ def join(site: CheckpointSite, part: Part, restored: Sequence[bytes], failure: K
     if restored:
         earlier = earlier_parts(restored, vertex, part.id.index)
         give_back(subtask.chain, earlier.snapshots, part.id.index, vertex.parallelism, vertex.max_parallelism, earlier.layers)
+        if earlier.same is not None:
+            checkpoints.resume(earlier.same)
         outputs = outputs_of(earlier.snapshots, part.id.index, vertex.parallelism)
         for sink, committables in zip(subtask.sinks, outputs, strict=False):
             sink.recommit(committables)

@@ -30,11 +30,13 @@ class Earlier:
         snapshots: in their order.
         layers: keyed state of the subtask that asks, as far as it is stored in layers.
         in_flight: batches of its channels that a barrier had overtaken, of each earlier subtask.
+        same: the part of a checkpoint that is all that the subtask goes on from, if there is one: its next snapshots may build upon it.
     """
 
     snapshots: list[SubtaskSnapshot]
     layers: Layers | None = None
     in_flight: Sequence[InFlight] = ()
+    same: SubtaskState | None = None
 
 
 def earlier_parts(restored: Sequence[bytes], vertex: Vertex, index: int) -> Earlier:
@@ -61,7 +63,8 @@ def earlier_parts(restored: Sequence[bytes], vertex: Vertex, index: int) -> Earl
         return Earlier(list(_of_own_savepoint(home, parts, saved, vertex, index)))
     snapshots = [_taken_of(decoded(read_state(part.state)), part.adopted) for part in parts]
     in_flight = [decode_in_flight(read_state(part.in_flight)) if part.in_flight else InFlight() for part in parts]
-    return Earlier(snapshots, _layers(parts, vertex, index), in_flight)
+    own = len(parts) == vertex.parallelism and all(part.adopted is None for part in parts) and not snapshots[index].keyed
+    return Earlier(snapshots, _layers(parts, vertex, index), in_flight, parts[index] if own else None)
 
 
 def _of_own_savepoint(

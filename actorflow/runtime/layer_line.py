@@ -5,9 +5,9 @@
                      completed ──► this is the line now            aborted, or nothing heard ──► as if it had never been
 
 A delta that is small stands in the part itself, and is not built upon: the next one holds its changes as well. So many small changes become
-few files. When the deltas are as large as their base, or many, they are merged off the subtask's thread: all of them with the base into a new
-base, or with each other. A snapshot that refers to a merged file refers to those that were merged, too: a snapshot that was taken before
-this one is known to be complete may still need them.
+few files. When the deltas are larger than their base, the next snapshot is a base again, where that costs no more than a delta. Elsewhere, and when deltas
+are many, they are merged off the subtask's thread: all of them with the base into a new base, or with each other. A snapshot that does
+without some files refers to them all the same: one that was taken before this one is known to be complete may still need them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from actorflow.wire.manifest import StoredFile
 
 DELTAS_MAX: Final = 32
 """Then deltas are merged with each other."""
+
+_MERGED_ABOVE: Final = 2
+"""How much larger than the base the deltas are when they are merged with it: merging reads and writes all of it."""
 
 Line = tuple[StoredFile, ...]
 
@@ -61,11 +64,24 @@ class LayerLine:
         self._begun: dict[int, Below] = {}
         self._stored: dict[int, StoredFile | None] = {}
 
-    def begin(self, checkpoint: int) -> Below:
-        """Return what the snapshot of a checkpoint builds upon."""
+    def resume(self, line: Line) -> None:
+        """Build upon the layers that this run's state was restored from."""
+        assert not self._line, "a run is restored before its first checkpoint"
+        assert not self._begun, "a run is restored before its first checkpoint"
+        self._line = line
+
+    def begin(self, checkpoint: int, *, afresh: bool = False) -> Below:
+        """Return what the snapshot of a checkpoint builds upon.
+
+        Args:
+            checkpoint: its number.
+            afresh: whether a base costs no more than a large delta.
+        """
         line, merged = self._line, self._merged
         below = Below(line, (), line)
-        if merged is not None and not any(begun.kept for begun in self._begun.values()):
+        if afresh and self._deltas_exceed(1):
+            below = Below((), line, line)
+        elif merged is not None and not any(begun.kept for begun in self._begun.values()):
             lower = _replaced(line, merged.sources, merged.file)
             if lower != line:
                 below = Below(lower, merged.sources, line)
@@ -110,10 +126,12 @@ class LayerLine:
         """Return neighbouring layers that should become one, from the base if the first is the base; none if that is not worth while."""
         if self._merged is not None or len(self._line) < 2:
             return ()
-        base, *deltas = self._line
-        if sum(delta.size_bytes for delta in deltas) > base.size_bytes:
+        if self._deltas_exceed(_MERGED_ABOVE):
             return self._line
-        return tuple(deltas) if len(deltas) >= DELTAS_MAX else ()
+        return self._line[1:] if len(self._line) > DELTAS_MAX else ()
+
+    def _deltas_exceed(self, bases: int) -> bool:
+        return sum(layer.size_bytes for layer in self._line[1:]) > bases * self._line[0].size_bytes if self._line else False
 
     def is_base(self, layers: Line) -> bool:
         """Return whether these layers begin with the base."""

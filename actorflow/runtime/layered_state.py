@@ -80,6 +80,14 @@ class LayeredState:
         self._line = LayerLine(self._confirm, self._decline)
         self._merging = False
 
+    def resume(self, part: SubtaskState) -> None:
+        """Build upon the layers of the part that this very state was restored from, if they are all of it and the job's own files."""
+        line = tuple(part.files[name] for name in part.layers)
+        if line and not part.top and self._files is not None and all(map(self._files.owns, line)):
+            self._line.resume(line)
+            for log in self._logs.values():
+                log.resume()
+
     @property
     def operators(self) -> frozenset[str]:
         """The operators whose states are here."""
@@ -93,7 +101,7 @@ class LayeredState:
         Raises:
             CheckpointError: if a value cannot be pickled.
         """
-        below = self._line.begin(checkpoint)
+        below = self._line.begin(checkpoint, afresh=all(log.compares_all for log in self._logs.values()))
         try:
             return Captured(checkpoint, below, self._pieces(checkpoint, whole=not below.layers))
         except BaseException:

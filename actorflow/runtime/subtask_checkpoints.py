@@ -193,6 +193,10 @@ class SubtaskCheckpoints:
             self._stops_at = number
             self._subtask.hold()
 
+    def resume(self, part: SubtaskState) -> None:
+        """Build upon the part that the state was restored from."""
+        self._layers.resume(part)
+
     def _state(self, number: int) -> _State:
         """Take the state."""
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()

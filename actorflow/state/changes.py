@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import compress, islice
-from operator import is_not
+from itertools import compress, islice, repeat
+from operator import is_, is_not
 from typing import Any, Final, Protocol
 
 from actorflow.state.layers import CHUNK_KEYS, Chunk, Place, payload
@@ -30,7 +30,9 @@ from actorflow.state.timers import TIMERS_STATE, Triples
 IMMUTABLE: Final = frozenset({bool, bytes, complex, float, int, str, type(None)})
 """Types whose values nobody can change."""
 
-_GONE: Final = object()
+MISSING: Final = object()
+"""Stands for the value of a key that has none."""
+
 _COMPARED_AT_ONCE: Final = 8192
 _UNCONFIRMED_MAX: Final = 16
 """Captures of which nothing was heard; earlier ones are given up."""
@@ -39,8 +41,8 @@ _UNCONFIRMED_MAX: Final = 16
 class Fetched(Protocol):
     """A table of which not all values are in memory."""
 
-    def fetch(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those keys that have one."""
+    def fetch(self, keys: Collection[Any]) -> list[Any]:
+        """Return the values of keys, `MISSING` for those that have none."""
         ...
 
     def items(self) -> Iterable[tuple[Any, Any]]:
@@ -127,11 +129,30 @@ class ChangeLog:
         self._keys: dict[Place, list[Any]] = {}
         self._has_base = False
 
+    def resume(self) -> None:
+        """Take the state as it is for that of a confirmed capture: it was restored from one. What that noted is void."""
+        self._has_base = True
+        self._now = _Changes()
+        for live in self._live.values():
+            live.clear()
+        for queue in self._tables.queues().values():
+            queue.changed()
+        for place, table in self._tables.places():
+            if place.name in self._compared:
+                assert isinstance(table, dict), "only what is in memory is compared"
+                self._keys[place] = list(table)
+                self._confirmed[place] = list(table.values())
+
     # --- noting ------------------------------------------------------------------------------------------------------------------
 
     def compare(self, name: str) -> None:
         """Find out what has changed in a state by comparison, from now on."""
         self._compared.add(name)
+
+    @property
+    def compares_all(self) -> bool:
+        """Whether all tables are compared: then everything is captured as quickly as what has changed."""
+        return all(place.name in self._compared for place, _ in self._tables.places())
 
     def note(self, place: Place, keys: Iterable[Any]) -> None:
         """Note that the values of these keys may change before the next capture."""
@@ -288,7 +309,7 @@ class _Compared:
             now = self._now[start : start + _COMPARED_AT_ONCE]
             here = self._keys[start : start + len(now)]
             before = self._before[start : start + len(now)]
-            before += [_GONE] * (len(now) - len(before))
+            before += [MISSING] * (len(now) - len(before))
             changed = list(map(is_not, now, before))
             keys += compress(here, changed)
             values += compress(now, changed)
@@ -301,18 +322,19 @@ class _Compared:
 
 def _taken(place: Place, table: Table, noted: Collection[Any] | None) -> Piece:
     """Return what a table holds of the noted keys, or all of it."""
-    gone: list[Any] = []
     if noted is None and not isinstance(table, dict) and not place.divided:
         return _Frozen(place, *table.freeze())
+    gone: list[Any] = []
     if noted is None:
         held = table if isinstance(table, dict) else dict(table.items())
-    elif isinstance(table, dict):
-        held = {key: table[key] for key in noted if key in table}
+        keys, values = list(held), list(held.values())
     else:
-        held = table.fetch(noted)
-    if noted is not None and len(held) < len(noted):
-        gone = [key for key in noted if key not in held]
-    keys, values = list(held), list(held.values())
+        keys = list(noted)
+        values = list(map(table.get, keys, repeat(MISSING))) if isinstance(table, dict) else table.fetch(keys)
+        if any(map(is_, values, repeat(MISSING))):
+            gone = [key for key, value in zip(keys, values, strict=True) if value is MISSING]
+            keys = [key for key, value in zip(keys, values, strict=True) if value is not MISSING]
+            values = [value for value in values if value is not MISSING]
     return _made(list(_cut(place, keys, values, gone)), values)
 
 

@@ -63,6 +63,7 @@ class CheckpointFiles:
         self._inline_bytes_max = inline_bytes_max
         self._users: Counter[str] = Counter()
         self._condemned: Counter[str] = Counter()
+        self._written: dict[str, None] = {}
         self._counting = threading.Lock()
 
     # --- writing (any node) ----------------------------------------------------------------------------------------------------
@@ -85,6 +86,10 @@ class CheckpointFiles:
             CheckpointError: see `write_state`.
         """
         return self._write(join(self._home, "shared"), uuid.uuid4().hex, data)
+
+    def owns(self, file: StoredFile) -> bool:
+        """Return whether a file is this job's, and goes when its checkpoints do."""
+        return file.uri.startswith(f"{self._home}/")
 
     @staticmethod
     def _write(directory: str, name: str, data: bytes) -> StoredFile:
@@ -121,6 +126,7 @@ class CheckpointFiles:
         except ActorflowError as error:
             self._release(_files_of(manifest))
             raise CheckpointError(f"cannot complete checkpoint {manifest.checkpoint}: {error.message}", hint=error.hint) from error
+        self._written[location] = None
         return location
 
     def _claim(self, manifest: Manifest) -> None:
@@ -153,7 +159,8 @@ class CheckpointFiles:
             SinkError: if something cannot be removed; it is an orphan from now on.
         """
         uris = [file.uri for file in files]
-        if location is not None:
+        if location in self._written:  # a manifest that others wrote does not count
+            del self._written[location]
             self._release(uris)
         with self._counting:
             needless = [uri for uri in dict.fromkeys(uris) if uri not in self._users]

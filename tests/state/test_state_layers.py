@@ -71,19 +71,32 @@ class Subtask:
     """One backend with its line of layers, as the runtime puts them together, under a coordinator that retains one checkpoint."""
 
     def __init__(self, inline_bytes_max=0, make=HashMapBackend, line=LayerLine):
-        self.backend = make(lambda: 0)
-        self.log = self.backend.track()
-        self.line = line(self.log.confirm, self.log.decline)
+        self.make, self.line_class = make, line
+        self.begin(make(lambda: 0))
         self.files = Files()
         self.inline_bytes_max = inline_bytes_max
-        self.value = self.backend.bind(named(ValueState(object, default=None), "value"))
-        self.map = self.backend.bind(named(MapState(object, object), "map"))
-        self.list = self.backend.bind(named(ListState(object), "list"))
-        self.backend.replaced("counts")
-        self.backend.replaced("panes")
         self.pending = {}
         self.retained = None
         self.number = 0
+
+    def begin(self, backend):
+        self.backend = backend
+        backend.replaced("counts")
+        backend.replaced("panes")
+        self.log = backend.track()
+        self.line = self.line_class(self.log.confirm, self.log.decline)
+        self.value = backend.bind(named(ValueState(object, default=None), "value"))
+        self.map = backend.bind(named(MapState(object, object), "map"))
+        self.list = backend.bind(named(ListState(object), "list"))
+
+    def restart(self):
+        self.backend.close()
+        self.pending = {}
+        restored = self.make(lambda: 0) if self.retained is None else self.restored(self.make)
+        self.begin(restored)
+        if self.retained is not None and not self.retained[2]:
+            self.line.resume(self.retained[0])
+            self.log.resume()
 
     # --- what operators do
 
@@ -131,7 +144,7 @@ class Subtask:
 
     def snapshot(self):
         self.number += 1
-        below = self.line.begin(self.number)
+        below = self.line.begin(self.number, afresh=self.number % 3 == 0)
         pieces = self.log.capture(self.number, whole=not below.layers)
         # The bytes are made later, off the thread: what happens now must not show.
         self.pending[self.number] = (below, pieces, self.contents(self.backend))
@@ -168,22 +181,23 @@ class Subtask:
         groups = backend.snapshot(lambda key: 0)
         return {name: copy.deepcopy(values) for name, values in groups.get(0, {}).items() if values}
 
+    def restored(self, make):
+        """Return a backend that was restored from the retained checkpoint."""
+        layers, _, top, _ = self.retained
+        found = Layers()
+        for data in [*(self.files.data[file] for file in layers), *([top] if top else [])]:
+            found.add(data)
+        backend = make(lambda: 0)
+        for name in ("panes", "bags"):
+            backend.namespaces(name)
+        backend.restore([found.states(OPERATOR)])
+        return backend
+
     def check(self):
         if self.retained is None:
             return
-        layers, _, top, expected = self.retained
-        found = Layers()
-        for file in layers:
-            found.add(self.files.data[file])
-        if top:
-            found.add(top)
-        other = HashMapBackend(lambda: 0)
-        for name in ("panes", "bags"):
-            if name in expected:
-                other.namespaces(name)
-        other.restore([found.states(OPERATOR)])
-        restored = self.contents(other)
-        assert ordered(expected) == ordered(restored)
+        expected, restored = self.retained[3], self.restored(HashMapBackend)
+        assert ordered(expected) == ordered(self.contents(restored))
 
 
 def ordered(state):
@@ -207,17 +221,17 @@ CHANGES = st.one_of(
     st.tuples(st.just("timer"), st.sampled_from(["set", "delete", "take"]), KEYS, st.integers(0, 5)),
 )
 OUTCOMES = st.lists(st.tuples(st.sampled_from(["completed", "completed", "aborted", "unheard"]), st.booleans()), max_size=2)
-ROUNDS = st.lists(st.tuples(st.lists(CHANGES, max_size=6), OUTCOMES, st.booleans()), min_size=3, max_size=12)
+THEN = st.sampled_from([(), (), ("merge",), ("merge", "restart"), ("restart",)])
+ROUNDS = st.lists(st.tuples(st.lists(CHANGES, max_size=6), OUTCOMES, THEN), min_size=3, max_size=12)
 
 
 def steps_of(rounds):
-    """Give changes, a snapshot, what became of it or of others, and maybe a merge, again and again."""
-    for changes, outcomes, merges in rounds:
+    """Give changes, a snapshot, what became of it or of others, and maybe a merge or a restart, again and again."""
+    for changes, outcomes, then in rounds:
         yield from changes
         yield ("snapshot",)
         yield from (("settle", *outcome) for outcome in outcomes)
-        if merges:
-            yield ("merge",)
+        yield from ((step,) for step in then)
 
 
 def run(subtask, steps):
@@ -250,6 +264,8 @@ def run(subtask, steps):
                     subtask.settle(number, outcome)
             case ("merge",):
                 subtask.merge()
+            case ("restart",):
+                subtask.restart()
         subtask.check()
 
 
@@ -297,7 +313,14 @@ def drawn(seed):
     def outcomes():
         return [(draw.choice(["completed", "completed", "aborted"]), draw.random() < 0.5) for _ in range(draw.randrange(3))]
 
-    return list(steps_of([([change() for _ in range(draw.randrange(6))], outcomes(), draw.random() < 0.3) for _ in range(10)]))
+    return list(
+        steps_of(
+            [
+                ([change() for _ in range(draw.randrange(6))], outcomes(), draw.choice([(), (), ("merge",), ("restart",)]))
+                for _ in range(10)
+            ]
+        )
+    )
 
 
 def faulty(fault):

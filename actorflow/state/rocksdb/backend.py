@@ -17,10 +17,10 @@ from actorflow.clock import SystemClock
 from actorflow.errors import PlanError
 from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay
 from actorflow.state.binding import KeyedState, StateHandle, bound, presented
-from actorflow.state.changes import ChangeLog
+from actorflow.state.changes import MISSING, ChangeLog
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.layers import Place
-from actorflow.state.rocksdb.cached_table import MISSING, CachedTable
+from actorflow.state.rocksdb.cached_table import CachedTable
 from actorflow.state.rocksdb.expiry import ExpiryPasses
 from actorflow.state.rocksdb.handles import RocksDBList, RocksDBMap, RocksDBValue
 from actorflow.state.rocksdb.layout import group_prefixes, namespace_prefixes
@@ -210,7 +210,8 @@ class RocksDBBackend:
     def _restored_table(self, name: str) -> CachedTable:
         """Return the table for restored values of a state, whose type may not be known yet."""
         if name not in self._tables and name not in self._declared:
-            self._tables[name] = self._made_table(name, self._store.family(f"restored:{name}"), self._groups)
+            table = self._tables[name] = self._made_table(name, self._store.family(f"restored:{name}"), self._groups)
+            self._note(table, Place(name))
         return self._table(name)
 
     def _division(self, name: str) -> dict[Hashable, CachedTable]:

@@ -11,17 +11,16 @@ are too many it takes the oldest out by `evict`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import filterfalse, islice
+from itertools import filterfalse, islice, repeat
+from operator import is_
 from typing import Any, Final
 
 from actorflow.errors import SerializationError
+from actorflow.state.changes import MISSING
 from actorflow.state.rocksdb.layout import GROUP_BYTES, encoded_value, encoded_values, key_in, row_values
 from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.rocksdb.values import ValueCodec
 from actorflow.wire.key_bytes import grouped_bytes
-
-MISSING: Final = object()
-"""Stands for the value of a key that has none."""
 
 _SCATTERED_ROWS_MAX: Final = 4096
 """So many rows are deleted one by one; more, by ranges. A range is one mark that reads have to mind until it is compacted away."""
@@ -222,21 +221,21 @@ class CachedTable:
             older = [(key, value) for key, value in found if key not in newer]
             yield [key for key, _ in older], codec.decode_many([value for _, value in older])
 
-    def fetch(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those keys that have one. The table stays as it is."""
-        entries = self.entries
-        here: list[Any] = []
-        away: list[Any] = []
-        for key in keys:
-            (here if key in entries else away).append(key)
-        found = {key: entries[key] for key in here}
-        away = [key for key in away if key not in self._gone] if self._rows_written else []
-        if away:
-            rows = self._family.get_many(grouped_bytes(away, self._prefixes))
-            there = [(key, row) for key, row in zip(away, rows, strict=True) if row is not None]
-            values = self.codec.decode_many(encoded_values([row for _, row in there]))
-            found.update(zip([key for key, _ in there], values, strict=True))
-        return found
+    def fetch(self, keys: Collection[Any]) -> list[Any]:
+        """Return the values of keys, `MISSING` for those that have none. The table stays as it is."""
+        values = list(map(self.entries.get, keys, repeat(MISSING)))
+        if self._rows_written and any(map(is_, values, repeat(MISSING))):
+            away = [
+                (place, key)
+                for place, (key, value) in enumerate(zip(keys, values, strict=True))
+                if value is MISSING and key not in self._gone
+            ]
+            rows = self._family.get_many(grouped_bytes([key for _, key in away], self._prefixes))
+            there = [(place, row) for (place, _), row in zip(away, rows, strict=True) if row is not None]
+            decoded = self.codec.decode_many(encoded_values([row for _, row in there]))
+            for (place, _), value in zip(there, decoded, strict=True):
+                values[place] = value
+        return values
 
     def all_keys(self) -> Iterator[Any]:
         """Give every key. The table is not changed on the way."""
