@@ -153,7 +153,9 @@ def test_windows_that_have_fired_do_not_fire_again_after_a_restore(tmp_path, bac
 def growing(tmp_path, fails, backend, parallelism):
     """Keys that come once and stay, so that most of the state does not change from one checkpoint to the next."""
     pipeline = af.Pipeline("growing", parallelism=parallelism, config={"state.backend.type": backend})
-    numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=6000.0)).map(fails)
+    numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=6000.0))
+    for fail in fails:
+        numbers = numbers.map(fail)
     totals = numbers.key_by(lambda number: number % 1500).aggregate(Listed())
     totals.write(af.sinks.json_lines(str(tmp_path / "out")))
     return pipeline
@@ -178,10 +180,11 @@ class Listed(af.Aggregate):
 
 @pytest.mark.parametrize("backend", ["hashmap", "rocksdb"])
 def test_state_is_restored_from_layers_of_several_checkpoints(tmp_path, backend):
-    fails = FailsOnce(tmp_path / "mark", 2500, "raise")
+    """Twice: the second run builds upon the layers of the first."""
+    fails = [FailsOnce(tmp_path / "first", 1500, "raise"), FailsOnce(tmp_path / "second", 2500, "raise")]
     files = {"execution.checkpointing.dir": str(tmp_path / "checkpoints"), "execution.checkpointing.data-inline-threshold": 0}
     result = af.run(growing(tmp_path, fails, backend, 2), slots="inline", config=CONFIG | files)
-    assert 2 == result.attempts
+    assert 3 == result.attempts
     expected = [[number % 1500, number if number < 1500 else 2 * number - 1500] for number in range(RECORDS)]
     assert sorted(expected) == sorted(committed(tmp_path / "out"))
     assert [] == [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
