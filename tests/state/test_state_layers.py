@@ -72,7 +72,9 @@ class Subtask:
 
     def __init__(self, inline_bytes_max=0, make=HashMapBackend, line=LayerLine):
         self.make, self.line_class = make, line
-        self.begin(make(lambda: 0))
+        backend = make(lambda: 0)
+        self.log = backend.track()
+        self.begin(backend)
         self.files = Files()
         self.inline_bytes_max = inline_bytes_max
         self.pending = {}
@@ -83,7 +85,6 @@ class Subtask:
         self.backend = backend
         backend.replaced("counts")
         backend.replaced("panes")
-        self.log = backend.track()
         self.line = self.line_class(self.log.confirm, self.log.decline)
         self.value = backend.bind(named(ValueState(object, default=None), "value"))
         self.map = backend.bind(named(MapState(object, object), "map"))
@@ -92,8 +93,11 @@ class Subtask:
     def restart(self):
         self.backend.close()
         self.pending = {}
-        restored = self.make(lambda: 0) if self.retained is None else self.restored(self.make)
-        self.begin(restored)
+        backend = self.make(lambda: 0)
+        self.log = backend.track()
+        if self.retained is not None:
+            self.restore(backend)
+        self.begin(backend)
         if self.retained is not None and not self.retained[2]:
             self.line.resume(self.retained[0])
             self.log.resume()
@@ -181,22 +185,21 @@ class Subtask:
         groups = backend.snapshot(lambda key: 0)
         return {name: copy.deepcopy(values) for name, values in groups.get(0, {}).items() if values}
 
-    def restored(self, make):
-        """Return a backend that was restored from the retained checkpoint."""
+    def restore(self, backend):
+        """Restore from the retained checkpoint."""
         layers, _, top, _ = self.retained
         found = Layers()
         for data in [*(self.files.data[file] for file in layers), *([top] if top else [])]:
             found.add(data)
-        backend = make(lambda: 0)
         for name in ("panes", "bags"):
             backend.namespaces(name)
         backend.restore([found.states(OPERATOR)])
-        return backend
 
     def check(self):
         if self.retained is None:
             return
-        expected, restored = self.retained[3], self.restored(HashMapBackend)
+        expected, restored = self.retained[3], HashMapBackend(lambda: 0)
+        self.restore(restored)
         assert ordered(expected) == ordered(self.contents(restored))
 
 

@@ -226,9 +226,7 @@ class RocksDBBackend:
         return division
 
     def _all_tables(self) -> Iterator[CachedTable]:
-        yield from self._tables.values()
-        for tables in self._divided.values():
-            yield from tables.values()
+        return (table for _, table in self.places())
 
     def _arrived(self, table: CachedTable, key: Any) -> None:
         last = self._line[-1] if self._line else None
