@@ -154,12 +154,18 @@ class LayeredState:
 
     # --- merging -----------------------------------------------------------------------------------------------------------------
 
-    def merge(self, submit: Callable[[Callable[[], None]], None], post: Callable[[Callable[[], None]], None]) -> None:
+    def merge(
+        self,
+        submit: Callable[[Callable[[], None]], None],
+        post: Callable[[Callable[[], None]], None],
+        over: Callable[[], bool],
+    ) -> None:
         """Merge layers on the pool, if it is worth while.
 
         Args:
             submit: runs a function on the pool.
             post: runs a function on the subtask's thread.
+            over: whether the subtask is no more, so that nobody will refer to the result.
         """
         sources = self._line.due()
         files = self._files
@@ -170,11 +176,11 @@ class LayeredState:
 
         def work() -> None:
             merged: StoredFile | None = None
-            try:
+            with contextlib.suppress(ActorflowError):  # the layers are as good as what they would have become; it is tried again
                 merged = files.write_shared(encode_layer(merged_layers(sources, base=base).payloads()))
-            except ActorflowError:
-                pass  # the layers are as good as what they would have become; it is tried again after the next checkpoint
-            finally:
+            if merged is not None and over():
+                _removed(merged)
+            else:
                 post(lambda: self._merged(sources, merged, submit))
 
         submit(work)

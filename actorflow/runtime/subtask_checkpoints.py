@@ -333,7 +333,7 @@ class SubtaskCheckpoints:
                 sink.commit_until(number)
         if not self._ended:
             self._layers.completed(number)
-            self._layers.merge(self._site.submit, self._subtask.post)
+            self._layers.merge(self._site.submit, self._subtask.post, lambda: self._subtask.over)
 
     def last_part(self) -> tuple[bytes, int]:
         """Return what the subtask leaves at its end: its part of every checkpoint later than the number beside it.
