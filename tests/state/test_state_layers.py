@@ -177,3 +177,16 @@ def test_a_value_that_cannot_be_pickled_is_named_by_its_state():
     subtask.value.set([(one for one in ())])
     with pytest.raises(CheckpointError, match="state 'value' cannot be pickled"):
         subtask.log.capture(1, whole=True)
+
+
+@pytest.mark.parametrize(("stored", "restored"), [(HashMapBackend, rocksdb_without_room), (rocksdb_without_room, HashMapBackend)])
+def test_what_one_backend_has_stored_another_restores(stored, restored):
+    subtask, other = Subtask(make=stored), restored(lambda: 0)
+    try:
+        for seed in range(5):
+            run(subtask, [*drawn(seed), ("snapshot",), ("settle", "completed", True)])
+        subtask.restore(other)
+        assert subtask.contents(subtask.backend) == subtask.contents(other)
+    finally:
+        subtask.backend.close()
+        other.close()

@@ -1,0 +1,142 @@
+"""Layers of state in files: every key once after a change of parallelism, damage is named, and a full disk loses nothing."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from actorflow.errors import CheckpointError
+from actorflow.plan.key_groups import group_range, key_group
+from actorflow.runtime.layered_state import LayeredState, restored_layers
+from actorflow.state.hashmap import HashMapBackend
+from actorflow.storage.checkpoint_files import CheckpointFiles
+from actorflow.wire.manifest import InlineState, SubtaskState
+from actorflow.wire.stable_hash import stable_hash
+
+GROUPS = 32
+KEYS = [f"key-{number}" for number in range(300)]
+
+
+class OneOperator:
+    """As much of a chain as keyed state needs."""
+
+    def __init__(self):
+        self.backend = HashMapBackend(lambda: 0)
+
+    def backends(self):
+        return {"count": self.backend}
+
+    def set(self, keys, value):
+        self.backend.load("count", keys)
+        self.backend.table("count").update(dict.fromkeys(keys, value))
+        for key in keys:
+            self.backend.timers("event").set(value, key)
+
+
+class Counting:
+    """A subtask that counts, and its checkpoints in files."""
+
+    def __init__(self, directory, index=0):
+        self.chain = OneOperator()
+        self.files = CheckpointFiles(str(directory), "job-1", inline_bytes_max=0)
+        self.layers = LayeredState(self.chain, self.files, 0)
+        self.index = index
+        self.number = 0
+
+    def checkpoint(self):
+        self.number += 1
+        stored = self.layers.store(self.layers.capture(self.number))
+        self.layers.completed(self.number)
+        return SubtaskState(self.index, InlineState(b""), dict(stored.files), layers=stored.layers, top=stored.top)
+
+    def restore(self, parts, parallelism):
+        states = restored_layers(parts, self.index, parallelism, GROUPS).states("count")
+        self.chain.backend.restore([states])
+
+
+@pytest.fixture
+def counting(tmp_path):
+    subtask = Counting(tmp_path / "checkpoints")
+    subtask.chain.set(KEYS, 1)
+    return subtask
+
+
+def test_every_key_is_there_once_after_each_change_of_parallelism(tmp_path, counting):
+    counting.checkpoint()
+    counting.chain.set(KEYS[:30], 2)
+    parts = [counting.checkpoint()]
+    for parallelism in (3, 2, 5, 1):
+        subtasks = [Counting(tmp_path / f"of-{parallelism}", index) for index in range(parallelism)]
+        held, timers = Counter(), Counter()
+        for subtask in subtasks:
+            subtask.restore(parts, parallelism)
+            table = subtask.chain.backend.table("count")
+            mine = group_range(subtask.index, parallelism, GROUPS)
+            assert all(key_group(stable_hash(key), GROUPS) in mine for key in table)
+            held.update(table.items())
+            timers.update((timer.key, timer.timestamp) for timer in subtask.chain.backend.timers("event"))
+        expected = {key: 2 if key in KEYS[:30] else 1 for key in KEYS}
+        assert Counter(expected.items()) == held
+        assert Counter([*((key, 1) for key in KEYS), *((key, 2) for key in KEYS[:30])]) == timers
+        parts = [subtask.checkpoint() for subtask in subtasks]
+
+
+def test_a_delta_writes_what_has_changed(counting):
+    base = counting.checkpoint()
+    counting.chain.set(KEYS[:3], 2)
+    delta = counting.checkpoint()
+    assert base.layers == ("layer-0",)
+    assert base.files["layer-0"] == delta.files["layer-0"]
+    assert delta.files["layer-1"].size_bytes < base.files["layer-0"].size_bytes / 20
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (Path.unlink, "state is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-5]), "it is truncated or damaged"),
+        (lambda path: path.write_bytes(b"\0" + path.read_bytes()[1:]), "is damaged: its checksum"),
+    ],
+    ids=["missing", "truncated", "changed"],
+)
+def test_a_damaged_layer_is_named(counting, damage, message):
+    counting.checkpoint()
+    counting.chain.set(KEYS[:3], 2)
+    part = counting.checkpoint()
+    path = Path(part.files["layer-1"].uri)
+    damage(path)
+    with pytest.raises(CheckpointError) as failure:
+        restored_layers([part], 0, 1, GROUPS)
+    assert path.name in str(failure.value)
+    assert message in str(failure.value)
+
+
+def test_what_could_not_be_stored_is_in_the_next_checkpoint(tmp_path, counting):
+    counting.checkpoint()
+    shared = tmp_path / "checkpoints" / "job-1" / "shared"
+    shared.rename(tmp_path / "aside")
+    shared.write_text("no directory: nothing can be written here")
+    counting.chain.set(KEYS[:3], 2)
+    with pytest.raises(CheckpointError, match="cannot store state"):
+        counting.checkpoint()
+    counting.layers.given_up(counting.number)
+    shared.unlink()
+    (tmp_path / "aside").rename(shared)
+    counting.chain.set(KEYS[3:5], 3)
+    again = Counting(tmp_path / "again")
+    again.restore([counting.checkpoint()], 1)
+    table = again.chain.backend.table("count")
+    assert {**dict.fromkeys(KEYS, 1), **dict.fromkeys(KEYS[:3], 2), **dict.fromkeys(KEYS[3:5], 3)} == table
+
+
+def test_a_run_that_goes_on_builds_upon_the_layers_that_it_was_restored_from(tmp_path, counting):
+    part = counting.checkpoint()
+    again = Counting(tmp_path / "checkpoints")
+    again.restore([part], 1)
+    again.layers.resume(part)
+    again.chain.set(KEYS[:1], 2)
+    assert part.files["layer-0"] == again.checkpoint().files["layer-0"]
+    other = Counting(tmp_path / "of another job")
+    other.restore([part], 1)
+    other.layers.resume(part)
+    assert other.checkpoint().layers == ("layer-0",)
