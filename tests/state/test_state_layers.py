@@ -55,7 +55,7 @@ def test_the_layers_say_what_the_state_was_in_many_runs(rounds, inline_bytes_max
     run(Subtask(inline_bytes_max), steps_of(rounds))
 
 
-@pytest.mark.parametrize("make", [rocksdb, rocksdb_without_room])
+@pytest.mark.parametrize("make", [rocksdb, pytest.param(rocksdb_without_room, marks=pytest.mark.slow)])
 @settings(max_examples=10)
 @given(rounds=ROUNDS, inline_bytes_max=st.sampled_from([0, 150]))
 def test_the_layers_say_what_the_state_was_on_disk(make, rounds, inline_bytes_max):
@@ -183,7 +183,7 @@ def test_a_value_that_cannot_be_pickled_is_named_by_its_state():
 def test_what_one_backend_has_stored_another_restores(stored, restored):
     subtask, other = Subtask(make=stored), restored(lambda: 0)
     try:
-        for seed in range(5):
+        for seed in range(2):
             run(subtask, [*drawn(seed), ("snapshot",), ("settle", "completed", True)])
         subtask.restore(other)
         assert subtask.contents(subtask.backend) == subtask.contents(other)
