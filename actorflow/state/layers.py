@@ -38,7 +38,7 @@ CHUNK_KEYS: Final = 2000
 _MAGIC: Final = b"AFLAYER"
 _PLAIN: Final = b"M"
 _PICKLED: Final = b"P"
-_LENGTHS: Final = struct.Struct("<HI")
+_LENGTHS: Final = struct.Struct("<HQ")
 
 
 class Place(NamedTuple):
