@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 import actorflow as af
-from actorflow.protocol.checkpoint_plan import Restored
-from actorflow.protocol.job_checkpoints import JobCheckpoints, _splits_of
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.storage.checkpoint_files import read_manifest
-from actorflow.wire.manifest import encode_part
 
 FILES, LINES, KEYS = 6, 2500, 17
 
@@ -44,53 +41,69 @@ CONFIG = {
 
 
 def latest(checkpoints):
-    """Return the newest checkpoint that is complete, and whether it holds batches in flight of inputs or outputs."""
-    manifests = []
+    """Return the directory of the newest checkpoint that is complete, and how many subtasks have batches in flight in it."""
+    found = {}
     for path in Path(checkpoints).rglob("manifest.json"):
         with contextlib.suppress(af.ActorflowError):  # it was just subsumed
-            manifests.append(read_manifest(path.as_uri()))
-    newest = max(manifests, key=lambda one: one.checkpoint, default=None)
-    return newest, newest is not None and sum(bool(part.in_flight) for vertex in newest.vertices for part in vertex.parts) > 3
+            manifest = read_manifest(path.as_uri())
+            holding = sum(part.in_flight is not None for vertex in manifest.vertices for part in vertex.parts)
+            found[manifest.checkpoint] = path.parent, holding
+    return found[max(found)] if found else (None, 0)
 
 
 def cut_off(tmp_path, parallelism):
-    """Run the job, and cancel it when its newest checkpoint holds batches in flight; return that checkpoint."""
+    """Run the job, and cancel it when its newest checkpoint holds batches in flight; return where that is."""
     config = CONFIG | {"execution.checkpointing.dir": str(tmp_path / "checkpoints")}
     with af.LocalCluster(slots="inline", config=config) as cluster:
         job = cluster.submit(pipeline_of(tmp_path), parallelism=parallelism)
-        assert job.wait_until(lambda: job.status().final or latest(tmp_path / "checkpoints")[1], 60.0)
+        assert job.wait_until(lambda: job.status().final or latest(tmp_path / "checkpoints")[1] > 3, 60.0)
         job.cancel()
         assert job.wait_until(lambda: job.status().final, 60.0)
     assert job.status() is JobStatus.CANCELLED
-    manifest, holding = latest(tmp_path / "checkpoints")
-    return manifest if holding else None
+    location, holding = latest(tmp_path / "checkpoints")
+    assert holding > 0
+    return location
 
 
-def go_on(tmp_path, manifest, parallelism, monkeypatch):
+def go_on(tmp_path, location, parallelism):
     """Run the job to its end, from that checkpoint."""
-    parts = {vertex.id: tuple(map(encode_part, vertex.parts)) for vertex in manifest.vertices}
-
-    def restored(self):
-        return Restored(manifest.checkpoint, parts, {source: _splits_of(parts[source]) for source in self._sources})
-
-    with monkeypatch.context() as patched:
-        patched.setattr(JobCheckpoints, "restored", restored)
-        af.run(pipeline_of(tmp_path), parallelism=parallelism, slots="inline", config={"execution.checkpointing.interval": "1h"})
+    af.run(pipeline_of(tmp_path), parallelism=parallelism, slots="inline", from_savepoint=location)
     visible = [path for path in sorted((tmp_path / "out").iterdir()) if not path.name.startswith(".")]
     return [json.loads(line) for path in visible for line in path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (4, 2)])
-def test_a_job_that_goes_on_with_another_parallelism_commits_what_an_undisturbed_one_commits(tmp_path, monkeypatch, before, after):
+def test_a_job_that_goes_on_with_another_parallelism_commits_what_an_undisturbed_one_commits(tmp_path, before, after):
     write_input(tmp_path / "in")
-    manifest = cut_off(tmp_path, before)
-    assert manifest is not None
-    output = go_on(tmp_path, manifest, after, monkeypatch)
+    assert is_undisturbed(go_on(tmp_path, cut_off(tmp_path, before), after))
+
+
+def is_undisturbed(output):
+    """Return whether every record was counted once in each stage; the last sums do not depend on the order."""
     sums, records = Counter(), Counter()
     for number in range(FILES * LINES):
         count = number // KEYS + 1
         sums[count % 5] += count
         records[count % 5] += 1
 
-    assert Counter(group for group, _ in output) == records
-    assert {group: max(total for one, total in output if one == group) for group in sums} == dict(sums)
+    last = {group: max((total for one, total in output if one == group), default=0) for group in sums}
+    return Counter(group for group, _ in output) == records and last == dict(sums)
+
+
+def test_a_job_whose_chains_are_others_now_is_refused(tmp_path):
+    """With a parallelism of 1 nothing has to be spread: what were stages of their own is one chain."""
+    write_input(tmp_path / "in")
+    location = cut_off(tmp_path, 2)
+    with pytest.raises(af.ActorflowError, match="in flight"):
+        go_on(tmp_path, location, 1)
+
+
+def test_a_savepoint_holds_nothing_in_flight_though_barriers_overtake(tmp_path):
+    write_input(tmp_path / "in")
+    config = CONFIG | {"execution.checkpointing.dir": str(tmp_path / "checkpoints")}
+    with af.LocalCluster(slots="inline", config=config) as cluster:
+        job = cluster.submit(pipeline_of(tmp_path), parallelism=2)
+        assert job.wait_until(lambda: latest(tmp_path / "checkpoints")[1] > 3, 60.0)
+        location = job.stop(savepoint=str(tmp_path / "savepoints"))
+
+    assert is_undisturbed(go_on(tmp_path, location, 1))
