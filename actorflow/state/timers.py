@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 
@@ -137,6 +138,14 @@ class HeapTimers:
         if self._changed is not None:
             self._changed.add((timestamp, *entry))
         return Timer(timestamp, *entry)
+
+    def coming(self, count: int, until: int) -> list[Any]:
+        """Return the keys of the timers that are due and come out next, if nothing changes: so many at most, all of one timestamp."""
+        timestamp = self.first()
+        if timestamp is None or timestamp > until:
+            return []
+        rest = self._line[-count:] if self._line_at == timestamp else []
+        return [key for key, _ in rest or islice(self._at[timestamp], count)]
 
     def first(self) -> int | None:
         """Return the timestamp of the first timer."""

@@ -156,6 +156,37 @@ def test_state_restored_before_its_type_is_known_is_written_as_its_type_says():
     backend.close()
 
 
+def test_timers_find_the_values_that_their_keys_have_by_then():
+    class Declared:
+        total = ValueState(int, default=-1)
+
+    backend = rocksdb_without_room()
+    total, timers = backend.bind(Declared.total), backend.timers("event")
+    for key in range(3000):
+        backend.current_key = key
+        total.set(key)
+        timers.set(key // 1000, key)
+    backend.settle()
+    expected, fired = {key: key for key in range(3000)}, 0
+    while (timer := timers.take(10)) is not None:
+        fired += 1
+        backend.current_key = timer.key
+        assert expected.pop(timer.key, -1) == total.get()
+        total.clear()
+        # Keys that come soon are changed, whose values have been read together with this one's.
+        backend.current_key = timer.key + 3
+        total.set(fired)
+        expected[timer.key + 3] = fired
+        backend.current_key = timer.key + 5
+        expected.pop(timer.key + 5, None)
+        total.clear()
+        if fired % 100 == 0:
+            backend.settle()
+    assert 3000 == fired
+    assert expected == dict(backend.entries("total"))
+    backend.close()
+
+
 def test_the_memory_for_objects_is_shared_by_all_backends_of_a_worker(tmp_path):
     made = backends(
         tmp_path, **{"state.backend.rocksdb.memory.fixed-per-slot": "8mb", "actorflow.state.rocksdb.objects-ratio": 0.9}

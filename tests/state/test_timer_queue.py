@@ -80,7 +80,7 @@ def on_disk(timers_max):
 
     def make():
         store = Store(Path(tempfile.mkdtemp(prefix="actorflow-state-test-")), RocksDBMemory(8 << 20), "test")
-        return RocksDBTimers(store, store.family("timers"), group_prefixes(16), timers_max)
+        return RocksDBTimers(store, store.family("timers"), group_prefixes(16), timers_max=timers_max)
 
     return make
 

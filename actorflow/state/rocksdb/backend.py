@@ -76,6 +76,7 @@ class RocksDBBackend:
         self._codecs: dict[str, ValueCodec] = {}
         self._passes: dict[str, ExpiryPasses] = {}
         self._timers: dict[str, RocksDBTimers] = {}
+        self._used: list[CachedTable] = []  # of declared states
         self._changes: ChangeLog | None = None
         self._at_work: dict[CachedTable, None] = {}
         self._line: deque[tuple[CachedTable, Keys]] = deque()
@@ -175,7 +176,7 @@ class RocksDBBackend:
         timers = self._timers.get(name)
         if timers is None:
             family = self._store.family(f"timers:{name}")
-            timers = self._timers[name] = RocksDBTimers(self._store, family, self._groups)
+            timers = self._timers[name] = RocksDBTimers(self._store, family, self._groups, self._used)
             if self._changes is not None:
                 timers.changed()
         return timers
@@ -299,12 +300,12 @@ class RocksDBBackend:
             restored = self._tables.get(name)
             if restored is not None:
                 restored.move(self._whole_family(name), codec, self._store)
+            self._used.append(self._table(name))
         return self._table(name)
 
     def _event_time(self) -> int:
-        return max(
-            self.event_time(), self.watermark
-        )  # looked up each time, because the stage sets it when states are bound already
+        # Looked up each time, because the stage sets it when states are bound already.
+        return max(self.event_time(), self.watermark)
 
     # --- everything ----------------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,15 @@ class CachedTable:
             keys = [key for key, row in zip(keys, found, strict=True) if row is not None]
         self.entries.update(zip(keys, self.codec.decode_many(encoded_values(rows)), strict=True))
 
+    def bring(self, keys: Iterable[Any]) -> None:
+        """Bring the values of keys that are going to be asked for, if they have any: at once they take a third of the time."""
+        missing = list(dict.fromkeys(filterfalse(self.entries.__contains__, keys))) if self._rows_written else []
+        if missing:
+            self._read(missing)
+            found = list(filter(self.entries.__contains__, missing))
+            self._clean.update(found)
+            self._arrived_all(self, found)
+
     # --- a key at a time -----------------------------------------------------------------------------------------------------
 
     def get(self, key: Any) -> Any:

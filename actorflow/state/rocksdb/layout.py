@@ -14,7 +14,7 @@ back. Such keys are therefore kept in the row's value, too; its first byte says 
 from __future__ import annotations
 
 import struct
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from actorflow.state.timers import Timer
@@ -25,6 +25,9 @@ GROUP_BYTES: Final = 2
 
 _LENGTH: Final = struct.Struct(">I")
 _TIME: Final = struct.Struct(">Q")
+_TIMER: Final = struct.Struct(">QHI")
+"""What the row of a timer begins with."""
+
 _PLAIN_KEY: Final = b"\0"
 _KEPT_KEY: Final = b"\1"
 _SIGN: Final = 1 << 63
@@ -111,11 +114,17 @@ def timer_value(timer: Timer) -> bytes:
     return b"" if plain(timer.key) and plain(timer.namespace) else pickling.dumps((timer.key, timer.namespace))
 
 
-def timer_in(row: bytes, value: bytes) -> Timer:
-    """Return the timer that a row stands for."""
-    timestamp = _TIME.unpack_from(row)[0] - _SIGN
-    if value:
-        return Timer(timestamp, *pickling.loads(value))
-    start = _TIME.size + GROUP_BYTES
-    end = start + _LENGTH.unpack_from(row, start)[0] - GROUP_BYTES
-    return Timer(timestamp, key_of(row[start + _LENGTH.size : end + _LENGTH.size]), key_of(row[end + _LENGTH.size :]))
+def timers_in(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Timer]:
+    """Give the timer that each row stands for."""
+    code, namespace = None, None  # of the row before: they are the same for many
+    for row, value in rows:
+        timestamp, _, length = _TIMER.unpack_from(row)
+        timestamp -= _SIGN
+        if value:
+            yield Timer(timestamp, *pickling.loads(value))
+            continue
+        end = _TIMER.size + length - GROUP_BYTES
+        if row[end:] != code:
+            code = row[end:]
+            namespace = key_of(code)
+        yield Timer(timestamp, key_of(row[_TIMER.size : end]), namespace)

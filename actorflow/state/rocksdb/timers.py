@@ -14,12 +14,16 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from actorflow.state.rocksdb.layout import timer_in, timer_row, timer_value
+from actorflow.state.rocksdb.cached_table import CachedTable
+from actorflow.state.rocksdb.layout import timer_row, timer_value, timers_in
 from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.timers import HeapTimers, Timer, Triples
 
 _TIMERS_MAX: Final = 32_768
 """Timers in memory, and changes that wait to be written."""
+
+_KEYS_AHEAD: Final = 256
+"""Whose values are read together."""
 
 _START: Final = b""
 
@@ -31,16 +35,25 @@ class RocksDBTimers:
         store: where the rows are.
         family: of the rows.
         groups: what stands for each key group.
+        used: tables that timers ask for the values of their keys, probably.
         timers_max: how many may be in memory; as many changes may wait.
 
     Attributes:
         store: where the rows are.
     """
 
-    def __init__(self, store: Store, family: Family, groups: Sequence[bytes], timers_max: int = _TIMERS_MAX) -> None:
+    def __init__(
+        self,
+        store: Store,
+        family: Family,
+        groups: Sequence[bytes],
+        used: Sequence[CachedTable] = (),
+        timers_max: int = _TIMERS_MAX,
+    ) -> None:
         self.store = store
         self._family = family
         self._groups = groups
+        self._used = used
         self._timers_max = timers_max
         self._changed: Triples | None = None
         self.forget()
@@ -52,6 +65,7 @@ class RocksDBTimers:
         self._border_time = 0
         self._changes: dict[bytes, Timer | None] = {}
         self._rows = 0
+        self._fetched = 0  # so many timers ahead, the values of their keys are in memory
 
     # --- a timer at a time -----------------------------------------------------------------------------------------------------
 
@@ -93,10 +107,21 @@ class RocksDBTimers:
         """Remove and return the first timer that is due."""
         if not len(self._next):
             self._refill()
+        if not self._fetched:
+            self._fetch(until)
         timer = self._next.take(until)
-        if timer is not None and self._changed is not None:
-            self._changed.add(tuple(timer))
+        if timer is not None:
+            self._fetched -= 1
+            if self._changed is not None:
+                self._changed.add(tuple(timer))
         return timer
+
+    def _fetch(self, until: int) -> None:
+        """Bring the values of the keys whose timers come next."""
+        keys = self._next.coming(_KEYS_AHEAD, until)
+        self._fetched = len(keys)
+        for table in self._used:
+            table.bring(keys)
 
     def first(self) -> int | None:
         """Return the timestamp of the first timer."""
@@ -111,7 +136,7 @@ class RocksDBTimers:
     def __iter__(self) -> Iterator[Timer]:
         self._write()
         yield from self._next
-        yield from (timer_in(row, value) for row, value in self._family.scan(self._border or _START))
+        yield from timers_in(self._family.scan(self._border or _START))
 
     # --- for incremental snapshots -----------------------------------------------------------------------------------------------
 
@@ -172,13 +197,13 @@ class RocksDBTimers:
             self._border = None
             return
         taken = found[: self._timers_max // 2]
-        self._next = HeapTimers(timer_in(row, value) for row, value in taken)
+        self._next = HeapTimers(timers_in(taken))
         changes = Changes(self.store)
         changes.delete_range(self._family, self._border, taken[-1][0] + b"\0")
         changes.commit()
         self._rows -= len(taken)
         if len(found) > len(taken):
-            self._set_border(found[-1][0], timer_in(*found[-1]).timestamp)
+            self._set_border(found[-1][0], next(timers_in(found[-1:])).timestamp)
         else:
             self._border = None
 
