@@ -49,6 +49,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from actorflow import savepoint
     from actorflow.api.keyed import KeyedStream
     from actorflow.api.pipeline import Pipeline
     from actorflow.api.retry import Retry
@@ -133,6 +134,7 @@ __all__ = [
     "collect",
     "evictors",
     "run",
+    "savepoint",
     "sinks",
     "sources",
     "triggers",
@@ -172,6 +174,7 @@ _HOMES = {
     "actorflow.operators.window": ("Window", "WindowAssigner", "Windowed"),
     "actorflow.operators.window_function": ("WindowContext",),
     "actorflow.operators.windows": ("windows",),
+    "actorflow.savepoint": ("savepoint",),
     "actorflow.state.descriptors": ("AggregatingState", "ListState", "MapState", "ReducingState", "ValueState"),
     "actorflow.state.operator_state": ("BroadcastState", "OperatorListState", "UnionListState"),
     "actorflow.state.ttl": ("Ttl",),

@@ -22,6 +22,8 @@ example = typer.Typer(help="Run an example pipeline.", no_args_is_help=True)
 config = typer.Typer(help="Look at configuration.", no_args_is_help=True)
 app.add_typer(example, name="example")
 app.add_typer(config, name="config")
+savepoint = typer.Typer(help="Look at savepoints.", no_args_is_help=True)
+app.add_typer(savepoint, name="savepoint")
 
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the engine's own traceback with an error.")]
 
@@ -140,6 +142,33 @@ def explain(
         from actorflow.config.explain import explain as explained
 
         print(explained(load(file), everything=not only_set))
+
+
+@savepoint.command()
+def show(
+    path: Annotated[str, typer.Argument(help="The directory of a savepoint.")],
+    *,
+    verbose: Verbose = False,
+) -> None:
+    """Show what a savepoint holds: operators, states, rows."""
+    with told(verbose=verbose):
+        from actorflow.savepoint.tables import read
+
+        print(read(path))
+
+
+@savepoint.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="The directory of a savepoint.")],
+    second: Annotated[str, typer.Argument(help="That of another one.")],
+    *,
+    verbose: Verbose = False,
+) -> None:
+    """Compare two savepoints: how many rows of each state only one of them has."""
+    with told(verbose=verbose):
+        from actorflow.savepoint.tables import diff as difference
+
+        print(difference(first, second))
 
 
 @app.command()

@@ -73,6 +73,14 @@ def read_table(home: str, file: SavedFile) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    try:
+        return pq.read_table(pa.BufferReader(_bytes_of(home, file)))
+    except pa.ArrowException as error:
+        raise CheckpointError(f"'{join(home, file.path)}' cannot be read: {error}") from error
+
+
+def _bytes_of(home: str, file: SavedFile) -> bytes:
+    """Return the bytes of a file, after a look whether they are those that were written."""
     uri = join(home, file.path)
     try:
         with open_input(uri) as stream:
@@ -83,13 +91,25 @@ def read_table(home: str, file: SavedFile) -> pa.Table:
         raise CheckpointError(f"'{uri}' has {len(data)} bytes, {file.size_bytes} were written", hint=_EDITED)
     if checksum(data) != file.checksum:
         raise CheckpointError(f"'{uri}' is damaged: its checksum is not that of what was written", hint=_EDITED)
-    try:
-        return pq.read_table(pa.BufferReader(data))
-    except pa.ArrowException as error:
-        raise CheckpointError(f"'{uri}' cannot be read: {error}") from error
+    return data
 
 
 _EDITED: Final = "it is truncated, damaged, or was edited in place: 'af.savepoint.read' edits a savepoint and writes a new one"
+
+
+def copy_file(home: str, target: str, file: SavedFile) -> SavedFile:
+    """Copy a file into another savepoint, under its name.
+
+    Raises:
+        CheckpointError: if it is missing or damaged, or cannot be written.
+    """
+    data = _bytes_of(home, file)
+    try:
+        make_directory(join(target, posixpath.dirname(file.path)))
+        _write_whole(join(target, file.path), data)
+    except ActorflowError as error:
+        raise CheckpointError(f"cannot copy '{file.path}': {error.message}", hint=error.hint) from error
+    return file
 
 
 def write_manifest(home: str, savepoint: Savepoint) -> str:

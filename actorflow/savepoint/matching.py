@@ -132,7 +132,7 @@ def _of_savepoint(home: str, savepoint: Savepoint, graph: ExecutionGraph, claime
 def _check_operator(saved: SavedOperator, operator: LogicalOperator, vertex: Vertex, *, allow: bool) -> None:
     """Refuse what cannot be taken over, and what would be left behind within an operator."""
     keyed = any(state.layout in KEYED_LAYOUTS and state.files for state in saved.states)
-    if saved.stateful and saved.kind != operator.spec.kind:
+    if saved.stateful and saved.kind not in {"", operator.spec.kind}:
         raise CheckpointError(
             f"cannot restore '{operator.name}': what has the id '{saved.id}' was '{saved.kind}' in the savepoint, and is "
             f"'{operator.spec.kind}' now",

@@ -123,7 +123,7 @@ class SavedOperator(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         id: its `uid`, else what follows from the shape of the graph.
         name: for people.
-        kind: its verb, such as `map`.
+        kind: its verb, such as `map`; empty for one that was made by hand.
         parallelism: number of subtasks.
         max_parallelism: number of key groups.
         uid: the user's own identity for it, if given.
@@ -150,7 +150,11 @@ class SavedOperator(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def with_state(self, state: SavedState) -> SavedOperator:
         """Return it with one more state."""
-        return msgspec.structs.replace(self, states=(*self.states, state))
+        return self.holding((*self.states, state))
+
+    def holding(self, states: tuple[SavedState, ...]) -> SavedOperator:
+        """Return it with these states."""
+        return msgspec.structs.replace(self, states=states)
 
     def reading(self, inputs: tuple[SavedInput, ...]) -> SavedOperator:
         """Return it with its inputs."""
@@ -186,6 +190,10 @@ class Savepoint(msgspec.Struct, frozen=True, omit_defaults=True):
     timestamp: int
     operators: tuple[SavedOperator, ...]
     drained: bool = False
+
+    def having(self, operators: tuple[SavedOperator, ...]) -> Savepoint:
+        """Return it with these operators."""
+        return msgspec.structs.replace(self, operators=operators)
 
 
 class SavedPart(msgspec.Struct, frozen=True, omit_defaults=True):
