@@ -1,4 +1,4 @@
-"""The loop that adds a batch of records to the sessions of their keys. Most go into the last session of their key; the others are placed.
+"""The loop that adds a batch of records to the sessions of their keys. Most go into a session that is there; the others are placed.
 
     def chain(records, timestamps, state1, place, live):
         get1 = state1.get
@@ -6,18 +6,28 @@
             k1 = v0[0]
             held = get1(k1)
             if held is not None:
+                at = -1
                 start, end, due, h1 = held[-1]
+                if t < start:
+                    at = bisect(held, (t + 1,)) - 1
+                    start, end, due, h1 = held[at]
                 if start <= t <= end > live:
                     g = t + 30000
-                    h1 = h1 + 1
-                    held[-1] = (start, g if g > end else end, due, h1)
-                    continue
+                    if g < end:
+                        g = end
+                    if at < 0 or g < held[at + 1][0]:
+                        h1 = h1 + 1
+                        held[at] = (start, g, due, h1)
+                        continue
             place(k1, v0, t)
 
-A session is `(start, end, due, what it holds)`; see `session_stage`.
+A session is `(start, end, due, what it holds)`; see `session_stage`. Mostly it is the last one of its key; where a subtask is sent records of
+two places in a file in turn, it is as often an earlier one, which is looked up.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_left
 
 from actorflow.operators.codegen import Loop, LoopWriter, Site
 from actorflow.operators.specs import AggregateSpec, CountSpec, KeyedSpec, MaxSpec, MinSpec, ReduceSpec, Selector, SumSpec
@@ -40,18 +50,27 @@ def generate_sessions(title: str, key: Selector, fold: KeyedSpec | None, windows
     site = writer.key(1, key, "v0")
     writer.line(f"held = get1({site.key})", site)
     writer.line("if held is not None:")
-    writer.line("    start, end, due, h1 = held[-1]")
-    writer.line("    if start <= t <= end > live:")
-    writer.depth += 2
+    writer.depth += 1
+    writer.line("at = -1")
+    writer.line("start, end, due, h1 = held[-1]")
+    writer.line("if t < start:")
+    writer.line(f"    at = {writer.bind('bisect', bisect_left)}(held, (t + 1,)) - 1")
+    writer.line("    start, end, due, h1 = held[at]")
+    writer.line("if start <= t <= end > live:")
+    writer.depth += 1
     if isinstance(windows, SessionWindows):
         writer.line(f"g = t + {windows.gap}")
     else:
         called = Site(1, "v0", site.key, windows.gap_of)
         writer.line(f"g = t + {writer.bind('gap', windows.gap_after)}(v0)", called)
+    writer.line("if g < end:")
+    writer.line("    g = end")
+    writer.line("if at < 0 or g < held[at + 1][0]:")
+    writer.depth += 1
     _add(writer, fold, site)
-    writer.line("held[-1] = (start, g if g > end else end, due, h1)")
+    writer.line("held[at] = (start, g, due, h1)")
     writer.line("continue")
-    writer.depth -= 2
+    writer.depth -= 3
     writer.line(f"place({site.key}, v0, t)", site)
     writer.depth -= 1
     return writer.compiled(title, "records", "timestamps", "state1", "place", "live")
