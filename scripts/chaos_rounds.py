@@ -98,7 +98,7 @@ class Strikes:
         with Path(self.directory, f"passes-{number}").open("ab") as passes:
             passes.write(b".")
             passes.flush()
-            due = passes.print() >= self.plan[number].passes
+            due = passes.tell() >= self.plan[number].passes
         if due and self.claim(number):
             os.kill(os.getpid(), signal.SIGKILL)
 
