@@ -121,7 +121,7 @@ def test_operators_of_two_slot_groups_share_no_process(slots, pipeline):
 
 @pytest.mark.slow
 def test_each_slot_is_a_process_of_its_own(pipeline):
-    pids = set(af.collect(numbers(pipeline).map(lambda _: os.getpid()), slots=2))
+    pids = set(af.collect(numbers(pipeline).rebalance().map(lambda _: os.getpid()), slots=2))
     assert 2 == len(pids)
     assert os.getpid() not in pids
 
