@@ -1,7 +1,8 @@
 """Word count over 10 M words with Zipf's distribution: a record at a time with running counts, and on columns.
 
 Objects: lines of a text file are split into words, keyed, counted; every record gives a running count `(word, n)`, which the sink
-discards. The floor is the same as a hand-written loop over the same file. Columns: a Parquet file of words, read several times so
+discards. The floor is the same as a hand-written loop over the same file; two of these at once, in processes that have nothing to do with
+each other, show what two slots could reach on this machine if an exchange cost nothing. Columns: a Parquet file of words, read several times so
 that both sides work for seconds; every batch is counted by polars, the batches' counts are summed by key. The floor is one polars
 query over the same files. Polars has one thread on either side (`POLARS_MAX_THREADS=1`); a slot decodes its files on a second one,
 which shows in its seconds but not in the work that it does: the second table has the CPU time of both.
@@ -12,6 +13,7 @@ Seconds are those of the whole call, `af.run` with the start of its processes, a
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import subprocess
@@ -90,6 +92,12 @@ def hand_written_loop(text: Path) -> None:
                 emit((one, n))
 
 
+def two_loops(text: Path) -> None:
+    """Run the hand-written loop in two processes at once."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(hand_written_loop, [text, text], chunksize=1)
+
+
 def count_objects(text: Path, slots: int) -> None:
     pipeline = af.Pipeline("wordcount", parallelism=slots)
     words = pipeline.read(af.sources.text(str(text))).flat_map(str.split)
@@ -161,6 +169,7 @@ def main() -> None:
         write_inputs(words, text, columns)
         objects: dict[str, Callable[[], float]] = {
             "hand-written loop": lambda: per_second(words, lambda: hand_written_loop(text)),
+            "two loops at once": lambda: per_second(2 * words, lambda: two_loops(text)),
             "actorflow, 1 slot": lambda: per_second(words, lambda: count_objects(text, 1)),
             "actorflow, 2 slots": lambda: per_second(words, lambda: count_objects(text, 2)),
         }
