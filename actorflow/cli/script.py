@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actorflow.config import from_assignments, layered, overrides, savepoint_options
+from actorflow.config import from_assignments, layered, options, overrides
 from actorflow.config.load import OVERRIDES_VARIABLE
 from actorflow.storage.files import as_uri
 
@@ -35,11 +35,11 @@ def options_for_script(parallelism: int | None, assignments: Sequence[str], envi
 
 def savepoint_assignments(path: str | None, claim_mode: str | None, *, allow_non_restored_state: bool) -> list[str]:
     """Return as `-D` texts what a command line says about the savepoint that a script's pipeline goes on from."""
-    said = [f"{savepoint_options.RECOVERY_PATH.name}={as_uri(path)}"] if path is not None else []
+    said = [f"{options.RECOVERY_PATH.name}={as_uri(path)}"] if path is not None else []
     if claim_mode is not None:
-        said.append(f"{savepoint_options.RECOVERY_CLAIM_MODE.name}={claim_mode}")
+        said.append(f"{options.RECOVERY_CLAIM_MODE.name}={claim_mode}")
     if allow_non_restored_state:
-        said.append(f"{savepoint_options.RECOVERY_IGNORE_UNCLAIMED.name}=true")
+        said.append(f"{options.RECOVERY_IGNORE_UNCLAIMED.name}=true")
     return said
 
 

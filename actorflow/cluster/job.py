@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Literal, assert_never
 
 from actorflow.actor import Actor, ActorDeadError, ActorRef, ActorSystem, AskTimeout
-from actorflow.config import savepoint_options
+from actorflow.config import options
 from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed
 from actorflow.ids import Address, JobId, SubtaskId, unique_suffix
@@ -290,7 +290,7 @@ class Job:
         if parent is None:
             raise ConfigError(
                 f"cannot take a savepoint of job '{self.name}': nobody says where it goes",
-                hint=f"give the directory, or set '{savepoint_options.SAVEPOINT_DIRECTORY.name}'",
+                hint=f"give the directory, or set '{options.SAVEPOINT_DIRECTORY.name}'",
             )
         request = unique_suffix()
         order = SavepointOrder(join(as_uri(parent), f"savepoint-{self.id}-{request}"), then)

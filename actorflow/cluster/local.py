@@ -20,7 +20,7 @@ from actorflow.clock import SystemClock
 from actorflow.cluster.interrupt import Interruptible
 from actorflow.cluster.job import Job, JobClient, JobNews
 from actorflow.cluster.starting import ClaimMode, restored_state, starting
-from actorflow.config import Config, layered, load, options, overrides, savepoint_options
+from actorflow.config import Config, layered, load, options, overrides
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
 from actorflow.plan.graph import LogicalGraph
@@ -189,7 +189,7 @@ class LocalCluster:
             self._dispatcher,
             submission.execution,
             client=client.address,
-            savepoints=config[savepoint_options.SAVEPOINT_DIRECTORY],
+            savepoints=config[options.SAVEPOINT_DIRECTORY],
             system=self.system,
             run_until=self._runner(news),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from actorflow.config import Config, savepoint_options
+from actorflow.config import Config, options
 
 if TYPE_CHECKING:
     from actorflow.plan.execution import ExecutionGraph
@@ -22,11 +22,11 @@ def starting(from_savepoint: str | os.PathLike[str] | None, *, allow_non_restore
     """
     said: dict[str, object] = {}
     if from_savepoint is not None:
-        said[savepoint_options.RECOVERY_PATH.name] = os.fspath(from_savepoint)
+        said[options.RECOVERY_PATH.name] = os.fspath(from_savepoint)
     if allow_non_restored_state:
-        said[savepoint_options.RECOVERY_IGNORE_UNCLAIMED.name] = True
+        said[options.RECOVERY_IGNORE_UNCLAIMED.name] = True
     if claim_mode != "no-claim":
-        said[savepoint_options.RECOVERY_CLAIM_MODE.name] = claim_mode
+        said[options.RECOVERY_CLAIM_MODE.name] = claim_mode
     return Config.of(said, "arguments")
 
 
@@ -40,10 +40,10 @@ def restored_state(graph: ExecutionGraph, config: Config) -> Restored:
     """
     from actorflow.protocol.checkpoint_plan import Restored
 
-    path = config[savepoint_options.RECOVERY_PATH]
+    path = config[options.RECOVERY_PATH]
     if path is None:
         return Restored()
     from actorflow.savepoint.matching import restored_from  # few jobs start from a savepoint
 
-    mode: ClaimMode = "claim" if config[savepoint_options.RECOVERY_CLAIM_MODE] == "claim" else "no-claim"
-    return restored_from(path, graph, allow_non_restored_state=config[savepoint_options.RECOVERY_IGNORE_UNCLAIMED], claim_mode=mode)
+    mode: ClaimMode = "claim" if config[options.RECOVERY_CLAIM_MODE] == "claim" else "no-claim"
+    return restored_from(path, graph, allow_non_restored_state=config[options.RECOVERY_IGNORE_UNCLAIMED], claim_mode=mode)

@@ -1,6 +1,6 @@
 """Every option once: its name, type, default and unit; and how values are loaded and checked.
 
-options.py    the declarations: read here what can be set   savepoint_options.py  those of savepoints
+options/      the declarations, by subject: read here what can be set
 kinds.py      how values of a kind are read and shown     values.py   durations and sizes
 load.py       `Config` and its layers                     document.py YAML and mappings as entries with places
 rules.py      what is impossible together                 explain.py  values with origins, and the reference page

@@ -13,7 +13,7 @@ HIDDEN = "******"
 _REFERENCE_HEAD = """\
 # Configuration
 
-<!-- Generated from actorflow/config/options.py by scripts/reference. Do not edit. -->
+<!-- Generated from actorflow/config/options/ by scripts/reference. Do not edit. -->
 
 Options are set, the later before the earlier: in a YAML file (nested or flat keys), in the environment variable `ACTORFLOW_OPTIONS`
 (YAML or JSON), on the pipeline (`af.Pipeline(config={...})`), and by the client (`af.run(config={...})`, `-D name=value`).

@@ -115,7 +115,7 @@ def unread_options(root: Path) -> list[str]:
     for module in modules_in(root, PACKAGE):
         for node in ast.walk(module.tree):
             if (
-                module.place == f"{PACKAGE}/config/options.py"
+                module.place.startswith(f"{PACKAGE}/config/options/")
                 and isinstance(node, ast.Assign)
                 and _called_name(node.value) == "Option"
             ):

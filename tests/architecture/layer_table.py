@@ -81,7 +81,6 @@ GUARDED_GLOBALS = {
 FILE_LINES_MAX = 500
 FILE_LINES_USUAL = 400
 LONG_FILES = (
-    "actorflow/config/options.py",
     "actorflow/protocol/job_run.py",
     "actorflow/protocol/slots.py",
     "actorflow/runtime/subtask.py",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from actorflow.config.kinds import FLAG, TEXT, choice, optional
 from actorflow.config.option import Option
 
@@ -33,11 +31,3 @@ RECOVERY_CLAIM_MODE = Option(
     "no-claim",
     "Whose the savepoint is that a job goes on from: its owner's, or the job's, which removes it after its first own checkpoint.",
 )
-
-SAVEPOINT_OPTIONS: Final[tuple[Option[Any], ...]] = (
-    SAVEPOINT_DIRECTORY,
-    RECOVERY_PATH,
-    RECOVERY_IGNORE_UNCLAIMED,
-    RECOVERY_CLAIM_MODE,
-)
-"""All of them, in the order in which the reference shows them."""
