@@ -89,6 +89,19 @@ class DiscardStates:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectOrphans:
+    """Slow work: remove what earlier runs have stored and nothing refers to: they died before they could tell, or their checkpoints were given up.
+
+    Attributes:
+        attempt: number of the run that has started; what it stores itself is not touched.
+        keep: parts of the checkpoints that were complete when it did: nothing else of an earlier run will ever be referred to.
+    """
+
+    attempt: int
+    keep: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DiscardClaimed:
     """Slow work: remove a savepoint or checkpoint of another job that this one has claimed, and does not need any more."""
 

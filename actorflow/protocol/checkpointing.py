@@ -33,6 +33,7 @@ from actorflow.protocol.checkpoint_events import (
     BacklogChanged,
     CheckpointsFailing,
     CheckpointsObservation,
+    CollectOrphans,
     CompletedCheckpoint,
     DiscardStates,
     Phase,
@@ -131,8 +132,8 @@ class CheckpointCoordinator:
                 return self._stored(work, str(location), now)
             case WorkFailed(work=StoreCheckpoint() as work, error=error):
                 return self._not_stored(work, error, now)
-            case WorkDone(work=DiscardStates()) | WorkFailed(work=DiscardStates()):
-                return []  # what could not be removed is an orphan, and is collected as such
+            case WorkDone(work=DiscardStates() | CollectOrphans()) | WorkFailed(work=DiscardStates() | CollectOrphans()):
+                return []  # what could not be removed is an orphan, and is collected as such when the next run starts
             case TimerFired(name=name) if name == _PERIODIC:
                 return self._periodic(now)
             case TimerFired(name=name):
@@ -151,7 +152,14 @@ class CheckpointCoordinator:
         self._failed_in_a_row = 0
         self._stopped = False
         self._schedule.start(now)
-        return effects + self._arm()
+        return [*effects, *self._collect(run), *self._arm()]
+
+    def _collect(self, run: RunStarted) -> list[Effect]:
+        """Remove what earlier runs have left. What of theirs is not in a completed checkpoint now is never in a later one."""
+        if run.attempt == 1:
+            return []
+        keep = dict.fromkeys(state for completed in self._completed for state in completed.states.values())
+        return [Start(CollectOrphans(run.attempt, tuple(keep)))]
 
     def _arm(self) -> list[Effect]:
         """Set the timer for the next periodic checkpoint anew."""

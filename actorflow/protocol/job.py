@@ -24,7 +24,7 @@ from typing import TypeGuard
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId
 from actorflow.protocol.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
-from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardClaimed, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_events import CheckpointsFailing, CollectOrphans, DiscardClaimed, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAcknowledged,
     CheckpointDeclined,
@@ -241,7 +241,7 @@ class JobMachine:
 
     def _work_news(self, news: WorkDone | WorkFailed, now: float) -> list[Effect]:
         match news.work:
-            case StoreCheckpoint() | DiscardStates():
+            case StoreCheckpoint() | DiscardStates() | CollectOrphans():
                 return self._checkpoints.handle(news, now)
             case ListSplits(source=source):
                 return self._splits[source].handle(news, now)

@@ -74,7 +74,7 @@ def checkpoint_site(
     possible = can_go_on(graph)
     periodic = possible and config[options.CHECKPOINT_INTERVAL] is not None
     return CheckpointSite(
-        files=checkpoint_files(config, deployment.job) if periodic else None,
+        files=checkpoint_files(config, deployment.job, deployment.attempt) if periodic else None,
         submit=submit,
         tell=tell,
         attempt=deployment.attempt,

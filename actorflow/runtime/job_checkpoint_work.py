@@ -14,7 +14,7 @@ from actorflow.ids import JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.graph import Role
 from actorflow.protocol.barriers import AlignmentMode
-from actorflow.protocol.checkpoint_events import DiscardClaimed, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardClaimed, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.input_barriers import alignment_rules
@@ -68,12 +68,12 @@ def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> Checkpoi
     return CheckpointPlan(rules, Retention(config[options.CHECKPOINT_RETENTION]), possible, wall_offset_ms)
 
 
-def checkpoint_files(config: Config, job: JobId) -> CheckpointFiles | None:
-    """Return where a job's checkpoints are stored, or None for the JobManager's memory."""
+def checkpoint_files(config: Config, job: JobId, attempt: int = 0) -> CheckpointFiles | None:
+    """Return where a job's checkpoints are stored, for one of its attempts or for the JobMaster, or None for the JobManager's memory."""
     directory = config[options.CHECKPOINT_DIRECTORY]
     if directory is None:
         return None
-    return CheckpointFiles(directory, job, inline_bytes_max=config[options.CHECKPOINT_INLINE])
+    return CheckpointFiles(directory, job, inline_bytes_max=config[options.CHECKPOINT_INLINE], attempt=attempt)
 
 
 class CheckpointWork:
@@ -131,6 +131,19 @@ class CheckpointWork:
         else:
             for file in files:  # of a savepoint that has failed
                 remove(file.uri, missing_ok=True)
+
+    def collect_orphans(self, work: CollectOrphans) -> None:
+        """Remove what earlier runs have stored, and no checkpoint refers to.
+
+        Raises:
+            SinkError: if something cannot be removed; the next run tries again.
+            SourceError: if there is no looking what is there.
+        """
+        if self._files is not None:
+            with self._removing:
+                self._files.collect_left(
+                    work.attempt, [file for part in work.keep if part for file in files_of_part(decode_part(part))]
+                )
 
     @staticmethod
     def discard_claimed(work: DiscardClaimed) -> None:

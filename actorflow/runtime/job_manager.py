@@ -26,7 +26,7 @@ from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
-from actorflow.protocol.checkpoint_events import DiscardAll, DiscardClaimed, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardClaimed, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
@@ -121,6 +121,8 @@ class JobWork:
                 return self._checkpoints.store(work)
             case DiscardStates():
                 self._checkpoints.discard(work)
+            case CollectOrphans():
+                self._checkpoints.collect_orphans(work)
             case DiscardAll():
                 self._checkpoints.discard_all()
             case DiscardClaimed():

@@ -1,26 +1,41 @@
 """The files of a job's checkpoints: immutable ones, and one manifest each, which is written last.
 
-    <directory>/<job>/chk-17/part-<vertex>-<index>-<random>      what one subtask has told
-    <directory>/<job>/chk-17/manifest.json                       written as `manifest.json.<random>`, then renamed
-    <directory>/<job>/shared/<random>                            files that several checkpoints refer to
+    <directory>/<job>/chk-17/part-<attempt>-<vertex>-<index>-<random>      what one subtask has told
+    <directory>/<job>/chk-17/manifest.json                                 written as `manifest.json.<random>`, then renamed
+    <directory>/<job>/shared/<attempt>-<random>                            files that several checkpoints refer to
 
 A name is never used twice, so nothing that was written is ever written over: a deposed run can do no harm, and a torn file is never taken for
-another. What no manifest and no running checkpoint refers to is an orphan, left by a process that died, and can be collected.
+another. What no manifest and no running checkpoint refers to is an orphan, left by a process that died. It is collected when a later attempt of
+the job has started: whatever that one writes, or a still later one, says so in its name, and what it builds upon is named by what it went on from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
+import re
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from actorflow.errors import ActorflowError, CheckpointError
-from actorflow.storage.files import exists, join, list_files, make_directory, open_input, open_output, remove, rename, sync, writing
+from actorflow.storage.files import (
+    exists,
+    join,
+    list_files,
+    local_path,
+    make_directory,
+    open_input,
+    open_output,
+    remove,
+    rename,
+    sync,
+    writing,
+)
 from actorflow.wire.manifest import (
     InlineState,
     Manifest,
@@ -32,6 +47,9 @@ from actorflow.wire.manifest import (
 )
 
 MANIFEST: Final = "manifest.json"
+
+_OF_ATTEMPT: Final = re.compile(r"/(?:chk-\d+/part-|shared/)(\d+)-[^/]+")
+"""What follows the job's directory in the URI of a file that an attempt has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +74,12 @@ class CheckpointFiles:
         directory: URI below which checkpoints go.
         job: unique id of the job.
         inline_bytes_max: state up to this size stands in the manifest instead of a file of its own.
+        attempt: number of the run that writes states; who writes manifests only needs none.
     """
 
-    def __init__(self, directory: str, job: str, *, inline_bytes_max: int) -> None:
+    def __init__(self, directory: str, job: str, *, inline_bytes_max: int, attempt: int = 0) -> None:
         self._home = join(directory, job)
+        self._attempt = attempt
         self._inline_bytes_max = inline_bytes_max
         self._users: Counter[str] = Counter()
         self._condemned: Counter[str] = Counter()
@@ -76,7 +96,7 @@ class CheckpointFiles:
         """
         if len(data) <= self._inline_bytes_max:
             return InlineState(data)
-        name = f"part-{_plain(subtask)}-{uuid.uuid4().hex[:12]}"
+        name = f"part-{self._attempt}-{_plain(subtask)}-{uuid.uuid4().hex[:12]}"
         return self._write(join(self._home, f"chk-{checkpoint}"), name, data)
 
     def write_shared(self, data: bytes) -> StoredFile:
@@ -85,7 +105,7 @@ class CheckpointFiles:
         Raises:
             CheckpointError: see `write_state`.
         """
-        return self._write(join(self._home, "shared"), uuid.uuid4().hex, data)
+        return self._write(join(self._home, "shared"), f"{self._attempt}-{uuid.uuid4().hex}", data)
 
     def owns(self, file: StoredFile) -> bool:
         """Return whether a file is this job's, and goes when its checkpoints do."""
@@ -162,14 +182,20 @@ class CheckpointFiles:
         if location in self._written:  # a manifest that others wrote does not count
             del self._written[location]
             self._release(uris)
-        with self._counting:
-            needless = [uri for uri in dict.fromkeys(uris) if uri not in self._users]
-            self._condemned.update(needless)
-        try:
+        with self._condemning(uris) as needless:
             if location is not None:
                 remove(location, missing_ok=True)
             for uri in needless:
                 remove(uri, missing_ok=True)
+
+    @contextlib.contextmanager
+    def _condemning(self, uris: Iterable[str]) -> Iterator[list[str]]:
+        """Give those that no manifest on disk refers to; none can be claimed by one while they are removed."""
+        with self._counting:
+            needless = [uri for uri in dict.fromkeys(uris) if uri not in self._users]
+            self._condemned.update(needless)
+        try:
+            yield needless
         finally:
             with self._counting:
                 self._condemned.subtract(needless)
@@ -211,6 +237,30 @@ class CheckpointFiles:
         for uri in orphans:
             remove(uri, missing_ok=True)
         return orphans
+
+    def collect_left(self, attempt: int, keep: Iterable[StoredFile]) -> list[str]:
+        """Remove what attempts before this one have written, and nobody refers to; return the URIs.
+
+        May be called while this attempt, or a later one, takes checkpoints. What an earlier one still writes is removed at the next call.
+
+        Args:
+            attempt: one that has started.
+            keep: the files of the checkpoints that were complete when it did.
+
+        Raises:
+            SinkError: if something cannot be removed.
+            SourceError: if there is no looking what is there.
+        """
+        if not exists(self._home):
+            return []
+        wanted = {file.uri for file in keep}
+        listed = local_path(self._home) or self._home
+        names = [info.uri.removeprefix(listed) for info in list_files(self._home)]
+        left = [f"{self._home}{name}" for name in names if _attempt_of(name, attempt) < attempt]
+        with self._condemning(uri for uri in left if uri not in wanted) as needless:
+            for uri in needless:
+                remove(uri, missing_ok=True)
+        return needless
 
 
 def read_manifest(location: str) -> Manifest:
@@ -274,6 +324,12 @@ def _write_whole(uri: str, data: bytes) -> None:
     except BaseException:
         remove(uri, missing_ok=True)
         raise
+
+
+def _attempt_of(name: str, otherwise: int) -> int:
+    """Return which attempt has written a file, by its name below the job's directory; `otherwise` for what none has."""
+    found = _OF_ATTEMPT.fullmatch(name)
+    return otherwise if found is None else int(found[1])
 
 
 def _plain(subtask: str) -> str:

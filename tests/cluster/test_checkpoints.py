@@ -194,3 +194,36 @@ def test_state_too_large_for_the_memory_of_the_job_manager_fails_the_checkpoint_
     limited = {"execution.checkpointing.memory-size-max": 100, "restart-strategy.type": "none"}
     with pytest.raises(af.JobFailed, match=r"the state of '.*' has .* bytes; the JobManager's memory takes 100"):
         af.run(counting(tmp_path, int, parallelism=1), slots="inline", config=CONFIG | limited)
+
+
+class LeavesAnOrphan:
+    """Leaves a file as a killed worker does, at one record of the first attempt, and fails."""
+
+    def __init__(self, directory):
+        self.directory = str(directory)
+
+    def __call__(self, number):
+        if number >= 500:
+            (job,) = Path(self.directory).iterdir()
+            orphan = job / "shared" / "1-left-by-a-killed-worker"
+            mark = Path(f"{self.directory}-mark")
+            if not mark.exists():
+                mark.write_text(str(orphan))
+                orphan.parent.mkdir(exist_ok=True)
+                orphan.write_bytes(b"state")
+                raise RuntimeError("planned")
+        return number
+
+
+def test_what_an_attempt_has_left_is_removed_when_the_next_one_runs(tmp_path):
+    directory = tmp_path / "checkpoints"
+    files = {"execution.checkpointing.dir": str(directory), "execution.checkpointing.data-inline-threshold": 0}
+    pipeline = af.Pipeline("counting", config=CONFIG | files)
+    numbers = pipeline.read(af.sources.generator(rate=6000.0)).map(LeavesAnOrphan(directory))
+    numbers.key_by(lambda number: number % KEYS).count().write(af.sinks.discard())
+    with af.LocalCluster(slots="inline") as cluster:
+        job = cluster.submit(pipeline)
+        mark = Path(f"{directory}-mark")
+        assert job.wait_until(lambda: mark.exists() and not Path(mark.read_text()).exists(), 30)
+        job.cancel()
+    assert [] == [path for path in directory.rglob("*") if path.is_file()]

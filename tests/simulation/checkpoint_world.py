@@ -24,7 +24,7 @@ from actorflow.protocol.barriers import (
     TakeSnapshot,
     UnblockChannels,
 )
-from actorflow.protocol.checkpoint_events import DiscardStates, RunOver, RunStarted, StoreCheckpoint, SubtaskDone
+from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardStates, RunOver, RunStarted, StoreCheckpoint, SubtaskDone
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
@@ -64,12 +64,19 @@ class World:
         self.parts = {}
         self.committed = {}
         self.tickets = 0
+        self.collected = 0  # parts of attempts before this one were collected, but for those that completed checkpoints name
 
-    def store(self, part):
+    def store(self, part, attempt):
         self.tickets += 1
-        name = f"part-{self.tickets}".encode()
+        name = f"part-{attempt}-{self.tickets}".encode()
         self.parts[name] = part
         return name
+
+    def collect(self, attempt, keep):
+        """Remove what attempts before this one have stored."""
+        self.collected = max(self.collected, attempt)
+        for name in [name for name in self.parts if int(name.split(b"-")[1]) < attempt and name not in keep]:
+            del self.parts[name]
 
     def commit(self, prepared):
         """Make prepared output visible. Idempotent: the same output again is the same file again."""
@@ -267,7 +274,7 @@ class SimulatedSubtask:
         return {"position": self.position, "counts": dict(self.counts), "pending": dict(self.pending), "in_flight": {}}
 
     def acknowledge(self, checkpoint, part):
-        return [Send(MASTER, CheckpointAcknowledged(self.subtask, self.attempt, checkpoint, self.world.store(part)))]
+        return [Send(MASTER, CheckpointAcknowledged(self.subtask, self.attempt, checkpoint, self.world.store(part, self.attempt)))]
 
     def finish(self):
         self.done = True
@@ -275,7 +282,7 @@ class SimulatedSubtask:
         if self.written:
             self.pending[math.inf, self.attempt] = self.written
             self.written = []
-        news = Finished(self.subtask, self.attempt, self.world.store(self.part()), self.passed)
+        news = Finished(self.subtask, self.attempt, self.world.store(self.part(), self.attempt), self.passed)
         self.simulation.at(self.simulation.now + self.simulation.random.expovariate(20), lambda: self.simulation.tell(MASTER, news))
         return []
 
@@ -343,20 +350,24 @@ class Master:
         self.coordinator.check()
 
 
-def storage(world, random, *, failing):
+def storage(world, simulation, *, failing):
     """Return the slow work of a master: manifests that are written, or not, and parts that are removed."""
 
     def work(what):
         match what:
             case StoreCheckpoint():
-                if random.random() < failing:
+                if simulation.random.random() < failing:
                     raise OSError("no space left on device")
                 missing = [part for part in what.states.values() if part not in world.parts]
+                if missing and what.attempt < world.collected:
+                    raise OSError(f"checkpoint {what.checkpoint} of a run that is over comes too late")
                 ensure(not missing, f"checkpoint {what.checkpoint} refers to what was removed: {missing}")
                 return f"chk-{what.checkpoint}"
             case DiscardStates(states=states):
                 for part in states:
                     world.parts.pop(part, None)
+            case CollectOrphans(attempt=attempt, keep=keep):
+                simulation.at(simulation.now + simulation.random.uniform(0, 1), lambda: world.collect(attempt, keep))
         return None
 
     return work

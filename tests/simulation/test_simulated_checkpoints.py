@@ -19,10 +19,11 @@ from checkpoint_world import (
 
 from actorflow.ids import ChannelId
 from actorflow.protocol.barriers import AlignmentMode, BarrierAlignment, TakeSnapshot
+from actorflow.protocol.checkpoint_events import CollectOrphans
 from actorflow.protocol.checkpoint_messages import CheckpointCompleted
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
-from actorflow.protocol.machine import Report, TimerFired
+from actorflow.protocol.machine import Report, Start, TimerFired
 from actorflow.testing.faults import Faults
 from actorflow.testing.simulation import Simulation, first_failure, sweep
 from actorflow.wire.batch import Barrier
@@ -39,7 +40,7 @@ def run(seed, *, coordinator=CheckpointCoordinator, alignment=BarrierAlignment, 
     gentle = random.random() < 0.2
     if gentle:
         simulation._invariants += (NothingFails(),)
-    simulation._work = storage(world, random, failing=0.0 if gentle else 0.1)
+    simulation._work = storage(world, simulation, failing=0.0 if gentle else 0.1)
     rules = CheckpointRules(
         interval_s=random.uniform(0.1, 0.6),
         timeout_s=10.0 if gentle else random.uniform(0.3, 2.0),
@@ -132,6 +133,16 @@ class TakesTheLastStateForEveryCheckpoint(CheckpointCoordinator):
 class DiscardsWhatFinishedSubtasksLeft(CheckpointCoordinator):
     def _discardable(self, states):
         return tuple(states.values())
+
+
+class CollectsWhatARestartNeeds(CheckpointCoordinator):
+    def _collect(self, run):
+        return [Start(CollectOrphans(run.attempt, ()))] if run.attempt > 1 else []
+
+
+class CollectsWhatTheRunItselfStores(CheckpointCoordinator):
+    def _collect(self, run):
+        return [Start(CollectOrphans(effect.work.attempt + 1, effect.work.keep)) for effect in super()._collect(run)]
 
 
 class RestoresTheOneBefore(CheckpointCoordinator):
@@ -227,6 +238,8 @@ class LosesWhatIsPendingWhenItIsRestored(SimulatedSubtask):
         {"subtask": LosesWhatIsPendingWhenItIsRestored},
         {"coordinator": GivesNumbersAgain},
         {"coordinator": RestoresTheOneBefore},
+        {"coordinator": CollectsWhatARestartNeeds},
+        {"coordinator": CollectsWhatTheRunItselfStores},
         {"subtask": KeepsTheBarrierToItself},
     ],
     ids=lambda bug: next(iter(bug.values())).__name__,
