@@ -21,7 +21,8 @@ from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
 class Sieve:
     """Puts records aside before an operator sees them, and says of a record that has failed which one it was.
 
-    It looks at records only until it has found those that it was told of: with none to find, a batch passes as it is.
+    It looks for records only until it has found those that it was told of. Of every batch it keeps a copy until the next: an operator may change a
+    record before it fails at it, and the record has to be known again as it comes.
 
     Args:
         operator: its name.
@@ -41,13 +42,24 @@ class Sieve:
         self._operator = operator
         self._orders = {order.suspect: order for order in context.quarantined if order.concerns(operator, own)}
         self._left = {suspect: order.times for suspect, order in self._orders.items()}
+        self._given: Sequence[Any] = ()
+        """What the operator has got last."""
+        self._as_given = b""
+        """The same in bytes, from before the operator could change it; nothing if it cannot be pickled."""
 
     def sift(self, batch: Batch) -> Batch:
         """Return the batch without the records that are to be put aside."""
-        if not self._left:
-            return batch
-        if isinstance(batch, ColumnBatch):
-            batch = to_objects(batch)
+        objects = to_objects(batch) if isinstance(batch, ColumnBatch) else batch
+        if self._left:
+            objects = self._without_suspects(objects)
+        self._given = objects.records
+        try:
+            self._as_given = pickling.dumps(objects.records)
+        except Exception:  # whatever the user's own pickling raises
+            self._as_given = b""
+        return objects
+
+    def _without_suspects(self, batch: ObjectBatch) -> ObjectBatch:
         stamps: Sequence[int | None] = batch.timestamps if batch.timestamps is not None else [None] * len(batch)
         kept = [not self._put_aside(record, stamp) for record, stamp in zip(batch.records, stamps, strict=True)]
         if all(kept):
@@ -76,10 +88,17 @@ class Sieve:
         return True
 
     def blamed(self, failure: ActorflowError, record: Any, timestamp: int | None) -> ActorflowError:
-        """Return a failure with the record that it happened at."""
+        """Return a failure with the record that it happened at, as that was before the operator had it."""
         if not isinstance(failure, UserFunctionError):
             return failure
-        return UserFunctionError(replace(failure.error, suspect=fingerprint(record, timestamp)))
+        return UserFunctionError(replace(failure.error, suspect=fingerprint(self._as_it_came(record), timestamp)))
+
+    def _as_it_came(self, record: Any) -> Any:
+        place = next(place for place, given in enumerate(self._given) if given is record)
+        try:
+            return pickling.loads(self._as_given)[place]
+        except Exception:  # it could not be pickled, or not be read again
+            return record
 
     def snapshot(self) -> Mapping[str, int]:
         """Return how many records were put aside, by suspect. The first subtask also keeps what was done before its run."""

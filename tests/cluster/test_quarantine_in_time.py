@@ -38,6 +38,16 @@ class Plain(af.OperatorActor):
         ctx.emit([record])
 
 
+class Marking(af.OperatorActor):
+    """Changes each record before it looks at it."""
+
+    def on_record(self, record, ctx):
+        record["seen"] = True
+        if record["number"] == 13:
+            raise ValueError("unlucky")
+        ctx.emit(record["number"])
+
+
 def numbers(values):
     source = TestSource()
     for position, value in enumerate(values):
@@ -106,6 +116,13 @@ def test_operators_without_keys_and_jobs_without_checkpoints_put_records_aside_t
     assert [[number] for number in range(40) if number % 20 != 13] == out
     assert [13, 33] == sorted(letter["record"] for letter in dead)
     assert 7 == attempts
+
+
+def test_a_record_is_known_again_that_the_operator_has_changed_before_it_failed(tmp_path):
+    out, dead, attempts = written(tmp_path, [{"number": number} for number in range(20)], Marking(), keyed=False)
+    assert [number for number in range(20) if number != 13] == out
+    assert [{"number": 13}] == [letter["record"] for letter in dead]
+    assert 4 == attempts
 
 
 def test_failures_of_an_operator_may_have_a_restart_strategy_of_their_own(tmp_path):
