@@ -98,7 +98,7 @@ class KeyedBackend(Protocol):
         ...
 
     def load(self, name: str, keys: Iterable[Any], namespace: Hashable = None) -> None:
-        """Have the values of these keys in the table, if they have any, and take them for changed after it."""
+        """Have the values of these keys in the table, if they have any, and take them for changed after it. Work on earlier ones is through."""
         ...
 
     def settle(self) -> None:

@@ -41,6 +41,8 @@ def machine_over(make_backend, examples):
             table, held = self.backend.table(name_of(namespace), namespace), self.expected.setdefault(namespace, {})
             for key in batch:
                 assert held.pop(key, None) == table.pop(key, None)
+            self.backend.load(name_of(namespace), batch, namespace)
+            assert not table.keys() & set(batch)
             self.backend.settle()
 
         @rule(namespace=namespaces)
@@ -120,3 +122,16 @@ def test_a_large_namespace_disappears_as_a_whole(backend):
     assert [] == list(backend.entries("panes", 1))
     backend.load("panes", [5], 1)
     assert {} == backend.table("panes", 1)
+
+
+def test_what_was_removed_does_not_come_back_when_it_is_asked_for_again_before_the_batch_is_through(backend):
+    for batch in (["a"], ["b"]):
+        backend.load("plain", batch)
+        backend.table("plain").update(dict.fromkeys(batch, 1))
+        backend.settle()
+    backend.load("plain", ["a"])
+    del backend.table("plain")["a"]
+    backend.load("plain", ["a", "b"])
+    assert {"b": 1} == backend.table("plain")
+    backend.settle()
+    assert {"b": 1} == dict(backend.entries("plain"))

@@ -84,7 +84,9 @@ class CachedTable:
     # --- a batch at a time ---------------------------------------------------------------------------------------------------
 
     def load(self, keys: list[Any]) -> None:
-        """Have the values of these keys in `entries`, if they have any. They count as changed, until `settle` even as removed."""
+        """Have the values of these keys in `entries`, if they have any. They count as changed, until `settle` or the next call even as removed."""
+        if self._at_work:
+            self.settle()  # what is asked for again may have been removed
         missing = list(filterfalse(self.entries.__contains__, keys))
         if missing:
             missing = list(dict.fromkeys(missing))
