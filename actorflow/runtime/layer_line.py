@@ -21,6 +21,9 @@ from actorflow.wire.manifest import StoredFile
 DELTAS_MAX: Final = 32
 """Then deltas are merged with each other."""
 
+_BEGUN_MAX: Final = 16
+"""Snapshots of which nothing was heard; earlier ones are given up."""
+
 _MERGED_ABOVE: Final = 2
 """How much larger than the base the deltas are when they are merged with it: merging reads and writes all of it."""
 
@@ -86,6 +89,8 @@ class LayerLine:
             if lower != line:
                 below = Below(lower, merged.sources, line)
         self._begun[checkpoint] = below
+        while len(self._begun) > _BEGUN_MAX:
+            self.given_up(min(self._begun))
         return below
 
     def stored(self, checkpoint: int, layer: StoredFile | None) -> None:

@@ -34,8 +34,6 @@ MISSING: Final = object()
 """Stands for the value of a key that has none."""
 
 _COMPARED_AT_ONCE: Final = 8192
-_UNCONFIRMED_MAX: Final = 16
-"""Captures of which nothing was heard; earlier ones are given up."""
 
 
 class Fetched(Protocol):
@@ -212,8 +210,6 @@ class ChangeLog:
             pieces.append(_timers(name, queue, None if whole else triples))
         self._unconfirmed.append((checkpoint, now))
         self._now = _Changes()
-        while len(self._unconfirmed) > _UNCONFIRMED_MAX:
-            self.decline(self._unconfirmed[0][0])
         self._forget_needless()
         return pieces
 

@@ -133,6 +133,14 @@ def test_what_an_aborted_checkpoint_held_is_in_the_next_one():
     assert {5: {1: 1}, 6: {1: 1}} == subtask.retained[3]["map"]
 
 
+def test_no_change_is_lost_when_the_first_checkpoint_completes_after_many_others_were_begun():
+    subtask = Subtask()
+    for key in range(20):
+        run(subtask, [("use", key, "value", 1), ("snapshot",)])
+    run(subtask, [("settle", "completed", False), ("use", 99, "value", 1), ("snapshot",), ("settle", "completed", True)])
+    assert {*range(20), 99} == set(subtask.retained[3]["value"])
+
+
 def test_a_delta_holds_what_changed_and_no_more():
     subtask = Subtask()
     for key in range(1000):
