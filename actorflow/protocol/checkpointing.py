@@ -303,7 +303,9 @@ class CheckpointCoordinator:
 
     def _not_stored(self, work: StoreCheckpoint, error: ErrorInfo, now: float) -> list[Effect]:
         begun = self._under_way.get(work.checkpoint)
-        return self._fail(begun, error, now) if begun is not None and self._of_this_run(work.attempt) else []
+        effects = self._fail(begun, error, now) if begun is not None and self._of_this_run(work.attempt) else []
+        parts = self._discardable(work.states)
+        return [*effects, Start(DiscardStates(work.checkpoint, None, parts))] if parts else effects
 
     def _fail(self, begun: UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
         self._failed += 1

@@ -152,6 +152,12 @@ class LayeredState:
         layers[f"layer-{len(layers)}"] = own
         return StoredLayers({**layers, **kept}, tuple(layers), b"", size, len(data))
 
+    @staticmethod
+    def withdraw(captured: Captured, stored: StoredLayers) -> None:
+        """Remove what was stored for a part that nobody will hear of. It would stay until the job ends, and the disk may be full."""
+        for file in {*captured.below.layers, *stored.files.values()}.difference(captured.below.line):
+            _removed(file)
+
     # --- merging -----------------------------------------------------------------------------------------------------------------
 
     def merge(
@@ -176,7 +182,8 @@ class LayeredState:
 
         def work() -> None:
             merged: StoredFile | None = None
-            with contextlib.suppress(ActorflowError):  # the layers are as good as what they would have become; it is tried again
+            # Whatever it is, a lack of memory for instance: the layers are as good as what they would have become, and it is tried again.
+            with contextlib.suppress(Exception):
                 merged = files.write_shared(encode_layer(merged_layers(sources, base=base).payloads()))
             if merged is not None and over():
                 _removed(merged)

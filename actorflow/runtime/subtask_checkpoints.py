@@ -304,21 +304,27 @@ class SubtaskCheckpoints:
         """Return the part, the size of what it holds, and how much of that was written."""
         if state.saved is not None:
             return state.saved()
-        data = state.data
-        layers = _NO_LAYERS if state.captured is None else self._layers.store(state.captured)
-        part = SubtaskState(
-            self._id.index,
-            self._write(number, str(self._id), data),
-            dict(layers.files),
-            positions=positions,
-            read=read,
-            in_flight=self._write(number, f"{self._id}-in-flight", encode_in_flight(in_flight)) if in_flight else None,
-            layers=layers.layers,
-            top=layers.top,
-        )
-        encoded = encode_part(part)
-        self._site.check_size(self._id, encoded)
-        return encoded, len(data) + layers.state_bytes, len(data) + layers.stored_bytes
+        layers = _NO_LAYERS
+        try:
+            if state.captured is not None:
+                layers = self._layers.store(state.captured)
+            part = SubtaskState(
+                self._id.index,
+                self._write(number, str(self._id), state.data),
+                dict(layers.files),
+                positions=positions,
+                read=read,
+                in_flight=self._write(number, f"{self._id}-in-flight", encode_in_flight(in_flight)) if in_flight else None,
+                layers=layers.layers,
+                top=layers.top,
+            )
+            encoded = encode_part(part)
+            self._site.check_size(self._id, encoded)
+        except BaseException:
+            if state.captured is not None:
+                self._layers.withdraw(state.captured, layers)
+            raise
+        return encoded, len(state.data) + layers.state_bytes, len(state.data) + layers.stored_bytes
 
     def _write(self, number: int, name: str, data: bytes) -> StoredFile | InlineState:
         files = self._site.files

@@ -171,7 +171,18 @@ def test_a_manifest_that_cannot_be_written_fails_the_checkpoint_and_keeps_the_on
     probe.tell(WorkFailed(store, FULL))
     assert [1] == completed(probe)
     assert FULL == probe.machine.observe().last_error
+    assert [DiscardStates(2, None, (b"source@2", b"count@2"))] == work(probe, DiscardStates)
     assert not any(isinstance(message, CheckpointCompleted) for message in probe.sent())
+
+
+def test_what_was_stored_for_a_checkpoint_that_was_given_up_is_removed_when_its_manifest_cannot_be_written_either():
+    probe = coordinator()
+    probe.advance(10)
+    acknowledge(probe, 1, SOURCE, COUNT)
+    (store,) = work(probe, StoreCheckpoint)
+    probe.tell(RunOver())
+    probe.tell(WorkFailed(store, FULL))
+    assert [DiscardStates(1, None, (b"source@1", b"count@1"))] == work(probe, DiscardStates)
 
 
 def test_so_many_are_retained_and_the_oldest_are_discarded():

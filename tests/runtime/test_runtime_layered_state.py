@@ -140,3 +140,35 @@ def test_a_run_that_goes_on_builds_upon_the_layers_that_it_was_restored_from(tmp
     other.restore([part], 1)
     other.layers.resume(part)
     assert other.checkpoint().layers == ("layer-0",)
+
+
+def test_of_a_part_that_nobody_hears_of_no_file_is_left_neither_its_own_nor_a_merged_one(tmp_path, counting):
+    counting.checkpoint()
+    for value in range(2, 5):
+        counting.chain.set(KEYS, value)
+        part = counting.checkpoint()
+    counting.layers.merge(lambda work: work(), lambda work: work(), lambda: False)
+    counting.chain.set(KEYS, 5)
+    captured = counting.layers.capture(counting.number + 1)
+    stored = counting.layers.store(captured)
+    shared = tmp_path / "checkpoints" / "job-1" / "shared"
+    assert {Path(file.uri).name for file in stored.files.values()} == {path.name for path in shared.iterdir()}
+    assert len(stored.layers) < len(part.layers)
+    counting.layers.withdraw(captured, stored)
+    assert {Path(file.uri).name for file in part.files.values()} == {path.name for path in shared.iterdir()}
+
+
+def test_layers_are_merged_again_after_a_merge_has_failed_for_whatever_reason(counting, monkeypatch):
+    counting.checkpoint()
+    for value in range(2, 5):
+        counting.chain.set(KEYS, value)
+        part = counting.checkpoint()
+
+    def fails(data):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(counting.files, "write_shared", fails)
+        counting.layers.merge(lambda work: work(), lambda work: work(), lambda: False)
+    counting.layers.merge(lambda work: work(), lambda work: work(), lambda: False)
+    assert len(counting.checkpoint().layers) < len(part.layers)
