@@ -156,8 +156,8 @@ class CheckpointCoordinator:
 
     def _collect(self, run: RunStarted) -> list[Effect]:
         """Remove what earlier runs have left. What of theirs is not in a completed checkpoint now is never in a later one."""
-        if run.attempt == 1:
-            return []
+        if run.attempt == 1 or self._rules.interval_s is None:
+            return []  # without an interval nothing is stored among checkpoints
         keep = dict.fromkeys(state for completed in self._completed for state in completed.states.values())
         return [Start(CollectOrphans(run.attempt, tuple(keep)))]
 
