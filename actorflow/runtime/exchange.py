@@ -69,19 +69,22 @@ class Exchange(abc.ABC):
             lane.event(event)
             lane.drain()
 
-    def overtake(self, barrier: Barrier) -> list[Batch]:
-        """Send a barrier down every lane before what waits there; return the batches that it has overtaken. `drain` is to follow."""
+    def overtake(self, barrier: Barrier) -> list[tuple[int, Batch]]:
+        """Send a barrier down every lane before what waits there; return the batches that it has overtaken, with their lanes. `drain` is to follow."""
         self._rules.passing()
-        return [batch for lane in self.lanes for batch in lane.overtake(barrier)]
+        return [(place, batch) for place, lane in enumerate(self.lanes) for batch in lane.overtake(barrier)]
 
     def drain(self) -> None:
         """Send what there is credit for."""
         for lane in self.lanes:
             lane.drain()
 
-    def send_again(self, batch: Batch) -> None:
-        """Spread a batch that an earlier run had emitted and not sent."""
-        self.spread(batch)
+    def send_again(self, batch: Batch, lane: int, lanes: int) -> None:
+        """Take a batch that an earlier run had emitted and not sent: into its lane, if there are as many as then; else it is spread once more."""
+        if lanes == len(self.lanes):
+            self.lanes[lane].add(batch)
+        else:
+            self.spread(batch)
         self.settle()
 
     def flush_due(self, now: float) -> None:

@@ -1,7 +1,7 @@
 """Batches in channels, as an unaligned checkpoint stores them, and their way back.
 
-What had been received and not processed is processed by the consumer before anything new. What had been emitted and not sent goes through the
-producer's exchange once more, which spreads it over the consumers that there are now. With another parallelism than before, a consumer takes those
+What had been received and not processed is processed by the consumer before anything new. What had been emitted and not sent waits in the
+producer's lanes again, as it did; if there are more or fewer lanes now, the exchange spreads it once more. With another parallelism than before, a consumer takes those
 records of a keyed channel that have its key groups; of other channels, every so manieth earlier consumer's batches as they are.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
@@ -50,17 +51,34 @@ def edges_from(graph: ExecutionGraph, vertex: VertexId) -> list[ExecutionEdge]:
     return [edge for edge in graph.edges if edge.source == vertex]
 
 
-def stored(edge: int, batch: Batch | ReceivedBatch) -> StoredBatch:
-    """Return a batch as it is stored: one that came over the wire as it came.
+def stored(edge: int, batch: Batch | ReceivedBatch, lane: int = 0, lanes: int = 0) -> StoredBatch:
+    """Return a batch as it is stored: one that came over the wire as it came. Arguments: see `StoredBatch`.
 
     Raises:
         SerializationError: if a record cannot be pickled.
     """
     if isinstance(batch, ReceivedBatch):
         frame = batch.frame
-        return StoredBatch(edge, frame.codec, frame.flags & Flag.LZ4, bytes(frame.payload))
+        return StoredBatch(edge, frame.codec, frame.flags & Flag.LZ4, bytes(frame.payload), lane, lanes)
     codec, payload = encode_batch(batch)
-    return StoredBatch(edge, codec, 0, bytes(payload))
+    return StoredBatch(edge, codec, 0, bytes(payload), lane, lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A batch that an earlier run had emitted and not sent.
+
+    Attributes:
+        edge: position of the exchange.
+        batch: to be emitted.
+        lane: where it waited.
+        lanes: how many lanes there were.
+    """
+
+    edge: int
+    batch: Batch
+    lane: int
+    lanes: int
 
 
 class StoredBatches:
@@ -75,11 +93,11 @@ class StoredBatches:
         self.batches: list[StoredBatch] = []
         self.error: ActorflowError | None = None
 
-    def add(self, edge: int, batch: Batch | ReceivedBatch) -> None:
-        """Take one more, of the edge at this position."""
+    def add(self, edge: int, batch: Batch | ReceivedBatch, lane: int = 0, lanes: int = 0) -> None:
+        """Take one more. Arguments: see `StoredBatch`."""
         if self.error is None:
             try:
-                self.batches.append(stored(edge, batch))
+                self.batches.append(stored(edge, batch, lane, lanes))
             except ActorflowError as error:
                 self.error = error
 
@@ -138,10 +156,14 @@ class Returned:
             for mine in self._shares(number, batch)
         )
 
-    def outputs(self) -> list[tuple[int, Batch]]:
-        """Return what is to be emitted before anything new: position of the exchange, batch."""
+    def outputs(self) -> list[Unsent]:
+        """Return what is to be emitted before anything new."""
         mine = [part for number, part in enumerate(self._parts) if number % self._vertex.parallelism == self._index]
-        return [(batch.edge, as_received(batch).decode(self._payload_bytes_max)) for part in mine for batch in part.outputs]
+        return [
+            Unsent(batch.edge, as_received(batch).decode(self._payload_bytes_max), batch.lane, batch.lanes)
+            for part in mine
+            for batch in part.outputs
+        ]
 
     def _shares(self, number: int, batch: StoredBatch) -> Iterator[ReceivedBatch | Batch]:
         """Give what this subtask has to process of a batch that an earlier one had received."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from actorflow.runtime.exchange import Exchange
-from actorflow.runtime.in_flight import StoredBatches
+from actorflow.runtime.in_flight import StoredBatches, Unsent
 from actorflow.runtime.writing import SinkOutput
-from actorflow.wire.batch import Barrier, Batch
+from actorflow.wire.batch import Barrier
 
 
 class OutputBarriers:
@@ -31,8 +31,8 @@ class OutputBarriers:
         overtaken = StoredBatches()
         for place, exchange in enumerate(self._exchanges):
             if barrier.unaligned and exchange.overtakable:
-                for batch in exchange.overtake(barrier):
-                    overtaken.add(place, batch)
+                for lane, batch in exchange.overtake(barrier):
+                    overtaken.add(place, batch, lane, len(exchange.lanes))
                 exchange.drain()
             else:
                 exchange.event(barrier)
@@ -48,12 +48,12 @@ class OutputBarriers:
         """Let a barrier overtake that still waits in some of the lanes, and add what it has overtaken."""
         for place, exchange in enumerate(self._exchanges):
             if exchange.overtakable:
-                for lane in exchange.lanes:
+                for number, lane in enumerate(exchange.lanes):
                     if lane.holds(barrier.checkpoint_id):
                         for batch in lane.overtake(barrier):
-                            overtaken.add(place, batch)
+                            overtaken.add(place, batch, number, len(exchange.lanes))
 
-    def send_again(self, batches: Iterable[tuple[int, Batch]]) -> None:
-        """Emit what an earlier run had emitted and not sent: position of the exchange, batch."""
-        for place, batch in batches:
-            self._exchanges[place].send_again(batch)
+    def send_again(self, batches: Iterable[Unsent]) -> None:
+        """Emit what an earlier run had emitted and not sent."""
+        for unsent in batches:
+            self._exchanges[unsent.edge].send_again(unsent.batch, unsent.lane, unsent.lanes)

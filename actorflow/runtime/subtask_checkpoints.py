@@ -29,13 +29,13 @@ from actorflow.protocol.checkpoint_messages import (
     TriggerCheckpoint,
 )
 from actorflow.protocol.machine import TimerFired
-from actorflow.runtime.in_flight import StoredBatches
+from actorflow.runtime.in_flight import StoredBatches, Unsent
 from actorflow.runtime.input_barriers import InputBarriers, Recording
 from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers
 from actorflow.runtime.output_barriers import OutputBarriers
 from actorflow.runtime.snapshots import take
 from actorflow.wire import pickling
-from actorflow.wire.batch import MAX_TIMESTAMP, Barrier, Batch, SavepointOrder, Watermark
+from actorflow.wire.batch import MAX_TIMESTAMP, Barrier, SavepointOrder, Watermark
 from actorflow.wire.in_flight import InFlight, encode_in_flight
 from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState, encode_part
 
@@ -101,7 +101,7 @@ class SubtaskCheckpoints:
         passed: the highest checkpoint whose barrier it has passed on; 0 before the first.
         storing: how many snapshots are being stored; the subtask does not end before they are.
         inputs: the barriers of its input channels, if it has any.
-        returned: what an earlier run had emitted and not sent: position of the exchange, batch.
+        returned: what an earlier run had emitted and not sent.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class SubtaskCheckpoints:
         self.passed = 0
         self.storing = 0
         self.inputs: InputBarriers | None = None
-        self.returned: list[tuple[int, Batch]] = []
+        self.returned: list[Unsent] = []
         self._subtask = subtask
         self._id = subtask_id
         self._site = site

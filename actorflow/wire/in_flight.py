@@ -19,12 +19,16 @@ class StoredBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
         codec: how the payload reads.
         flags: of the frame: whether the payload is compressed.
         payload: the batch.
+        lane: of an output: where it waited.
+        lanes: of an output: how many there were.
     """
 
     edge: int
     codec: int
     flags: int
     payload: bytes
+    lane: int = 0
+    lanes: int = 0
 
 
 class InFlight(msgspec.Struct, frozen=True, array_like=True):

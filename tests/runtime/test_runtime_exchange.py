@@ -85,6 +85,14 @@ def test_rebalance_deals_records_in_turn_across_batches():
     assert outlet.flushed() == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
 
 
+@pytest.mark.parametrize(("lanes", "expected"), [(3, [[], [], [1, 2, 3]]), (2, [[1], [2], [3]])])
+def test_what_was_not_sent_waits_in_its_lane_again_if_there_are_as_many_lanes_as_then(lanes, expected):
+    outlet = Outlet(Partitioner(Partitioning.REBALANCE))
+    outlet.exchange.send_again(ObjectBatch([1, 2, 3]), 2, lanes)
+
+    assert outlet.flushed() == expected
+
+
 def test_producers_start_dealing_with_different_lanes():
     assert Outlet(Partitioner(Partitioning.REBALANCE), first=1).emit(0, 1).flushed() == [[], [0], [1]]
 

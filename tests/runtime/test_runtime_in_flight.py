@@ -135,7 +135,7 @@ def test_batches_come_back_at_their_ports_those_of_earlier_subtasks_first():
 def test_what_was_emitted_is_emitted_again_by_one_of_the_subtasks():
     parts = [InFlight((), (stored(0, ObjectBatch([number])),)) for number in range(3)]
     got = [
-        [batch.records for _, batch in returned(graph_of(KINDS["hash"]), parts, index, parallelism).outputs()]
+        [unsent.batch.records for unsent in returned(graph_of(KINDS["hash"]), parts, index, parallelism).outputs()]
         for parallelism in (2, 4)
         for index in range(parallelism)
     ]

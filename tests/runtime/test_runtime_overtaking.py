@@ -5,13 +5,17 @@ from __future__ import annotations
 from test_runtime_feeds import Taker
 from test_runtime_lanes import make_lane
 
+from actorflow.clock import ManualClock
 from actorflow.ids import ChannelId
 from actorflow.protocol.credit import ReceiverLedger
+from actorflow.protocol.flush import FlushRules
 from actorflow.protocol.machine import TimerFired
+from actorflow.runtime.exchange import DealExchange
 from actorflow.runtime.feeds import GateFeed
 from actorflow.runtime.in_flight import as_received, stored
 from actorflow.runtime.input_barriers import AlignmentRules
 from actorflow.runtime.input_gate import InputChannel, InputGate
+from actorflow.runtime.output_barriers import OutputBarriers
 from actorflow.wire.batch import Barrier, EndOfInput, ObjectBatch, Watermark
 
 FIRST = Barrier(1, 0, unaligned=True)
@@ -52,6 +56,16 @@ def test_a_barrier_with_nothing_before_it_overtakes_nothing():
     lane, link = make_lane()
 
     assert (lane.overtake(FIRST), link.sent) == ([], [FIRST])
+
+
+def test_batches_in_outputs_are_stored_with_the_lanes_that_they_wait_in():
+    (first, _), (second, _) = make_lane(), make_lane()
+    exchange = DealExchange([first, second], ManualClock(), FlushRules(10, 0.1))
+    exchange.overtakable = True
+    exchange.spread(ObjectBatch(["a", "b"]))
+    overtaken = OutputBarriers([exchange], ()).pass_on(FIRST)
+
+    assert [(batch.edge, batch.lane, batch.lanes) for batch in overtaken.batches] == [(0, 0, 2), (0, 1, 2)]
 
 
 # --- inputs ----------------------------------------------------------------------------------------------------------------------
