@@ -11,7 +11,7 @@ has come, one manifest makes them a whole: it is written last, and only then the
   whose barrier it has passed, only what it acknowledges counts: its last state has seen what came behind that barrier.
 - A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are retained.
 - Where a subtask may meet a barrier before all those of an earlier checkpoint, a savepoint has the channels to itself: it takes the place of what
-  is under way, and the next waits.
+  is under way, the next waits, and what is asked for meanwhile is refused.
 - A savepoint belongs to who asked for it: nothing is committed with it, it subsumes nothing, is not discarded, and a failure goes back to the
   last checkpoint all the same, because its owner may have removed it.
 - One to stop with is the exception: nothing is begun behind it, its subtasks hear of it, commit and end, and what fails on this way goes on
@@ -190,16 +190,23 @@ class CheckpointCoordinator:
             return [Send(request.reply_to, answer)]
         if any(one.request is not None and one.request.request == request.request for one in self._under_way.values()):
             return []
-        if self._run is None or self._stopping:
-            what = "not running" if self._run is None else "being stopped with a savepoint"
-            error = checkpoint_error("NoRun", f"the job is {what}: no checkpoint can be taken of it", Retry.BACKOFF)
-            return [Send(request.reply_to, CheckpointTaken(request.request, 0, None, error))]
+        if (refusal := self._refusal()) is not None:
+            return [Send(request.reply_to, CheckpointTaken(request.request, 0, None, refusal))]
         effects: list[Effect] = []
         if request.savepoint is not None and self._rules.mixing:
             error = checkpoint_error("CheckpointSubsumed", "a savepoint takes its place: their barriers must not mix", Retry.NEVER)
             for one in [one for one in self._under_way.values() if one.savepoint is None]:
                 effects += self._abort(one, error, now)
         return [*effects, *self._begin(request, now), *self._arm()]
+
+    def _refusal(self) -> ErrorInfo | None:
+        """Return why nothing that is asked for can be taken now, if that is so."""
+        if self._run is None or self._stopping:
+            what = "not running" if self._run is None else "being stopped with a savepoint"
+            return checkpoint_error("NoRun", f"the job is {what}: no checkpoint can be taken of it", Retry.BACKOFF)
+        if self._rules.mixing and any(one.savepoint is not None for one in self._under_way.values()):
+            return checkpoint_error("SavepointUnderWay", "a savepoint is being taken: barriers must not mix", Retry.BACKOFF)
+        return None
 
     def _begin(self, request: CheckpointRequested | None, now: float) -> list[Effect]:
         run = self._run
@@ -262,11 +269,8 @@ class CheckpointCoordinator:
         if begun is None:
             return []
         missing = ", ".join(map(str, list(begun.waiting)[:3]))
-        what = (
-            f"{len(begun.waiting)} subtasks have not acknowledged it ({missing})"
-            if begun.waiting
-            else "its manifest is not written"
-        )
+        late = f"{len(begun.waiting)} subtasks have not acknowledged it ({missing})"
+        what = late if begun.waiting else "its manifest is not written"
         text = f"checkpoint {number} took longer than {self._rules.timeout_s:g} s: {what}"
         hint = "'execution.checkpointing.timeout' says how long it may take; back-pressure delays barriers"
         return self._fail(begun, checkpoint_error("CheckpointTimeout", text, Retry.BACKOFF, hint), now)

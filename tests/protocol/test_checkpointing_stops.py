@@ -1,4 +1,6 @@
-"""Savepoints that a job is to stop with: nothing is begun behind them, and all subtasks hear how they end."""
+"""Savepoints that others wait for: those that a job is to stop with, of which all subtasks hear, and those whose barriers must not mix."""
+
+import pytest
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId, VertexId
@@ -9,6 +11,7 @@ from actorflow.protocol.checkpoint_messages import (
     CheckpointCompleted,
     CheckpointDeclined,
     CheckpointRequested,
+    CheckpointTaken,
     TriggerCheckpoint,
 )
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
@@ -80,3 +83,19 @@ def test_a_job_that_was_drained_fails_with_it():
     probe = stopping("drain")
     probe.tell(CheckpointDeclined(COUNT, 1, 1, FULL))
     assert [CheckpointsFailing(FULL)] == probe.reports()
+
+
+@pytest.mark.parametrize("kind", ["unaligned", "at_least_once"])
+@pytest.mark.parametrize("order", [None, SavepointOrder("/savepoints")])
+def test_what_is_asked_for_is_refused_while_its_barriers_would_mix_with_those_of_a_savepoint(kind, order):
+    probe = Probe(CheckpointCoordinator(CheckpointRules(**{kind: True})))
+    probe.tell(RunStarted(1, WORKERS, [SOURCE]), CheckpointRequested("r1", ME, SavepointOrder("/savepoints")))
+    probe.sent()
+    probe.tell(CheckpointRequested("r2", ME, order))
+    (answer,) = probe.sent()
+    assert ("r2", None) == (answer.request, answer.location)
+    assert "a savepoint is being taken" in answer.error.message
+    complete(probe, 1)
+    assert [CheckpointTaken("r1", 1, "chk-1")] == probe.sent()
+    probe.tell(CheckpointRequested("r3", ME, order))
+    assert [2] == [message.checkpoint for message in probe.sent()]
