@@ -120,7 +120,10 @@ def taken_part(
         SavedPosition(number, position, repr(pickling.loads(position))[:_TEXT_CHARACTERS_MAX])
         for number, position in positions.items()
     ]
-    subtasks = {name: SavedSubtask(watermark=watermark) for name, watermark in snapshot.watermarks.items()}
+    subtasks = {
+        name: SavedSubtask(watermark=watermark, under_way=name in snapshot.kept and snapshot.kept[name].under_way)
+        for name, watermark in snapshot.watermarks.items()
+    }
     if saved or read:
         subtasks[vertex.operators[0].name] = SavedSubtask(positions=tuple(saved), read=tuple(read))
     outputs = [list(output) for output in snapshot.outputs if output]
@@ -204,10 +207,11 @@ class _Part:
     watermarks: dict[str, int] = field(default_factory=dict)
     kept: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[Any]]] = field(default_factory=dict)
     outputs: list[list[tuple[int, object]]] = field(default_factory=list)
+    under_way: set[str] = field(default_factory=set)
 
     def take_kept(self, operator: str, state: SavedState, rows: Rows, declared: Declared, name: str) -> None:
         """Take an operator state, or records in flight."""
-        lists, unions, maps, flight = self.kept.setdefault(operator, ({}, {}, {}, []))
+        lists, unions, maps, flight = self._kept_of(operator)
         columns = columns_of(rows, declared.of_operator.get(state.name), name)
         match state.layout:
             case "operator list":
@@ -223,16 +227,22 @@ class _Part:
         """Take what a subtask of an operator had besides its states."""
         if subtask.watermark is not None:
             self.watermarks[operator] = subtask.watermark
+        if subtask.under_way:
+            self._kept_of(operator)
+            self.under_way.add(operator)
         if subtask.outputs:
             self.outputs.append(pickling.loads(subtask.outputs))
 
     def snapshot(self, max_parallelism: int) -> SubtaskSnapshot:
         """Return it whole."""
         kept = {
-            operator: Kept(OperatorSnapshot(lists, unions, maps), flight)
+            operator: Kept(OperatorSnapshot(lists, unions, maps), flight, operator in self.under_way)
             for operator, (lists, unions, maps, flight) in self.kept.items()
         }
         return SubtaskSnapshot(self.keyed, self.watermarks, kept, self.outputs, max_parallelism)
+
+    def _kept_of(self, operator: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[Any]]:
+        return self.kept.setdefault(operator, ({}, {}, {}, []))
 
 
 def operators_of(vertex: Vertex, parts: Sequence[SavedPart]) -> dict[str, SavedOperator]:

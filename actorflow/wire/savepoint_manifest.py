@@ -101,12 +101,14 @@ class SavedSubtask(msgspec.Struct, frozen=True, omit_defaults=True):
         outputs: of a sink: what was prepared and not committed, pickled.
         positions: of a source: how far open splits were read.
         read: of a source: the splits that it had read to their end.
+        under_way: whether it had not done yet all that its latest watermark brings about.
     """
 
     watermark: int | None = None
     outputs: bytes = b""
     positions: tuple[SavedPosition, ...] = ()
     read: tuple[int, ...] = ()
+    under_way: bool = False
 
 
 class SavedInput(msgspec.Struct, frozen=True, omit_defaults=True):

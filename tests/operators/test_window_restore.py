@@ -9,10 +9,14 @@ from actorflow.ids import SubtaskId, VertexId
 from actorflow.operators import evictors, pane_merging, pane_stage, triggers
 from actorflow.operators.window_specs import WindowSpec
 from actorflow.operators.windows import CountWindows, GlobalWindows, SessionWindows, TimeWindows
+from actorflow.plan.execution import Vertex
+from actorflow.plan.graph import LogicalOperator
 from actorflow.plan.key_groups import key_group, subtask_of
+from actorflow.runtime.saved_parts import operators_of, snapshots_of, taken_part
 from actorflow.runtime.snapshots import SubtaskSnapshot, decoded, give_back
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
+from actorflow.wire.savepoint_manifest import SavedVertex, decode_vertex, encode_vertex
 from actorflow.wire.stable_hash import stable_hash
 
 GROUPS = 16
@@ -161,9 +165,23 @@ def test_a_snapshot_amid_the_results_of_a_watermark_gives_each_once(monkeypatch,
     assert unordered(whole[2:]) == unordered(rest[1:])
 
 
+def as_it_is(snapshot, spec, directory):
+    return snapshot
+
+
+def from_a_savepoint(snapshot, spec, directory):
+    """Return a snapshot as it comes back from the files and the manifest of a savepoint."""
+    operator = LogicalOperator("window", "window-0", spec)
+    vertex = Vertex(VertexId("window"), "window-0", (operator,), 1, GROUPS, "default", "default")
+    part = taken_part(snapshot, vertex, 0, {}, ()).written(str(directory), {"window-0": "window"})
+    saved = SavedVertex(str(directory), operators_of(vertex, [part]))
+    return snapshots_of(decode_vertex(encode_vertex(saved)), vertex, 0)[0]
+
+
+@pytest.mark.parametrize("stored", [as_it_is, from_a_savepoint])
 @pytest.mark.parametrize("watermark", [15, MAX_TIMESTAMP])
 @pytest.mark.parametrize("name", ["sessions", "sliding", "continuous"])
-def test_what_a_snapshot_found_undone_is_done_before_the_next_watermark(monkeypatch, name, watermark):
+def test_what_a_snapshot_found_undone_is_done_before_the_next_watermark(monkeypatch, tmp_path, name, watermark, stored):
     monkeypatch.setattr("actorflow.operators.contents_stage._TIMERS_AT_ONCE", 3)
     spec = EVENT_SPECS[name]
     records = [(f"key {number}", number % 12, number) for number in range(40)]
@@ -171,7 +189,7 @@ def test_what_a_snapshot_found_undone_is_done_before_the_next_watermark(monkeypa
     first = Runner(spec, Restored(ticks=1))
     first.take(("batch", records))
     assert watermark != first.chain.advance_watermark(watermark)
-    second = Restoring(spec, Restored(ticks=1), [snapshot_of(first)])
+    second = Restoring(spec, Restored(ticks=1), [stored(snapshot_of(first), spec, tmp_path)])
     assert second.chain.blocked
     while second.chain.blocked:  # as the subtask does, which has heard of no watermark yet
         second.chain.advance_watermark(MIN_TIMESTAMP)
