@@ -25,6 +25,7 @@ app.add_typer(config, name="config")
 savepoint = typer.Typer(help="Look at savepoints.", no_args_is_help=True)
 app.add_typer(savepoint, name="savepoint")
 
+Define = Annotated[list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="Set an option; may be repeated.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the engine's own traceback with an error.")]
 
 
@@ -61,7 +62,11 @@ def run(
     parallelism: Annotated[
         int | None, typer.Option("-p", "--parallelism", min=1, help="Subtasks of an operator where the script does not say.")
     ] = None,
-    define: Annotated[list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="Set an option; may be repeated.")] = None,
+    define: Define = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--config", metavar="FILE", help="A YAML file of options; may be repeated, the later before."),
+    ] = None,
     from_savepoint: Annotated[
         str | None, typer.Option(help="Go on from a savepoint, or from a retained checkpoint: its directory.")
     ] = None,
@@ -76,11 +81,13 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run a script; its pipelines run on this machine."""
-    from actorflow.cli.script import options_for_script, run_script, savepoint_assignments
+    from actorflow.cli.script import options_for_script, run_script, savepoint_assignments, set_up_logging, use_files
 
     with told(verbose=verbose):
         start = savepoint_assignments(from_savepoint, claim_mode, allow_non_restored_state=allow_non_restored_state)
         options = options_for_script(parallelism, [*(define or []), *start], os.environ)
+        use_files(files or [])
+        set_up_logging(options)
     with told(verbose=verbose, script=str(script)):
         run_script(str(script), arguments or [], options)
 
@@ -131,17 +138,21 @@ def flights(
 
 @config.command()
 def explain(
-    file: Annotated[Path | None, typer.Argument(help="A YAML file; without one: the environment and the defaults.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="YAML files. Default: those that ACTORFLOW_CONFIG names.")
+    ] = None,
+    define: Define = None,
     *,
     only_set: Annotated[bool, typer.Option("--set", help="Leave out the options that have their default.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Show every option with its value and where it was set."""
     with told(verbose=verbose):
-        from actorflow.config import load
+        from actorflow.config import from_assignments, layered, load, overrides
         from actorflow.config.explain import explain as explained
 
-        print(explained(load(file), everything=not only_set))
+        config = layered(load(*(files or [])), overrides(), from_assignments(define or []))
+        print(explained(config, everything=not only_set))
 
 
 @savepoint.command()

@@ -13,8 +13,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actorflow.config import from_assignments, layered, options, overrides
-from actorflow.config.load import OVERRIDES_VARIABLE
+from actorflow.cluster.logs import logging_is_set, start_logging
+from actorflow.config import from_assignments, load, merged, options, overrides
+from actorflow.config.load import FILES_VARIABLE, OVERRIDES_VARIABLE
+from actorflow.errors import ConfigError
 from actorflow.storage.files import as_uri
 
 
@@ -30,7 +32,34 @@ def options_for_script(parallelism: int | None, assignments: Sequence[str], envi
         ConfigError: if an option is unknown or its value malformed; the error names the place.
     """
     wanted = [*assignments, *([f"parallelism.default={parallelism}"] if parallelism is not None else [])]
-    return json.dumps(layered(overrides(environment), from_assignments(wanted)).plain())
+    return json.dumps(merged(overrides(environment), from_assignments(wanted)).plain())
+
+
+def use_files(paths: Sequence[Path]) -> None:
+    """Have the configuration files of a command line in force in this process, in place of those that the environment names.
+
+    Raises:
+        ConfigError: if a path has a colon in it, which would part it.
+    """
+    for path in paths:
+        if os.pathsep in str(path):
+            raise ConfigError(f"--config {path}: a path with '{os.pathsep}' cannot be handed on", hint="rename it, or link to it")
+    if paths:
+        os.environ[FILES_VARIABLE] = os.pathsep.join(str(path.absolute()) for path in paths)
+
+
+def set_up_logging(settings: str) -> None:
+    """Set up the logging of this process if an option says anything of it: else what the script does about it is in force.
+
+    Args:
+        settings: the value of `ACTORFLOW_OVERRIDES` for the script.
+
+    Raises:
+        ConfigError: if an option in the environment or the files is wrong, or the log files cannot be written.
+    """
+    config = merged(load(), overrides({OVERRIDES_VARIABLE: settings}))
+    if logging_is_set(config):
+        start_logging(config, f"run-{os.getpid()}")
 
 
 def savepoint_assignments(path: str | None, claim_mode: str | None, *, allow_non_restored_state: bool) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from actorflow.cluster.fork_server import ForkServer
 from actorflow.cluster.starting import ClaimMode, starting
-from actorflow.config import Config, layered, load, options, overrides
+from actorflow.config import Config, layered, load, merged, options, overrides
 
 if TYPE_CHECKING:
     from actorflow.api.pipeline import Pipeline
@@ -83,7 +83,7 @@ def _run_graph(
         from actorflow.cluster.local import LocalCluster, default_parallelism, plan, slots_given
         from actorflow.cluster.progress import follow
 
-        given = layered(Config.of(config or {}, "config"), start)
+        given = merged(Config.of(config or {}, "config"), start)
         effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given, overrides())
         submission = plan(graph, effective, default_parallelism(parallelism, effective, slots_given(slots, effective)))
         if slots is None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.config import Config
 from actorflow.ids import Address, NodeId, split_address, unique_suffix
@@ -54,7 +55,10 @@ def main(
         directory: where local sockets are made.
         settings: the node's options by name.
     """
-    node = Node(NodeId(f"worker-{allocation}-{unique_suffix()}"), Config.of(settings, "node"), Path(directory))
+    config = Config.of(settings, "node")
+    name = NodeId(f"worker-{allocation}-{unique_suffix()}")
+    start_logging(config, name)
+    node = Node(name, config, Path(directory))
     endpoint, system = node.endpoint, node.system
     manager = Address(task_manager)
     endpoint.learn(split_address(manager)[0], tuple(endpoints))

@@ -6,7 +6,7 @@ load.py       `Config` and its layers                     document.py YAML and m
 rules.py      what is impossible together                 explain.py  values with origins, and the reference page
 """
 
-from actorflow.config.load import Config, from_assignments, from_environment, layered, load, overrides, read_file
+from actorflow.config.load import Config, from_assignments, from_environment, layered, load, merged, overrides, read_file
 from actorflow.config.option import Option
 from actorflow.config.values import Duration, Size, duration_ms, duration_s, memory_bytes
 
@@ -22,6 +22,7 @@ __all__ = [
     "layered",
     "load",
     "memory_bytes",
+    "merged",
     "overrides",
     "read_file",
 ]

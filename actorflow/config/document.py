@@ -7,7 +7,7 @@ however it is written. What the names mean is not known here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actorflow.errors import ConfigError
 
@@ -48,10 +48,18 @@ def entries_of_yaml(text: str, origin: str) -> list[Entry]:
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.constructor import DuplicateKeyError
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.scalarbool import ScalarBoolean
 
+    _check_version(text, origin)
     try:
         document = YAML(typ="rt").load(text)
+    except DuplicateKeyError as error:
+        # Its own text shows both values, which may be secret.
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        key = str(error.problem).partition(" with value")[0].removeprefix("found ")
+        raise ConfigError(f"{origin}{line}: {key}: it is set before in the same mapping", hint="keep one of the two") from None
     except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{origin}{line}: not valid YAML: {error.problem or error.context}") from None
@@ -68,7 +76,22 @@ def entries_of_yaml(text: str, origin: str) -> list[Entry]:
             return f"{origin}:{mapping.lc.key(key)[0] + 1}"
         return origin
 
-    return _unique(_flatten(document, "", place))
+    def bare(value: object) -> object:
+        # The parser keeps how a number was written (`0x10`, `1.50`) and its anchor, in types of its own.
+        if isinstance(value, ScalarBoolean):
+            return bool(value)
+        return [bare(element) for element in value] if isinstance(value, list) else value
+
+    return _unique(replace(entry, value=bare(entry.value)) for entry in _flatten(document, "", place))
+
+
+def _check_version(text: str, origin: str) -> None:
+    """Refuse another version of YAML: 1.1 reads `no` as false and `1:30` as 90."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("%YAML") and line.split()[1:2] != ["1.2"]:
+            raise ConfigError(f"{origin}:{number}: '{line.strip()}' is not YAML 1.2", hint="remove the line")
+        if line.strip() and not line.startswith(("%", "#")):
+            return
 
 
 def _flatten(mapping: Mapping[object, object] | Mapping[str, object], prefix: str, place: Callable[..., str]) -> Iterator[Entry]:

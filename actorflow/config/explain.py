@@ -8,16 +8,22 @@ from actorflow.config.load import Config
 from actorflow.config.option import Option
 from actorflow.config.options import ALL
 
-HIDDEN = "******"
-
 _REFERENCE_HEAD = """\
 # Configuration
 
 <!-- Generated from actorflow/config/options/ by scripts/reference. Do not edit. -->
 
-Options are set, the later before the earlier: in a YAML file (nested or flat keys), in the environment variable `ACTORFLOW_OPTIONS`
-(YAML or JSON), on the pipeline (`af.Pipeline(config={...})`), and by the client (`af.run(config={...})`, `-D name=value`).
-An unknown name, a name set twice, or a value of the wrong kind is an error that names the place and the nearest valid name.
+Options are set, the later before the earlier:
+
+1. in YAML 1.2 files with nested or flat keys: `actorflow run --config FILE`, or the environment variable `ACTORFLOW_CONFIG`, which names
+   files, separated by colons; of several, too, the later before the earlier;
+2. in the environment variable `ACTORFLOW_OPTIONS`, which holds YAML or JSON;
+3. on the pipeline: `af.Pipeline(config={...})`;
+4. by the client: `af.run(config={...})`, and before that `actorflow run -D name=value`.
+
+An unknown name, a name set twice, a value of the wrong kind, and options that do not fit together are errors, which name file, line and
+option, and the nearest valid name. `actorflow config explain [FILE]... [-D NAME=VALUE]` shows each value and where it was set; secrets
+are hidden. `conf/` has files to begin with. What is logged where is on [a page of its own](logging.md).
 
 Durations are written `200ms`, `5s`, `10min`, `1h30min`; a bare number is milliseconds. Sizes are written `32kb`, `64mb` (1 kb = 1024
 bytes); a bare number is bytes. Names are Flink's where Flink has the thing; what only actorflow has is under `actorflow.`.
@@ -64,4 +70,4 @@ def _shown(option: Option[object], config: Config) -> str:
     value = config[option]
     if value is None:
         return f"({option.unset})"
-    return HIDDEN if option.secret else option.kind.show(value)
+    return option.shown(value)

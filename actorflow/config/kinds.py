@@ -7,7 +7,7 @@ all three, and refuses what it is not with the option's name, the value, and wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -93,6 +93,30 @@ def choice(*words: str) -> Kind[str]:
         return str(word)
 
     return Kind(" \\| ".join(f"`{word}`" for word in words), parse)
+
+
+def levels(*words: str) -> Kind[tuple[tuple[str, str], ...]]:
+    """Return the kind of levels by logger: `name=level` texts, in a list or separated by commas."""
+    level = choice(*words)
+
+    def parse(value: object, option: str) -> tuple[tuple[str, str], ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+            refuse(option, value, "a list of loggers and levels", "write 'actorflow.transport=debug, my.module=error'")
+        found: dict[str, str] = {}
+        for part in parts:
+            logger, _, word = (piece.strip() for piece in part.partition("="))
+            if not logger or not word:
+                refuse(option, part, "a logger and its level", "write 'actorflow.transport=debug'")
+            if logger in found:
+                refuse(option, part, f"possible: the level of '{logger}' is already given", "keep one of the two")
+            found[logger] = level.parse(word, f"{option}: {logger}")
+        return tuple(found.items())
+
+    def show(value: tuple[tuple[str, str], ...]) -> str:
+        return ", ".join(f"{logger}={word}" for logger, word in value)
+
+    return Kind(f"`logger=level`, …; levels {level.name}", parse, show)
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:

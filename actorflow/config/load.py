@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar, cast
@@ -30,6 +30,9 @@ T = TypeVar("T")
 DEFAULT_ORIGIN = "default"
 ENVIRONMENT_VARIABLE = "ACTORFLOW_OPTIONS"
 """Holds options as YAML, which JSON is a part of."""
+
+FILES_VARIABLE = "ACTORFLOW_CONFIG"
+"""Names the configuration files, separated by colons like a search path. A later one goes before an earlier."""
 
 OVERRIDES_VARIABLE = "ACTORFLOW_OVERRIDES"
 """Holds what `actorflow run` was told, for the scripts that it runs."""
@@ -84,6 +87,10 @@ class Config:
         setting = self.settings.get(option.name)
         return DEFAULT_ORIGIN if setting is None else setting.origin
 
+    def is_set(self, option: Option[T]) -> bool:
+        """Return whether anybody has set the option, be it to its default."""
+        return option.name in self.settings
+
     def plain(self) -> dict[str, object]:
         """Return what was set, by name, as values that JSON can hold and `of` reads back."""
         return {name: _plain(setting.given) for name, setting in self.settings.items()}
@@ -97,8 +104,7 @@ class Config:
         for rule in RULES:
             if not rule.holds(*(self[option] for option in rule.options)):
                 shown = " and ".join(
-                    f"'{option.name}' ({option.kind.show(self[option]) or 'unset'}, {self.origin(option)})"
-                    for option in rule.options
+                    f"'{option.name}' ({option.shown(self[option]) or 'unset'}, {self.origin(option)})" for option in rule.options
                 )
                 raise ConfigError(f"options {shown} do not fit: {rule.text}")
 
@@ -106,29 +112,35 @@ class Config:
         return {name: setting.value for name, setting in self.settings.items()}
 
 
+def merged(*layers: Config) -> Config:
+    """Return one layer of several, the later before the earlier. It is not checked: another layer may have what makes it fit."""
+    return Config({name: setting for layer in layers for name, setting in layer.settings.items()})
+
+
 def layered(*layers: Config) -> Config:
-    """Return one configuration of several, the later before the earlier, checked as a whole.
+    """Return the configuration of all layers, the later before the earlier, checked as a whole.
 
     Raises:
         ConfigError: if options are impossible beside each other.
     """
-    merged = Config({name: setting for layer in layers for name, setting in layer.settings.items()})
-    merged.check()
-    return merged
+    config = merged(*layers)
+    config.check()
+    return config
 
 
-def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
-    """Return the configuration of a file (or none) and the environment.
+def load(*paths: str | Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration of files and the environment, of which `layered` makes a whole that fits together.
 
     Args:
-        path: a YAML file.
+        paths: YAML files, a later one before an earlier; without any, those that `ACTORFLOW_CONFIG` names.
         environment: environment variables; this process's own if None.
 
     Raises:
-        ConfigError: if the file cannot be read, or what it or the environment sets is wrong.
+        ConfigError: if a file cannot be read, or what it or the environment sets is wrong.
     """
-    layers = [] if path is None else [read_file(path)]
-    return layered(*layers, from_environment(os.environ if environment is None else environment))
+    variables = os.environ if environment is None else environment
+    named = [name for name in variables.get(FILES_VARIABLE, "").split(os.pathsep) if name]
+    return merged(*map(read_file, paths or named), from_environment(variables))
 
 
 def read_file(path: str | Path) -> Config:
@@ -166,7 +178,8 @@ def overrides(environment: Mapping[str, str] | None = None) -> Config:
         ConfigError: if it sets something wrong.
     """
     text = (os.environ if environment is None else environment).get(OVERRIDES_VARIABLE, "")
-    return Config.of_entries(entries_of_yaml(text, OVERRIDES_VARIABLE)) if text.strip() else Config()
+    entries = entries_of_yaml(text, OVERRIDES_VARIABLE) if text.strip() else []
+    return Config.of_entries(replace(entry, origin=f"-D {entry.name}") for entry in entries)
 
 
 def from_assignments(assignments: Iterable[str]) -> Config:
@@ -206,4 +219,12 @@ def _setting(entry: Entry) -> Setting:
 
 
 def _plain(given: object) -> object:
-    return given / timedelta(milliseconds=1) if isinstance(given, timedelta) else given
+    """Return a value of exactly the types that messages have: YAML and NumPy bring numbers of types of their own."""
+    if isinstance(given, timedelta):
+        return given / timedelta(milliseconds=1)
+    if isinstance(given, list | tuple):
+        return ", ".join(map(str, given))
+    for exact in (bool, int, float, str):
+        if isinstance(given, exact):
+            return exact(given)
+    return given

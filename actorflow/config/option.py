@@ -9,6 +9,9 @@ from actorflow.config.kinds import Kind
 
 T = TypeVar("T")
 
+HIDDEN = "******"
+"""Stands for the value of a secret."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Option(Generic[T]):
@@ -31,6 +34,10 @@ class Option(Generic[T]):
     unset: str = ""
     secret: bool = False
     since: str = "0.1"
+
+    def shown(self, value: T) -> str:
+        """Return a value as people may see it: a secret is hidden. Empty if it is unset."""
+        return HIDDEN if self.secret and value is not None else self.kind.show(value)
 
     def __repr__(self) -> str:
         return f"Option({self.name!r})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,13 @@ class Rule:
     options: tuple[Option[Any], ...]
     holds: Callable[..., bool]
     text: str
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 RULES = (
@@ -60,5 +68,20 @@ RULES = (
         (options.CURVE_KEY_FILE, options.CURVE_AUTHORIZED_KEYS),
         lambda key_file, authorized_keys: key_file is not None or authorized_keys is None,
         "a node without keys of its own cannot ask others for theirs",
+    ),
+    Rule(
+        (options.CHECKPOINT_MODE, options.CHECKPOINT_UNALIGNED),
+        lambda mode, unaligned: not unaligned or mode == "exactly-once",
+        "at-least-once blocks no channel, so there is nothing that barriers could overtake",
+    ),
+    Rule(
+        (options.CHECKPOINT_RETENTION, options.CHECKPOINT_DIRECTORY),
+        lambda retention, directory: retention == "delete-on-cancellation" or directory is not None,
+        "a checkpoint in the JobManager's memory cannot outlive it",
+    ),
+    Rule(
+        (options.LOCAL_PROTOCOL, options.BIND_HOST, options.CURVE_KEY_FILE),
+        lambda protocol, host, key_file: protocol == "ipc" or key_file is not None or _loopback(host),
+        "who listens on anything but loopback needs keys; `actorflow keygen DIR` makes them",
     ),
 )

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from actorflow.config import Config, options
-from actorflow.errors import PlanError
 from actorflow.ids import ChannelId
 from actorflow.protocol.barriers import (
     AlignmentGivenUp,
@@ -62,18 +61,10 @@ class AlignmentRules:
 
 
 def alignment_rules(config: Config) -> AlignmentRules:
-    """Return how the options say that barriers are aligned.
-
-    Raises:
-        PlanError: if they contradict each other.
-    """
+    """Return how the options say that barriers are aligned."""
     mode = AlignmentMode(config[options.CHECKPOINT_MODE])
     unaligned = config[options.CHECKPOINT_UNALIGNED]
-    if unaligned and mode is not AlignmentMode.EXACTLY_ONCE:
-        raise PlanError(
-            f"'{options.CHECKPOINT_UNALIGNED.name}' needs '{options.CHECKPOINT_MODE.name}: exactly-once'",
-            hint="at-least-once blocks no channel, so there is nothing to overtake",
-        )
+    assert not unaligned or mode is AlignmentMode.EXACTLY_ONCE, "`config.rules` refuses barriers that overtake nothing"
     return AlignmentRules(mode, unaligned, config[options.CHECKPOINT_ALIGNED_TIMEOUT])
 
 

@@ -48,9 +48,6 @@ def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> Checkpoi
         config: the job's options.
         clock: the JobManager's.
         possible: whether its runs can go on from one.
-
-    Raises:
-        PlanError: if they contradict each other.
     """
     alignment = alignment_rules(config)
     rules = CheckpointRules(

@@ -37,6 +37,22 @@ def test_configuration_is_explained_with_values_and_origins(tmp_path, monkeypatc
     ]
 
 
+def test_files_and_the_command_line_are_explained_as_one_that_must_fit(tmp_path, monkeypatch):
+    monkeypatch.delenv("ACTORFLOW_OPTIONS", raising=False)
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("heartbeat: {interval: 30s, timeout: 50s}\n")
+    second.write_text("heartbeat.timeout: 2min\n")
+    alone, both = invoke("config", "explain", str(first)), invoke("config", "explain", str(first), str(second), "--set")
+    assert (alone.exit_code, both.exit_code) == (2, 0)
+    assert sorted(line.split() for line in both.stdout.splitlines()) == [
+        ["heartbeat.interval", "30s", f"{first}:1"],
+        ["heartbeat.timeout", "2min", f"{second}:1"],
+    ]
+    monkeypatch.setenv("ACTORFLOW_CONFIG", f"{first}:{second}")
+    defined = invoke("config", "explain", "--set", "-D", "heartbeat.interval=5s")
+    assert defined.stdout.splitlines()[0].split() == ["heartbeat.interval", "5s", "-D", "heartbeat.interval"]
+
+
 def test_every_option_is_explained_unless_only_those_set_are_wanted(monkeypatch):
     monkeypatch.setenv("ACTORFLOW_OPTIONS", "parallelism.default: 2")
     every, only_set = invoke("config", "explain"), invoke("config", "explain", "--set")

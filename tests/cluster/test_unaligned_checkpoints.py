@@ -160,7 +160,7 @@ class FailsOnce:
 
 
 def test_barriers_that_overtake_and_at_least_once_exclude_each_other(tmp_path):
-    with pytest.raises(af.JobFailed, match="exactly-once"):
+    with pytest.raises(af.ConfigError, match="nothing that barriers could overtake"):
         run(tmp_path, "raise", "inline", **{"execution.checkpointing.mode": "at-least-once"})
 
 

@@ -1,14 +1,17 @@
 """Configuration as text, the generated reference page, and the files in `conf/`."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from actorflow.config import Config, load, options
-from actorflow.config.explain import HIDDEN, explain, reference
+from actorflow.config import Config, layered, load, options
+from actorflow.config.explain import explain, reference
 from actorflow.config.kinds import TEXT, optional
 from actorflow.config.load import Setting
-from actorflow.config.option import Option
+from actorflow.config.option import HIDDEN, Option
+from actorflow.config.rules import Rule
+from actorflow.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +37,14 @@ def test_secrets_are_hidden(monkeypatch):
     assert f"rest.token  {HIDDEN}  conf/cluster.yaml:3" == explain(config)
 
 
+def test_secrets_are_hidden_where_options_do_not_fit(monkeypatch):
+    token = Option("rest.token", optional(TEXT), None, "A token.", unset="none", secret=True)
+    monkeypatch.setattr(sys.modules[Config.__module__], "RULES", (Rule((token,), lambda value: value is None, "none is best"),))
+    with pytest.raises(ConfigError) as caught:
+        layered(Config({"rest.token": Setting("hunter2", "hunter2", "conf/cluster.yaml:3")}))
+    assert f"'rest.token' ({HIDDEN}, conf/cluster.yaml:3)" in str(caught.value)
+
+
 def test_a_malformed_secret_is_not_shown(monkeypatch):
     token = Option("rest.token", TEXT, "", "A token.", secret=True)
     monkeypatch.setitem(options.BY_NAME, "rest.token", token)
@@ -52,5 +63,5 @@ def test_the_reference_page_is_up_to_date():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_file_in_conf_loads(path):
-    assert load(path, {}).settings
+def test_every_file_in_conf_loads_and_fits(path):
+    assert layered(load(path, environment={})).settings

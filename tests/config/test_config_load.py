@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from actorflow.config import Config, from_assignments, from_environment, layered, load, options, read_file
+from actorflow.config import Config, from_assignments, from_environment, layered, load, merged, options, overrides, read_file
 from actorflow.config.load import nearest
 from actorflow.errors import ConfigError
 
@@ -69,7 +69,7 @@ def test_later_layers_go_before_earlier_ones(written):
     environment = {"ACTORFLOW_OPTIONS": "heartbeat.interval: 2s\nparallelism.default: 4"}
     pipeline = Config.of({"heartbeat.interval": "3s"})
     client = from_assignments(["heartbeat.interval=4s", "actorflow.ask.timeout=7s"])
-    config = layered(load(path, environment), pipeline, client)
+    config = layered(load(path, environment=environment), pipeline, client)
     assert (4.0, 21.0, 4, 4.0, 7.0) == (
         config[options.HEARTBEAT_INTERVAL],
         config[options.HEARTBEAT_TIMEOUT],
@@ -113,6 +113,50 @@ def test_text_from_a_command_line_is_read_as_the_options_kind():
         config[options.PARALLELISM_DEFAULT],
         config[options.CURVE_KEY_FILE],
     )
+
+
+def test_the_environment_names_files_of_which_the_later_goes_before(tmp_path):
+    first, second, third = tmp_path / "first.yaml", tmp_path / "second.yaml", tmp_path / "third.yaml"
+    first.write_text("heartbeat: {interval: 1s, timeout: 21s}")
+    second.write_text("\nheartbeat.interval: 2s")
+    third.write_text("heartbeat.interval: 3s")
+    environment = {"ACTORFLOW_CONFIG": f"{first}:{second}", "ACTORFLOW_OPTIONS": "parallelism.default: 4"}
+    named, given = load(environment=environment), load(third, environment=environment)
+    assert (2.0, 21.0, 4) == tuple(
+        named[option] for option in (options.HEARTBEAT_INTERVAL, options.HEARTBEAT_TIMEOUT, options.PARALLELISM_DEFAULT)
+    )
+    assert f"{second}:2" == named.origin(options.HEARTBEAT_INTERVAL)
+    assert (3.0, 50.0, 4) == tuple(
+        given[option] for option in (options.HEARTBEAT_INTERVAL, options.HEARTBEAT_TIMEOUT, options.PARALLELISM_DEFAULT)
+    )
+
+
+def test_what_the_command_line_said_keeps_its_origin():
+    config = overrides({"ACTORFLOW_OVERRIDES": '{"heartbeat.interval": "2s"}'})
+    assert config.origin(options.HEARTBEAT_INTERVAL) == "-D heartbeat.interval"
+
+
+def test_one_layer_need_not_fit_by_itself():
+    half = merged(Config.of({"heartbeat.interval": "30s"}), from_assignments(["actorflow.ask.timeout=7s"]))
+    whole = layered(Config.of({"heartbeat.timeout": "2min"}), half)
+    assert (30.0, 120.0, 7.0) == (whole[options.HEARTBEAT_INTERVAL], whole[options.HEARTBEAT_TIMEOUT], whole[options.ASK_TIMEOUT])
+
+
+def test_values_from_yaml_travel_as_the_plain_types_that_messages_have(written):
+    config = read_file(
+        written(
+            "restart-strategy.exponential-delay.backoff-multiplier: 1.50\n"
+            "parallelism.default: 0x10\n"
+            "pipeline.operator-chaining.enabled: &on true\n"
+            "io.tmp.dirs: >\n  /a,/b\n"
+            "actorflow.log.levels: [a=debug, b.c=warn]\n"
+        )
+    )
+    plain = config.plain()
+    assert [float, int, bool, str, str] == [type(value) for value in plain.values()]
+    assert config == Config.of(plain)
+    assert config[options.LOG_LEVELS] == (("a", "debug"), ("b.c", "warn"))
+    assert hash(config) == hash(Config.of(plain))
 
 
 def test_an_assignment_without_a_value_is_refused():
@@ -160,6 +204,12 @@ def test_the_nearest_name_is_what_was_probably_meant(wrong, meant):
         ("restart-strategy.exponential-delay.jitter-factor: 2\n", 1, "0 to 1"),
         ("actorflow.transport.bind-host: 12\n", 1, "put it in quotes"),
         ("actorflow.ask.timeout: 0\n", 1, "at least 1ms"),
+        ("heartbeat.interval: 1s\n---\nheartbeat.interval: 2s\n", 2, "another document"),
+        ("# old\n%YAML 1.1\n---\npipeline.operator-chaining.enabled: yes\n", 2, "is not YAML 1.2"),
+        ("actorflow.log.levels: loud\n", 1, "'loud' is not a logger and its level"),
+        ("actorflow.log.levels: a=loud\n", 1, "a: 'loud' is not one of the possible words (hint: 'debug' or"),
+        ("actorflow.log.levels: [a=warn, a=info]\n", 1, "the level of 'a' is already given"),
+        ("actorflow.log.levels: [3]\n", 1, "is not a list of loggers"),
     ],
 )
 def test_what_is_wrong_is_refused_with_file_and_line(written, text, line, reason):
@@ -185,9 +235,21 @@ def test_keys_merged_from_an_anchor_name_their_file(written):
     assert read_file(path).origin(options.HEARTBEAT_TIMEOUT).startswith(str(path))
 
 
+def test_a_key_that_is_set_twice_does_not_show_its_values(written):
+    path = written("actorflow.ask.timeout: hunter2\nactorflow.ask.timeout: hunter3\n")
+    with pytest.raises(ConfigError) as caught:
+        read_file(path)
+    assert str(caught.value).startswith(f'{path}:2: duplicate key "actorflow.ask.timeout"')
+    assert "hunter" not in str(caught.value)
+
+
+def test_version_1_2_of_yaml_may_be_named(written):
+    assert read_file(written("%YAML 1.2\n---\nheartbeat.interval: 2s\n"))[options.HEARTBEAT_INTERVAL] == 2.0
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read configuration .*missing\.yaml: No such file"):
-        load(tmp_path / "missing.yaml", {})
+        load(tmp_path / "missing.yaml", environment={})
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"a: \xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8 at byte 3"):
@@ -214,11 +276,32 @@ def test_only_the_sum_of_the_layers_must_fit():
         {"actorflow.transport.reconnect-backoff.initial": "6s"},
         {"restart-strategy.exponential-delay.initial-backoff": "2min"},
         {"actorflow.security.curve.authorized-keys": "keys"},
+        {"execution.checkpointing.mode": "at-least-once", "execution.checkpointing.unaligned.enabled": True},
+        {"execution.checkpointing.externalized-checkpoint-retention": "retain-on-cancellation"},
+        {"actorflow.transport.local-protocol": "tcp", "actorflow.transport.bind-host": "0.0.0.0"},
+        {"actorflow.transport.local-protocol": "tcp", "actorflow.transport.bind-host": "node.example"},
     ],
 )
 def test_every_rule_refuses_what_it_is_for(mapping):
     with pytest.raises(ConfigError, match="do not fit"):
         layered(Config.of(mapping))
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"actorflow.transport.local-protocol": "tcp", "actorflow.transport.bind-host": "[::1]"},
+        {"actorflow.transport.local-protocol": "tcp", "actorflow.transport.bind-host": "localhost"},
+        {
+            "actorflow.transport.local-protocol": "tcp",
+            "actorflow.transport.bind-host": "::",
+            "actorflow.security.curve.key-file": "k",
+        },
+        {"actorflow.transport.bind-host": "node.example"},
+    ],
+)
+def test_listening_needs_no_keys_on_loopback_and_with_keys_goes_everywhere(mapping):
+    assert layered(Config.of(mapping)) == Config.of(mapping)
 
 
 def test_what_was_set_travels_as_plain_values():
