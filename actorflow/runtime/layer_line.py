@@ -80,14 +80,16 @@ class LayerLine:
             checkpoint: its number.
             afresh: whether a base costs no more than a large delta.
         """
-        line, merged = self._line, self._merged
+        line = self._line
         below = Below(line, (), line)
+        free = self._merged if not any(begun.kept for begun in self._begun.values()) else None
         if afresh and self._deltas_exceed(1):
-            below = Below((), line, line)
-        elif merged is not None and not any(begun.kept for begun in self._begun.values()):
-            lower = _replaced(line, merged.sources, merged.file)
-            if lower != line:
-                below = Below(lower, merged.sources, line)
+            below = Below(
+                (), (*line, *([free.file] if free is not None else [])), line
+            )  # what was merged in vain goes with this snapshot
+        elif free is not None:
+            lower = _replaced(line, free.sources, free.file)
+            below = Below(lower, free.sources if lower != line else (free.file,), line)
         self._begun[checkpoint] = below
         while len(self._begun) > _BEGUN_MAX:
             self.given_up(min(self._begun))
@@ -127,9 +129,13 @@ class LayerLine:
 
     # --- merging -----------------------------------------------------------------------------------------------------------------
 
-    def due(self) -> Line:
-        """Return neighbouring layers that should become one, from the base if the first is the base; none if that is not worth while."""
-        if self._merged is not None or len(self._line) < 2:
+    def due(self, *, afresh: bool = False) -> Line:
+        """Return neighbouring layers that should become one, from the base if the first is the base; none if that is not worth while.
+
+        Args:
+            afresh: see `begin`: where the next snapshot is a base, nothing has to be merged.
+        """
+        if self._merged is not None or len(self._line) < 2 or (afresh and self._deltas_exceed(1)):
             return ()
         if self._deltas_exceed(_MERGED_ABOVE):
             return self._line
@@ -144,7 +150,7 @@ class LayerLine:
 
     def merged(self, sources: Line, file: StoredFile) -> bool:
         """Take the file that some layers have become; return whether it is of use."""
-        if _replaced(self._line, sources, file) == self._line:
+        if any(begun.kept for begun in self._begun.values()) or _replaced(self._line, sources, file) == self._line:
             return False
         self._merged = _Merged(sources, file)
         return True

@@ -79,6 +79,7 @@ class LayeredState:
         self._inline_bytes_max = inline_bytes_max
         self._line = LayerLine(self._confirm, self._decline)
         self._merging = False
+        self._afresh = False
 
     def resume(self, part: SubtaskState) -> None:
         """Build upon the layers of the part that this very state was restored from, if they are all of it and the job's own files."""
@@ -101,7 +102,8 @@ class LayeredState:
         Raises:
             CheckpointError: if a value cannot be pickled.
         """
-        below = self._line.begin(checkpoint, afresh=all(log.compares_all for log in self._logs.values()))
+        self._afresh = all(log.compares_all for log in self._logs.values())
+        below = self._line.begin(checkpoint, afresh=self._afresh)
         try:
             return Captured(checkpoint, below, self._pieces(checkpoint, whole=not below.layers))
         except BaseException:
@@ -155,7 +157,7 @@ class LayeredState:
     @staticmethod
     def withdraw(captured: Captured, stored: StoredLayers) -> None:
         """Remove what was stored for a part that nobody will hear of. It would stay until the job ends, and the disk may be full."""
-        for file in {*captured.below.layers, *stored.files.values()}.difference(captured.below.line):
+        for file in {*captured.below.layers, *captured.below.kept, *stored.files.values()}.difference(captured.below.line):
             _removed(file)
 
     # --- merging -----------------------------------------------------------------------------------------------------------------
@@ -173,7 +175,7 @@ class LayeredState:
             post: runs a function on the subtask's thread.
             over: whether the subtask is no more, so that nobody will refer to the result.
         """
-        sources = self._line.due()
+        sources = self._line.due(afresh=self._afresh)
         files = self._files
         if not sources or self._merging or files is None:
             return

@@ -7,10 +7,11 @@ import pytest
 
 from actorflow.errors import CheckpointError
 from actorflow.plan.key_groups import group_range, key_group
+from actorflow.runtime.layer_line import LayerLine
 from actorflow.runtime.layered_state import LayeredState, restored_layers
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.storage.checkpoint_files import CheckpointFiles
-from actorflow.wire.manifest import InlineState, SubtaskState
+from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState
 from actorflow.wire.stable_hash import stable_hash
 
 GROUPS = 32
@@ -172,3 +173,45 @@ def test_layers_are_merged_again_after_a_merge_has_failed_for_whatever_reason(co
         counting.layers.merge(lambda work: work(), lambda work: work(), lambda: False)
     counting.layers.merge(lambda work: work(), lambda work: work(), lambda: False)
     assert len(counting.checkpoint().layers) < len(part.layers)
+
+
+def test_nothing_is_merged_where_the_next_snapshot_is_a_base(tmp_path):
+    subtask = Counting(tmp_path / "checkpoints")
+    subtask.chain.backend.replaced("count")
+    for value, keys in enumerate((KEYS[:3], KEYS)):
+        subtask.chain.backend.table("count").update(dict.fromkeys(keys, 1000 + value))
+        part = subtask.checkpoint()
+    subtask.layers.merge(lambda work: work(), lambda work: work(), lambda: False)
+    shared = tmp_path / "checkpoints" / "job-1" / "shared"
+    assert {Path(file.uri).name for file in part.files.values()} == {path.name for path in shared.iterdir()}
+    assert subtask.checkpoint().layers == ("layer-0",)
+
+
+def test_a_snapshot_that_begins_afresh_takes_with_it_what_was_merged_in_vain():
+    line = LayerLine(lambda _: None, lambda _: None)
+    base, *deltas = [StoredFile(f"file-{number}", 4 if number else 100, "") for number in range(34)]
+    merged = StoredFile("merged", 50, "")
+    line.resume((base, *deltas))
+    assert tuple(deltas) == line.due()
+    assert line.merged(tuple(deltas), merged)
+    assert (base, *deltas, merged) == line.begin(1, afresh=True).kept
+    assert (base, *deltas) == line.begin(2, afresh=True).kept
+
+
+def test_layers_that_were_merged_and_stand_in_the_line_no_more_do_not_keep_others_from_being_merged():
+    line = LayerLine(lambda _: None, lambda _: None)
+    base, *deltas = [StoredFile(f"file-{number}", 300 if number else 100, "") for number in range(3)]
+    line.resume((base, *deltas))
+    line.begin(1)
+    line.begin(2, afresh=True)
+    line.stored(2, StoredFile("new base", 100, ""))
+    assert not line.merged(line.due(), StoredFile("merged", 50, "")), "the second snapshot may do without these layers"
+    line.given_up(2)
+    assert line.merged(line.due(), StoredFile("merged", 50, ""))
+    line.begin(3, afresh=True)
+    line.stored(3, StoredFile("new base", 10, ""))
+    line.completed(3)
+    line.begin(4)
+    line.stored(4, StoredFile("delta", 30, ""))
+    line.completed(4)
+    assert ["new base", "delta"] == [file.uri for file in line.due()]
