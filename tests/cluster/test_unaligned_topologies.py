@@ -46,6 +46,11 @@ class Ruled(af.BroadcastOperator):
         self.rules.put(*record)
 
 
+class Picks(af.OperatorActor):
+    def on_record(self, record, ctx):
+        ctx.emit((record["key"], record["number"]))
+
+
 async def later(record):
     await asyncio.sleep(0.2)
     return record
@@ -73,6 +78,12 @@ def first(stream):
     return stream.filter(lambda record: record[1] == 4)
 
 
+def columns(stream):
+    rows = stream.map(lambda record: {"key": record[0], "number": record[1]})
+    twice = rows.map_batches(lambda frame: frame.with_columns(number=2 * frame["number"])).rebalance()
+    return twice.union(rows.rebalance()).key_by("key").process(Picks())
+
+
 TOPOLOGIES = {
     "union with itself": doubled,
     "union of edges": lambda stream: same(stream.rebalance().union(odd(stream).rebalance())).key_by(1).process(Passes()),
@@ -81,6 +92,7 @@ TOPOLOGIES = {
     "broadcast": lambda stream: same(stream.key_by(0).connect(first(stream).broadcast_state()).process(Ruled()).rebalance()),
     "custom": lambda stream: same(same(stream.partition_by(lambda key, parallelism: key % parallelism, 1)).shuffle()),
     "asynchronous": lambda stream: same(stream.rebalance().map_async(later, capacity=3, ordered=False)).key_by(0).process(Passes()),
+    "columns beside objects": columns,
     "global": lambda stream: same(same(same(stream.rebalance()).global_()).rebalance()),
 }
 
@@ -94,6 +106,37 @@ def test_what_was_in_flight_at_a_failure_is_processed_once(tmp_path, monkeypatch
 
     assert len(undisturbed) >= 80
     assert found == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patience", [0, "100ms"])
+def test_what_was_in_flight_while_sources_were_idle_or_had_ended_is_in_its_window_once(tmp_path, monkeypatch, patience):
+    """Of three partitions one ends at once, and one is idle and comes back with records that are late for nobody."""
+
+    def source(_partitions, _failures):
+        ends, goes_on, idle = TestSource(), TestSource(), TestSource()
+        for number in range(25):
+            record = ("abc"[number % 3], number)
+            goes_on = goes_on.at(100 * number, record).watermark(100 * number - 150).advance("50ms")
+            if number < 3:
+                ends = ends.at(100 * number, record)
+            if number < 7:
+                idle = idle.at(100 * number, record).advance("50ms")
+            elif number < 14:
+                idle = idle.at(5000 + 100 * number, record)
+            if number == 6:
+                idle = idle.idle().advance("900ms").abort(attempts=1)
+        return TestSource.partitions(ends, goes_on.abort(attempts=9), idle)
+
+    def windows(stream):
+        return same(same(stream.rebalance()).key_by(0).window(af.windows.session(250)).count().rebalance())
+
+    monkeypatch.setattr(programs, "source", source)
+    monkeypatch.setitem(programs.PROGRAMS, "windows", windows)
+    undisturbed, found, returned = outputs("windows", tmp_path, monkeypatch, 1, patience)
+
+    assert found == undisturbed
+    assert returned > 0
 
 
 @pytest.mark.parametrize("patience", [0, "100ms"])
