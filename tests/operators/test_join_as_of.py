@@ -46,7 +46,7 @@ def naive(steps, tolerance, unmatched):
         ("hashmap", 150),
         ("rocksdb", 15),
         pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 1000, marks=pytest.mark.slow),
+        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
     ],
 )
 def test_a_left_record_meets_the_latest_right_one_at_or_before_it(backend, examples):

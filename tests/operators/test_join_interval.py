@@ -45,7 +45,7 @@ def naive(steps, lower, upper):
         ("hashmap", 150),
         ("rocksdb", 15),
         pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 1000, marks=pytest.mark.slow),
+        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
     ],
 )
 def test_pairs_are_those_within_the_interval_and_state_goes_when_no_more_can_come(backend, examples):

@@ -38,7 +38,7 @@ def naive(steps, how, ttl):
         ("hashmap", 150),
         ("rocksdb", 15),
         pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 1000, marks=pytest.mark.slow),
+        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
     ],
 )
 def test_records_meet_all_that_are_kept_and_those_that_met_none_are_given_out(backend, examples):

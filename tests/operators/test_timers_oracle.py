@@ -109,7 +109,7 @@ def check_against_oracle(steps, script, context):
         ("hashmap", 100),
         ("rocksdb", 10),
         pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 1000, marks=pytest.mark.slow),
+        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
     ],
 )
 def test_timers_fire_as_the_oracle_says(backend, examples):

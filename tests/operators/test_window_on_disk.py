@@ -26,7 +26,7 @@ def check():
     backend.close()
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.slow)])
 def test_event_time_windows_are_those_in_memory(check, examples):
     @given(steps(), st.sampled_from(sorted(EVENT_SPECS)))
     @settings(max_examples=examples, deadline=None)
