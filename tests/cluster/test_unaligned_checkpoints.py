@@ -4,14 +4,12 @@ import contextlib
 import json
 import os
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import actorflow as af
-from actorflow.protocol.job_messages import JobStatus
 from actorflow.runtime.in_flight import Returned
 from actorflow.wire.manifest import decode_manifest
 
@@ -162,30 +160,3 @@ class FailsOnce:
 def test_barriers_that_overtake_and_at_least_once_exclude_each_other(tmp_path):
     with pytest.raises(af.ConfigError, match="nothing that barriers could overtake"):
         run(tmp_path, "raise", "inline", **{"execution.checkpointing.mode": "at-least-once"})
-
-
-def test_it_can_be_seen_how_checkpoints_go(tmp_path):
-    pipeline = af.Pipeline("counting", parallelism=2)
-    counts = pipeline.read(af.sources.generator()).key_by(lambda number: number % KEYS).count()
-    counts.write(af.sinks.discard())
-    with af.LocalCluster(slots="inline", config=CONFIG) as cluster:
-        job = cluster.submit(pipeline)
-        assert job.wait_until(lambda: job.status() is JobStatus.RUNNING, 30.0)
-        seen, deadline = job.checkpoints(), time.monotonic() + 30
-        while len(seen.completed) < 3 and time.monotonic() < deadline:
-            job.wait_until(lambda: False, 0.02)
-            seen = job.checkpoints()
-        job.cancel()
-        assert job.wait_until(lambda: job.status().final, 30.0)
-        with pytest.raises(af.ActorflowError, match="does not run now"):
-            job.checkpoints()
-    numbers = [one.checkpoint for one in seen.completed]
-    times = [each for one in seen.completed for each in one.times.values()]
-
-    assert numbers == sorted(set(numbers))
-    assert seen.triggered >= max(numbers)
-    assert (seen.failed, seen.error) == (0, None)
-    assert len(times) == 4 * len(numbers) >= 12
-    assert all(0 <= part for each in times for part in (each.start_delay_ms, each.alignment_ms, each.sync_ms, each.async_ms))
-    assert all(each.start_delay_ms < 60_000 for each in times)
-    assert any(each.in_flight_bytes > 0 for each in times)

@@ -7,6 +7,11 @@ import pytest
 import test_programs_that_fail as programs
 from planned_failures import CHECKPOINTS, POINTS_OF_SINKS, Planned
 
+import actorflow as af
+from actorflow.actor import ActorSystem, SimulatedDispatcher
+from actorflow.clock import ManualClock
+from actorflow.ids import NodeId
+from actorflow.protocol.job_messages import JobStatus
 from actorflow.runtime.feeds import GateFeed
 from actorflow.runtime.in_flight import Returned
 
@@ -86,3 +91,30 @@ def test_batches_that_are_not_given_back_are_missed(tmp_path, monkeypatch):
     undisturbed, found, _ = outputs("sliding", tmp_path, monkeypatch, 1, 0)
 
     assert found != undisturbed
+
+
+def test_it_can_be_seen_how_checkpoints_go(monkeypatch):
+    dispatcher = SimulatedDispatcher(1)
+    system = ActorSystem(NodeId("test"), clock=ManualClock(0.0, 0), dispatcher=dispatcher)
+    pipeline = af.Pipeline("counting", parallelism=2)
+    counts = pipeline.read(af.sources.generator(rate=100)).key_by(lambda number: number % 17).count()
+    counts.write(af.sinks.discard())
+    Behind(monkeypatch, 1)
+    with af.LocalCluster(system=system, config=OVERTAKING | {"execution.checkpointing.interval": "500ms"}) as cluster:
+        job = cluster.submit(pipeline)
+        assert dispatcher.run_until(lambda: job.status() is JobStatus.RUNNING, 60.0)
+        assert dispatcher.run_until(lambda: len(job.checkpoints().completed) == 3, 600.0)
+        seen = job.checkpoints()
+        job.cancel()
+        assert dispatcher.run_until(lambda: job.status().final, 60.0)
+        with pytest.raises(af.ActorflowError, match="does not run now"):
+            job.checkpoints()
+    numbers = [one.checkpoint for one in seen.completed]
+    times = [each for one in seen.completed for each in one.times.values()]
+
+    assert numbers == sorted(set(numbers))
+    assert seen.triggered >= max(numbers)
+    assert (seen.failed, seen.error) == (0, None)
+    assert len(times) == 4 * 3
+    assert all(0 <= part for each in times for part in (each.start_delay_ms, each.alignment_ms, each.sync_ms, each.async_ms))
+    assert any(each.in_flight_bytes > 0 for each in times)
