@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from actorflow.errors import ActorflowError, CheckpointError
 from actorflow.savepoint.layouts import KEYED_LAYOUTS, Rows
 from actorflow.storage.checkpoint_files import MANIFEST
-from actorflow.storage.files import as_uri, exists, join, make_directory, open_input, open_output, remove, rename, sync, writing
+from actorflow.storage.files import as_uri, exists, join, make_directory, open_input, remove, rename, write_whole
 from actorflow.wire.manifest import StoredFile, checksum
 from actorflow.wire.savepoint_manifest import SavedFile, SavedState, Savepoint, decode_savepoint, encode_savepoint
 
@@ -44,7 +44,7 @@ def write_rows(home: str, operator: str, state: str, subtask: int, rows: Rows) -
     path = f"{_plain(operator)}/{_plain(state)}-{subtask}.parquet"
     try:
         make_directory(join(home, posixpath.dirname(path)))
-        _write_whole(join(home, path), data)
+        write_whole(join(home, path), data)
     except ActorflowError as error:
         raise CheckpointError(f"cannot store state '{state}' of '{operator}': {error.message}", hint=error.hint) from error
     return SavedFile(path, subtask, rows.table.num_rows, len(data), checksum(data), rows.columns, _groups(rows))
@@ -106,7 +106,7 @@ def copy_file(home: str, target: str, file: SavedFile) -> SavedFile:
     data = _bytes_of(home, file)
     try:
         make_directory(join(target, posixpath.dirname(file.path)))
-        _write_whole(join(target, file.path), data)
+        write_whole(join(target, file.path), data)
     except ActorflowError as error:
         raise CheckpointError(f"cannot copy '{file.path}': {error.message}", hint=error.hint) from error
     return file
@@ -124,7 +124,7 @@ def write_manifest(home: str, savepoint: Savepoint) -> str:
         if exists(location):
             raise CheckpointError(f"there is a savepoint in '{home}' already", hint="choose another directory")
         make_directory(home)
-        _write_whole(begun, encode_savepoint(savepoint))
+        write_whole(begun, encode_savepoint(savepoint))
         rename(begun, location)
     except CheckpointError:
         raise
@@ -188,17 +188,6 @@ def _parquet(table: pa.Table) -> bytes:
     pq.write_table(table, buffer, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     data: bytes = buffer.getvalue().to_pybytes()
     return data
-
-
-def _write_whole(uri: str, data: bytes) -> None:
-    """Write a file down to the disk; remove it if that fails."""
-    try:
-        with writing(uri), open_output(uri) as stream:
-            stream.write(data)
-            sync(stream)
-    except BaseException:
-        remove(uri, missing_ok=True)
-        raise
 
 
 def _plain(name: str) -> str:

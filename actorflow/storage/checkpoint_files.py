@@ -30,11 +30,9 @@ from actorflow.storage.files import (
     local_path,
     make_directory,
     open_input,
-    open_output,
     remove,
     rename,
-    sync,
-    writing,
+    write_whole,
 )
 from actorflow.wire.manifest import (
     InlineState,
@@ -116,7 +114,7 @@ class CheckpointFiles:
         uri = join(directory, name)
         try:
             make_directory(directory)
-            _write_whole(uri, data)
+            write_whole(uri, data)
         except ActorflowError as error:
             raise CheckpointError(f"cannot store state: {error.message}", hint=error.hint) from error
         return StoredFile(uri, len(data), checksum(data))
@@ -141,7 +139,7 @@ class CheckpointFiles:
         self._claim(manifest)
         try:
             make_directory(home)
-            _write_whole(begun, encode_manifest(_relative_to(manifest, home)))
+            write_whole(begun, encode_manifest(_relative_to(manifest, home)))
             rename(begun, location)
         except ActorflowError as error:
             self._release(_files_of(manifest))
@@ -313,17 +311,6 @@ def files_of_part(part: SubtaskState) -> list[StoredFile]:
 
 def _files_of(manifest: Manifest) -> list[str]:
     return [file.uri for vertex in manifest.vertices for part in vertex.parts for file in files_of_part(part)]
-
-
-def _write_whole(uri: str, data: bytes) -> None:
-    """Write a file down to the disk; remove it if that fails."""
-    try:
-        with writing(uri), open_output(uri) as stream:
-            stream.write(data)
-            sync(stream)
-    except BaseException:
-        remove(uri, missing_ok=True)
-        raise
 
 
 def _attempt_of(name: str, otherwise: int) -> int:

@@ -110,6 +110,21 @@ def sync(stream: BinaryIO) -> None:
         os.fsync(stream.fileno())
 
 
+def write_whole(uri: str, data: bytes) -> None:
+    """Write a file down to the disk; remove it if that fails.
+
+    Raises:
+        SinkError: if it cannot be written.
+    """
+    try:
+        with writing(uri), open_output(uri) as stream:
+            stream.write(data)
+            sync(stream)
+    except BaseException:
+        remove(uri, missing_ok=True)
+        raise
+
+
 def list_files(uri: str) -> list[FileInfo]:
     """Return the files that a path, a directory (with all below it) or a glob stands for, sorted by name.
 

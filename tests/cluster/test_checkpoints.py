@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from timed_outputs import expected_of_timed
 
 import actorflow as af
 
@@ -108,19 +109,6 @@ def timed(tmp_path, fails, backend):
     return pipeline
 
 
-def expected_of_timed():
-    expected = [["timer", number % KEYS, number * 10 + 500] for number in range(RECORDS)]
-    windows = Counter()
-    for number in range(RECORDS):
-        start = number * 10 // 250 * 250
-        while start > number * 10 - 1000:
-            windows[number % KEYS, start] += 1
-            start -= 250
-    expected += [["window", key, start, count] for (key, start), count in windows.items()]
-    expected += [["session", number % 500, number * 10, 1] for number in range(RECORDS)]
-    return sorted(expected)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["hashmap", "rocksdb"])
 @pytest.mark.parametrize(("slots", "how"), [("inline", "raise"), (2, "kill")])
@@ -128,7 +116,7 @@ def test_windows_sessions_and_timers_go_on_from_a_checkpoint(tmp_path, slots, ho
     fails = FailsOnce(tmp_path / "mark", 2000, how)
     result = af.run(timed(tmp_path, fails, backend), slots=slots, config=CONFIG)
     assert 2 == result.attempts
-    assert expected_of_timed() == sorted(committed(tmp_path / "out"))
+    assert expected_of_timed(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
 
 
 @pytest.mark.parametrize("backend", ["hashmap", pytest.param("rocksdb", marks=pytest.mark.slow)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from timed_outputs import expected_of_timed
 
 import actorflow as af
 from actorflow.errors import CheckpointError, IncompatibleState
@@ -84,19 +85,6 @@ async def same(number):
     return number
 
 
-def expected_of_everything():
-    expected = [["timer", number % KEYS, number * 10 + 500] for number in range(RECORDS)]
-    windows = Counter()
-    for number in range(RECORDS):
-        start = number * 10 // 250 * 250
-        while start > number * 10 - 1000:
-            windows[number % KEYS, start] += 1
-            start -= 250
-    expected += [["window", key, start, count] for (key, start), count in windows.items()]
-    expected += [["session", number % 500, number * 10, 1] for number in range(RECORDS)]
-    return sorted(expected)
-
-
 def stopped(pipeline, at, where, *, slots="inline", **options):
     """Run a job until it has read so many records, and stop it with a savepoint; return its path."""
     start = {name: options.pop(name) for name in ("from_savepoint", "allow_non_restored_state") if name in options}
@@ -117,7 +105,7 @@ def test_a_job_that_is_stopped_twice_and_goes_on_elsewhere_commits_what_an_undis
     again = everything(out, parallelism=3, backend=backends[1])
     second = stopped(again, 400, tmp_path / "b", slots=slots, from_savepoint=moved)
     af.run(everything(out, parallelism=2, backend=backends[2], rate=50_000.0), slots=slots, from_savepoint=second)
-    assert expected_of_everything() == committed(out)
+    assert expected_of_timed(RECORDS, KEYS) == committed(out)
     kept = [int(path.read_text()) for path in out.parent.iterdir() if path.is_file()]
     assert [RECORDS] == [sum(kept)]
 
