@@ -170,6 +170,17 @@ class TransportError(ActorflowError):
     retry = Retry.BACKOFF
 
 
+class CoordinationError(ActorflowError):
+    """What the JobManagers of a cluster agree upon cannot be read or written: ZooKeeper, or the storage beside it, does not answer."""
+
+    domain = Domain.EXTERNAL
+    retry = Retry.BACKOFF
+
+
+class Deposed(ActorflowError):  # noqa: N818 - the condition is the name
+    """What a JobManager wanted to write as the leader, when it was that no longer."""
+
+
 class FrameRefused(ActorflowError):  # noqa: N818 - the event is the name: a refused frame harms nothing
     """Bytes from the network that are not a well-formed frame for this node."""
 

@@ -119,6 +119,15 @@ def levels(*words: str) -> Kind[tuple[tuple[str, str], ...]]:
     return Kind(f"`logger=level`, …; levels {level.name}", parse, show)
 
 
+def _parse_texts(value: object, option: str) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, Sequence) or not all(
+        isinstance(part, str) and (part.strip() or isinstance(value, str)) for part in parts
+    ):
+        refuse(option, value, "a list of texts", "write 'a, b' or [a, b]")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
 def optional(kind: Kind[T]) -> Kind[T | None]:
     """Return a kind that may also be unset: YAML's null, Python's None, or an empty text."""
 
@@ -158,3 +167,4 @@ def _parse_text(value: object, option: str) -> str:
 
 FLAG = Kind("`true` \\| `false`", _parse_flag, lambda value: str(value).lower())
 TEXT = Kind("text", _parse_text)
+TEXTS = Kind("texts, in a list or separated by commas", _parse_texts, ", ".join)

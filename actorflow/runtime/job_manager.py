@@ -34,6 +34,7 @@ from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.job import Begin, JobMachine, JobOver
 from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, NodeLost, SubmitJob
 from actorflow.protocol.job_run import JobDescription, Timeouts
+from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH
 from actorflow.protocol.machine import ChildEnded, Ending, Failed
 from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
@@ -358,6 +359,6 @@ def spawn_job_manager(system: ActorSystem, config: Config, *, message_bytes_max:
         message_bytes_max: the largest control message that the node can send.
     """
     pool = SlotPool(request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT])
-    resource_manager = system.spawn(MachineActor, pool, name="resource-manager")
-    dispatcher = system.spawn(Dispatcher, resource_manager, message_bytes_max, name="job-manager")
+    resource_manager = system.spawn(MachineActor, pool, name=RESOURCE_MANAGER_PATH[1:])
+    dispatcher = system.spawn(Dispatcher, resource_manager, message_bytes_max, name=DISPATCHER_PATH[1:])
     return resource_manager, dispatcher

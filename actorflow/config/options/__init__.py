@@ -8,13 +8,14 @@ pipeline.py      parallelism, chaining, watermarks      workers.py      slots an
 network.py       batches, buffers between subtasks      state.py        backends, local disks
 checkpoints.py   when, how, where, how long             savepoints.py   where they go, which one a job starts from
 failures.py      restarts, heartbeats                   nodes.py        actors, transport, keys
-logs.py          what is logged, and where to
+logs.py          what is logged, and where to           coordination.py which cluster, and its leader
 """
 
 from __future__ import annotations
 
 from actorflow.config.option import Option
 from actorflow.config.options.checkpoints import *  # noqa: F403 - each module declares options, all under this one name
+from actorflow.config.options.coordination import *  # noqa: F403
 from actorflow.config.options.failures import *  # noqa: F403
 from actorflow.config.options.logs import *  # noqa: F403
 from actorflow.config.options.network import *  # noqa: F403

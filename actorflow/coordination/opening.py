@@ -1,0 +1,22 @@
+"""Opens the coordination that the configuration asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actorflow.config import Config
+from actorflow.coordination.contract import Coordination
+from actorflow.coordination.single import open_single
+
+
+def open_coordination(config: Config, run_directory: Path | None = None) -> Coordination:
+    """Return election, retrieval and stores of a cluster; `close` it at the end.
+
+    Args:
+        config: the node's options.
+        run_directory: where the cluster's nodes on this host keep small files. A JobManager whose port is 0 is found through it.
+
+    Raises:
+        ConfigError: if the options do not say how the leader is found.
+    """
+    return open_single(config, run_directory)
