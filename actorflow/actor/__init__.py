@@ -10,7 +10,7 @@ from pykka import Timeout as AskTimeout
 from actorflow.actor.actor import Actor, LightActor
 from actorflow.actor.context import ActorContext
 from actorflow.actor.dead_letters import DeadLetter
-from actorflow.actor.inspection import StoryEntry, TreeRow
+from actorflow.actor.inspection import MailboxView, StoryEntry, StoryLine, TreeRow
 from actorflow.actor.io import Io, SelectorIo
 from actorflow.actor.ref import ActorRef
 from actorflow.actor.router import Router
@@ -31,10 +31,12 @@ __all__ = [
     "Io",
     "LightActor",
     "MachineActor",
+    "MailboxView",
     "Router",
     "SelectorIo",
     "SimulatedDispatcher",
     "StoryEntry",
+    "StoryLine",
     "Supervise",
     "TreeRow",
 ]

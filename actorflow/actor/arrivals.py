@@ -8,6 +8,7 @@ import pykka
 from pykka.messages import _ActorStop
 
 from actorflow.actor.asking import RemoteReply
+from actorflow.actor.inspection import PlainReply
 from actorflow.actor.messages import Ended, LookRequested, StopRequested, Unwatched, WatchRequested
 from actorflow.actor.signals import End, Envelope, Look, Unwatch, Watch, WatchedEnded
 from actorflow.actor.watching import ENDING_OF_UNKNOWN
@@ -33,7 +34,7 @@ def hand_over(cell: Cell, message: object, *, control: bool, reply_to: Address |
         case Ended(target=target):
             cell.post_control(WatchedEnded(target, message.ending()))
         case LookRequested(what=what, n=n) if reply_to is not None:
-            cell.post_control(Look(what, n, RemoteReply(cell.system, reply_to, correlation)))
+            cell.post_control(Look(what, n, PlainReply(RemoteReply(cell.system, reply_to, correlation))))
         case StopRequested(drain=drain) if reply_to is not None:
             reply = RemoteReply(cell.system, reply_to, correlation)
             if drain:

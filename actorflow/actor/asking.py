@@ -8,12 +8,12 @@ import math
 import secrets
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pykka
 
 from actorflow.actor.future import ReplyFuture, refuse_deadlock
-from actorflow.actor.messages import Answered, AskFailed, LookRequested
+from actorflow.actor.messages import Answered, AskFailed, LookRequested, Sight
 from actorflow.errors import ActorflowError, ErrorInfo, UserFunctionError, describe
 from actorflow.ids import ActorPath, Address, NodeId, address, split_address
 from actorflow.wire.message import Message
@@ -83,9 +83,10 @@ class Asks:
             raise
         return future.get() if block else future
 
-    def look(self, target: Address, what: Literal["observe", "story"], n: int, timeout_s: float | None) -> Any:
+    def look(self, target: Address, what: Sight, n: int, timeout_s: float | None) -> Future[Any]:
         """Ask an actor elsewhere for what it shows of itself."""
-        return self.ask(target, LookRequested(what, n), control=True, block=True, timeout_s=timeout_s)
+        answer: Future[Any] = self.ask(target, LookRequested(what, n), control=True, block=False, timeout_s=timeout_s)
+        return answer
 
     def answered(self, number: int, answer: object, sender: NodeId | None) -> None:
         """Take the answer to question `number`. One that comes too late, or from another node than was asked, is dropped. Thread-safe."""

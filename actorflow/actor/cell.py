@@ -168,6 +168,10 @@ class Cell:
         """Return how many messages wait in the control and the data lane."""
         raise NotImplementedError
 
+    def waiting(self, n: int) -> tuple[list[object], list[object]]:  # noqa: ARG002 - for overrides
+        """Return the first `n` messages that wait in the control and the data lane."""
+        return [], []
+
     def opened(self) -> None:
         """Take notice that messages may be handled (again)."""
         raise NotImplementedError

@@ -153,6 +153,11 @@ class InboxCell(Cell):
         held = len(self._annex.held) if self._annex is not None else 0
         return len(self.control) + held, len(self.data)
 
+    def waiting(self, n: int) -> tuple[list[object], list[object]]:
+        """See `Cell.waiting`. A lane is copied in one step, so that a sender on another thread cannot disturb it."""
+        held = self._annex.held if self._annex is not None else []
+        return [*held, *list(self.control)][:n], list(self.data)[:n]
+
     def opened(self) -> None:
         """Let data flow, unless the actor has paused it."""
         self.receive = self._running_actor().on_receive

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, assert_never
 
+from actorflow.actor.keepsakes import outline
+from actorflow.actor.messages import Sight
 from actorflow.actor.state import State
 from actorflow.ids import ActorPath
+from actorflow.wire.plain_form import as_text, plain_form
 
 if TYPE_CHECKING:
+    from pykka._types import OptExcInfo
+
     from actorflow.actor.cell import Cell
-    from actorflow.actor.signals import Look
+    from actorflow.actor.signals import Look, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +73,93 @@ def story(cell: Cell, n: int) -> tuple[StoryEntry, ...]:
     return tuple(entries[max(0, len(entries) - n) :])
 
 
+@dataclass(frozen=True, slots=True)
+class StoryLine:
+    """An entry of a story as another node shows it.
+
+    Attributes:
+        at_s: when, on the clock of the actor's system.
+        event: what came, as text.
+        caused: what followed, as text.
+    """
+
+    at_s: float
+    event: str
+    caused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxView:
+    """What waits in a mailbox: how many messages in each lane, and the first of them as text."""
+
+    control_depth: int
+    data_depth: int
+    control: tuple[str, ...]
+    data: tuple[str, ...]
+
+
+def mailbox(cell: Cell, n: int) -> MailboxView:
+    """Return what waits, of each lane the first `n`. On the thread that runs the cell: only senders touch the lanes meanwhile."""
+    control, data = cell.waiting(n)
+    return MailboxView(*cell.depth(), tuple(outline(message) for message in control), tuple(outline(message) for message in data))
+
+
 def look(cell: Cell, request: Look) -> None:
     """Answer a `Look`. What an actor's own `observe` raises goes to whoever looked, not to its supervisor."""
     try:
-        answer = story(cell, request.n) if request.what == "story" else (cell.actor.observe() if cell.actor is not None else None)
+        answer = _sight(cell, request.what, request.n)
     except BaseException:
         request.reply.set_exception()
     else:
         request.reply.set(answer)
+
+
+def _sight(cell: Cell, what: Sight, n: int) -> object:
+    match what:
+        case "observe":
+            return cell.actor.observe() if cell.actor is not None else None
+        case "story":
+            return story(cell, n)
+        case "tree":
+            return tuple(row(each) for each in (cell, *walk(cell)))
+        case "mailbox":
+            return mailbox(cell, n)
+        case _:
+            assert_never(what)
+
+
+class PlainReply:
+    """Answers a look from another node: with plain data, of a story with text.
+
+    Args:
+        reply: sends the answer.
+    """
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def set(self, value: Any = None) -> None:
+        """Answer with a value."""
+        self._reply.set(plain_form(lines(value) if _is_story(value) else value))
+
+    def set_exception(self, exc_info: OptExcInfo | None = None) -> None:
+        """Answer with an error."""
+        self._reply.set_exception(exc_info)
+
+
+def lines(entries: Sequence[StoryEntry]) -> tuple[StoryLine, ...]:
+    """Return a story as text."""
+    return tuple(StoryLine(entry.at_s, _told(entry.event), tuple(_told(cause) for cause in entry.caused)) for entry in entries)
+
+
+def _told(happening: object) -> str:
+    return happening if isinstance(happening, str) else as_text(happening)
+
+
+def _is_story(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(entry, StoryEntry) for entry in value)
 
 
 def walk(root: Cell) -> Iterator[Cell]:

@@ -45,6 +45,11 @@ def kept(message: object) -> object:
     return message if _is_small(message) else Outline(type(message).__name__, _outlined(message, 2))
 
 
+def outline(message: object) -> str:
+    """Return a message as a line of text, whatever its size."""
+    return message.text if isinstance(message, Outline) else _outlined(message, 2)
+
+
 def _is_small(message: object) -> bool:
     left = KEPT_BYTES_MAX
     parts = [message]

@@ -22,6 +22,9 @@ from actorflow.ids import Address
 from actorflow.protocol.machine import Done, Ending, Failed, Killed, Lost, Stopped
 from actorflow.wire.message import Message
 
+Sight = Literal["observe", "story", "tree", "mailbox"]
+"""What can be looked at: an actor's state, its last events, the tree below it, what waits in its mailbox."""
+
 
 class WatchRequested(Message, frozen=True):
     """Tell `watcher` when the actor this is sent to ends."""
@@ -92,9 +95,9 @@ class AskFailed(Message, frozen=True):
 
 
 class LookRequested(Message, frozen=True):
-    """Asks for `observe()` or the last `n` entries of `story()`."""
+    """Asks for what an actor shows of itself; `n` bounds how much. The answer is plain data."""
 
-    what: Literal["observe", "story"]
+    what: Sight
     n: int = 0
 
 

@@ -12,7 +12,7 @@ import pykka
 from pykka.messages import _ActorStop
 
 from actorflow.actor.future import ReplyFuture, refuse_deadlock
-from actorflow.actor.messages import StopRequested
+from actorflow.actor.messages import Sight, StopRequested
 from actorflow.actor.signals import End, Envelope, Look
 from actorflow.actor.state import State
 from actorflow.errors import ActorflowError
@@ -71,13 +71,15 @@ class ActorRef:
         raise NotImplementedError
 
     @overload
-    def ask(self, message: object, *, block: Literal[True] = True, timeout: float | None = None) -> Any: ...
+    def ask(self, message: object, *, block: Literal[True] = True, timeout: float | None = None, control: bool = False) -> Any: ...
     @overload
-    def ask(self, message: object, *, block: Literal[False], timeout: float | None = None) -> Future[Any]: ...
+    def ask(
+        self, message: object, *, block: Literal[False], timeout: float | None = None, control: bool = False
+    ) -> Future[Any]: ...
     @overload
-    def ask(self, message: object, *, block: bool, timeout: float | None = None) -> Any | Future[Any]: ...
-    def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any | Future[Any]:
-        """Send `message` on the data lane and wait for the answer, or return a future of it.
+    def ask(self, message: object, *, block: bool, timeout: float | None = None, control: bool = False) -> Any | Future[Any]: ...
+    def ask(self, message: object, *, block: bool = True, timeout: float | None = None, control: bool = False) -> Any | Future[Any]:
+        """Send `message` on the data lane, or with `control` ahead of data, and wait for the answer, or return a future of it.
 
         Raises:
             AskRefused: if `block`, on the thread that runs the actor.
@@ -116,7 +118,23 @@ class ActorRef:
         """
         raise ActorflowError(f"cannot make a proxy for {self.address}: only local actors that derive from Actor have one")
 
-    def _look(self, what: Literal["observe", "story"], n: int, timeout: float | None) -> Any:
+    def mailbox(self, n: int = 10, *, timeout: float | None = 5.0) -> Any:
+        """Return what waits in the actor's mailbox: how many messages in each lane, and the first `n` as text."""
+        return self._look("mailbox", n, timeout)
+
+    def tree(self, *, timeout: float | None = 5.0) -> Any:
+        """Return one row for this actor and for each below it, parents before children."""
+        return self._look("tree", 0, timeout)
+
+    def look(self, what: Sight, n: int = 10, *, timeout: float | None = 5.0) -> Future[Any]:
+        """Look at the actor without waiting: return a future of what `observe`, `story`, `tree` or `mailbox` returns.
+
+        Raises:
+            pykka.ActorDeadError: if the actor is known to have ended.
+        """
+        raise NotImplementedError
+
+    def _look(self, what: Sight, n: int, timeout: float | None) -> Any:
         raise NotImplementedError
 
 
@@ -157,7 +175,7 @@ class CellRef(ActorRef):
         """See `ActorRef.tell_control`."""
         self._cell.post_control(message)
 
-    def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(self, message: object, *, block: bool = True, timeout: float | None = None, control: bool = False) -> Any:
         """See `ActorRef.ask`."""
         cell = self._cell
         if block:
@@ -167,7 +185,7 @@ class CellRef(ActorRef):
             dead = self._dead()
             future.set_exception((type(dead), dead, None))
         else:
-            cell.post(Envelope(message, future))
+            (cell.post_control if control else cell.post)(Envelope(message, future))
         return future.get(timeout=timeout) if block else future
 
     def stop(self, *, block: bool = True, timeout: float | None = None, drain: bool = True) -> bool | Future[bool]:
@@ -185,13 +203,17 @@ class CellRef(ActorRef):
             cell.post_control(End(Stopped(), stopped))
         return _was_alive_later(stopped, block=block, timeout=timeout)
 
-    def _look(self, what: Literal["observe", "story"], n: int, timeout: float | None) -> Any:
-        refuse_deadlock(self._cell, f"wait for {what}() of")
+    def look(self, what: Sight, n: int = 10, *, timeout: float | None = 5.0) -> Future[Any]:  # noqa: ARG002 - for actors elsewhere
+        """See `ActorRef.look`."""
         if self._cell.state is State.ENDED:
             raise self._dead()
         future = ReplyFuture(self._cell)
         self._cell.post_control(Look(what, n, future))
-        return future.get(timeout=timeout)
+        return future
+
+    def _look(self, what: Sight, n: int, timeout: float | None) -> Any:
+        refuse_deadlock(self._cell, f"wait for {what}() of")
+        return self.look(what, n).get(timeout=timeout)
 
     def _dead(self) -> pykka.ActorDeadError:
         return pykka.ActorDeadError(f"{self.address} not found")
@@ -290,9 +312,9 @@ class AddressRef(ActorRef):
         """See `ActorRef.tell_control`."""
         self._system.send(self._address, message)
 
-    def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(self, message: object, *, block: bool = True, timeout: float | None = None, control: bool = False) -> Any:
         """See `ActorRef.ask`. Without `timeout` the answer has to come within the system's default."""
-        return self._system.asks.ask(self._address, message, control=False, block=block, timeout_s=timeout)
+        return self._system.asks.ask(self._address, message, control=control, block=block, timeout_s=timeout)
 
     def stop(self, *, block: bool = True, timeout: float | None = None, drain: bool = True) -> bool | Future[bool]:
         """See `ActorRef.stop`."""
@@ -301,5 +323,10 @@ class AddressRef(ActorRef):
         stopped = self._system.asks.ask(self._address, StopRequested(drain), control=not drain, block=False, timeout_s=timeout)
         return _was_alive_later(stopped, block=block, timeout=timeout)
 
-    def _look(self, what: Literal["observe", "story"], n: int, timeout: float | None) -> Any:
+    def look(self, what: Sight, n: int = 10, *, timeout: float | None = 5.0) -> Future[Any]:
+        """See `ActorRef.look`."""
         return self._system.asks.look(self._address, what, n, timeout)
+
+    def _look(self, what: Sight, n: int, timeout: float | None) -> Any:
+        refuse_deadlock(self._system.root, f"wait for {what}() of", self._address)
+        return self.look(what, n, timeout=timeout).get()

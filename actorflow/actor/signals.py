@@ -6,10 +6,11 @@ Only the cell's own dispatcher thread acts on a signal (`lifecycle.perform`), so
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
+from actorflow.actor.messages import Sight
 from actorflow.errors import ErrorInfo
 from actorflow.protocol.machine import Ending
 
@@ -146,7 +147,7 @@ class TimerDue(Signal):
 class Look(Signal):
     """Answer with what the actor shows of itself, between two messages."""
 
-    what: Literal["observe", "story"]
+    what: Sight
     n: int
     reply: Reply
 

@@ -18,6 +18,7 @@ from actorflow.actor.dead_letters import DeadLetter, DeadLetters
 from actorflow.actor.dispatcher import ThreadDispatcher
 from actorflow.actor.io import Io, SelectorIo
 from actorflow.actor.keepsakes import kept
+from actorflow.actor.messages import LookRequested
 from actorflow.actor.pool import Pool, PoolDispatcher
 from actorflow.actor.ref import ActorRef, AddressRef
 from actorflow.actor.router import Router
@@ -326,7 +327,7 @@ class ActorSystem:
             self.asks.answered(correlation, message, sender)
             return
         cell = self.find(path)
-        if cell is None or cell is self.root:
+        if cell is None or (cell is self.root and not isinstance(message, LookRequested)):
             arrivals.nobody_there(self, path, message, reply_to, correlation)
             return
         try:

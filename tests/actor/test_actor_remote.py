@@ -5,13 +5,14 @@ import threading
 import pykka
 import pytest
 
-from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
+from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher, StoryLine, TreeRow
 from actorflow.actor.messages import MESSAGES, Answered, AskFailed, Ended, StopRequested
 from actorflow.clock import ManualClock
 from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, SerializationError, TransportError, UserFunctionError
 from actorflow.ids import Address, NodeId, split_address
 from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Stopped
 from actorflow.wire.message import Message, MessageCodec
+from actorflow.wire.plain_form import typed
 
 DEADLINE_S = 5.0
 
@@ -335,3 +336,27 @@ def test_asks_from_many_threads_get_their_own_answers(pair):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_tree_survives_the_way_over_the_wire(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="a")
+    rows = typed(left.resolve("right/").tree(timeout=DEADLINE_S), tuple[TreeRow, ...])
+
+    assert [(row.path, row.kind, row.state) for row in rows] == [("/", "Guardian", "running"), ("/a", "Recorder", "running")]
+
+
+def test_waiting_for_a_look_on_the_thread_that_brings_it_is_refused(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="far")
+    ref = left.spawn(Recorder, name="near")
+    with pytest.raises(AskRefused):
+        ref.ask(lambda self: self.ctx.system.resolve("right/far").observe(), timeout=DEADLINE_S)
+
+
+def test_a_story_travels_as_text(pair):
+    left, right, _link = pair
+    right.spawn(Recorder, name="a")
+    lines = typed(left.resolve("right/a").story(timeout=DEADLINE_S), tuple[StoryLine, ...])
+
+    assert [line.event for line in lines] == ["started"]
