@@ -7,6 +7,7 @@ thread, so that `pdb` and coverage work; `wait` is what runs it.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from actorflow.actor import ActorContext, ActorRef, ActorSystem
 from actorflow.api.pipeline import Pipeline
 from actorflow.api.submission import Submission, prepare
 from actorflow.clock import SystemClock
+from actorflow.cluster.backups import Backups
 from actorflow.cluster.interrupt import Interruptible
 from actorflow.cluster.job import Job, JobClient, JobNews
 from actorflow.cluster.starting import ClaimMode, restored_state, starting
@@ -86,6 +88,8 @@ class LocalCluster:
         self._processes: SlotProcesses | None = None
         self._state_directories: dict[Path, None] = {}
         """Where the workers of its jobs make directories for their state."""
+        self._removing = threading.Lock()
+        self._backups = Backups()
         if self.inline:
             self.system = system or ActorSystem(NodeId("inline"), clock=SystemClock(), io=None)
             self._async_home: AsyncHome = VirtualAsync(self.system) if self.system.simulated else AsyncThread()
@@ -120,7 +124,7 @@ class LocalCluster:
             "directory": str(server.directory),
             "settings": self.config.plain(),
         }
-        self._processes = SlotProcesses(self.system, server, arguments, self._remove_state)
+        self._processes = SlotProcesses(self.system, server, arguments, self._backups.path_of, self._remove_state)
         self._launch = self._processes.launch
 
     def _tell_of_lost_nodes(self) -> None:
@@ -129,7 +133,7 @@ class LocalCluster:
 
     def _launch_inline(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
         plane = self._planes.setdefault(recipe.job, LoopbackPlane(self.system))
-        site = Site(self.system, plane, self._async_home, watched=False)
+        site = Site(self.system, plane, self._async_home, watched=False, backup=self._backups.path_of(recipe.job))
 
         def announce(worker: Address) -> None:
             context.ref.tell_control(WorkerStarted(recipe.allocation, worker, ()))
@@ -193,6 +197,9 @@ class LocalCluster:
             system=self.system,
             run_until=self._runner(news),
         )
+        self._backups.sweep()
+        if config[options.LOCAL_BACKUP]:
+            self._backups.open(job, local_directories(config)[0], lambda: handle.status().final)
         self._dispatcher.tell_control(SubmitJob(job, name, submission.payload, options_given, client.address, restored))
         self._jobs = [*(other for other in self._jobs if not other.status().final), handle]
         return handle
@@ -240,15 +247,18 @@ class LocalCluster:
         self.system.shutdown(timeout_s=5.0)
         if self._processes is not None:
             self._processes.close()
+        self._backups.close()
         if self._node is not None:
             self._node.endpoint.close()
         if self.inline:
             self._async_home.close()
 
     def _remove_state(self) -> None:
-        """Remove the state of workers that were killed."""
-        for directory in list(self._state_directories):
-            remove_leftovers(directory)
+        """Remove the state of workers that were killed, and of jobs that are over."""
+        self._backups.sweep()
+        with self._removing:  # who closes the cluster waits for what is still being removed
+            for directory in list(self._state_directories):
+                remove_leftovers(directory)
 
     def __enter__(self) -> Self:
         return self

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import assert_never
 
 from actorflow.actor import Actor, ActorContext, ActorRef, ActorSystem
 from actorflow.cluster.fork_server import Exited, ForkServer, ServerLost, SpawnFailed, Started
 from actorflow.errors import SlotLost
+from actorflow.ids import JobId
 from actorflow.protocol.task_manager import EndWorker, WorkerRecipe
 
 _ENTRY = "actorflow.cluster.worker:main"
@@ -28,22 +30,29 @@ class SlotProcesses:
         system: the node's actors; its dispatcher thread is the only one that uses this object.
         server: forks.
         arguments: what every worker is told at its start.
+        backup: returns the directory in which a job keeps copies of its state on this host, if it does.
         clean_up: removes what workers that were killed have left on disks; called on a thread of its own.
     """
 
     def __init__(
-        self, system: ActorSystem, server: ForkServer, arguments: Mapping[str, object], clean_up: Callable[[], None]
+        self,
+        system: ActorSystem,
+        server: ForkServer,
+        arguments: Mapping[str, object],
+        backup: Callable[[JobId], Path | None],
+        clean_up: Callable[[], None],
     ) -> None:
         self._system = system
         self._server = server
         self._arguments = dict(arguments)
+        self._backup = backup
         self._clean_up = clean_up
         self._processes: dict[str, ActorRef] = {}
         system.io.watch(server.fd, self._read)
 
     def launch(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
         """Make the actor that stands for one worker process."""
-        return context.spawn(SlotProcess, self, recipe, str(context.address), name=name)
+        return context.spawn(SlotProcess, self, recipe, str(context.address), self._backup(recipe.job), name=name)
 
     def start(self, name: str, process: ActorRef, arguments: Mapping[str, object]) -> None:
         """Fork a worker; `process` is told its events."""
@@ -90,20 +99,22 @@ class SlotProcess(Actor):
         processes: starts and kills it.
         recipe: the lease it is for.
         task_manager: address of its TaskManager.
+        backup: where its job keeps copies of state.
     """
 
-    def __init__(self, processes: SlotProcesses, recipe: WorkerRecipe, task_manager: str) -> None:
+    def __init__(self, processes: SlotProcesses, recipe: WorkerRecipe, task_manager: str, backup: Path | None) -> None:
         super().__init__()
         self._processes = processes
         self._recipe = recipe
         self._task_manager = task_manager
+        self._backup = None if backup is None else str(backup)
         self._pid: int | None = None
         self._ending = False
         self._name = f"slot worker {recipe.index} of {task_manager} (lease {recipe.allocation})"
 
     def on_start(self) -> None:
         """Fork the process."""
-        arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager}
+        arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager, "backup": self._backup}
         self._processes.start(self._name, self.ctx.ref, arguments)
 
     def on_receive(self, message: EndWorker | Started | SpawnFailed | Exited | ServerLost) -> None:

@@ -45,6 +45,7 @@ def main(
     endpoints: Sequence[str],
     directory: str,
     settings: Mapping[str, OptionValue],
+    backup: str | None = None,
 ) -> None:
     """Run a slot worker until it is killed.
 
@@ -54,6 +55,7 @@ def main(
         endpoints: where the TaskManager's node can be reached.
         directory: where local sockets are made.
         settings: the node's options by name.
+        backup: where its job keeps copies of its state on this host.
     """
     config = Config.of(settings, "node")
     name = NodeId(f"worker-{allocation}-{unique_suffix()}")
@@ -70,7 +72,8 @@ def main(
     def announce(worker: Address) -> None:
         system.send(manager, WorkerStarted(Allocation(allocation), worker, endpoint.endpoints))
 
-    site = Site(system, endpoint, AsyncThread(), message_bytes_max=endpoint.limits.message_bytes_max)
+    copies = None if backup is None else Path(backup)
+    site = Site(system, endpoint, AsyncThread(), message_bytes_max=endpoint.limits.message_bytes_max, backup=copies)
     worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, announce, name="worker")
     endpoint.on_link_broken.append(lambda peer: worker.tell_control(LinkBroken(peer)))
     endpoint.on_peer_lost.append(lambda peer, reason: _end_without(manager, peer, reason))

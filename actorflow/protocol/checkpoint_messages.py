@@ -42,6 +42,8 @@ class SubtaskTimes(Message, frozen=True):
         state_bytes: size of the state that the checkpoint refers to.
         stored_bytes: how much of it was not stored before.
         in_flight_bytes: size of the batches in flight that were stored with it.
+        restored_local_bytes: of the state that its run has gone on from: how much was read from copies on its host.
+        restored_remote_bytes: how much was read from where checkpoints are stored.
     """
 
     start_delay_ms: float = 0.0
@@ -51,6 +53,8 @@ class SubtaskTimes(Message, frozen=True):
     state_bytes: int = 0
     stored_bytes: int = 0
     in_flight_bytes: int = 0
+    restored_local_bytes: int = 0
+    restored_remote_bytes: int = 0
 
 
 class CheckpointAcknowledged(Message, frozen=True):

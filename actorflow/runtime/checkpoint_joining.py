@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from actorflow.ids import ChannelId
 from actorflow.runtime.checkpoint_site import CheckpointSite
 from actorflow.runtime.deployment import Part
-from actorflow.runtime.earlier_parts import earlier_parts, splits_before
+from actorflow.runtime.earlier_parts import earlier_parts, own_files, splits_before
 from actorflow.runtime.feeds import GateFeed
 from actorflow.runtime.in_flight import KeyFailure, Returned, edges_from, edges_into, overtakable
 from actorflow.runtime.snapshots import give_back, outputs_of
 from actorflow.runtime.subtask_checkpoints import SubtaskCheckpoints
+from actorflow.storage.local_copies import StateReader
 
 
 def join(site: CheckpointSite, part: Part, restored: Sequence[bytes], failure: KeyFailure) -> SubtaskCheckpoints:
@@ -32,13 +33,15 @@ def join(site: CheckpointSite, part: Part, restored: Sequence[bytes], failure: K
     for exchange, edge in zip(subtask.exchanges, edges_from(site.graph, vertex.id), strict=True):
         exchange.overtakable = overtakable(edge)
     before = splits_before(restored) if restored and part.source is not None and part.id.index == 0 else ({}, ())
-    checkpoints = SubtaskCheckpoints(subtask, part.id, site, vertex, part.source, before)
+    checkpoints = SubtaskCheckpoints(subtask, part.id, site, vertex, part.source, before, own_files(restored, part.id.index))
     feed = subtask.feed
     if isinstance(feed, GateFeed):
         checkpoints.inputs = feed.barriers
         _obey(site, part, feed)
     if restored:
-        earlier = earlier_parts(restored, vertex, part.id.index)
+        read = StateReader(site.from_local)
+        earlier = earlier_parts(restored, vertex, part.id.index, read)
+        checkpoints.restored = (read.local_bytes, read.remote_bytes)
         give_back(subtask.chain, earlier.snapshots, part.id.index, vertex.parallelism, vertex.max_parallelism, earlier.layers)
         if earlier.same is not None:
             checkpoints.resume(earlier.same)

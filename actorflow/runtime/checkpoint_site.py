@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actorflow.config import options
@@ -16,7 +17,7 @@ from actorflow.wire.message import Message
 
 if TYPE_CHECKING:
     from actorflow.plan.execution import ExecutionGraph
-    from actorflow.runtime.deployment import Deployment
+    from actorflow.runtime.deployment import Deployment, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class CheckpointSite:
         payload_bytes_max: what a compressed payload may grow to.
         periodic: whether checkpoints are taken by themselves, so that prepared output waits for them.
         possible: whether savepoints can be taken, so that a subtask that has finished leaves its state.
+        backup: where copies of state are kept on this host; None if they are not.
+        from_local: where they are looked for; None if they are not.
         lasting: whether they may be taken much later, so that it leaves its state however large that is.
     """
 
@@ -50,6 +53,8 @@ class CheckpointSite:
     periodic: bool
     possible: bool
     lasting: bool
+    backup: Path | None = None
+    from_local: Path | None = None
 
     def check_size(self, subtask: SubtaskId, part: bytes) -> None:
         """Refuse a part that is too large for the JobManager's memory.
@@ -64,10 +69,14 @@ class CheckpointSite:
             )
 
 
-def checkpoint_site(
-    deployment: Deployment, submit: Callable[[Callable[[], None]], None], tell: Callable[[Message], None]
-) -> CheckpointSite | None:
-    """Return where the subtasks of a deployment store their parts; None in batch mode. Arguments: see `CheckpointSite`."""
+def checkpoint_site(deployment: Deployment, site: Site, tell: Callable[[Message], None]) -> CheckpointSite | None:
+    """Return where the subtasks of a deployment store their parts; None in batch mode.
+
+    Args:
+        deployment: what is built.
+        site: where.
+        tell: see `CheckpointSite`.
+    """
     config, graph = deployment.config, deployment.graph
     if graph.batch:
         return None
@@ -75,7 +84,7 @@ def checkpoint_site(
     periodic = possible and config[options.CHECKPOINT_INTERVAL] is not None
     return CheckpointSite(
         files=checkpoint_files(config, deployment.job, deployment.attempt) if periodic else None,
-        submit=submit,
+        submit=site.system.submit_work,
         tell=tell,
         attempt=deployment.attempt,
         inline_bytes_max=config[options.CHECKPOINT_INLINE],
@@ -86,4 +95,6 @@ def checkpoint_site(
         periodic=periodic,
         possible=possible,
         lasting=periodic or not ends_by_itself(graph),
+        backup=site.backup if config[options.LOCAL_BACKUP] else None,
+        from_local=site.backup if config[options.RECOVERY_FROM_LOCAL] else None,
     )

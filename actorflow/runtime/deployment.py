@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from actorflow.actor import ActorSystem
 from actorflow.config import Config
@@ -30,6 +31,7 @@ class Site:
         async_home: for asynchronous operators.
         watched: whether to report user code that does not return (not where it may stand in a debugger).
         message_bytes_max: the largest control message that can be sent.
+        backup: where the job keeps copies of its state on this host; None if nowhere.
     """
 
     system: ActorSystem
@@ -37,6 +39,7 @@ class Site:
     async_home: AsyncHome
     watched: bool = True
     message_bytes_max: int = 1 << 30
+    backup: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 from actorflow.plan.execution import Vertex
 from actorflow.plan.key_groups import key_group
-from actorflow.runtime.layered_state import layers_of, restored_layers
+from actorflow.runtime.layered_state import ReadState, layers_of, restored_layers
 from actorflow.runtime.snapshots import SubtaskSnapshot, decoded
 from actorflow.state.layers import Layers
-from actorflow.storage.checkpoint_files import read_state
+from actorflow.storage.checkpoint_files import files_of_part, read_state
 from actorflow.wire.in_flight import InFlight, decode_in_flight
-from actorflow.wire.manifest import Adopted, InlineState, SubtaskState, decode_part, splits_of
+from actorflow.wire.manifest import Adopted, InlineState, StoredFile, SubtaskState, decode_part, splits_of
 from actorflow.wire.savepoint_manifest import SavedPart, SavedVertex, decode_vertex, saved_splits
 from actorflow.wire.savepoint_manifest import decode_part as decode_saved_part
 from actorflow.wire.stable_hash import stable_hash
@@ -39,13 +39,14 @@ class Earlier:
     same: SubtaskState | None = None
 
 
-def earlier_parts(restored: Sequence[bytes], vertex: Vertex, index: int) -> Earlier:
+def earlier_parts(restored: Sequence[bytes], vertex: Vertex, index: int, read: ReadState = read_state) -> Earlier:
     """Return what the earlier subtasks of a vertex hold.
 
     Args:
         restored: their parts of a checkpoint or savepoint of this job, or what was matched of another's savepoint.
         vertex: what runs now.
         index: of the subtask that goes on from them.
+        read: returns the bytes of a state of a checkpoint.
 
     Raises:
         CheckpointError: if a part is missing or damaged.
@@ -61,10 +62,10 @@ def earlier_parts(restored: Sequence[bytes], vertex: Vertex, index: int) -> Earl
     home = next((part.home for part in saved if part is not None), None)
     if home is not None:
         return Earlier(list(_of_own_savepoint(home, parts, saved, vertex, index)))
-    snapshots = [_taken_of(decoded(read_state(part.state)), part.adopted) for part in parts]
-    in_flight = [decode_in_flight(read_state(part.in_flight)) if part.in_flight else InFlight() for part in parts]
+    snapshots = [_taken_of(decoded(read(part.state)), part.adopted) for part in parts]
+    in_flight = [decode_in_flight(read(part.in_flight)) if part.in_flight else InFlight() for part in parts]
     own = len(parts) == vertex.parallelism and all(part.adopted is None for part in parts) and not snapshots[index].keyed
-    return Earlier(snapshots, _layers(parts, vertex, index), in_flight, parts[index] if own else None)
+    return Earlier(snapshots, _layers(parts, vertex, index, read), in_flight, parts[index] if own else None)
 
 
 def _of_own_savepoint(
@@ -105,13 +106,13 @@ def _by_group(states: Mapping[str, Mapping[Any, Any]], max_parallelism: int) -> 
     return groups
 
 
-def _layers(parts: Sequence[SubtaskState], vertex: Vertex, index: int) -> Layers:
+def _layers(parts: Sequence[SubtaskState], vertex: Vertex, index: int, read: ReadState) -> Layers:
     """Return the keyed state that parts have in layers, those of each vertex that they are of by themselves."""
     found = Layers()
     start = 0
     for stop in [*(at for at, part in enumerate(parts) if at and part.index == 0), len(parts)]:
         of_vertex = parts[start:stop]
-        layers = restored_layers(of_vertex, index, vertex.parallelism, vertex.max_parallelism)
+        layers = restored_layers(of_vertex, index, vertex.parallelism, vertex.max_parallelism, read)
         adopted = of_vertex[0].adopted
         found = found.joined(layers if adopted is None else layers.renamed(adopted.names))
         start = stop
@@ -130,6 +131,13 @@ def _taken_of(snapshot: SubtaskSnapshot, adopted: Adopted | None) -> SubtaskSnap
         kept={names[name]: kept for name, kept in snapshot.kept.items() if name in names},
         outputs=snapshot.outputs if adopted.outputs else [],
     )
+
+
+def own_files(restored: Sequence[bytes], index: int) -> list[StoredFile]:
+    """Return the files that one of the earlier subtasks has stored its part in; none of a savepoint."""
+    if index >= len(restored) or decode_vertex(restored[0]) is not None:
+        return []
+    return files_of_part(decode_part(restored[index]))
 
 
 def splits_before(restored: Sequence[bytes]) -> Splits:

@@ -12,20 +12,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actorflow.errors import ActorflowError, CheckpointError
+from actorflow.errors import CheckpointError
 from actorflow.plan.key_groups import group_range, key_group
 from actorflow.runtime.layer_line import Below, LayerLine, Line
 from actorflow.state.changes import ChangeLog, Piece
 from actorflow.state.layers import Layers, encode_layer
 from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
-from actorflow.storage.files import remove
-from actorflow.wire.manifest import StoredFile, SubtaskState
+from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState
 from actorflow.wire.stable_hash import stable_hash
 
 if TYPE_CHECKING:
     from actorflow.operators.contract import Chain
+
+
+ReadState = Callable[[StoredFile | InlineState], bytes]
+"""Returns the bytes of a state, after a look whether they are those that were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +158,11 @@ class LayeredState:
         layers[f"layer-{len(layers)}"] = own
         return StoredLayers({**layers, **kept}, tuple(layers), b"", size, len(data))
 
-    @staticmethod
-    def withdraw(captured: Captured, stored: StoredLayers) -> None:
+    def withdraw(self, captured: Captured, stored: StoredLayers) -> None:
         """Remove what was stored for a part that nobody will hear of. It would stay until the job ends, and the disk may be full."""
         for file in {*captured.below.layers, *captured.below.kept, *stored.files.values()}.difference(captured.below.line):
-            _removed(file)
+            assert self._files is not None, "what was stored is in files"
+            self._files.withdraw(file)
 
     # --- merging -----------------------------------------------------------------------------------------------------------------
 
@@ -188,7 +192,7 @@ class LayeredState:
             with contextlib.suppress(Exception):
                 merged = files.write_shared(encode_layer(merged_layers(sources, base=base).payloads()))
             if merged is not None and over():
-                _removed(merged)
+                files.withdraw(merged)
             else:
                 post(lambda: self._merged(sources, merged, submit))
 
@@ -197,13 +201,8 @@ class LayeredState:
     def _merged(self, sources: Line, file: StoredFile | None, submit: Callable[[Callable[[], None]], None]) -> None:
         self._merging = False
         if file is not None and not self._line.merged(sources, file):
-            submit(lambda: _removed(file))
-
-
-def _removed(file: StoredFile) -> None:
-    """Remove a file that nothing refers to; if that fails, it is an orphan, and goes with the job."""
-    with contextlib.suppress(ActorflowError):
-        remove(file.uri, missing_ok=True)
+            assert self._files is not None, "what was merged is in a file"
+            submit(partial(self._files.withdraw, file))
 
 
 def merged_layers(sources: Iterable[StoredFile], *, base: bool) -> Layers:
@@ -222,7 +221,9 @@ def merged_layers(sources: Iterable[StoredFile], *, base: bool) -> Layers:
     return merged
 
 
-def restored_layers(parts: Sequence[SubtaskState], index: int, parallelism: int, max_parallelism: int) -> Layers:
+def restored_layers(
+    parts: Sequence[SubtaskState], index: int, parallelism: int, max_parallelism: int, read: ReadState = read_state
+) -> Layers:
     """Return the keyed state of one subtask.
 
     Args:
@@ -230,6 +231,7 @@ def restored_layers(parts: Sequence[SubtaskState], index: int, parallelism: int,
         index: of the subtask.
         parallelism: number of subtasks now.
         max_parallelism: number of key groups.
+        read: returns the bytes of a file.
 
     Raises:
         CheckpointError: if a layer is missing or damaged.
@@ -242,18 +244,18 @@ def restored_layers(parts: Sequence[SubtaskState], index: int, parallelism: int,
             continue
         inside = mine.start <= theirs.start and theirs.stop <= mine.stop
         layers = Layers(None if inside else _in_groups(mine, max_parallelism))
-        for data in layers_of(part):
+        for data in layers_of(part, read):
             layers.add(data)
         found = layers if found is None else found.joined(layers)
     return found or Layers()
 
 
-def layers_of(part: SubtaskState) -> Iterable[bytes]:
+def layers_of(part: SubtaskState, read: ReadState = read_state) -> Iterable[bytes]:
     """Give the layers of a part, in order."""
     for name in part.layers:
         if name not in part.files:
             raise CheckpointError(f"the part of subtask {part.index} has a layer '{name}' and no file of that name")
-        yield read_state(part.files[name])
+        yield read(part.files[name])
     if part.top:
         yield part.top
 

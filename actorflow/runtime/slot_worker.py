@@ -234,7 +234,7 @@ class SlotWorker(Actor):
                 ask_split=self._ask_split,
                 split_read=self._split_read,
                 report=self._report,
-                checkpoints=checkpoint_site(deployment, self._site.system.submit_work, self._tell_from_anywhere),
+                checkpoints=checkpoint_site(deployment, self._site, self._tell_from_anywhere),
             )
             self._parts = assembly.build()
             if self._site.watched:

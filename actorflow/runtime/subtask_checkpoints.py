@@ -14,7 +14,7 @@ barriers (see `input_barriers`). An aligned one that may become unaligned does s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
@@ -34,6 +34,8 @@ from actorflow.runtime.input_barriers import InputBarriers, Recording
 from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers
 from actorflow.runtime.output_barriers import OutputBarriers
 from actorflow.runtime.snapshots import take
+from actorflow.storage.checkpoint_files import files_of_part
+from actorflow.storage.local_copies import LocalCopies
 from actorflow.wire import pickling
 from actorflow.wire.batch import MAX_TIMESTAMP, Barrier, SavepointOrder, Watermark
 from actorflow.wire.in_flight import InFlight, encode_in_flight
@@ -95,6 +97,7 @@ class SubtaskCheckpoints:
         site: where to store, and whom to tell.
         vertex: what it runs.
         source: what it reads, if it is a source.
+        kept: files of which it has copies on this host that are still needed: those that its state is restored from.
         before: what the first subtask of a source keeps for all: how far splits had been read when the run began, and which to their end.
 
     Attributes:
@@ -102,6 +105,7 @@ class SubtaskCheckpoints:
         storing: how many snapshots are being stored; the subtask does not end before they are.
         inputs: the barriers of its input channels, if it has any.
         returned: what an earlier run had emitted and not sent.
+        restored: how many bytes of the state that it goes on from were read from copies on this host, and how many from elsewhere.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class SubtaskCheckpoints:
         vertex: Vertex,
         source: SourceFeed | None,
         before: Splits,
+        kept: Sequence[StoredFile] = (),
     ) -> None:
         self.passed = 0
         self.storing = 0
@@ -124,7 +129,13 @@ class SubtaskCheckpoints:
         self._stops_at = 0
         self._source = source
         self._before = before
-        self._layers = LayeredState(subtask.chain, site.files, site.inline_bytes_max, periodic=site.periodic)
+        self.restored = (0, 0)
+        self._files = site.files
+        self._copies: LocalCopies | None = None
+        if site.files is not None and site.backup is not None:
+            self._copies = LocalCopies(site.backup, f"{subtask_id}", kept)
+            self._files = site.files.copying(self._copies)
+        self._layers = LayeredState(subtask.chain, self._files, site.inline_bytes_max, periodic=site.periodic)
         self._ended = False
         self._outputs = OutputBarriers(subtask.exchanges, subtask.sinks)
         self._held_up: _Taken | None = None
@@ -247,6 +258,8 @@ class SubtaskCheckpoints:
             self._stops_at = 0
             self._subtask.go_on()
         self._layers.given_up(number)
+        if not self._ended:  # what it leaves at its end is a part of later ones as well
+            self._clean(lambda copies: copies.given_up(number))
         if self._subtask.over:
             return
         if self.inputs is not None:
@@ -288,7 +301,7 @@ class SubtaskCheckpoints:
         else:
             async_ms = (self._subtask.meter.now() - taken.at_s) * 1000
             waited = (taken.start_delay_ms, taken.alignment_ms, taken.sync_ms, async_ms)
-            times = SubtaskTimes(*waited, state_bytes, stored_bytes, in_flight.payload_bytes)
+            times = SubtaskTimes(*waited, state_bytes, stored_bytes, in_flight.payload_bytes, *self.restored)
             self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
         finally:
             self._subtask.post(self._stored)
@@ -320,6 +333,8 @@ class SubtaskCheckpoints:
             )
             encoded = encode_part(part)
             self._site.check_size(self._id, encoded)
+            if self._copies is not None:
+                self._copies.stored(number, files_of_part(part))
         except BaseException:
             if state.captured is not None:
                 self._layers.withdraw(state.captured, layers)
@@ -327,7 +342,7 @@ class SubtaskCheckpoints:
         return encoded, len(state.data) + layers.state_bytes, len(state.data) + layers.stored_bytes
 
     def _write(self, number: int, name: str, data: bytes) -> StoredFile | InlineState:
-        files = self._site.files
+        files = self._files
         return InlineState(data) if files is None else files.write_state(number, name, data)
 
     def _completed(self, number: int) -> None:
@@ -339,7 +354,14 @@ class SubtaskCheckpoints:
                 sink.commit_until(number)
         if not self._ended:
             self._layers.completed(number)
+            self._clean(lambda copies: copies.completed(number))
             self._layers.merge(self._site.submit, self._subtask.post, lambda: self._subtask.over)
+
+    def _clean(self, action: Callable[[LocalCopies], None]) -> None:
+        """Have copies removed, off the thread."""
+        copies = self._copies
+        if copies is not None:
+            self._site.submit(lambda: action(copies))
 
     def last_part(self) -> tuple[bytes, int]:
         """Return what the subtask leaves at its end: its part of every checkpoint later than the number beside it.

@@ -12,6 +12,7 @@ the job has started: whatever that one writes, or a still later one, says so in 
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import posixpath
 import re
@@ -20,7 +21,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actorflow.errors import ActorflowError, CheckpointError
 from actorflow.storage.files import (
@@ -43,6 +44,9 @@ from actorflow.wire.manifest import (
     decode_manifest,
     encode_manifest,
 )
+
+if TYPE_CHECKING:
+    from actorflow.storage.local_copies import LocalCopies
 
 MANIFEST: Final = "manifest.json"
 
@@ -75,6 +79,8 @@ class CheckpointFiles:
         attempt: number of the run that writes states; who writes manifests only needs none.
     """
 
+    _copies: LocalCopies | None = None
+
     def __init__(self, directory: str, job: str, *, inline_bytes_max: int, attempt: int = 0) -> None:
         self._home = join(directory, job)
         self._attempt = attempt
@@ -83,6 +89,12 @@ class CheckpointFiles:
         self._condemned: Counter[str] = Counter()
         self._written: dict[str, None] = {}
         self._counting = threading.Lock()
+
+    def copying(self, copies: LocalCopies) -> CheckpointFiles:
+        """Return the same files for somebody who keeps copies, on this host, of what it writes."""
+        files = copy.copy(self)
+        files._copies = copies
+        return files
 
     # --- writing (any node) ----------------------------------------------------------------------------------------------------
 
@@ -105,18 +117,26 @@ class CheckpointFiles:
         """
         return self._write(join(self._home, "shared"), f"{self._attempt}-{uuid.uuid4().hex}", data)
 
+    def withdraw(self, file: StoredFile) -> None:
+        """Remove a file that nothing refers to, nor ever will."""
+        with contextlib.suppress(ActorflowError):  # then it is an orphan
+            remove(file.uri, missing_ok=True)
+        if self._copies is not None:
+            self._copies.withdraw(file)
+
     def owns(self, file: StoredFile) -> bool:
         """Return whether a file is this job's, and goes when its checkpoints do."""
         return file.uri.startswith(f"{self._home}/")
 
-    @staticmethod
-    def _write(directory: str, name: str, data: bytes) -> StoredFile:
+    def _write(self, directory: str, name: str, data: bytes) -> StoredFile:
         uri = join(directory, name)
         try:
             make_directory(directory)
             write_whole(uri, data)
         except ActorflowError as error:
             raise CheckpointError(f"cannot store state: {error.message}", hint=error.hint) from error
+        if self._copies is not None:
+            self._copies.write(name, data)
         return StoredFile(uri, len(data), checksum(data))
 
     # --- the whole (JobMaster) -------------------------------------------------------------------------------------------------

@@ -79,6 +79,12 @@ CHECKPOINT_MEMORY = Option(
     5 << 20,
     "The most state of one subtask that a checkpoint in the JobManager's memory may hold.",
 )
+LOCAL_BACKUP = Option(
+    "execution.checkpointing.local-backup.enabled",
+    FLAG,
+    False,
+    "Keep a copy of stored state on the host that has written it, in a directory of `io.tmp.dirs`, for restarts there.",
+)
 CHECKPOINT_INLINE = Option(
     "execution.checkpointing.data-inline-threshold",
     memory(0),

@@ -25,6 +25,12 @@ RECOVERY_IGNORE_UNCLAIMED = Option(
     False,
     "Whether state in a savepoint that no operator of the job takes is left behind; else the job is refused.",
 )
+RECOVERY_FROM_LOCAL = Option(
+    "execution.state-recovery.from-local",
+    FLAG,
+    False,
+    "Whether a restart reads the copies of state that its host has, as far as they are there and whole.",
+)
 RECOVERY_CLAIM_MODE = Option(
     "execution.state-recovery.claim-mode",
     choice("no-claim", "claim"),
