@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, Protocol, assert_never
 
-from actorflow.actor import Actor, ActorDeadError, ActorRef, ActorSystem, AskTimeout
+from actorflow.actor import ActorDeadError, ActorRef, ActorSystem, AskTimeout, MachineActor
 from actorflow.config import options
 from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed
@@ -18,7 +18,8 @@ from actorflow.ids import Address, JobId, SubtaskId, unique_suffix
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
-from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk, ResultTaken
+from actorflow.protocol.job_follower import JobFollower, RunsAnew
+from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk
 from actorflow.protocol.job_state import JobState
 from actorflow.runtime.directory import PREFIX, Directory, packed
 from actorflow.runtime.messages import UserMessage
@@ -64,15 +65,25 @@ class JobNews:
         self.taken: dict[str, CheckpointTaken] = {}
         """Answers to requests for savepoints, by the request."""
 
+    def wait(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
+        """Wait until there is news, unless `condition()` holds."""
+        with self.changed:
+            if not condition():
+                self.changed.wait(timeout_s)
+
     def answer(self, message: CheckpointTaken) -> None:
         """Take in the answer to a request."""
         with self.changed:
             self.taken[message.request] = message
             self.changed.notify_all()
 
-    def take(self, message: JobStatusChanged | JobProgressed | ResultChunk) -> None:
+    def take(self, message: JobStatusChanged | JobProgressed | ResultChunk | RunsAnew) -> None:
         """Take in one message. Results of an earlier attempt are dropped when a new one begins."""
         with self.changed:
+            if isinstance(message, RunsAnew):
+                self.attempt = 0
+                self.chunks.clear()
+                return
             if message.attempt > self.attempt:
                 self.attempt = message.attempt
                 self.chunks.clear()
@@ -89,37 +100,53 @@ class JobNews:
             self.changed.notify_all()
 
 
-class JobClient(Actor):
-    """Hears of one job on behalf of the client, until the job is over.
+class JobClient(MachineActor):
+    """Follows one job on behalf of the client, until the job is over. Shell of a `JobFollower`.
 
     Args:
+        follower: decides.
         news: where it keeps what it hears; outlives it.
-        job_master: is told of results that were taken: the sinks' window of chunks under way ends here.
     """
 
-    def __init__(self, news: JobNews, job_master: Address) -> None:
-        super().__init__()
+    def __init__(self, follower: JobFollower, news: JobNews) -> None:
+        super().__init__(follower, on_report=self._take)
         self._news = news
-        self._job_master = job_master
 
-    def on_receive(self, message: JobStatusChanged | JobProgressed | ResultChunk | CheckpointTaken) -> None:
-        """Take in a message of the JobMaster."""
+    def on_receive(self, message: object) -> None:
+        """Take in a message of the cluster."""
         if isinstance(message, CheckpointTaken):
             self._news.answer(message)
-            return
-        self._news.take(message)
-        if isinstance(message, ResultChunk):
-            self.ctx.system.send(self._job_master, ResultTaken(message.subtask, message.attempt))
-        elif isinstance(message, JobStatusChanged):
-            if (
-                message.status is JobStatus.RESTARTING and message.error is not None
-            ):  # or a job that always fails would do so in silence
-                place = "".join(f", {name} {value}" for name, value in message.error.context.items())
-                log.warning(
-                    "attempt %d of job %s has failed, and it runs again: %s%s", message.attempt, message.job, message.error, place
-                )
-            if message.status.final:
+        else:
+            super().on_receive(message)
+
+    def _take(self, news: JobStatusChanged | JobProgressed | ResultChunk | RunsAnew) -> None:
+        self._news.take(news)
+        if isinstance(news, JobStatusChanged):
+            if news.status is JobStatus.RESTARTING and news.error is not None:  # or a job that always fails would do so in silence
+                place = "".join(f", {name} {value}" for name, value in news.error.context.items())
+                log.warning("attempt %d of job %s has failed, and it runs again: %s%s", news.attempt, news.job, news.error, place)
+            if news.status.final:
                 self.ctx.finish()
+
+
+class Gateway(Protocol):
+    """How handles reach the JobManager."""
+
+    def dispatcher(self) -> ActorRef:
+        """Return the Dispatcher of the leader.
+
+        Raises:
+            ActorflowError: if nobody leads, as far as is known.
+        """
+        ...
+
+    def observe(self, job: JobId) -> JobState:
+        """Return how a job stands.
+
+        Raises:
+            ActorDeadError: if it has not begun yet, or is over.
+        """
+        ...
 
 
 class OperatorRef:
@@ -159,8 +186,8 @@ class Job:
         job: its id.
         name: the pipeline's name.
         news: what is known of it.
-        dispatcher: where requests go.
-        graph: what runs.
+        gateway: where requests go.
+        graph: what runs; None if the job was submitted by another program.
         client: hears of it.
         savepoints: where savepoints go if nothing else is said, or None.
         system: the node's actors.
@@ -172,8 +199,8 @@ class Job:
         job: JobId,
         name: str,
         news: JobNews,
-        dispatcher: ActorRef,
-        graph: ExecutionGraph,
+        gateway: Gateway,
+        graph: ExecutionGraph | None,
         *,
         client: Address,
         savepoints: str | None,
@@ -183,7 +210,7 @@ class Job:
         self.id = job
         self.name = name
         self._news = news
-        self._dispatcher = dispatcher
+        self._gateway = gateway
         self.graph = graph
         self._run_until = run_until
         self._client = client
@@ -222,6 +249,11 @@ class Job:
             ActorflowError: if the job does not run now.
         """
         system, state = self._system, self._observe()
+        if self.graph is None:
+            raise ActorflowError(
+                f"what runs in job '{self.name}' is not known here",
+                hint="use the handle that `submit` has returned, where it was submitted",
+            )
         if not state.workers:
             raise self._not_running(state.status)
         target, operator = Directory(self.graph, state.workers).find(f"{PREFIX}{self.graph.name}/{name}/{index}")
@@ -239,17 +271,16 @@ class Job:
         if self.status().final:
             raise self._not_running(self.status())
         try:
-            state: JobState = self._system.resolve(f"{self._dispatcher.path}/{self.id}").observe()
+            return self._gateway.observe(self.id)
         except ActorDeadError:  # its JobMaster has not begun yet, or the job is over
             raise self._not_running(self.status()) from None
-        return state
 
     def _not_running(self, status: JobStatus) -> ActorflowError:
         return ActorflowError(f"job '{self.name}' does not run now: it is {status.value}")
 
     def cancel(self) -> None:
         """Ask the job to end; its sinks commit nothing. `wait` tells when it has."""
-        self._dispatcher.tell_control(CancelJob(self.id))
+        self._gateway.dispatcher().tell_control(CancelJob(self.id))
 
     def savepoint(self, directory: str | os.PathLike[str] | None = None, *, timeout: Duration = "10min") -> str:
         """Take a savepoint; the job goes on. Return its path, for `af.run(pipeline, from_savepoint=path)`.
@@ -294,7 +325,7 @@ class Job:
             )
         request = unique_suffix()
         order = SavepointOrder(join(as_uri(parent), f"savepoint-{self.id}-{request}"), then)
-        master = Address(f"{self._dispatcher.address}/{self.id}")
+        master = Address(f"{self._gateway.dispatcher().address}/{self.id}")
         self._system.send(master, CheckpointRequested(request, self._client, order))
         taken = self._news.taken
         if not self.wait_until(lambda: request in taken or self._news.status.final, duration_s(timeout)):

@@ -11,22 +11,22 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakValueDictionary
 
 from actorflow.actor import ActorContext, ActorRef, ActorSystem
-from actorflow.api.pipeline import Pipeline
-from actorflow.api.submission import Submission, prepare
 from actorflow.clock import SystemClock
 from actorflow.cluster.backups import Backups
 from actorflow.cluster.interrupt import Interruptible
-from actorflow.cluster.job import Job, JobClient, JobNews
-from actorflow.cluster.starting import ClaimMode, restored_state, starting
+from actorflow.cluster.job import Job, JobNews
+from actorflow.cluster.starting import ClaimMode
+from actorflow.cluster.submitting import Desk, Submittable, Wait, planned
 from actorflow.config import Config, layered, load, options, overrides
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
-from actorflow.plan.graph import LogicalGraph
-from actorflow.protocol.job_messages import NodeLost, OptionValue, SubmitJob, WorkerStarted
+from actorflow.protocol.job_follower import DispatcherFound
+from actorflow.protocol.job_messages import NodeLost, WorkerStarted
+from actorflow.protocol.job_state import JobState
 from actorflow.protocol.task_manager import WorkerRecipe
 from actorflow.runtime.context import AsyncHome, AsyncThread
 from actorflow.runtime.deployment import Site
@@ -100,6 +100,7 @@ class LocalCluster:
         """Of each inline job, for as long as any of its workers lives."""
         limits = TransportLimits(unsent_bytes_max=self.config[options.UNSENT_BYTES_MAX])
         resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config, message_bytes_max=limits.message_bytes_max)
+        self._desk = Desk(self.system, _LocalGateway(self.system, self._dispatcher), self._waiting)
         offered = _INLINE_SLOTS if slots == "inline" else self.slots
         self._slots_max = offered * task_managers
         for number in range(1, task_managers + 1):
@@ -144,7 +145,7 @@ class LocalCluster:
 
     def submit(
         self,
-        pipeline: Pipeline | LogicalGraph | Submission,
+        pipeline: Submittable,
         *,
         parallelism: int | None = None,
         from_savepoint: str | os.PathLike[str] | None = None,
@@ -166,55 +167,35 @@ class LocalCluster:
             IncompatibleState: if the type of a state has changed in a way that it cannot be read.
             NotEnoughSlots: if it needs more than the cluster has.
         """
-        given = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
-        graph = given.graph if isinstance(given, Submission) else given
-        start = starting(from_savepoint, allow_non_restored_state=allow_non_restored_state, claim_mode=claim_mode)
-        config = layered(self.config, Config.of(graph.config, f"pipeline '{graph.name}'"), start, overrides())
-        submission = (
-            given if isinstance(given, Submission) else plan(given, config, default_parallelism(parallelism, config, self.slots))
+        submission, config = planned(
+            pipeline,
+            self.config,
+            parallelism=parallelism,
+            slots=self.slots,
+            from_savepoint=from_savepoint,
+            allow_non_restored_state=allow_non_restored_state,
+            claim_mode=claim_mode,
         )
-        name = submission.graph.name
         needed = submission.execution.slots_needed()
         if needed > self._slots_max:  # and no more will ever come: there is nothing to wait for
             raise NotEnoughSlots(
-                f"job '{name}' needs {needed} slots, this cluster has {self._slots_max}",
+                f"job '{submission.graph.name}' needs {needed} slots, this cluster has {self._slots_max}",
                 hint="give slots= a higher number, or lower the parallelism",
             )
-        restored = restored_state(submission.execution, config)
         self._state_directories.update(dict.fromkeys(local_directories(config)))
-        job = JobId(f"{_path_part(name)}-{unique_suffix()}")
-        news = JobNews()
-        client = self.system.spawn(JobClient, news, Address(f"{self._dispatcher.address}/{job}"), name=f"client-{job}")
-        options_given = cast("dict[str, OptionValue]", config.plain())
-        handle = Job(
-            job,
-            name,
-            news,
-            self._dispatcher,
-            submission.execution,
-            client=client.address,
-            savepoints=config[options.SAVEPOINT_DIRECTORY],
-            system=self.system,
-            run_until=self._runner(news),
-        )
         self._backups.sweep()
-        if config[options.LOCAL_BACKUP]:
-            self._backups.open(job, local_directories(config)[0], lambda: handle.status().final)
-        self._dispatcher.tell_control(SubmitJob(job, name, submission.payload, options_given, client.address, restored))
+
+        def made(handle: Job) -> None:
+            if config[options.LOCAL_BACKUP]:
+                self._backups.open(handle.id, local_directories(config)[0], lambda: handle.status().final)
+
+        handle = self._desk.submit(submission, config, DispatcherFound(self._dispatcher.address, 1), made)
         self._jobs = [*(other for other in self._jobs if not other.status().final), handle]
         return handle
 
-    def _runner(self, news: JobNews) -> Callable[[Callable[[], bool], float | None], None]:
+    def _waiting(self, news: JobNews) -> Wait:
         """Return how a thread waits for news: inline it runs the actors itself."""
-        if self.inline:
-            return self._drive
-
-        def wait(condition: Callable[[], bool], timeout_s: float | None) -> None:
-            with news.changed:
-                if not condition():
-                    news.changed.wait(timeout_s)
-
-        return wait
+        return self._drive if self.inline else news.wait
 
     def _drive(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
         now = self.system.clock.now
@@ -267,27 +248,23 @@ class LocalCluster:
         self.close()
 
 
-def plan(graph: LogicalGraph, config: Config, default_parallelism: int) -> Submission:
-    """Return a graph, checked, planned and packed for submission.
+class _LocalGateway:
+    """The `Gateway` to a JobManager of this process."""
 
-    Raises:
-        PlanError: if it cannot run as it is written.
-    """
-    return prepare(
-        graph,
-        default_parallelism=default_parallelism,
-        chaining=config[options.OPERATOR_CHAINING],
-        checkpoints=config[options.CHECKPOINT_INTERVAL] is not None,
-    )
+    def __init__(self, system: ActorSystem, dispatcher: ActorRef) -> None:
+        self._system = system
+        self._dispatcher = dispatcher
+
+    def dispatcher(self) -> ActorRef:
+        return self._dispatcher
+
+    def observe(self, job: JobId) -> JobState:
+        state: JobState = self._system.resolve(f"{self._dispatcher.path}/{job}").observe()
+        return state
 
 
 def _ended(job: Job) -> Callable[[], bool]:
     return lambda: job.status().final
-
-
-def default_parallelism(asked: int | None, config: Config, slots: int) -> int:
-    """Return the parallelism of what does not say its own; 0 is not taken for nothing asked, but refused with the plan."""
-    return asked if asked is not None else config[options.PARALLELISM_DEFAULT] or slots
 
 
 def slots_given(slots: Slots, config: Config) -> int:
@@ -306,8 +283,3 @@ def slots_given(slots: Slots, config: Config) -> int:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def _path_part(name: str) -> str:
-    """Return a name as it can stand in an actor's path."""
-    return "".join(character if character.isalnum() or character in "-_." else "-" for character in name)

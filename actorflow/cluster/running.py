@@ -80,8 +80,9 @@ def _run_graph(
 ) -> JobResult:
     with contextlib.ExitStack() as stack:
         server = None if slots == "inline" else stack.enter_context(ForkServer.start())
-        from actorflow.cluster.local import LocalCluster, default_parallelism, plan, slots_given
+        from actorflow.cluster.local import LocalCluster, slots_given
         from actorflow.cluster.progress import follow
+        from actorflow.cluster.submitting import default_parallelism, plan
 
         given = merged(Config.of(config or {}, "config"), start)
         effective = layered(load(), Config.of(graph.config, f"pipeline '{graph.name}'"), given, overrides())

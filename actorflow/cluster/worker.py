@@ -15,11 +15,11 @@ from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.config import Config
 from actorflow.ids import Address, NodeId, split_address, unique_suffix
-from actorflow.protocol.job_messages import OpenDeployment, OptionValue, WorkerStarted
+from actorflow.protocol.job_messages import LinkBroken, OpenDeployment, OptionValue, WorkerStarted
 from actorflow.protocol.slots import Allocation
 from actorflow.runtime.context import AsyncThread
 from actorflow.runtime.deployment import Site
-from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
+from actorflow.runtime.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
 

@@ -176,6 +176,13 @@ class NodeLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LinkBroken:
+    """From its own node: the connection to `node` broke, or frames to or from it were lost. It may be back in a moment."""
+
+    node: NodeId
+
+
 # --- JobMaster ↔ slot worker ---------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,8 @@
 
 A request is for a number of slots, all or nothing. Waiting requests are served in order of arrival; one that asks for more than are
 registered lets the others pass. A lease is named by its *allocation*, which is never used again: what a TaskManager or a JobMaster
-says about an old allocation cannot touch the slot's next lease.
+says about an old allocation cannot touch the slot's next lease. What a TaskManager holds that this pool has not granted, or has taken back, is
+freed: the leases of another ResourceManager end with it.
 
 Late rule: an offer of a TaskManager incarnation that is older, or was lost, is dropped; so is a request number of a job that is not
 higher than its last (the last itself is answered again), everything of a job that has ended, and the release of an unknown allocation.
@@ -24,7 +25,7 @@ from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTim
 from actorflow.wire.message import Message
 
 Allocation = NewType("Allocation", str)
-"""Names one lease of one slot: the pool's epoch, a dot, and a number that rises."""
+"""Names one lease of one slot: the life of its pool, a dot, and a number that rises."""
 
 ENDED_JOBS_MAX = 1_000
 """How many ended jobs are remembered, so that a late request of theirs leases nothing."""
@@ -51,7 +52,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A lease as its TaskManager knows it, told to a new ResourceManager."""
+    """A lease as its TaskManager knows it."""
 
     index: int
     allocation: Allocation
@@ -189,13 +190,13 @@ class SlotPool:
     """Grants slots to jobs.
 
     Args:
-        epoch: fencing epoch of this ResourceManager; keeps its allocations apart from those of its predecessors.
+        life: names this ResourceManager, and no other: its allocations begin with it.
         request_timeout_s: how long a request may wait; 0 refuses at once.
         fill: `spread` takes from the TaskManager with the most free slots, `pack` from the one with the fewest.
     """
 
-    def __init__(self, *, epoch: int = 1, request_timeout_s: float = 300.0, fill: Literal["spread", "pack"] = "spread") -> None:
-        self._epoch = epoch
+    def __init__(self, *, life: str = "1", request_timeout_s: float = 300.0, fill: Literal["spread", "pack"] = "spread") -> None:
+        self._life = life
         self._request_timeout_s = request_timeout_s
         self._fill = fill
         self._allocations = 0
@@ -245,24 +246,12 @@ class SlotPool:
                 effects += self._drop(address, "it was started anew")
             self._task_managers[address] = known = _TaskManager(offer.incarnation, [None] * offer.slots, [])
             self._registered += offer.slots
-            self._adopt(offer)
-            known.free = [index for index, allocation in enumerate(known.leased) if allocation is None]
+            known.free = list(range(offer.slots))
         elif offer.incarnation < known.incarnation:
             return []
         unknown = [held.allocation for held in offer.leases if held.allocation not in self._holdings]
         effects += [Send(address, FreeSlot(allocation)) for allocation in unknown]
         return effects + self._serve()
-
-    def _adopt(self, offer: SlotsOffered) -> None:
-        """Take over what a TaskManager leased under a former ResourceManager. What this one has granted and does not know is over."""
-        leased = self._task_managers[offer.task_manager].leased
-        for held in offer.leases:
-            if held.allocation.startswith(f"{self._epoch}."):
-                continue
-            if held.index < offer.slots and leased[held.index] is None and held.job not in self._ended:
-                lease = Lease(Slot(offer.task_manager, held.index), held.allocation)
-                leased[held.index] = held.allocation
-                self._holdings[held.allocation] = _Holding(lease, held.job, 0, held.holder)
 
     def _requested(self, request: SlotsRequested, now: float) -> list[Effect]:
         job, number = request.job, request.request
@@ -341,7 +330,7 @@ class SlotPool:
             _, address = queue[0]
             task_manager = self._task_managers[address]
             self._allocations += 1
-            allocation = Allocation(f"{self._epoch}.{self._allocations}")
+            allocation = Allocation(f"{self._life}.{self._allocations}")
             lease = Lease(Slot(address, heappop(task_manager.free)), allocation)
             task_manager.leased[lease.slot.index] = allocation
             self._holdings[allocation] = _Holding(lease, request.job, request.request, request.reply_to)

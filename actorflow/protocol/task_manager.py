@@ -12,23 +12,28 @@ are over the ResourceManager knows, and frees them again. A lease that comes aga
 a lease is told with every offer until the lease is freed. A lease may also come from a JobMaster that has not heard yet that this
 TaskManager was started anew; that one is freed too.
 
+It serves one leader. Under another one, whose ResourceManager knows nothing of earlier leases, and when the node of the leader is lost, all it
+runs is ended; slots are offered to whoever leads, for as long as it takes. One that was given up wrongly (`IncarnationFenced`) ends all it
+runs, too, and registers anew in a higher incarnation.
+
 A TaskManager never runs user code, so nothing a user function does can keep it from seeing its workers die. Each lease gets a fresh
 process: what a job leaves behind in one (memory, threads, patched modules) ends with it, and before the next one begins.
 
-Late rule: a lease that is over (freed, perhaps before it came) is dropped; so is everything of an unknown allocation, and a worker's word
-that it is up after it was killed.
+Late rule: a lease that is over (freed, perhaps before it came) is dropped; so is everything of an unknown allocation, a lease by a JobMaster
+whose leader is not this one's, and a worker's word that it is up after it was killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from actorflow.errors import Domain, ErrorInfo, Retry
-from actorflow.ids import Address, JobId
+from actorflow.ids import Address, JobId, split_address
 from actorflow.protocol.deployment import KillSlot
-from actorflow.protocol.job_messages import LeaseSlot, SlotEnded, SlotReady, WorkerStarted
+from actorflow.protocol.heartbeat import IncarnationFenced
+from actorflow.protocol.job_messages import LeaseSlot, LinkBroken, NodeLost, SlotEnded, SlotReady, WorkerStarted
 from actorflow.protocol.machine import (
     CancelTimer,
     ChildEnded,
@@ -54,6 +59,21 @@ OVER_MAX = 1_000
 @dataclass(frozen=True, slots=True)
 class Register:
     """Begin to offer the slots to the ResourceManager. The first event."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderFound:
+    """This one leads from now on, in an epoch that is higher than those before.
+
+    Attributes:
+        epoch: see above.
+        resource_manager: takes offers of slots.
+        dispatcher: its JobMasters are below it; no others may lease slots.
+    """
+
+    epoch: int
+    resource_manager: Address
+    dispatcher: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +113,7 @@ class TaskManagerMachine:
 
     Args:
         address: its own.
-        resource_manager: to whom it offers its slots.
+        resource_manager: to whom it offers its slots, where there is only one leader; None until a `LeaderFound` says.
         slots: how many it has.
         incarnation: rises with every start of it.
         start_timeout_s: how long a worker may take to report.
@@ -103,7 +123,7 @@ class TaskManagerMachine:
     def __init__(
         self,
         address: Address,
-        resource_manager: Address,
+        resource_manager: Address | None,
         *,
         slots: int,
         incarnation: int = 1,
@@ -114,6 +134,7 @@ class TaskManagerMachine:
         self._resource_manager = resource_manager
         self._slots = slots
         self._incarnation = incarnation
+        self._leader: LeaderFound | None = None
         self._start_timeout_s = start_timeout_s
         self._offer_every_s = offer_every_s
         self._held: dict[Allocation, _Held] = {}
@@ -130,6 +151,14 @@ class TaskManagerMachine:
         match event:
             case Register() | TimerFired(name="offer"):
                 return self._offer(now)
+            case LeaderFound():
+                return self._led_by(event, now)
+            case NodeLost(node=node):
+                return self._node_lost(node)
+            case LinkBroken(node=node):
+                return self._offer(now) if self._leads(node) else []
+            case IncarnationFenced(incarnation=incarnation):
+                return self._fenced(incarnation, now)
             case LeaseSlot():
                 return self._lease(event, now)
             case WorkerStarted():
@@ -146,7 +175,33 @@ class TaskManagerMachine:
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
+    def _leads(self, node: str) -> bool:
+        return self._resource_manager is not None and split_address(self._resource_manager)[0] == node
+
+    def _led_by(self, leader: LeaderFound, now: float) -> list[Effect]:
+        if self._leader is not None and leader.epoch < self._leader.epoch:
+            return []
+        ended = [] if leader == self._leader else self._free_all(lambda _: True)
+        self._leader, self._resource_manager = leader, leader.resource_manager
+        return [*ended, *self._offer(now)]
+
+    def _node_lost(self, node: str) -> list[Effect]:
+        return self._free_all(lambda job_master: split_address(job_master)[0] == node)
+
+    def _fenced(self, incarnation: int, now: float) -> list[Effect]:
+        if incarnation != self._incarnation:
+            return []
+        self._incarnation += 1
+        return [*self._free_all(lambda _: True), *self._offer(now)]
+
+    def _free_all(self, of: Callable[[Address], bool]) -> list[Effect]:
+        """End what runs for JobMasters that will not ask for it any more."""
+        gone = [allocation for allocation, held in self._held.items() if of(held.lease.job_master)]
+        return [effect for allocation in gone for effect in self._free(allocation)]
+
     def _offer(self, now: float) -> list[Effect]:
+        if self._resource_manager is None:
+            return []
         held = tuple(HeldLease(h.lease.index, a, h.lease.job, h.lease.job_master) for a, h in self._held.items())
         offer = SlotsOffered(self._address, self._incarnation, self._slots, held)
         told_again = [Send(h.lease.job_master, h.ended) for h in self._held.values() if h.ended is not None]
@@ -154,7 +209,7 @@ class TaskManagerMachine:
 
     def _lease(self, lease: LeaseSlot, now: float) -> list[Effect]:
         allocation = lease.allocation
-        if allocation in self._over:
+        if allocation in self._over or (self._leader and not lease.job_master.startswith(f"{self._leader.dispatcher}/")):
             return []
         if allocation in self._held:
             return self._tell(self._held[allocation])

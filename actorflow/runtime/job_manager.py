@@ -2,14 +2,13 @@
 
     /job-manager                    Dispatcher: one JobMaster child for each job
     /job-manager/<job id>           JobMaster: the shell of `protocol.job.JobMachine`
-    /resource-manager               ResourceManager: the shell of `protocol.slots.SlotPool`
+    /resource-manager               ResourceManager: the shell of `protocol.registration.ResourceManagerMachine`
 
 One job's failure never touches another: each has its own machine, and its user code runs in processes of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,30 +17,29 @@ from typing import Any
 from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
 from actorflow.clock import Clock
 from actorflow.config import Config, options
-from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec, TwoPhaseSink
+from actorflow.connectors.contracts import SourceSpec
 from actorflow.errors import ErrorInfo, describe
-from actorflow.ids import Address, JobId, SubtaskId, VertexId
-from actorflow.operators.failures import call_user
+from actorflow.ids import ActorPath, Address, JobId, NodeId, SubtaskId, address, split_address, unique_suffix
 from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
-from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardClaimed, DiscardStates, StoreCheckpoint
-from actorflow.protocol.checkpoint_plan import Restored
-from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
+from actorflow.protocol.client_messages import JobsListed, ListJobs
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.job import Begin, JobMachine, JobOver
-from actorflow.protocol.job_messages import CancelJob, JobStatus, JobStatusChanged, NodeLost, SubmitJob
+from actorflow.protocol.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobWaits
+from actorflow.protocol.job_messages import CancelJob, NodeLost, SlotReady, SubmitJob
 from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH
-from actorflow.protocol.machine import ChildEnded, Ending, Failed
+from actorflow.protocol.machine import ChildEnded, Ending, Failed, Machine, Report, Send
 from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
+from actorflow.protocol.registration import ResourceManagerMachine
 from actorflow.protocol.restarts import Backoff, ByOperator, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
-from actorflow.protocol.slots import JobEnded, SlotPool
-from actorflow.protocol.splits import ListSplits
+from actorflow.protocol.slots import JobEnded, SlotPool, SlotsAwaited
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
+from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
 from actorflow.wire.user_code import dumps_code, loads_code
 
@@ -89,117 +87,7 @@ def _supervised(graph: ExecutionGraph) -> dict[str, Supervise]:
     return {name: supervise for name, supervise in given.items() if supervise is not None}
 
 
-class JobWork:
-    """The slow work of one job, done on the pool: what user code of sources and sinks does on the JobManager.
-
-    Args:
-        graph: the execution graph, with user code.
-        job: its id.
-        checkpoints: stores and discards the job's checkpoints.
-        restored: what the first run goes on from: splits that were listed then are not listed again.
-    """
-
-    def __init__(self, graph: ExecutionGraph, job: JobId, checkpoints: CheckpointWork, restored: Restored = Restored()) -> None:  # noqa: B008 - a frozen value
-        self._graph = graph
-        self._job = job
-        self._checkpoints = checkpoints
-        self._restored = restored
-
-    def __call__(self, work: object) -> object:
-        """Do one piece of work and return its result."""
-        match work:
-            case ListSplits(source=vertex, parallelism=parallelism):
-                splits = self._listed(vertex, parallelism)
-                self._checkpoints.listed[vertex] = splits
-                return splits
-            case CommitLeft(committables=left):
-                _for_each(left, lambda sink, committables: sink.commit(committables))
-            case AbortLeft(committables=left):
-                self._abort(left)
-            case RemoveBegun(runs=runs):
-                self._remove_begun(runs)
-            case StoreCheckpoint():
-                return self._checkpoints.store(work)
-            case DiscardStates():
-                self._checkpoints.discard(work)
-            case CollectOrphans():
-                self._checkpoints.collect_orphans(work)
-            case DiscardAll():
-                self._checkpoints.discard_all()
-            case DiscardClaimed():
-                self._checkpoints.discard_claimed(work)
-            case _:
-                raise AssertionError(f"unknown work {work!r}")
-        return None
-
-    @staticmethod
-    def _abort(left: Sequence[bytes]) -> None:
-        try:
-            _for_each(left, lambda sink, committables: sink.abort(committables))
-        except BaseException as error:  # the job ends as it would, and nobody waits for this: it is only logged
-            log.warning("prepared output could not be removed, and stays hidden: %s", describe(error))
-            raise
-
-    def _remove_begun(self, runs: Sequence[int]) -> None:
-        specs = [vertex.operators[-1].spec for vertex in self._graph.vertices]
-        sinks = [spec.sink for spec in specs if isinstance(spec, SinkSpec) and isinstance(spec.sink, TwoPhaseSink)]
-        for sink in sinks:
-            for run in runs:
-                try:
-                    sink.clean_up(self._job, run)
-                except BaseException as error:  # as above
-                    log.warning(
-                        "what killed workers had begun to write could not be removed, and stays hidden: %s", describe(error)
-                    )
-
-    def _listed(self, vertex: VertexId, parallelism: int) -> Sequence[bytes]:
-        """Return the splits of a source: what was read of them so far is counted by their numbers, so they stay as they were first listed."""
-        known = self._restored.listed.get(vertex)
-        if known is not None:
-            return known
-        parallelism = self._restored.listed_for.get(vertex, parallelism)
-        splits: list[bytes] = call_user(self._splits, vertex, parallelism, operator=self._name(vertex), subtask="JobMaster")
-        return splits
-
-    def _splits(self, vertex: VertexId, parallelism: int) -> list[bytes]:
-        spec = self._graph.vertex(vertex).operators[0].spec
-        assert isinstance(spec, SourceSpec), "only sources have splits"
-        return [dumps_code(split) for split in spec.source.splits(parallelism)]
-
-    def _name(self, vertex: VertexId) -> str:
-        return self._graph.vertex(vertex).operators[0].name
-
-
-def _for_each(left: Sequence[bytes], action: Callable[[TwoPhaseSink, list[Any]], None]) -> None:
-    """Commit or abort what `SlotWorker` has packed: for each subtask the sinks and what they have prepared.
-
-    What goes wrong with one does not keep the rest from it.
-
-    Raises:
-        BaseException: the first that was raised.
-    """
-    errors: list[BaseException] = []
-    for payload in left:
-        entries: list[tuple[Sink, list[Any]] | None] = []
-        with _noted(errors):
-            entries = loads_code(payload)
-        for entry in entries:
-            if entry is not None and isinstance(entry[0], TwoPhaseSink):
-                with _noted(errors):
-                    action(entry[0], entry[1])
-    if errors:
-        raise errors[0]
-
-
-@contextlib.contextmanager
-def _noted(errors: list[BaseException]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        errors.append(error)
-
-
-def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config, clock: Clock) -> JobDescription:
+def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config, clock: Clock, client: Address) -> JobDescription:
     reading = {
         v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
     }
@@ -209,7 +97,7 @@ def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config, c
         {vertex: parallelism for vertex, (parallelism, _) in reading.items()},
         dumps_code(_for_workers(graph)),
         submission.options,
-        submission.client,
+        client,
         frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
         tuple(_aligned(graph)),
         checkpoint_plan(config, clock, possible=can_go_on(graph)),
@@ -241,79 +129,107 @@ def _slim(vertex: Vertex) -> Vertex:
     return replace(vertex, operators=(replace(first, spec=SourceSpec(first.spec.source.for_readers())), *rest))
 
 
-JOBS_REMEMBERED_MAX = 1_000
-"""How many jobs that are over a Dispatcher remembers, by their status only: a cluster may run jobs for years."""
+Learn = Callable[[NodeId, Sequence[str]], None]
+"""Tells the node where another one can be reached."""
+
+
+class JobMaster(MachineActor):
+    """The shell of a `JobMachine`, which has its node learn where the workers are.
+
+    Args:
+        machine: decides.
+        learn: told of each worker that is ready, before the machine.
+        options: see `MachineActor`.
+    """
+
+    def __init__(self, machine: Machine, learn: Learn, **options: Any) -> None:
+        super().__init__(machine, **options)
+        self._learn = learn
+
+    def on_receive(self, message: Any) -> None:
+        """Hand the message to the machine."""
+        if isinstance(message, SlotReady):
+            self._learn(split_address(message.worker)[0], message.endpoints)
+        super().on_receive(message)
+
+
+def _is_known(node: NodeId, endpoints: Sequence[str]) -> None:
+    """Where JobManager and TaskManager share a node, workers connect to it before they say that they are ready."""
 
 
 class Dispatcher(Actor):
-    """Takes jobs and gives each a JobMaster, which lives until its job is over.
+    """Takes jobs and gives each a JobMaster, which lives until its job is over. Shell of a `JobBoard`, through which clients hear of them.
 
     Args:
         resource_manager: where the JobMasters get slots.
         message_bytes_max: the largest control message that can be sent.
+        learn: see `Learn`.
     """
 
-    def __init__(self, resource_manager: ActorRef, message_bytes_max: int) -> None:
+    def __init__(self, resource_manager: ActorRef, message_bytes_max: int, learn: Learn = _is_known) -> None:
         super().__init__()
         self._resource_manager = resource_manager
         self._message_bytes_max = message_bytes_max
+        self._learn = learn
         self._codec = control_codec()
-        self._clients: dict[JobId, Address] = {}
-        """Of the jobs that are not over."""
-        self._over: dict[JobId, JobStatus] = {}
-        """How the last jobs ended, oldest first."""
+        self._board = JobBoard(self.ctx.address)
 
-    def on_receive(self, message: Any) -> None:
-        """Handle a request of a client, or the end of a job."""
+    def on_receive(self, message: Any) -> JobsListed | None:
+        """Handle a request of a client, the news of a job, or its end."""
         match message:
-            case SubmitJob():
-                self._submit(message)
+            case ListJobs():
+                return self._board.listed(self.ctx.now())
             case CancelJob(job=job):
-                if job in self._clients:
+                if job in self._board.under_way():
                     self._master(job).tell_control(message)
             case NodeLost():
-                for job in self._clients:
+                for job in self._board.under_way():
                     self._master(job).tell_control(message)
-            case JobOver(job=job, status=status):
-                self._end(job, status)
+                self._note(message)
+            case JobOver(job=job):
+                self._end(job)
             case ChildEnded(name=name, ending=ending):
                 self._master_ended(JobId(name), ending)
             case _:
-                raise AssertionError(f"unknown message {message!r}")
+                self._note(message)
+        return None
+
+    def _note(self, news: BoardEvent) -> None:
+        """Tell the board, and perform what it decides."""
+        for effect in self._board.handle(news, self.ctx.now()):
+            match effect:
+                case Send(to, message):
+                    self.ctx.system.send(to, message)
+                case Report(JobAccepted(submission=submission)):
+                    self._begin(submission)
+                case _:
+                    raise AssertionError(f"a board does not ask for {effect!r}")
 
     def _master(self, job: JobId) -> ActorRef:
         return self.ctx.system.resolve(f"{self.ctx.path}/{job}")
 
-    def _submit(self, submission: SubmitJob) -> None:
-        if submission.job in self._clients or submission.job in self._over:
-            return  # the same message again
-        self._clients[submission.job] = submission.client
+    def _begin(self, submission: SubmitJob) -> None:
         try:
             machine, work = self._job_machine(submission)
         except Exception as error:
             self._fail(submission.job, describe(error))
             return
         me = self.ctx.ref
-        master = self.ctx.spawn(MachineActor, machine, work=work, on_report=me.tell_control, name=submission.job)
+        master = self.ctx.spawn(JobMaster, machine, self._learn, work=work, on_report=me.tell_control, name=submission.job)
         self.ctx.watch(master)
         master.tell_control(Begin())
 
     def _master_ended(self, job: JobId, ending: Ending) -> None:
         """Fail the job of a JobMaster that could not go on, or its client would wait for ever."""
-        if isinstance(ending, Failed) and job in self._clients:
+        if isinstance(ending, Failed) and job in self._board.under_way():
             self._fail(job, ending.error)
 
     def _fail(self, job: JobId, error: ErrorInfo) -> None:
-        failed = JobStatusChanged(job, JobStatus.FAILED, error=error)
-        self.ctx.system.resolve(self._clients[job]).tell_control(failed)
-        self._end(job, JobStatus.FAILED)
+        self._note(JobBroke(job, error))
+        self._end(job)
 
-    def _end(self, job: JobId, status: JobStatus) -> None:
+    def _end(self, job: JobId) -> None:
         """Let go of all that a job has held: its plan, its splits, with them the records of collections."""
-        del self._clients[job]
-        self._over[job] = status
-        if len(self._over) > JOBS_REMEMBERED_MAX:
-            del self._over[next(iter(self._over))]
         self.ctx.stop(job)
         self._resource_manager.tell_control(JobEnded(job))
 
@@ -321,7 +237,7 @@ class Dispatcher(Actor):
         graph: ExecutionGraph = loads_code(submission.plan)
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
-        description = _description(submission, graph, config, self.ctx.system.clock)
+        description = _description(submission, graph, config, self.ctx.system.clock, self.ctx.address)
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
         own = {name: exponential_delay(config) for name, one in _supervised(graph).items() if one.restart == "exponential"}
         machine = JobMachine(
@@ -345,20 +261,36 @@ class Dispatcher(Actor):
         return ReliableMachine(machine, correspondence, TO_WORKERS), work
 
     def observe(self) -> dict[str, str]:
-        """Return how the last jobs ended, and which are under way; how far these are their JobMasters know."""
-        over: dict[str, str] = {job: status.value for job, status in self._over.items()}
-        return over | dict.fromkeys(self._clients, "under way")
+        """Return how the jobs are, and how the last ones ended."""
+        return self._board.observe()
 
 
-def spawn_job_manager(system: ActorSystem, config: Config, *, message_bytes_max: int = 1 << 30) -> tuple[ActorRef, ActorRef]:
+def spawn_job_manager(
+    system: ActorSystem, config: Config, *, message_bytes_max: int = 1 << 30, learn: Learn = _is_known, epoch: int = 1
+) -> tuple[ActorRef, ActorRef]:
     """Start ResourceManager and Dispatcher on a node; return their refs in this order.
 
     Args:
         system: the node's actors.
         config: the node's options.
         message_bytes_max: the largest control message that the node can send.
+        learn: see `Learn`.
+        epoch: of the leadership on whose behalf they act.
     """
-    pool = SlotPool(request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT])
-    resource_manager = system.spawn(MachineActor, pool, name=RESOURCE_MANAGER_PATH[1:])
-    dispatcher = system.spawn(Dispatcher, resource_manager, message_bytes_max, name=DISPATCHER_PATH[1:])
+    dispatcher_path, resource_manager_path = _in_epoch(DISPATCHER_PATH, epoch), _in_epoch(RESOURCE_MANAGER_PATH, epoch)
+
+    def awaited(report: object) -> None:
+        if isinstance(report, SlotsAwaited):
+            system.resolve(dispatcher_path).tell_control(JobWaits(report.job, report.error))
+
+    pool = SlotPool(life=f"{epoch}-{unique_suffix()}", request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT])
+    address_of_it = address(system.node, resource_manager_path)
+    machine = ResourceManagerMachine(address_of_it, pool, reconnect_s=config[options.RECONNECT_TIMEOUT])
+    resource_manager = system.spawn(MachineActor, machine, on_report=awaited, name=resource_manager_path[1:])
+    dispatcher = system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, name=dispatcher_path[1:])
     return resource_manager, dispatcher
+
+
+def _in_epoch(path: ActorPath, epoch: int) -> ActorPath:
+    """Return the path of an actor of this epoch: what was meant for an earlier one does not reach it."""
+    return path if epoch == 1 else ActorPath(f"{path}-{epoch}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from actorflow.actor.messages import MESSAGES as ACTOR_MESSAGES
 from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
 from actorflow.protocol.checkpoint_messages import CHECKPOINT_MESSAGES
+from actorflow.protocol.client_messages import CLIENT_MESSAGES
 from actorflow.protocol.delivery import DELIVERY_MESSAGES
 from actorflow.protocol.deployment import (
     CancelSubtask,
@@ -18,6 +19,7 @@ from actorflow.protocol.deployment import (
     SubtaskFinished,
     SubtaskStarted,
 )
+from actorflow.protocol.heartbeat import IncarnationFenced
 from actorflow.protocol.job_messages import JOB_MESSAGES
 from actorflow.protocol.slots import (
     FreeSlot,
@@ -31,7 +33,7 @@ from actorflow.protocol.slots import (
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.wire.message import Message, MessageCodec
 
-_SLOT_MESSAGES = (SlotsOffered, SlotsRequested, SlotsReleased, SlotsGranted, SlotsRefused, SlotsLost, FreeSlot)
+_SLOT_MESSAGES = (SlotsOffered, SlotsRequested, SlotsReleased, SlotsGranted, SlotsRefused, SlotsLost, FreeSlot, IncarnationFenced)
 _SUBTASK_MESSAGES = (
     SubtaskStarted,
     SubtaskFinished,
@@ -62,5 +64,13 @@ class UserMessage(Message, frozen=True):
 
 def control_codec() -> MessageCodec:
     """Return the codec of all messages that may travel between nodes."""
-    families = (JOB_MESSAGES, CHECKPOINT_MESSAGES, _SLOT_MESSAGES, _SUBTASK_MESSAGES, DELIVERY_MESSAGES, ACTOR_MESSAGES)
+    families = (
+        JOB_MESSAGES,
+        CLIENT_MESSAGES,
+        CHECKPOINT_MESSAGES,
+        _SLOT_MESSAGES,
+        _SUBTASK_MESSAGES,
+        DELIVERY_MESSAGES,
+        ACTOR_MESSAGES,
+    )
     return MessageCodec((*(message for family in families for message in family), UserMessage))

@@ -11,7 +11,6 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 from actorflow.actor import Actor
@@ -32,6 +31,7 @@ from actorflow.protocol.job_messages import (
     CommitOutput,
     DeploymentOpened,
     DeploySubtask,
+    LinkBroken,
     OpenDeployment,
     OutputCommitted,
     ProgressReported,
@@ -65,13 +65,6 @@ log = logging.getLogger(__name__)
 def _on_this_host(endpoints: Sequence[str]) -> bool:
     location = nearest([parse(text) for text in endpoints])
     return location is None or location.local
-
-
-@dataclass(frozen=True, slots=True)
-class LinkBroken:
-    """The node's transport has lost frames to or from a peer."""
-
-    node: str
 
 
 class SlotWorker(Actor):

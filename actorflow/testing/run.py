@@ -236,6 +236,7 @@ def _slots(graph: LogicalGraph, parallelism: int) -> int:
 def _result(job: Job, duration_s: float, names: Mapping[int, str]) -> TestRun:
     received: dict[str, Received] = {}
     payloads = job.payloads()
+    assert job.graph is not None, "it was submitted here"
     for vertex in job.graph.vertices:
         last = vertex.operators[-1]
         if isinstance(last.spec, SinkSpec) and isinstance(last.spec.sink, TestSink):

@@ -10,14 +10,16 @@ from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
 from actorflow.clock import ManualClock
 from actorflow.cluster.job import JobClient, JobNews
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
-from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, ResultChunk, ResultTaken
+from actorflow.protocol.client_messages import AttachClient, ResultsReceived, ResultsSent
+from actorflow.protocol.job_follower import DispatcherFound, JobFollower
+from actorflow.protocol.job_messages import JobStatus, JobStatusChanged
 
 JOB = JobId("job")
 WRITER = SubtaskId(VertexId("write"), 1)
 
 
 class Ear(Actor):
-    """Stands for the JobMaster: keeps what it hears."""
+    """Stands for the Dispatcher: keeps what it hears."""
 
     def __init__(self, heard):
         super().__init__()
@@ -29,11 +31,13 @@ class Ear(Actor):
 
 @pytest.fixture
 def client():
-    """Return a function that tells a client messages; it returns whether the client lives, what it knows, and what the JobMaster hears."""
+    """Return a function that tells a client messages; it returns whether the client lives, what it knows, and what the Dispatcher hears."""
     system = ActorSystem(NodeId("sim"), clock=ManualClock(), dispatcher=SimulatedDispatcher(7))
     heard, news = [], JobNews()
-    system.spawn(Ear, heard, name="master")
-    ref = system.spawn(JobClient, news, Address("sim/master"), name="client")
+    system.spawn(Ear, heard, name="dispatcher")
+    follower = JobFollower(JOB, Address("sim/client"), None, None)
+    ref = system.spawn(JobClient, follower, news, name="client")
+    ref.tell_control(DispatcherFound(Address("sim/dispatcher"), 1))
 
     def tell(*messages):
         for message in messages:
@@ -45,14 +49,15 @@ def client():
 
 
 def test_a_chunk_is_acknowledged_when_it_was_taken(client):
-    _, news, heard = client(ResultChunk(JOB, WRITER, 2, b"a"), ResultChunk(JOB, WRITER, 2, b"b"))
-    assert ({WRITER: [b"a", b"b"]}, [ResultTaken(WRITER, 2)] * 2) == (news.chunks, heard)
+    _, news, heard = client(ResultsSent(JOB, WRITER, 2, 1, b"a"), ResultsSent(JOB, WRITER, 2, 2, b"b"))
+    acknowledged = [ResultsReceived(JOB, WRITER, 2, number) for number in (1, 2)]
+    assert ({WRITER: [b"a", b"b"]}, [AttachClient(JOB, Address("sim/client")), *acknowledged]) == (news.chunks, heard)
 
 
 @pytest.mark.parametrize("status", [status for status in JobStatus if status.final])
 def test_a_client_ends_with_its_job_and_what_it_knows_stays(client, status):
     assert client(JobStatusChanged(JOB, JobStatus.RUNNING, 1))[0]
-    alive, news, _ = client(ResultChunk(JOB, WRITER, 1, b"a"), JobStatusChanged(JOB, status, 1))
+    alive, news, _ = client(ResultsSent(JOB, WRITER, 1, 1, b"a"), JobStatusChanged(JOB, status, 1))
     assert (False, status, {WRITER: [b"a"]}) == (alive, news.status, news.chunks)
 
 

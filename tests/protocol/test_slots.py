@@ -181,11 +181,11 @@ def test_a_late_request_of_an_ended_job_leases_nothing():
     assert 1 == probe.machine.observe().free
 
 
-def test_a_new_pool_takes_over_the_leases_that_task_managers_tell():
+def test_what_was_leased_by_another_pool_is_freed_and_the_slot_is_given_out():
     held = HeldLease(0, Allocation("1.7"), JOB, MASTER)
-    probe = pool(SlotsOffered(TM1, 1, 2, (held,)), epoch=2)
-    assert ((JOB, Lease(Slot(TM1, 0), Allocation("1.7"))),) == probe.machine.observe().leases
-    probe.tell(SlotsRequested(OTHER, 1, 1, MASTER))
+    probe = pool(life="2")
+    probe.tell(SlotsOffered(TM1, 1, 1, (held,)), SlotsRequested(OTHER, 1, 1, MASTER))
+    assert [Allocation("1.7")] == [message.allocation for message in probe.sent(FreeSlot)]
     assert [Allocation("2.1")] == [lease.allocation for lease in granted(probe).leases]
 
 

@@ -13,7 +13,8 @@ from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.job_messages import JobStatus, SubmitJob
 from actorflow.protocol.slots import Allocation, JobEnded
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
-from actorflow.runtime.job_manager import Dispatcher, JobWork
+from actorflow.runtime.job_manager import Dispatcher
+from actorflow.runtime.job_work import JobWork
 from actorflow.wire.user_code import dumps_code
 
 
@@ -49,17 +50,10 @@ def test_a_job_that_cannot_be_read_is_told_to_have_failed_and_is_over_once():
     jobs = Jobs()
     jobs.submit("a")
     jobs.submit("a")
-    changed, ended = jobs.heard
-    assert (JobStatus.FAILED, JobEnded(JobId("a"))) == (changed.status, ended)
+    created, failed, ended, told_again = jobs.heard
+    assert (JobStatus.CREATED, JobStatus.FAILED, JobEnded(JobId("a"))) == (created.status, failed.status, ended)
+    assert failed == told_again
     assert {"a": "failed"} == jobs.remembered()
-
-
-def test_only_the_last_jobs_are_remembered(monkeypatch):
-    monkeypatch.setattr("actorflow.runtime.job_manager.JOBS_REMEMBERED_MAX", 2)
-    jobs = Jobs()
-    for job in "abc":
-        jobs.submit(job)
-    assert {"b": "failed", "c": "failed"} == jobs.remembered()
 
 
 # --- output that is left to the JobMaster -----------------------------------------------------------------------------------------

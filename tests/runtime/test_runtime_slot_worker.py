@@ -16,6 +16,7 @@ from actorflow.protocol.job_messages import (
     CommitOutput,
     DeploymentOpened,
     DeploySubtask,
+    LinkBroken,
     OpenDeployment,
     OutputCommitted,
     ProgressReported,
@@ -32,7 +33,7 @@ from actorflow.runtime.deployment import Site
 from actorflow.runtime.directory import packed, subtask_name
 from actorflow.runtime.loopback import LoopbackPlane
 from actorflow.runtime.messages import control_codec
-from actorflow.runtime.slot_worker import LinkBroken, SlotWorker
+from actorflow.runtime.slot_worker import SlotWorker
 from actorflow.wire import pickling
 from actorflow.wire.user_code import dumps_code
 

@@ -225,12 +225,14 @@ class SharesASlot(TaskManagerMachine):
 
 
 class AdoptsWhatItHasGivenUp(SlotPool):
-    def _adopt(self, offer):
+    def _offered(self, offer):
+        effects = super()._offered(offer)
         leased = self._task_managers[offer.task_manager].leased
         for held in offer.leases:
             lease = Lease(Slot(offer.task_manager, held.index), held.allocation)
             leased[held.index] = held.allocation
             self._holdings[held.allocation] = _Holding(lease, held.job, 0, held.holder)
+        return effects
 
     def check(self):
         pass

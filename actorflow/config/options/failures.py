@@ -93,3 +93,9 @@ HEARTBEAT_TIMEOUT = Option(
     "With the defaults a host that loses its power is cut off within 35 s (interval and half of the timeout), which fails the jobs that "
     "exchange data with it, and is lost within 85 s. A process that dies on this host is noticed at once.",
 )
+RECONNECT_TIMEOUT = Option(
+    "actorflow.taskmanager.reconnect-timeout",
+    duration(0.01),
+    1.0,
+    "How long a TaskManager whose connection to the JobManager broke may take to connect again, before its slots are lost.",
+)

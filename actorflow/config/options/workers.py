@@ -21,8 +21,8 @@ SLOT_OFFER_INTERVAL = Option(
 SLOT_REQUEST_TIMEOUT = Option(
     "slot.request.timeout",
     duration(),
-    10.0,
-    "How long a job waits for slots before it fails. Flink's 5 minutes suit clusters that start machines.",
+    300.0,
+    "How long a job waits for slots before it fails.",
 )
 WORKER_START_TIMEOUT = Option(
     "actorflow.worker.start-timeout",

@@ -1,0 +1,153 @@
+"""From a pipeline to the handle of a job: what is the same for the embedded cluster and for one of separate processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import cast
+
+from actorflow.actor import ActorRef, ActorSystem
+from actorflow.api.pipeline import Pipeline
+from actorflow.api.submission import Submission, prepare
+from actorflow.cluster.job import Gateway, Job, JobClient, JobNews
+from actorflow.cluster.starting import ClaimMode, restored_state, starting
+from actorflow.config import Config, layered, options, overrides
+from actorflow.ids import Address, JobId, unique_suffix
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.graph import LogicalGraph
+from actorflow.protocol.job_follower import DispatcherFound, JobFollower
+from actorflow.protocol.job_messages import OptionValue, SubmitJob
+
+Submittable = Pipeline | LogicalGraph | Submission
+
+Wait = Callable[[Callable[[], bool], float | None], None]
+"""Waits until there may be news: `wait(condition, timeout in seconds)`."""
+
+
+def plan(graph: LogicalGraph, config: Config, default_parallelism: int) -> Submission:
+    """Return a graph, checked, planned and packed for submission.
+
+    Raises:
+        PlanError: if it cannot run as it is written.
+    """
+    return prepare(
+        graph,
+        default_parallelism=default_parallelism,
+        chaining=config[options.OPERATOR_CHAINING],
+        checkpoints=config[options.CHECKPOINT_INTERVAL] is not None,
+    )
+
+
+def default_parallelism(asked: int | None, config: Config, slots: int) -> int:
+    """Return the parallelism of what does not say its own; 0 is not taken for nothing asked, but refused with the plan."""
+    return asked if asked is not None else config[options.PARALLELISM_DEFAULT] or slots
+
+
+def planned(
+    pipeline: Submittable,
+    config: Config,
+    *,
+    parallelism: int | None,
+    slots: int,
+    from_savepoint: str | os.PathLike[str] | None,
+    allow_non_restored_state: bool,
+    claim_mode: ClaimMode,
+) -> tuple[Submission, Config]:
+    """Return a pipeline as it can be submitted, with the options of its job.
+
+    Args:
+        pipeline: what to run; maybe planned before.
+        config: the cluster's options.
+        parallelism: subtasks of operators that do not say, in pipelines that do not say.
+        slots: taken for it if nobody says.
+        from_savepoint: see `LocalCluster.submit`.
+        allow_non_restored_state: see there.
+        claim_mode: see there.
+    """
+    given = pipeline.graph() if isinstance(pipeline, Pipeline) else pipeline
+    graph = given.graph if isinstance(given, Submission) else given
+    start = starting(from_savepoint, allow_non_restored_state=allow_non_restored_state, claim_mode=claim_mode)
+    of_job = layered(config, Config.of(graph.config, f"pipeline '{graph.name}'"), start, overrides())
+    if isinstance(given, Submission):
+        return given, of_job
+    return plan(given, of_job, default_parallelism(parallelism, of_job, slots)), of_job
+
+
+class Desk:
+    """Submits jobs, and makes the handles of them.
+
+    Args:
+        system: actors of the node where the program runs.
+        gateway: how the JobManager is reached.
+        waiting: given what is known of a job, returns how its handle waits for news.
+        again_s: see `JobFollower`.
+    """
+
+    def __init__(
+        self, system: ActorSystem, gateway: Gateway, waiting: Callable[[JobNews], Wait], *, again_s: float | None = None
+    ) -> None:
+        self._system = system
+        self._gateway = gateway
+        self._waiting = waiting
+        self._again_s = again_s
+
+    def submit(
+        self, submission: Submission, config: Config, leader: DispatcherFound, made: Callable[[Job], None] = lambda _: None
+    ) -> Job:
+        """Start a job.
+
+        Args:
+            submission: what to run.
+            config: its options.
+            leader: takes it.
+            made: called with the handle before anything is sent.
+        """
+        restored = restored_state(submission.execution, config)
+        name = submission.graph.name
+        job = JobId(f"{_path_part(name)}-{unique_suffix()}")
+        settings = cast("dict[str, OptionValue]", config.plain())
+        message = SubmitJob(job, name, submission.payload, settings, self._address(job), restored)
+        return self._follow(job, name, leader, message, submission.execution, config[options.SAVEPOINT_DIRECTORY], made)
+
+    def attach(self, job: JobId, name: str, leader: DispatcherFound, savepoints: str | None) -> Job:
+        """Return a handle of a job that was submitted before."""
+        return self._follow(job, name, leader, None, None, savepoints, lambda _: None)
+
+    def _address(self, job: JobId) -> Address:
+        return Address(f"{self._system.node}/client-{job}")
+
+    def _follow(
+        self,
+        job: JobId,
+        name: str,
+        leader: DispatcherFound,
+        message: SubmitJob | None,
+        graph: ExecutionGraph | None,
+        savepoints: str | None,
+        made: Callable[[Job], None],
+    ) -> Job:
+        news = JobNews()
+        client = self._client(job, message, news)
+        handle = Job(
+            job,
+            name,
+            news,
+            self._gateway,
+            graph,
+            client=client.address,
+            savepoints=savepoints,
+            system=self._system,
+            run_until=self._waiting(news),
+        )
+        made(handle)
+        client.tell_control(leader)
+        return handle
+
+    def _client(self, job: JobId, message: SubmitJob | None, news: JobNews) -> ActorRef:
+        follower = JobFollower(job, self._address(job), message, self._again_s)
+        return self._system.spawn(JobClient, follower, news, name=f"client-{job}")
+
+
+def _path_part(name: str) -> str:
+    """Return a name as it can stand in an actor's path."""
+    return "".join(character if character.isalnum() or character in "-_." else "-" for character in name)

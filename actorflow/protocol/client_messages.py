@@ -1,0 +1,89 @@
+"""What clients and the Dispatcher say to each other, beside `SubmitJob`, `CancelJob` and the news of a job.
+
+A client lives on a node of its own, which comes and goes as it likes. So it asks again and again (`AttachClient`), and is answered by how the
+job is; results come numbered, and are sent again until they are acknowledged.
+"""
+
+from __future__ import annotations
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.protocol.job_messages import JobStatus
+from actorflow.wire.message import Message
+
+
+class AttachClient(Message, frozen=True):
+    """Tell `client` of this job from now on. Answered at once: by the job's status, or `JobUnknown`."""
+
+    job: JobId
+    client: Address
+
+
+class JobUnknown(Message, frozen=True):
+    """There is no such job, or it is over for so long that it is forgotten."""
+
+    job: JobId
+
+
+class ResultsSent(Message, frozen=True):
+    """Records of a `collect` sink, pickled; `number` counts those of one subtask in one attempt, from 1."""
+
+    job: JobId
+    subtask: SubtaskId
+    attempt: int
+    number: int
+    payload: bytes
+
+
+class ResultsReceived(Message, frozen=True):
+    """The client has all results of a subtask up to `number`."""
+
+    job: JobId
+    subtask: SubtaskId
+    attempt: int
+    number: int
+
+
+class ListJobs(Message, frozen=True):
+    """Asked of the Dispatcher; answered by `JobsListed`."""
+
+
+class JobSummary(Message, frozen=True):
+    """A job as lists show it.
+
+    Attributes:
+        job: unique id.
+        name: the pipeline's name.
+        status: where it is in its life.
+        attempt: number of the deployment.
+        records_in: records that its sources have read.
+        records_out: records that its sinks have written.
+        duration_s: since it was submitted, or until it ended.
+        error: why it failed, restarts or waits.
+    """
+
+    job: JobId
+    name: str
+    status: JobStatus
+    attempt: int
+    records_in: int
+    records_out: int
+    duration_s: float
+    error: ErrorInfo | None = None
+
+
+class JobsListed(Message, frozen=True):
+    """The jobs of a cluster, oldest first."""
+
+    jobs: tuple[JobSummary, ...]
+
+
+CLIENT_MESSAGES: tuple[type[Message], ...] = (
+    AttachClient,
+    JobUnknown,
+    ResultsSent,
+    ResultsReceived,
+    ListJobs,
+    JobsListed,
+)
+"""The messages of this file that are sent as such."""
