@@ -16,6 +16,7 @@ from actorflow.actor.ref import ActorRef
 from actorflow.actor.router import Router
 from actorflow.actor.shell import MachineActor
 from actorflow.actor.simulated import SimulatedDispatcher
+from actorflow.actor.switching import prompt_switches
 from actorflow.actor.system import ActorSystem
 from actorflow.protocol.supervision import Directive, Supervise
 
@@ -39,4 +40,5 @@ __all__ = [
     "StoryLine",
     "Supervise",
     "TreeRow",
+    "prompt_switches",
 ]

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakValueDictionary
 
-from actorflow.actor import ActorContext, ActorRef, ActorSystem
+from actorflow.actor import ActorContext, ActorRef, ActorSystem, prompt_switches
 from actorflow.clock import SystemClock
 from actorflow.cluster.backups import Backups
 from actorflow.cluster.interrupt import Interruptible
@@ -200,7 +200,7 @@ class LocalCluster:
     def _drive(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
         now = self.system.clock.now
         deadline = None if timeout_s is None else now() + timeout_s
-        with Interruptible() as keyboard:
+        with Interruptible() as keyboard, prompt_switches():
             self.system.run_until(lambda: condition() or keyboard.interrupted or (deadline is not None and now() >= deadline))
 
     # --- the end -------------------------------------------------------------------------------------------------------------------

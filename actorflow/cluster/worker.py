@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from actorflow.actor import prompt_switches
 from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.config import Config
@@ -79,7 +80,8 @@ def main(
     endpoint.on_peer_lost.append(lambda peer, reason: _end_without(manager, peer, reason))
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    system.run()
+    with prompt_switches():
+        system.run()
 
 
 def _end_without(manager: Address, peer: NodeId, reason: str) -> None:
