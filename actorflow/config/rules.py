@@ -80,6 +80,26 @@ RULES = (
         "a checkpoint in the JobManager's memory cannot outlive it",
     ),
     Rule(
+        (options.HA_TYPE, options.JOBMANAGER_HOSTS),
+        lambda kind, hosts: kind != "none" or len(hosts) <= 1,
+        "nothing chooses the leader among several JobManagers; 'high-availability.type: zookeeper' does",
+    ),
+    Rule(
+        (options.HA_TYPE, options.ZOOKEEPER_QUORUM),
+        lambda kind, quorum: kind != "zookeeper" or quorum is not None,
+        "it has to be known where ZooKeeper is",
+    ),
+    Rule(
+        (options.HA_TYPE, options.HA_STORAGE),
+        lambda kind, directory: kind != "zookeeper" or directory is not None,
+        "the next leader needs a place to read submitted jobs from",
+    ),
+    Rule(
+        (options.ZOOKEEPER_ACL, options.ZOOKEEPER_AUTHORIZATION),
+        lambda acl, authorization: acl == "open" or authorization is not None,
+        "who says nothing of itself has no nodes of its own",
+    ),
+    Rule(
         (options.LOCAL_PROTOCOL, options.BIND_HOST, options.CURVE_KEY_FILE),
         lambda protocol, host, key_file: protocol == "ipc" or key_file is not None or _loopback(host),
         "who listens on anything but loopback needs keys; `actorflow keygen DIR` makes them",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actorflow.config import Config
+from actorflow.config import Config, options
 from actorflow.coordination.contract import Coordination
 from actorflow.coordination.single import open_single
 
 
 def open_coordination(config: Config, run_directory: Path | None = None) -> Coordination:
-    """Return election, retrieval and stores of a cluster; `close` it at the end.
+    """Return election, retrieval and stores of a cluster, as `high-availability.type` says; `close` it at the end.
 
     Args:
         config: the node's options.
-        run_directory: where the cluster's nodes on this host keep small files. A JobManager whose port is 0 is found through it.
+        run_directory: where the cluster's nodes on this host keep small files. A lone JobManager whose port is 0 is found through it.
 
     Raises:
         ConfigError: if the options do not say how the leader is found.
     """
+    if config[options.HA_TYPE] == "zookeeper":
+        from actorflow.coordination.zookeeper import open_zookeeper
+
+        return open_zookeeper(config)
     return open_single(config, run_directory)

@@ -38,17 +38,9 @@ def leader_node(config: Config) -> NodeId:
 
 
 def leader_place(config: Config) -> str | None:
-    """Return `host:port` of the only JobManager; None if its port is not known before it listens.
-
-    Raises:
-        ConfigError: if `jobmanager.hosts` names several.
-    """
+    """Return `host:port` of the only JobManager; None if its port is not known before it listens."""
     hosts = config[options.JOBMANAGER_HOSTS]
-    if len(hosts) > 1:
-        raise ConfigError(
-            f"'{options.JOBMANAGER_HOSTS.name}' names {len(hosts)} JobManagers, and nothing chooses the leader among them",
-            hint="keep one, or set 'high-availability.type: zookeeper'",
-        )
+    assert len(hosts) <= 1, "the rules of the options see to it"
     place = hosts[0] if hosts else f"{config[options.JOBMANAGER_ADDRESS]}:{config[options.JOBMANAGER_PORT]}"
     return None if place.endswith(":0") else place
 

@@ -31,6 +31,7 @@ HOMES = {
     "pyarrow": ("wire", "storage", "operators", "connectors", "savepoint"),
     "pyarrow.fs": ("storage",),
     "rocksdict": ("state",),
+    "kazoo": ("coordination",),
     "zmq": ("transport",),
     "polars": ("operators", "savepoint"),
     "typer": ("cli",),
@@ -45,7 +46,7 @@ DISTRIBUTIONS = {"zmq": "pyzmq", "ruamel": "ruamel.yaml"}
 HOSTS = ("pytest",)
 """What loads a plugin of ours is there by then: `setup.cfg` need not ask for it."""
 
-HEAVY = ("fsspec", "numpy", "polars", "pyarrow", "rich", "rocksdict", "ruamel", "typer")
+HEAVY = ("fsspec", "kazoo", "numpy", "polars", "pyarrow", "rich", "rocksdict", "ruamel", "typer")
 """Never loaded by `import actorflow`: they are imported inside the functions that use them."""
 
 PURE_ROWS_MAX = 1

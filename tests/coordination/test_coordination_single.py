@@ -37,11 +37,6 @@ def test_a_host_in_the_list_goes_before_address_and_port():
     assert heard.next().endpoints == ("tcp://10.0.0.1:6200",)
 
 
-def test_several_job_managers_without_an_election_are_refused():
-    with pytest.raises(ConfigError, match=r"'jobmanager\.hosts' names 2 JobManagers.*zookeeper"):
-        opened(jobmanager={"hosts": "a:1, b:2"})
-
-
 def test_port_0_without_a_run_directory_is_refused():
     with pytest.raises(ConfigError, match="nobody can find a JobManager whose port is 0"):
         opened(jobmanager__rpc__port=0)

@@ -12,10 +12,13 @@ JOB, OTHER = JobId("wordcount-1"), JobId("flights-2")
 POINTERS = (CheckpointPointer(1, "/checkpoints/chk-1/manifest.json"), CheckpointPointer(2, "/checkpoints/chk-2/manifest.json"))
 
 
-@pytest.fixture
-def leading():
+@pytest.fixture(params=["none", pytest.param("zookeeper", marks=pytest.mark.slow)])
+def leading(request):
     """Give the coordination of a node that leads, and the epoch."""
-    coordination = open_coordination(Config.of({"jobstore.max-capacity": 2}))
+    if request.param == "zookeeper":
+        coordination = request.getfixturevalue("on_zookeeper")()
+    else:
+        coordination = open_coordination(Config.of({"jobstore.max-capacity": 2}))
     heard = Heard()
     coordination.election.contend(heard.granted, heard.revoked)
     _, epoch = heard.next()

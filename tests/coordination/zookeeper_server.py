@@ -1,0 +1,73 @@
+"""A real ZooKeeper server for tests: Debian's package, run as one Java process on a free port with a directory of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from shutil import which
+
+JAR = Path("/usr/share/java/zookeeper.jar")
+TICK_MS = 100
+"""Sessions are as short as twice this, so that tests need not wait for them to end."""
+
+FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto", "-Xmx96m", "-Xss512k")
+"""A JVM that starts quickly and stays small."""
+
+
+def missing():
+    """Return what is missing on this machine, or None."""
+    if which("java") is None or not JAR.exists():
+        return "no ZooKeeper server on this machine (Debian: apt-get install zookeeper)"
+    try:
+        import kazoo  # noqa: F401
+    except ImportError:
+        return "no kazoo in this environment (scripts/install test)"
+    return None
+
+
+class ZooKeeperServer:
+    """One server, which can be stopped for a while, killed, and started again with what it knew."""
+
+    def __init__(self, directory):
+        self._directory = directory
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.quorum = f"127.0.0.1:{self.port}"
+        self._process = None
+        settings = {
+            "dataDir": directory / "data",
+            "clientPort": self.port,
+            "clientPortAddress": "127.0.0.1",
+            "tickTime": TICK_MS,
+            "minSessionTimeout": 2 * TICK_MS,
+            "maxSessionTimeout": 60_000,
+            "maxClientCnxns": 0,
+            "admin.enableServer": "false",
+        }
+        (directory / "zoo.cfg").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    def start(self):
+        """Start the process unless it runs; who connects finds it as soon as it listens."""
+        if self._process is not None and self._process.poll() is None:
+            return self
+        command = ["java", *FLAGS, "-Dzookeeper.forceSync=no", "-cp", str(JAR)]
+        main = ["org.apache.zookeeper.server.ZooKeeperServerMain", str(self._directory / "zoo.cfg")]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen([*command, *main], stdout=log, stderr=log)
+        return self
+
+    def kill(self):
+        """End the process without a word."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stand_still(self):
+        """Stop the process in its tracks."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        """Let it run again."""
+        os.kill(self._process.pid, signal.SIGCONT)
