@@ -181,6 +181,11 @@ class CheckpointsFailing:
     error: ErrorInfo
 
 
+@dataclass(frozen=True, slots=True)
+class LastCheckpointTaken:
+    """Reported when all subtasks have finished, and a checkpoint holds what they have left: their output can be committed."""
+
+
 class Phase(enum.Enum):
     """Where a checkpoint that is under way stands."""
 

@@ -9,6 +9,8 @@ has come, one manifest makes them a whole: it is written last, and only then the
 
 - A subtask that has finished takes no part any more: its last state is its part of every checkpoint whose barrier it will not meet. Of those
   whose barrier it has passed, only what it acknowledges counts: its last state has seen what came behind that barrier.
+- When all have finished, one more is taken, of their last states: only with it sinks commit what they have prepared at their end, so that who
+  takes over the job meanwhile does nothing again. Where the run stops with a savepoint, that is the last.
 - A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are retained.
 - Where a subtask may meet a barrier before all those of an earlier checkpoint, a savepoint has the channels to itself: it takes the place of what
   is under way, the next waits, and what is asked for meanwhile is refused.
@@ -25,7 +27,7 @@ pending, is void, and what it stored is discarded, unless the checkpoint that it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import SubtaskId
@@ -36,6 +38,7 @@ from actorflow.protocol.checkpoint_events import (
     CollectOrphans,
     CompletedCheckpoint,
     DiscardStates,
+    LastCheckpointTaken,
     Phase,
     RunOver,
     RunStarted,
@@ -53,7 +56,7 @@ from actorflow.protocol.checkpoint_messages import (
     TriggerCheckpoint,
 )
 from actorflow.protocol.checkpoint_schedule import CheckpointRules, CheckpointSchedule
-from actorflow.protocol.checkpoint_under_way import UnderWay
+from actorflow.protocol.checkpoint_under_way import LastParts, UnderWay
 from actorflow.protocol.machine import (
     CancelTimer,
     Effect,
@@ -96,12 +99,13 @@ class CheckpointCoordinator:
         self._wall_offset_ms = wall_offset_ms
         self._schedule = CheckpointSchedule(rules)
         self._run: RunStarted | None = None
-        self._done: dict[SubtaskId, bytes] = {}
+        self._left = LastParts()
         self._under_way: dict[int, UnderWay] = {}
         self._completed: list[CompletedCheckpoint] = list(restored)
         self._answers: dict[str, CheckpointTaken] = {}
-        self._last = max((completed.checkpoint for completed in restored), default=last)
-        self._stopped = False
+        self._last = max(last, *(completed.checkpoint for completed in restored), 0)
+        self._complete = False
+        """Whether the last checkpoint of the run was taken."""
         self._triggered = self._failed = self._failed_in_a_row = 0
         self._last_error: ErrorInfo | None = None
 
@@ -118,7 +122,7 @@ class CheckpointCoordinator:
             case RunOver():
                 return self._run_over(now)
             case SubtaskDone():
-                return self._subtask_done(event)
+                return self._subtask_done(event, now)
             case BacklogChanged(backlog=backlog):
                 self._schedule.backlog = backlog
                 return self._arm()
@@ -148,9 +152,9 @@ class CheckpointCoordinator:
             return []
         effects = self._run_over(now)
         self._run = run
-        self._done = {}
+        self._left = LastParts(run.workers)
         self._failed_in_a_row = 0
-        self._stopped = False
+        self._complete = False
         self._schedule.start(now)
         return [*effects, *self._collect(run), *self._arm()]
 
@@ -177,12 +181,27 @@ class CheckpointCoordinator:
         if self._run is None or self._stopping or due is None or due > now:
             return self._arm()
         self._schedule.began(now)
-        return [*self._begin(None, now), *self._arm()]
+        begun = self._take_last(now) if self._left.all_here else self._begin(None, now)
+        return [*begun, *self._arm()]
+
+    @property
+    def last_awaited(self) -> bool:
+        """Whether all subtasks have finished, and what their sinks have prepared has to wait for the checkpoint that holds it."""
+        return self._rules.interval_s is not None and self._run is not None and self._left.all_here and not self._complete
+
+    def _take_last(self, now: float) -> list[Effect]:
+        """Take the last checkpoint of a run that has come to its end, unless one that is under way is that. It overtakes the periodic ones."""
+        if not self.last_awaited or self._stopping or any(self._left.are(one.states) for one in self._under_way.values()):
+            return []
+        effects = self._overtake([one for one in self._under_way.values() if one.periodic], self._last + 1, now)
+        self._schedule.backlog = False
+        self._schedule.began(now)
+        return effects + self._begin(None, now)
 
     @property
     def _stopping(self) -> bool:
-        """Whether a savepoint is, or was, the last that is taken of the run."""
-        return self._stopped or any(begun.stops for begun in self._under_way.values())
+        """Whether the last checkpoint of the run is taken, or a savepoint will be it."""
+        return self._complete or any(begun.stops for begun in self._under_way.values())
 
     def _requested(self, request: CheckpointRequested, now: float) -> list[Effect]:
         answer = self._answers.get(request.request)
@@ -195,14 +214,15 @@ class CheckpointCoordinator:
         effects: list[Effect] = []
         if request.savepoint is not None and self._rules.mixing:
             error = checkpoint_error("CheckpointSubsumed", "a savepoint takes its place: their barriers must not mix", Retry.NEVER)
-            for one in [one for one in self._under_way.values() if one.savepoint is None]:
+            for one in [one for one in self._under_way.values() if one.savepoint is None and one.waiting]:
                 effects += self._abort(one, error, now)
         return [*effects, *self._begin(request, now), *self._arm()]
 
     def _refusal(self) -> ErrorInfo | None:
         """Return why nothing that is asked for can be taken now, if that is so."""
         if self._run is None or self._stopping:
-            what = "not running" if self._run is None else "being stopped with a savepoint"
+            end = "at its end" if self._left.all_here else "being stopped with a savepoint"
+            what = "not running" if self._run is None else end
             return checkpoint_error("NoRun", f"the job is {what}: no checkpoint can be taken of it", Retry.BACKOFF)
         if self._rules.mixing and any(one.savepoint is not None for one in self._under_way.values()):
             return checkpoint_error("SavepointUnderWay", "a savepoint is being taken: barriers must not mix", Retry.BACKOFF)
@@ -214,13 +234,13 @@ class CheckpointCoordinator:
         self._last += 1
         self._triggered += 1
         number = self._last
-        waiting = {subtask: None for subtask in run.workers if subtask not in self._done}
-        begun = UnderWay(number, now, round(now * 1000 + self._wall_offset_ms), request is None, request, waiting, dict(self._done))
+        timestamp = round(now * 1000 + self._wall_offset_ms)
+        begun = UnderWay(number, now, timestamp, request is None, request, self._left.running, self._left.parts)
         self._under_way[number] = begun
         effects: list[Effect] = [SetTimer(f"{_TIMEOUT}{number}", now + self._rules.timeout_s)]
         unaligned = self._rules.unaligned and not self._rules.aligned_first and begun.savepoint is None
         for subtask in run.sources:
-            if subtask in waiting:
+            if subtask in begun.waiting:
                 trigger = TriggerCheckpoint(subtask, run.attempt, number, begun.timestamp, unaligned, begun.savepoint)
                 effects.append(Send(run.workers[subtask], trigger))
         return effects + self._store_if_whole(begun)
@@ -237,26 +257,24 @@ class CheckpointCoordinator:
         begun.times[news.subtask] = news.times
         return self._store_if_whole(begun)
 
-    def _subtask_done(self, done: SubtaskDone) -> list[Effect]:
+    def _subtask_done(self, done: SubtaskDone, now: float) -> list[Effect]:
         """Take the last state of a subtask, also for what waits for a barrier that it did not meet."""
-        if self._run is None or done.subtask in self._done:
+        if self._run is None or not self._left.add(done):
             return []
-        self._done[done.subtask] = done.state
         effects: list[Effect] = []
         for begun in self._under_way.values():
             if done.subtask in begun.waiting and begun.checkpoint > done.passed:
                 del begun.waiting[done.subtask]
                 begun.states[done.subtask] = done.state
                 effects += self._store_if_whole(begun)
-        return effects
+        return [*effects, *self._take_last(now), *(self._arm() if self._left.all_here else [])]
 
     def _store_if_whole(self, begun: UnderWay) -> list[Effect]:
         if begun.waiting:
             return []
         assert self._run is not None, "a checkpoint ends with its run"
         begun.phase = Phase.STORING
-        states = dict(begun.states)
-        return [Start(StoreCheckpoint(begun.checkpoint, self._run.attempt, begun.timestamp, begun.savepoint, states))]
+        return [Start(StoreCheckpoint(begun.checkpoint, self._run.attempt, begun.timestamp, begun.savepoint, dict(begun.states)))]
 
     def _declined(self, news: CheckpointDeclined, now: float) -> list[Effect]:
         begun = self._under_way.get(news.checkpoint)
@@ -266,14 +284,7 @@ class CheckpointCoordinator:
 
     def _timed_out(self, number: int, now: float) -> list[Effect]:
         begun = self._under_way.get(number)
-        if begun is None:
-            return []
-        missing = ", ".join(map(str, list(begun.waiting)[:3]))
-        late = f"{len(begun.waiting)} subtasks have not acknowledged it ({missing})"
-        what = late if begun.waiting else "its manifest is not written"
-        text = f"checkpoint {number} took longer than {self._rules.timeout_s:g} s: {what}"
-        hint = "'execution.checkpointing.timeout' says how long it may take; back-pressure delays barriers"
-        return self._fail(begun, checkpoint_error("CheckpointTimeout", text, Retry.BACKOFF, hint), now)
+        return [] if begun is None else self._fail(begun, begun.overdue(self._rules.timeout_s), now)
 
     # --- ends ------------------------------------------------------------------------------------------------------------------
 
@@ -281,34 +292,33 @@ class CheckpointCoordinator:
         begun = self._under_way.get(work.checkpoint)
         if begun is None or not self._of_this_run(work.attempt):
             # Given up meanwhile, and nobody has been told to commit: as if it had never been.
-            return [Start(DiscardStates(work.checkpoint, location, self._discardable(work.states)))]
+            return [Start(DiscardStates(work.checkpoint, location, self._left.without(work.states)))]
         effects = self._end(begun, now) + self._answer(begun, location, None)
         if begun.savepoint is not None and not begun.stops:
             return effects + self._arm()
         self._failed_in_a_row = 0
-        self._stopped = begun.stops
-        duration_s = now - begun.began_at
-        completed = CompletedCheckpoint(
-            begun.checkpoint, begun.timestamp, location, dict(begun.states), duration_s, dict(begun.times), begun.stops
-        )
-        self._completed.append(completed)
+        self._complete = begun.stops or self._left.are(begun.states)
+        self._completed.append(begun.completed(location, now))
         effects += self._tell_all(lambda subtask, attempt: CheckpointCompleted(subtask, attempt, begun.checkpoint))
-        return [*effects, *self._subsume(begun.checkpoint, now), *self._arm()]
+        over = [Report(LastCheckpointTaken())] if self._complete and self._left.all_here else []
+        return [*effects, *self._subsume(begun.checkpoint, now), *self._arm(), *over]
 
     def _subsume(self, number: int, now: float) -> list[Effect]:
         """Abort what is older and still under way, and discard what is no longer retained."""
-        effects: list[Effect] = []
-        error = checkpoint_error("CheckpointSubsumed", f"checkpoint {number} overtook it", Retry.NEVER)
-        for older in [one for one in self._under_way.values() if one.checkpoint < number and one.savepoint is None]:
-            effects += self._abort(older, error, now)
+        older = [one for one in self._under_way.values() if one.checkpoint < number and one.savepoint is None]
+        effects = self._overtake(older, number, now)
         old, self._completed = self._completed[: -self._rules.retained_max], self._completed[-self._rules.retained_max :]
         gone = [one for one in old if not one.savepoint]
-        return effects + [Start(DiscardStates(one.checkpoint, one.location, self._discardable(one.states))) for one in gone]
+        return effects + [Start(DiscardStates(one.checkpoint, one.location, self._left.without(one.states))) for one in gone]
+
+    def _overtake(self, older: Sequence[UnderWay], number: int, now: float) -> list[Effect]:
+        error = checkpoint_error("CheckpointSubsumed", f"checkpoint {number} overtook it", Retry.NEVER)
+        return [effect for one in older for effect in self._abort(one, error, now)]
 
     def _not_stored(self, work: StoreCheckpoint, error: ErrorInfo, now: float) -> list[Effect]:
         begun = self._under_way.get(work.checkpoint)
         effects = self._fail(begun, error, now) if begun is not None and self._of_this_run(work.attempt) else []
-        parts = self._discardable(work.states)
+        parts = self._left.without(work.states)
         return [*effects, Start(DiscardStates(work.checkpoint, None, parts))] if parts else effects
 
     def _fail(self, begun: UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
@@ -318,7 +328,7 @@ class CheckpointCoordinator:
         if begun.savepoint is not None and begun.savepoint.then == "drain":
             return [*effects, Report(CheckpointsFailing(error))]
         if begun.savepoint is not None:
-            return effects + self._arm()
+            return [*effects, *self._take_last(now), *self._arm()]
         self._failed_in_a_row += 1
         if self._failed_in_a_row > self._rules.tolerable_failures:
             effects.append(Report(CheckpointsFailing(error)))
@@ -327,14 +337,10 @@ class CheckpointCoordinator:
     def _abort(self, begun: UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
         effects = self._end(begun, now)
         effects += self._tell_all(lambda subtask, attempt: CheckpointAborted(subtask, attempt, begun.checkpoint))
-        parts = self._discardable(begun.states)
+        parts = self._left.without(begun.states)
         if parts and begun.phase is Phase.PENDING:  # else they are discarded when the work of storing them is through
             effects.append(Start(DiscardStates(begun.checkpoint, None, parts)))
         return effects + self._answer(begun, None, error)
-
-    def _discardable(self, states: Mapping[SubtaskId, bytes]) -> tuple[bytes, ...]:
-        """Return the parts that later checkpoints do not need: the last state of a finished subtask is a part of them all."""
-        return tuple(state for subtask, state in states.items() if self._done.get(subtask) != state)
 
     def _end(self, begun: UnderWay, now: float) -> list[Effect]:
         del self._under_way[begun.checkpoint]
@@ -352,9 +358,7 @@ class CheckpointCoordinator:
         if self._run is None:
             return []
         error = checkpoint_error("RunOver", "the run ended before the checkpoint was complete", Retry.BACKOFF)
-        effects: list[Effect] = []
-        for begun in list(self._under_way.values()):
-            effects += self._abort(begun, error, now)
+        effects = [effect for begun in list(self._under_way.values()) for effect in self._abort(begun, error, now)]
         self._run = None
         return [*effects, CancelTimer(_PERIODIC)]
 
@@ -390,11 +394,6 @@ class CheckpointCoordinator:
         ensure(periodic <= self._rules.limit, f"{periodic} periodic checkpoints are under way, {self._rules.limit} allowed")
         for number, one in self._under_way.items():
             ensure(number == one.checkpoint <= self._last, f"checkpoint {number} has a number that was not given")
-            ensure(
-                (one.phase is Phase.STORING) == (not one.waiting),
-                f"checkpoint {number} is {one.phase.value}, waits for {one.waiting}",
-            )
             assert self._run is not None, "stated above"
-            parts = {*one.waiting, *one.states}
-            ensure(parts == set(self._run.workers), f"checkpoint {number} is not of all subtasks")
+            one.check(self._run.workers)
         self._schedule.check()

@@ -8,9 +8,9 @@
                                    └──► FAILED            any, cancelled ─► CANCELLING ─► CANCELLED
 
 A failure ends the whole run: every subtask is cancelled, every slot given back; the next run gets fresh processes and reads from the
-start, or goes on from the last checkpoint. After the decision to commit there is no way back: a cancel comes too late, and what cannot be
-committed is tried again as often, and after such pauses, as the strategy says. Splits are listed once, unless that fails: then the next
-run lists them again.
+start, or goes on from the last checkpoint. Where there are checkpoints, the decision to commit waits for one that holds the end of the run.
+After it there is no way back: a cancel comes too late, and what cannot be committed is tried again as often, and after such pauses, as the
+strategy says. Splits are listed once, unless that fails: then the next run lists them again.
 
 Late rule: what is not of the current run is dropped (see `job_run`); so is everything after the end.
 """
@@ -24,7 +24,14 @@ from typing import TypeGuard
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId
 from actorflow.protocol.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
-from actorflow.protocol.checkpoint_events import CheckpointsFailing, CollectOrphans, DiscardClaimed, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_events import (
+    CheckpointsFailing,
+    CollectOrphans,
+    DiscardClaimed,
+    DiscardStates,
+    LastCheckpointTaken,
+    StoreCheckpoint,
+)
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAcknowledged,
     CheckpointDeclined,
@@ -174,10 +181,10 @@ class JobMachine:
             case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | WorkerFailed() | DeploymentOpened():
                 return self._absorb(run.slot_news(event, now), now)
             case SubtaskStarted() | SubtaskFinished() | SubtaskCancelled() | SubtaskFailed():
-                finished = self._checkpoints.finished(event, now) if self._ends_in_this_run(event) else []
-                return [*finished, *self._absorb(run.subtask_news(event, now), now), *self._aligned(event, now)]
+                finished = self._subtask_finished(event, now) if self._ends_in_this_run(event) else []
+                return [*finished, *self._absorb(run.subtask_news(event, now), now)]
             case WatermarkReported():
-                return self._aligned(event, now)
+                return self._alignment.handle(event, now) if event.attempt == run.number else []
             case CheckpointAcknowledged() | CheckpointDeclined() | CheckpointRequested():
                 return self._absorb(self._checkpoints.handle(event, now), now)
             case SplitRequested() | SplitFinished():
@@ -206,19 +213,8 @@ class JobMachine:
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
-    def _aligned(
-        self, event: SubtaskStarted | SubtaskFinished | SubtaskCancelled | SubtaskFailed | WatermarkReported, now: float
-    ) -> list[Effect]:
-        """Tell the alignment of what concerns it in this run."""
-        if event.attempt != self._run.number:
-            return []
-        match event:
-            case SubtaskFinished(subtask):
-                return self._alignment.handle(ReaderFinished(subtask), now)
-            case WatermarkReported():
-                return self._alignment.handle(event, now)
-            case _:
-                return []
+    def _subtask_finished(self, event: SubtaskFinished, now: float) -> list[Effect]:
+        return [*self._checkpoints.finished(event, now), *self._alignment.handle(ReaderFinished(event.subtask), now)]
 
     def _begin_run(self, now: float) -> list[Effect]:
         self._error = None
@@ -262,9 +258,9 @@ class JobMachine:
                 case Report(CheckpointsFailing(error=error)):
                     result += self._fail(error, now)
                 case Report(RunFinished()):
-                    result += self._become(JobStatus.COMMITTING)
-                    result += self._checkpoints.run_over(now)
-                    result += self._absorb(self._run.output.commit(now), now)
+                    result += [] if self._checkpoints.last_awaited else self._commit(now)
+                case Report(LastCheckpointTaken()):
+                    result += self._commit(now)
                 case Report(RunCommitted()):
                     result += self._end(JobStatus.FINISHED, None)
                 case Report(CommitFailed(error=error)):
@@ -335,6 +331,14 @@ class JobMachine:
             case Restart(after_s=after_s):
                 effects = self._run.give_back(keep=self._checkpoints.outlast())
                 return [*effects, *self._become(JobStatus.RESTARTING), SetTimer(_RESTART, now + after_s)]
+
+    def _commit(self, now: float) -> list[Effect]:
+        """Decide to make visible what all subtasks have left: a checkpoint holds it, where there are checkpoints."""
+        return [
+            *self._become(JobStatus.COMMITTING),
+            *self._checkpoints.run_over(now),
+            *self._absorb(self._run.output.commit(now), now),
+        ]
 
     def _commit_failed(self, error: ErrorInfo, now: float) -> list[Effect]:
         match self._strategy.decide(error, now, next(self._chances)):

@@ -1,6 +1,7 @@
 """The checkpoints of one job, as its JobMaster sees them: between its runs and the coordinator.
 
     run deployed ─► the coordinator begins        run over ─► what is pending is given up
+    all subtasks have finished ─► the last one ─► output is committed
     new run ─► goes on from the latest completed checkpoint: parts for the workers, positions for the sources
     job over ─► checkpoints are discarded, or retained for their owner
 
@@ -102,6 +103,11 @@ class JobCheckpoints:
         """Give up what is pending: the run has failed, was cancelled, or has finished."""
         self._running = False
         return self._coordinator.handle(RunOver(), now)
+
+    @property
+    def last_awaited(self) -> bool:
+        """Whether the run has come to its end, and its output has to wait for a checkpoint that holds it."""
+        return self._coordinator.last_awaited
 
     def finished(self, news: SubtaskFinished, now: float) -> list[Effect]:
         """Take the last state of a subtask of this run, which may have finished before the others have started, or while the run was ended."""

@@ -124,11 +124,11 @@ class _RunAsMachine:
         self.run.check()
 
 
-def job(strategy=None, *, machine=JobMachine):
+def job(strategy=None, *, machine=JobMachine, description=DESCRIPTION):
     """A job that has not begun. It is run again once, after 2 s."""
     return Probe(
         machine(
-            DESCRIPTION,
+            description,
             address=MASTER,
             resource_manager=POOL,
             strategy=strategy or FixedDelay(1, 2.0),

@@ -271,14 +271,6 @@ def test_the_last_state_of_a_subtask_is_no_part_of_a_checkpoint_whose_barrier_it
     assert {SOURCE: b"source@1", COUNT: b"count@1"} == store.states
 
 
-def test_when_all_have_finished_a_checkpoint_is_whole_at_once():
-    probe = coordinator()
-    probe.tell(SubtaskDone(SOURCE, b"s", 0), SubtaskDone(COUNT, b"c", 0))
-    probe.advance(10)
-    (store,) = work(probe, StoreCheckpoint)
-    assert {SOURCE: b"s", COUNT: b"c"} == store.states
-
-
 def test_a_checkpoint_can_be_asked_for_and_the_same_request_is_answered_again():
     probe = coordinator(interval_s=None)
     ask = CheckpointRequested("r1", ME)

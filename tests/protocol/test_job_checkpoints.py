@@ -2,7 +2,21 @@
 
 import dataclasses
 
-from job_harness import DESCRIPTION, MASTER, POOL, TIMEOUTS
+from job_harness import (
+    DESCRIPTION,
+    ERROR,
+    LISTED,
+    MASTER,
+    POOL,
+    TIMEOUTS,
+    committed,
+    finished,
+    granted,
+    job,
+    opened,
+    ready,
+    started,
+)
 
 from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
@@ -12,10 +26,11 @@ from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.commit import RemoveBegun
 from actorflow.protocol.deployment import SubtaskFinished
+from actorflow.protocol.job import Begin
 from actorflow.protocol.job_checkpoints import JobCheckpoints
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.job_messages import CommitOutput, JobStatus
 from actorflow.protocol.job_run import JobRun
-from actorflow.protocol.machine import Start, TimerFired, WorkDone
+from actorflow.protocol.machine import Start, TimerFired, WorkDone, WorkFailed
 from actorflow.wire.batch import SavepointOrder
 
 READ = VertexId("read")
@@ -75,3 +90,25 @@ def test_where_there_are_checkpoints_a_run_that_is_built_has_what_earlier_runs_h
         dataclasses.replace(DESCRIPTION, checkpoints=CheckpointPlan(CheckpointRules(interval_s=1.0)))
     ).remove_older()
     assert [] == third_run(DESCRIPTION).remove_older()
+
+
+def test_a_job_with_checkpoints_commits_when_one_holds_its_end():
+    description = dataclasses.replace(DESCRIPTION, checkpoints=CheckpointPlan(CheckpointRules(interval_s=1000.0)))
+    probe = job(description=description)
+    probe.tell(Begin(), LISTED, granted(), *ready(), *opened(), *started(), *finished())
+    assert JobStatus.RUNNING is probe.machine.observe().status
+    (store,) = [effect.work for effect in probe.effects if isinstance(effect, Start) and isinstance(effect.work, StoreCheckpoint)]
+    probe.tell(WorkDone(store, "chk-1"))
+    assert JobStatus.COMMITTING is probe.machine.observe().status
+    probe.tell(*committed())
+    assert JobStatus.FINISHED is probe.machine.observe().status
+
+
+def test_a_job_whose_end_cannot_be_stored_goes_back_to_the_checkpoint_before():
+    description = dataclasses.replace(DESCRIPTION, checkpoints=CheckpointPlan(CheckpointRules(interval_s=1000.0)))
+    probe = job(description=description)
+    probe.tell(Begin(), LISTED, granted(), *ready(), *opened(), *started(), *finished())
+    (store,) = [effect.work for effect in probe.effects if isinstance(effect, Start) and isinstance(effect.work, StoreCheckpoint)]
+    probe.tell(WorkFailed(store, ERROR))
+    assert JobStatus.RESTARTING is probe.machine.observe().status
+    assert [] == probe.sent(CommitOutput)

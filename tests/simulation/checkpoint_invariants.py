@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from checkpoint_world import KEYS, MASTER, RECORDS, SOURCES, Master
+from checkpoint_master import Master
+from checkpoint_world import KEYS, MASTER, RECORDS, SOURCES
 
 from actorflow.protocol.checkpoint_messages import CheckpointAborted, CheckpointCompleted, TriggerCheckpoint
 from actorflow.protocol.machine import Send, ensure

@@ -5,7 +5,8 @@
 
 The machines under test are `CheckpointCoordinator` and `BarrierAlignment`; the rest is as small as it can be. Channels keep their order and lose
 nothing (that is the transport's part), with any delay; control messages between nodes suffer what the simulation's faults do to them. A run that loses
-a subtask is restarted as a whole from the last completed checkpoint.
+a subtask is restarted as a whole from the last completed checkpoint; so is one whose master dies, by the next master, which knows no more than
+what is stored.
 """
 
 import math
@@ -24,14 +25,13 @@ from actorflow.protocol.barriers import (
     TakeSnapshot,
     UnblockChannels,
 )
-from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardStates, RunOver, RunStarted, StoreCheckpoint, SubtaskDone
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
     CheckpointCompleted,
     TriggerCheckpoint,
 )
-from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
+from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired
 from actorflow.wire.batch import Barrier, EndOfInput
 from actorflow.wire.message import Message
 
@@ -62,7 +62,11 @@ class World:
 
     def __init__(self):
         self.parts = {}
+        self.manifests = []  # completed checkpoints, in their order
         self.committed = {}
+        self.over = False  # whether the job is in the job result store: no master takes it up again
+        self.attempt = 0  # of all masters: what an earlier one has begun to write is refused
+        self.last = 0  # the highest number that a checkpoint was given
         self.tickets = 0
         self.collected = 0  # parts of attempts before this one were collected, but for those that completed checkpoints name
 
@@ -144,7 +148,8 @@ class SimulatedSubtask:
             case TriggerCheckpoint(attempt=self.attempt):
                 return self.triggered(event, now)
             case CheckpointCompleted(attempt=self.attempt, checkpoint=checkpoint):
-                due = {name: records for name, records in self.pending.items() if name[0] <= checkpoint}
+                behind = math.inf if self.done and checkpoint > self.passed else checkpoint
+                due = {name: records for name, records in self.pending.items() if name[0] <= behind}
                 self.world.commit(due)
                 self.pending = {name: records for name, records in self.pending.items() if name not in due}
             case CheckpointAborted(attempt=self.attempt, checkpoint=checkpoint):
@@ -291,83 +296,3 @@ class SimulatedSubtask:
 
     def check(self):
         self.alignment.check()
-
-
-class Master:
-    """Runs the job: starts runs, restarts them from the last checkpoint, and commits what is left when all have finished.
-
-    Args:
-        launch: `launch(attempt, states)` puts the subtasks of a run into the world.
-        world: keeps what is stored.
-        coordinator: the machine.
-    """
-
-    def __init__(self, launch, world, coordinator):
-        self.launch, self.world, self.coordinator = launch, world, coordinator
-        self.attempt = 0
-        self.finished = {}
-        self.running = self.over = False
-
-    def handle(self, event, now):
-        match event:
-            case "open" | TimerFired("restart"):
-                return self.start(now)
-            case ("broken", attempt) if attempt == self.attempt and not self.over:
-                self.running = False
-                return [*self.coordinator.handle(RunOver(), now), SetTimer("restart", now + 0.3)]
-            case Finished(attempt=self.attempt) if self.running:
-                return self.subtask_finished(event, now)
-            case ("broken", _) | Finished():
-                return []
-        return self.coordinator.handle(event, now)
-
-    def start(self, now):
-        self.attempt += 1
-        self.running = True
-        self.finished = {}
-        latest = self.coordinator.latest
-        states = {} if latest is None else {subtask: self.world.parts[part] for subtask, part in latest.states.items()}
-        self.launch(self.attempt, states)
-        workers = {subtask: address_of(subtask, self.attempt) for subtask in SUBTASKS}
-        return self.coordinator.handle(RunStarted(self.attempt, workers, SOURCES), now)
-
-    def subtask_finished(self, news, now):
-        if news.subtask in self.finished:
-            return []
-        self.finished[news.subtask] = news.state
-        effects = self.coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
-        if len(self.finished) < len(SUBTASKS):
-            return effects
-        self.over = True
-        for state in self.finished.values():
-            self.world.commit(self.world.parts[state]["pending"])
-        return effects + self.coordinator.handle(RunOver(), now)
-
-    def observe(self):
-        return self.coordinator.observe()
-
-    def check(self):
-        self.coordinator.check()
-
-
-def storage(world, simulation, *, failing):
-    """Return the slow work of a master: manifests that are written, or not, and parts that are removed."""
-
-    def work(what):
-        match what:
-            case StoreCheckpoint():
-                if simulation.random.random() < failing:
-                    raise OSError("no space left on device")
-                missing = [part for part in what.states.values() if part not in world.parts]
-                if missing and what.attempt < world.collected:
-                    raise OSError(f"checkpoint {what.checkpoint} of a run that is over comes too late")
-                ensure(not missing, f"checkpoint {what.checkpoint} refers to what was removed: {missing}")
-                return f"chk-{what.checkpoint}"
-            case DiscardStates(states=states):
-                for part in states:
-                    world.parts.pop(part, None)
-            case CollectOrphans(attempt=attempt, keep=keep):
-                simulation.at(simulation.now + simulation.random.uniform(0, 1), lambda: world.collect(attempt, keep))
-        return None
-
-    return work

@@ -2,6 +2,7 @@
 
 from cluster_world import TALK, JobMaster
 
+from actorflow.protocol.checkpoint_events import LastCheckpointTaken
 from actorflow.protocol.commit import AbortLeft, PreparedOutput, RunCommitted
 from actorflow.protocol.delivery import Acknowledged, ReliableSender
 from actorflow.protocol.deployment import KillSlot, SubtaskFinished
@@ -156,8 +157,14 @@ class RestartsAfterAFailedCommit(Unchecked):
 
 class FinishesBeforeItsOutputIsVisible(Unchecked):
     def _absorb(self, effects, now):
-        committing = [e for e in effects if isinstance(e, Report) and isinstance(e.value, RunFinished)]
+        committing = [e for e in effects if isinstance(e, Report) and isinstance(e.value, RunFinished | LastCheckpointTaken)]
         return super()._absorb([*effects, Report(RunCommitted())] if committing else effects, now)
+
+
+class CommitsBeforeItsEndIsStored(Unchecked):
+    def _absorb(self, effects, now):
+        finished = [e for e in effects if isinstance(e, Report) and isinstance(e.value, RunFinished)]
+        return super()._absorb([*effects, Report(LastCheckpointTaken())] if finished else effects, now)
 
 
 class FailsBeforeAllHaveCommitted(Unchecked):
@@ -307,6 +314,7 @@ MASTERS = [
     CancelsWhileCommitting,
     RestartsAfterAFailedCommit,
     FinishesBeforeItsOutputIsVisible,
+    CommitsBeforeItsEndIsStored,
     FailsBeforeAllHaveCommitted,
     RemovesWhatItCommits,
 ]

@@ -148,6 +148,7 @@ class RunsGiveBackTheirSlots(Invariant):
 class OutputIsAllOrNothing(Invariant):
     """Output becomes visible only if all subtasks of the run have finished; then all of it, before the client hears of it; else none.
 
+    Where there are checkpoints, one holds the end of the run before that.
     If some of it cannot be made visible the job fails, and after that no more becomes visible.
     """
 
@@ -187,6 +188,8 @@ class OutputIsAllOrNothing(Invariant):
         finished = self.finished.get((job, run), {})
         missing = [str(subtask) for subtask in self.world.graphs[job].subtasks() if subtask not in finished]
         ensure(not missing, f"{job} commits run {run}, and these have not finished: {missing}")
+        stored = self.world.stored.get(job)
+        ensure(stored is None or run in stored, f"{job} commits run {run}, and no checkpoint holds its end")
         ensure(self.decided.setdefault(job, run) == run, f"{job} commits run {run} after run {self.decided[job]}")
 
     def at_end(self, simulation):

@@ -130,7 +130,7 @@ class Worker:
             results = [Send(self.opening.job_master, ResultChunk(job, subtask, attempt, b"%d" % n)) for n in range(count)]
         if subtask.vertex.endswith("write") and self.world.random.random() < 0.8:
             payload = self.prepared[subtask] = f"{self.opening.job} {self.opening.attempt} {subtask} {self.allocation}".encode()
-        return [*results, *self.tell(SubtaskFinished, subtask, payload)]
+        return [*results, *self.tell(SubtaskFinished, subtask, payload, b"state")]
 
     def go_on(self, subtask, finished, now):
         """Ask for the next split; who does not read takes a while and finishes."""

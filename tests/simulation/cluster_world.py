@@ -15,6 +15,9 @@ from cluster_workers import TO_MASTERS, Worker
 from actorflow.errors import SourceError
 from actorflow.ids import Address, JobId, NodeId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.correspondence import Correspondence, ReliableMachine
 from actorflow.protocol.delivery import DELIVERY_MESSAGES, ReliableSender
@@ -37,6 +40,8 @@ JOB_MANAGER = (NodeId("rm"), MASTERS)
 TASK_MANAGERS = [NodeId(f"tm-{number}") for number in range(3)]
 SLOTS_OF_EACH, JOBS = 2, 3
 CALM_S, END_S = 8.0, 40.0
+LONG_S = 1e6
+"""Between two checkpoints: only the last one is ever taken."""
 TIMEOUTS = Timeouts(deploy_s=4.0, cancel_s=0.4, commit_s=3.0, commit_again_s=1.0, lease_again_s=0.3)
 TALK = (*TO_WORKERS, *TO_MASTERS)
 CODEC = MessageCodec(TALK)
@@ -140,6 +145,7 @@ class World:
         removed: what was removed, by payload.
         splits: how many splits each source has, once they are listed.
         graphs: what each job runs.
+        stored: the jobs and runs whose end a checkpoint holds; None for those of jobs that take none.
     """
 
     def __init__(
@@ -154,7 +160,7 @@ class World:
         pool=SlotPool,
         reliably=TALK,
     ):
-        self.committed, self.removed, self.splits, self.graphs = {}, {}, {}, {}
+        self.committed, self.removed, self.splits, self.graphs, self.stored = {}, {}, {}, {}, {}
         self.invariants = invariants(self)
         self.simulation = Simulation(
             seed, invariants=[OutsideOfEnvelopes(self.invariants, strict=reliably is TALK)], work=self.do, spawn=self.spawn
@@ -216,8 +222,12 @@ class World:
             for name in ("read", "write")
         )
         self.graphs[job] = graph = ExecutionGraph(job, vertices, (), ())
+        checkpoints = CheckpointPlan(CheckpointRules(interval_s=LONG_S if number == 2 else None))
+        if checkpoints.active:
+            self.stored[job] = []
+        sources = {vertices[0].id: vertices[0].parallelism}
         machine = self.master(
-            JobDescription(job, graph, {vertices[0].id: vertices[0].parallelism}, b"plan", {}, CLIENT),
+            JobDescription(job, graph, sources, b"plan", {}, CLIENT, checkpoints=checkpoints),
             address=address,
             resource_manager=POOL,
             strategy=self.strategy(),
@@ -296,7 +306,12 @@ class World:
                 self.committed |= {payload: self.simulation.now for payload in committables if payload not in self.committed}
             case AbortLeft(committables=committables):
                 self.removed |= dict.fromkeys(committables)
-            case RemoveBegun():
+            case StoreCheckpoint(attempt=attempt, states=states):
+                if self.unlucky(0.1):
+                    raise OSError("the disk is full")
+                job, _, _ = next(iter(states)).vertex.partition(".")
+                self.stored[job].append(attempt)
+            case RemoveBegun() | CollectOrphans() | DiscardStates() | DiscardAll():
                 pass
         return None
 

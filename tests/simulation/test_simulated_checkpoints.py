@@ -1,34 +1,45 @@
-"""Checkpointed jobs over networks that lose and double control messages, subtasks that die at any moment, and storage that fails."""
+"""Checkpointed jobs over networks that lose and double control messages, with subtasks and masters that die at any moment, and storage that fails."""
 
 from dataclasses import replace
 from functools import partial
 
 import pytest
 from checkpoint_invariants import EveryRecordCountsOnce, NothingFails, NumbersRise
+from checkpoint_master import Master, storage
 from checkpoint_world import (
     COUNTS,
     MASTER,
     SINK,
     SUBTASKS,
-    Master,
     SimulatedSubtask,
     World,
     address_of,
-    storage,
 )
 
-from actorflow.ids import ChannelId
+from actorflow.ids import ChannelId, NodeId
 from actorflow.protocol.barriers import AlignmentMode, BarrierAlignment, TakeSnapshot
-from actorflow.protocol.checkpoint_events import CollectOrphans
+from actorflow.protocol.checkpoint_events import CollectOrphans, LastCheckpointTaken
 from actorflow.protocol.checkpoint_messages import CheckpointCompleted
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
-from actorflow.protocol.machine import Report, Start, TimerFired
-from actorflow.testing.faults import Faults
+from actorflow.protocol.machine import CancelTimer, Report, Start, TimerFired
+from actorflow.testing.faults import Crash, Faults
 from actorflow.testing.simulation import Simulation, first_failure, sweep
 from actorflow.wire.batch import Barrier
 
 CALM_S, END_S = 6.0, 40.0
+
+
+def drawn_rules(random, *, gentle, unaligned):
+    return CheckpointRules(
+        interval_s=random.uniform(0.1, 0.6),
+        timeout_s=10.0 if gentle else random.uniform(0.3, 2.0),
+        concurrent_max=1 if unaligned else random.choice((1, 3)),
+        min_pause_s=random.choice((0.0, 0.1)),
+        tolerable_failures=10**9,
+        retained_max=random.choice((1, 3)),
+        unaligned=unaligned and random.random() < 0.5,
+    )
 
 
 def run(seed, *, coordinator=CheckpointCoordinator, alignment=BarrierAlignment, subtask=SimulatedSubtask):
@@ -41,15 +52,7 @@ def run(seed, *, coordinator=CheckpointCoordinator, alignment=BarrierAlignment, 
     if gentle:
         simulation._invariants += (NothingFails(),)
     simulation._work = storage(world, simulation, failing=0.0 if gentle else 0.1)
-    rules = CheckpointRules(
-        interval_s=random.uniform(0.1, 0.6),
-        timeout_s=10.0 if gentle else random.uniform(0.3, 2.0),
-        concurrent_max=1 if unaligned else random.choice((1, 3)),
-        min_pause_s=random.choice((0.0, 0.1)),
-        tolerable_failures=10**9,
-        retained_max=random.choice((1, 3)),
-        unaligned=unaligned and random.random() < 0.5,
-    )
+    rules = drawn_rules(random, gentle=gentle, unaligned=unaligned)
     timeout_s = random.uniform(0.01, 0.2) if unaligned else None
     simulation.suffer(
         Faults(
@@ -57,12 +60,17 @@ def run(seed, *, coordinator=CheckpointCoordinator, alignment=BarrierAlignment, 
             doubling=random.choice((0.0, 0.5)),
             delay_s=(0.0005, random.choice((0.002, 0.1))),
             calm_after_s=CALM_S,
+            crashes=[]
+            if gentle
+            else [Crash(NodeId("jm"), random.uniform(0, CALM_S - 1), random.uniform(0, 1)) for _ in range(random.randrange(3))],
         )
     )
 
     ordered_at = random.choice((*COUNTS, SINK, None)) if unaligned else None
 
     def launch(attempt, states):
+        if attempt > 1:  # whom a master that died has left behind goes on for a moment
+            simulation.at(simulation.now + random.uniform(0, 0.3), lambda: clear(attempt - 1))
         for each in SUBTASKS:
             ordered = (ChannelId(0),) if each == ordered_at else ()
             aligned = partial(alignment, timeout_s=timeout_s, ordered=ordered)
@@ -80,13 +88,14 @@ def run(seed, *, coordinator=CheckpointCoordinator, alignment=BarrierAlignment, 
         simulation.at(simulation.now + random.uniform(0, 0.3), lambda: end(attempt))
 
     def end(attempt):
-        if simulation.machine(MASTER, Master).over:
-            return
-        for each in SUBTASKS:
-            simulation._cells[address_of(each, attempt)].machine = None
+        clear(attempt)
         simulation.tell(MASTER, ("broken", attempt))
 
-    simulation.add(MASTER, lambda _: Master(launch, world, coordinator(rules)), "open")
+    def clear(attempt):
+        for each in SUBTASKS:
+            simulation._cells[address_of(each, attempt)].machine = None
+
+    simulation.add(MASTER, lambda _: Master(launch, world, partial(coordinator, rules)), "open")
     return simulation.run(END_S).finish()
 
 
@@ -126,13 +135,31 @@ class CommitsBeforeTheManifestIsWritten(CheckpointCoordinator):
 
 
 class TakesTheLastStateForEveryCheckpoint(CheckpointCoordinator):
-    def _subtask_done(self, done):
-        return super()._subtask_done(replace(done, passed=0))
+    def _subtask_done(self, done, now):
+        return super()._subtask_done(replace(done, passed=0), now)
 
 
 class DiscardsWhatFinishedSubtasksLeft(CheckpointCoordinator):
-    def _discardable(self, states):
-        return tuple(states.values())
+    def _run_started(self, run, now):
+        effects = super()._run_started(run, now)
+        self._left.without = lambda states: tuple(states.values())
+        return effects
+
+
+class EndsWithoutALastCheckpoint(CheckpointCoordinator):
+    last_awaited = False
+
+
+class EndsBeforeTheLastCheckpointIsStored(CheckpointCoordinator):
+    def _subtask_done(self, done, now):
+        effects = super()._subtask_done(done, now)
+        return [*effects, Report(LastCheckpointTaken())] if self.last_awaited else effects
+
+
+class ForgetsToTryTheLastCheckpointAgain(CheckpointCoordinator):
+    def _fail(self, begun, error, now):
+        effects = super()._fail(begun, error, now)
+        return [*effects, CancelTimer("checkpoint")] if self.last_awaited else effects
 
 
 class CollectsWhatARestartNeeds(CheckpointCoordinator):
@@ -227,6 +254,9 @@ class LosesWhatIsPendingWhenItIsRestored(SimulatedSubtask):
         {"coordinator": CommitsBeforeTheManifestIsWritten},
         {"coordinator": TakesTheLastStateForEveryCheckpoint},
         {"coordinator": DiscardsWhatFinishedSubtasksLeft},
+        {"coordinator": EndsWithoutALastCheckpoint},
+        {"coordinator": EndsBeforeTheLastCheckpointIsStored},
+        {"coordinator": ForgetsToTryTheLastCheckpointAgain},
         {"alignment": BlocksNothing},
         {"alignment": SnapshotsAtTheFirstBarrier},
         {"alignment": ForgetsWhatWasOvertaken},
