@@ -193,7 +193,7 @@ def profiles(of, out):
             ctx.emit([ctx.key, list(dataclasses.astuple(self.profile.get()))])
 
     pipeline = af.Pipeline("profiles", parallelism=1)
-    numbers = pipeline.read(af.sources.generator(count=400, rate=4000.0))
+    numbers = pipeline.read(af.sources.generator(count=400, rate=1000.0))
     numbers.key_by(lambda number: number % 2).process(Visits(), name="visits").write(af.sinks.json_lines(str(out)))
     return pipeline
 
