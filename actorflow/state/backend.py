@@ -126,7 +126,10 @@ class KeyedBackend(Protocol):
         ...
 
     def replaced(self, name: str) -> None:
-        """Note that values of the state `name` are replaced, never changed in place or removed one by one: what changes need not be told."""
+        """Note that values of the state `name` are replaced, never changed in place or removed one by one: what changes need not be told.
+
+        Whoever loads a key sets its value before `settle`. Called before there is a table of this name.
+        """
         ...
 
     def noting(self, name: str) -> Callable[[Any], object] | None:

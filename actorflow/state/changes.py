@@ -3,7 +3,7 @@
 There are two ways to know which keys of a table have changed:
 
 - *Noted*: whoever works on a table says with which keys (`load`, or a handle of its own accord). Values may be changed in place.
-- *Compared*: where values are replaced and never changed in place or removed one by one, as running counts are, nobody notes anything. The
+- *Compared* (`state.comparing`): where values are replaced and never changed in place or removed one by one, as running counts are, nobody notes anything. The
   values of now are put beside those of the last completed checkpoint, and what is not the same object has changed. To copy a
   million references takes a few milliseconds, the comparison is done off the thread, and the loop over records costs nothing more.
 
@@ -20,24 +20,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import compress, islice, repeat
-from operator import is_, is_not
+from itertools import repeat
+from operator import is_
 from typing import Any, Final, Protocol
 
+from actorflow.state.comparing import MISSING, NOTHING, Comparison, Keys, Ordered, Values
 from actorflow.state.layers import CHUNK_KEYS, Chunk, Place, payload
 from actorflow.state.timers import TIMERS_STATE, Triples
 
 IMMUTABLE: Final = frozenset({bool, bytes, complex, float, int, str, type(None)})
 """Types whose values nobody can change."""
 
-MISSING: Final = object()
-"""Stands for the value of a key that has none."""
-
-_COMPARED_AT_ONCE: Final = 8192
-
 
 class Fetched(Protocol):
     """A table of which not all values are in memory."""
+
+    def compared(self) -> Ordered | None:
+        """Return the table in its order, and what has left it since the last call; None if what changes has to be noted."""
+        ...
 
     def fetch(self, keys: Collection[Any]) -> list[Any]:
         """Return the values of keys, `MISSING` for those that have none."""
@@ -98,8 +98,10 @@ class _Changes:
     noted: dict[Place, set[Any]] = field(default_factory=dict)
     dropped: dict[Place, None] = field(default_factory=dict)
     timers: dict[str, Triples] = field(default_factory=dict)
-    values: dict[Place, list[Any]] = field(default_factory=dict)
+    values: dict[Place, Values] = field(default_factory=dict)
     """Of compared tables, at the capture that ended it."""
+    left: dict[Place, dict[Any, Any]] = field(default_factory=dict)
+    """Keys that have left compared tables, with their values."""
 
     def follow(self, earlier: _Changes) -> None:
         """Add what happened before, in an interval whose capture nobody builds upon."""
@@ -107,6 +109,7 @@ class _Changes:
             self.noted.setdefault(place, set()).update(keys)
         for name, triples in earlier.timers.items():
             self.timers.setdefault(name, set()).update(triples)
+        self.left = {place: earlier.left.get(place, {}) | self.left.get(place, {}) for place in {**earlier.left, **self.left}}
         self.dropped = {**earlier.dropped, **self.dropped}
 
 
@@ -123,8 +126,8 @@ class ChangeLog:
         self._live: dict[Place, set[Any]] = {}
         self._now = _Changes()
         self._unconfirmed: list[tuple[int, _Changes]] = []
-        self._confirmed: dict[Place, list[Any]] = {}
-        self._keys: dict[Place, list[Any]] = {}
+        self._confirmed: dict[Place, Values] = {}
+        self._keys: dict[Place, Keys] = {}
         self._has_base = False
 
     def resume(self) -> None:
@@ -136,10 +139,10 @@ class ChangeLog:
         for queue in self._tables.queues().values():
             queue.changed()
         for place, table in self._tables.places():
-            if place.name in self._compared:
-                assert isinstance(table, dict), "only what is in memory is compared"
-                self._keys[place] = list(table)
-                self._confirmed[place] = list(table.values())
+            ordered = self._ordered(place, table)
+            if ordered is not None and ordered.in_order:
+                keys = self._keys[place] = Keys(ordered.first)
+                self._confirmed[place] = keys.values(ordered, ordered.first)
 
     # --- noting ------------------------------------------------------------------------------------------------------------------
 
@@ -149,8 +152,8 @@ class ChangeLog:
 
     @property
     def compares_all(self) -> bool:
-        """Whether all tables are compared: then everything is captured as quickly as what has changed."""
-        return all(place.name in self._compared for place, _ in self._tables.places())
+        """Whether all tables are in memory and compared: then everything is captured as quickly as what has changed."""
+        return all(isinstance(table, dict) and place.name in self._compared for place, table in self._tables.places())
 
     def note(self, place: Place, keys: Iterable[Any]) -> None:
         """Note that the values of these keys may change before the next capture."""
@@ -177,8 +180,10 @@ class ChangeLog:
             live.clear()
         self._keys.pop(place, None)
         self._confirmed.pop(place, None)
+        self._now.left.pop(place, None)
         for _, changes in self._unconfirmed:
             changes.values.pop(place, None)
+            changes.left.pop(place, None)
 
     # --- capturing ---------------------------------------------------------------------------------------------------------------
 
@@ -199,9 +204,9 @@ class ChangeLog:
         dropped = dict.fromkeys(place for changes in since for place in changes.dropped)
         pieces: list[Piece] = [] if whole else [_Chunks([Chunk(place, [], [], [], dropped=True)]) for place in dropped]
         for place, table in self._tables.places():
-            if place.name in self._compared:
-                assert isinstance(table, dict), "only what is in memory is compared"
-                pieces.append(self._compare(place, table, whole=whole))
+            ordered = self._ordered(place, table)
+            if ordered is not None:
+                pieces.append(self._compare(place, table, ordered, whole=whole))
             else:
                 noted = None if whole else set().union(*(changes.noted.get(place, ()) for changes in since))
                 pieces.append(_taken(place, table, noted))
@@ -213,13 +218,29 @@ class ChangeLog:
         self._forget_needless()
         return pieces
 
-    def _compare(self, place: Place, table: dict[Any, Any], *, whole: bool) -> Piece:
-        values = list(table.values())
-        keys = self._keys.setdefault(place, [])
-        fresh = list(islice(reversed(table), len(values) - len(keys)))
-        keys.extend(reversed(fresh))
-        self._now.values[place] = values
-        return _Compared(place, keys, [] if whole else self._confirmed.get(place, []), values)
+    def _ordered(self, place: Place, table: Table) -> Ordered | None:
+        """Return a table that is compared; None for others."""
+        if place.name not in self._compared:
+            return None
+        return Ordered(table) if isinstance(table, dict) else table.compared()
+
+    def _compare(self, place: Place, table: Table, ordered: Ordered, *, whole: bool) -> Piece:
+        now = self._now
+        left = now.left[place] = now.left.get(place, {}) | ordered.left
+        if not ordered.in_order:
+            for values in (self._confirmed, now.values):
+                values.pop(place, None)
+            return _taken(place, table, None)
+        keys = self._keys.setdefault(place, Keys(ordered.first))
+        before = self._confirmed.get(place, NOTHING)
+        now.values[place] = keys.values(ordered, before.first if before.values else ordered.first)
+        if not whole:
+            for _, changes in reversed(self._unconfirmed):
+                left = changes.left.get(place, {}) | left
+            return Comparison(place, keys, before, now.values[place], left)
+        if isinstance(table, dict):
+            return Comparison(place, keys, NOTHING, now.values[place], {})
+        return _taken(place, table, None)
 
     # --- what became of it -------------------------------------------------------------------------------------------------------
 
@@ -248,6 +269,7 @@ class ChangeLog:
             first.noted.clear()
             first.timers.clear()
             first.dropped.clear()
+            first.left.clear()
 
 
 class _Chunks:
@@ -281,38 +303,6 @@ class _Frozen:
     def payloads(self) -> Iterator[bytes]:
         yield from self._held.payloads()
         for keys, values in self._portions:
-            yield payload(Chunk(self._place, keys, values, []))
-
-
-class _Compared:
-    """The values of now beside those of before. Both lists, and as much of `keys`, stay as they are."""
-
-    def __init__(self, place: Place, keys: list[Any], before: list[Any], now: list[Any]) -> None:
-        self._place = place
-        self._keys = keys
-        self._before = before
-        self._now = now
-
-    def payloads(self) -> Iterator[bytes]:
-        if not self._before:
-            return map(payload, _cut(self._place, self._keys[: len(self._now)], self._now, []))
-        return self._changed()
-
-    def _changed(self) -> Iterator[bytes]:
-        keys: list[Any] = []
-        values: list[Any] = []
-        for start in range(0, len(self._now), _COMPARED_AT_ONCE):
-            now = self._now[start : start + _COMPARED_AT_ONCE]
-            here = self._keys[start : start + len(now)]
-            before = self._before[start : start + len(now)]
-            before += [MISSING] * (len(now) - len(before))
-            changed = list(map(is_not, now, before))
-            keys += compress(here, changed)
-            values += compress(now, changed)
-            while len(keys) >= CHUNK_KEYS:
-                yield payload(Chunk(self._place, keys[:CHUNK_KEYS], values[:CHUNK_KEYS], []))
-                del keys[:CHUNK_KEYS], values[:CHUNK_KEYS]
-        if keys:
             yield payload(Chunk(self._place, keys, values, []))
 
 

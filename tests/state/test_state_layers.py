@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from backend_kinds import rocksdb, rocksdb_without_room
+from backend_kinds import rocksdb, rocksdb_with_little_room, rocksdb_without_room
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_world import ForgetsWhatIsGone, LosesDeltas, Subtask, TrustsWhatIsStored, run
@@ -18,6 +18,7 @@ KEYS = st.integers(0, 7)
 
 CHANGES = st.one_of(
     st.tuples(st.just("count"), KEYS),
+    st.tuples(st.just("load"), KEYS),
     st.tuples(st.just("pane"), KEYS, st.integers(0, 2)),
     st.tuples(st.just("drop"), st.sampled_from(["panes", "bags"]), st.integers(0, 2)),
     st.tuples(st.just("bag"), KEYS, st.integers(0, 2)),
@@ -55,13 +56,28 @@ def test_the_layers_say_what_the_state_was_in_many_runs(rounds, inline_bytes_max
     run(Subtask(inline_bytes_max), steps_of(rounds))
 
 
-@pytest.mark.parametrize("make", [rocksdb, pytest.param(rocksdb_without_room, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("make", [rocksdb, rocksdb_with_little_room, pytest.param(rocksdb_without_room, marks=pytest.mark.slow)])
 @settings(max_examples=10)
 @given(rounds=ROUNDS, inline_bytes_max=st.sampled_from([0, 150]))
 def test_the_layers_say_what_the_state_was_on_disk(make, rounds, inline_bytes_max):
     subtask = Subtask(inline_bytes_max, make)
     try:
         run(subtask, steps_of(rounds))
+    finally:
+        subtask.backend.close()
+
+
+COUNTS = st.lists(
+    st.tuples(st.lists(st.tuples(st.just("count"), st.integers(0, 15)), max_size=30), OUTCOMES, THEN), min_size=3, max_size=12
+)
+
+
+@settings(max_examples=8)
+@given(rounds=COUNTS)
+def test_counts_that_leave_memory_and_come_again_are_found_by_comparison(rounds):
+    subtask = Subtask(0, lambda clock: rocksdb(clock, object_bytes=2000))
+    try:
+        run(subtask, steps_of(rounds), check=False)
     finally:
         subtask.backend.close()
 

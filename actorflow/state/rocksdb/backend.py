@@ -1,15 +1,13 @@
 """Keyed state in RocksDB: for state that is larger than memory.
 
 Every state, and every namespace of a state, has a table of what was used of late (`cached_table`), so that handles and compiled loops work
-on Python objects. The keys of all tables stand in one line, in the order in which they came; when their values take more memory
-than this backend's share, the oldest are written and let go, after a batch.
+on Python objects. When these take more memory than this backend's share, the oldest are written and let go, after a batch (`key_line`).
 
 `values` that are changed in place (a list in a value state) must be set again to be kept.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,14 +15,17 @@ from actorflow.clock import SystemClock
 from actorflow.errors import PlanError
 from actorflow.state.backend import NO_KEY, KeyGroupState, Overlay
 from actorflow.state.binding import KeyedState, StateHandle, bound, presented
-from actorflow.state.changes import MISSING, ChangeLog
+from actorflow.state.changes import ChangeLog
+from actorflow.state.comparing import MISSING
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.layers import Place
 from actorflow.state.rocksdb.cached_table import CachedTable
 from actorflow.state.rocksdb.expiry import ExpiryPasses
 from actorflow.state.rocksdb.handles import RocksDBList, RocksDBMap, RocksDBValue
+from actorflow.state.rocksdb.key_line import KeyLine
 from actorflow.state.rocksdb.layout import group_prefixes, namespace_prefixes
 from actorflow.state.rocksdb.memory import ObjectShares
+from actorflow.state.rocksdb.ordered_table import OrderedTable
 from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.rocksdb.timers import RocksDBTimers
 from actorflow.state.rocksdb.values import AnyCodec, ValueCodec, codec_of
@@ -34,11 +35,6 @@ from actorflow.wire.batch import MIN_TIMESTAMP
 
 _LOOKS_PER_BATCH: Final = 256
 """At values that may have expired."""
-
-_KEYS_TOGETHER_MAX: Final = 256
-"""Keys that came one by one, and leave together."""
-
-Keys = list[Any]
 
 
 class RocksDBBackend:
@@ -67,7 +63,6 @@ class RocksDBBackend:
         self.processing_time = processing_time or SystemClock().wall_ms
         self.event_time: Callable[[], int] = lambda: self.watermark
         self._store = store
-        self._share = shares.join()
         self._groups = group_prefixes(groups)
         self._tables: dict[str, CachedTable] = {}
         self._divided: dict[str, dict[Hashable, CachedTable]] = {}
@@ -78,10 +73,9 @@ class RocksDBBackend:
         self._timers: dict[str, RocksDBTimers] = {}
         self._used: list[CachedTable] = []  # of declared states
         self._changes: ChangeLog | None = None
+        self._replaced: set[str] = set()
         self._at_work: dict[CachedTable, None] = {}
-        self._line: deque[tuple[CachedTable, Keys]] = deque()
-        self._open_keys: Keys = []
-        self._in_line = 0
+        self._line = KeyLine(store, shares.join())
 
     def __len__(self) -> int:
         """Return the number of keys that have a value in any state; about that number where some are on disk."""
@@ -111,9 +105,7 @@ class RocksDBBackend:
         self._at_work.clear()
         for passes in self._passes.values():
             passes.clean(_LOOKS_PER_BATCH)
-        excess = self._share.excess(self._line, self._in_line)
-        if excess > 0:
-            self._evict(excess)
+        self._line.shorten()
 
     def namespaces(self, name: str) -> Collection[Any]:
         """Return the namespaces of a state that hold a value."""
@@ -146,8 +138,10 @@ class RocksDBBackend:
         """Note what changes, from now on."""
         assert self._changes is None, "once is enough"
         self._changes = ChangeLog(self)
+        for name in self._replaced:
+            self._changes.compare(name)
         for place, table in self.places():
-            self._note(table, place)
+            table.track(self._changes, place)
         for timers in self._timers.values():
             timers.changed()
         return self._changes
@@ -165,7 +159,10 @@ class RocksDBBackend:
         return self._timers
 
     def replaced(self, name: str) -> None:
-        """Nothing to do: what is on disk cannot be compared."""
+        """Have the tables of `name` compared, from the next one on."""
+        self._replaced.add(name)
+        if self._changes is not None:
+            self._changes.compare(name)
 
     def noting(self, name: str) -> None:  # noqa: ARG002 - tables tell it themselves
         """Return None: nobody needs to tell."""
@@ -185,23 +182,23 @@ class RocksDBBackend:
         if namespace is None:
             table = self._tables.get(name)
             if table is None:
-                table = self._tables[name] = self._made_table(name, self._whole_family(name), self._groups)
-                self._note(table, Place(name))
+                table = self._tables[name] = self._made_table(Place(name), self._whole_family(name), self._groups)
             return table
         division = self._division(name)
         table = division.get(namespace)
         if table is None:
             prefixes = namespace_prefixes(self._groups, namespace)
-            table = division[namespace] = self._made_table(name, self._store.family(f"namespaces:{name}"), prefixes)
-            self._note(table, Place(name, True, namespace))
+            table = division[namespace] = self._made_table(
+                Place(name, True, namespace), self._store.family(f"namespaces:{name}"), prefixes
+            )
         return table
 
-    def _note(self, table: CachedTable, place: Place) -> None:
+    def _made_table(self, place: Place, family: Family, prefixes: Sequence[bytes]) -> CachedTable:
+        kind = OrderedTable if place.name in self._replaced and not place.divided else CachedTable
+        table = kind(family, prefixes, self._codecs.get(place.name) or AnyCodec(), self._line.arrived, self._line.arrived_all)
         if self._changes is not None:
-            table.noted = self._changes.noted(place)
-
-    def _made_table(self, name: str, family: Family, prefixes: Sequence[bytes]) -> CachedTable:
-        return CachedTable(family, prefixes, self._codecs.get(name) or AnyCodec(), self._arrived, self._arrived_all)
+            table.track(self._changes, place)
+        return table
 
     def _whole_family(self, name: str) -> Family:
         """Return the rows of a state; in order where it is looked through for what has expired."""
@@ -211,8 +208,7 @@ class RocksDBBackend:
     def _restored_table(self, name: str) -> CachedTable:
         """Return the table for restored values of a state, whose type may not be known yet."""
         if name not in self._tables and name not in self._declared:
-            table = self._tables[name] = self._made_table(name, self._store.family(f"restored:{name}"), self._groups)
-            self._note(table, Place(name))
+            self._tables[name] = self._made_table(Place(name), self._store.family(f"restored:{name}"), self._groups)
         return self._table(name)
 
     def _division(self, name: str) -> dict[Hashable, CachedTable]:
@@ -228,29 +224,6 @@ class RocksDBBackend:
 
     def _all_tables(self) -> Iterator[CachedTable]:
         return (table for _, table in self.places())
-
-    def _arrived(self, table: CachedTable, key: Any) -> None:
-        last = self._line[-1] if self._line else None
-        if last is not None and last[0] is table and last[1] is self._open_keys and len(last[1]) < _KEYS_TOGETHER_MAX:
-            last[1].append(key)
-        else:
-            self._open_keys = [key]
-            self._line.append((table, self._open_keys))
-        self._in_line += 1
-
-    def _arrived_all(self, table: CachedTable, keys: Keys) -> None:
-        self._line.append((table, keys))
-        self._in_line += len(keys)
-
-    def _evict(self, count: int) -> None:
-        """Write at least so many values, the oldest, and let them go."""
-        changes = Changes(self._store)
-        while count > 0 and self._line:
-            table, keys = self._line.popleft()
-            self._in_line -= len(keys)
-            count -= len(keys)
-            table.evict(keys, changes)
-        changes.commit()
 
     # --- handles -----------------------------------------------------------------------------------------------------------
 
@@ -340,7 +313,6 @@ class RocksDBBackend:
         for passes in self._passes.values():
             passes.forget()
         self._line.clear()
-        self._in_line = 0
         self._store.clear()
 
     def snapshot(self, group_of: Callable[[Any], int]) -> dict[int, KeyGroupState]:
@@ -391,7 +363,7 @@ class RocksDBBackend:
 
     def close(self) -> None:
         """Remove the files."""
-        self._share.leave()
+        self._line.leave()
         self._store.close()
 
 

@@ -13,14 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import filterfalse, islice, repeat
 from operator import is_
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actorflow.errors import SerializationError
-from actorflow.state.changes import MISSING
+from actorflow.state.comparing import MISSING, Ordered
 from actorflow.state.rocksdb.layout import GROUP_BYTES, encoded_value, encoded_values, key_in, row_values
 from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.rocksdb.values import ValueCodec
 from actorflow.wire.key_bytes import grouped_bytes
+
+if TYPE_CHECKING:
+    from actorflow.state.changes import ChangeLog
+    from actorflow.state.layers import Place
 
 _SCATTERED_ROWS_MAX: Final = 4096
 """So many rows are deleted one by one; more, by ranges. A range is one mark that reads have to mind until it is compacted away."""
@@ -95,6 +99,10 @@ class CachedTable:
             self._arrived_all(self, missing)
         if self._clean:
             self._clean.difference_update(keys)
+        self._loaded(keys)
+
+    def _loaded(self, keys: list[Any]) -> None:
+        """Note that values of these keys may change, or be removed, until `settle`."""
         if self._rows_written:
             self._at_work.append(keys)
         if self.noted is not None:
@@ -166,7 +174,7 @@ class CachedTable:
 
     # --- to and from the store -------------------------------------------------------------------------------------------------
 
-    def evict(self, keys: Iterable[Any], changes: Changes) -> None:
+    def evict(self, keys: list[Any], changes: Changes) -> None:
         """Take keys out of `entries`. What has changed is added to `changes`, which must be committed before anything is read."""
         # A key that went and came again is in the line twice.
         present = list(dict.fromkeys(filter(self.entries.__contains__, keys)))
@@ -201,6 +209,16 @@ class CachedTable:
                 except SerializationError as error:
                     raise SerializationError(f"{error.message}, for key {key!r}", hint=error.hint) from None
             raise
+
+    # --- for incremental snapshots ---------------------------------------------------------------------------------------------
+
+    def track(self, changes: ChangeLog, place: Place) -> None:
+        """Tell what changes from now on."""
+        self.noted = changes.noted(place)
+
+    def compared(self) -> Ordered | None:
+        """Return what is found out by comparison: nothing here, what changes is noted."""
+        return None
 
     # --- as a whole ----------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from actorflow.state.binding import KeyedState
-from actorflow.state.changes import MISSING
+from actorflow.state.comparing import MISSING
 from actorflow.state.descriptors import ListState, MapState
 from actorflow.state.rocksdb.cached_table import CachedTable
 from actorflow.state.rocksdb.values import oldest_use

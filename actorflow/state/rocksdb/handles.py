@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable
 from typing import Any, Protocol
 
-from actorflow.state.changes import MISSING
+from actorflow.state.comparing import MISSING
 from actorflow.state.rocksdb.cached_table import CachedTable
 
 _NO_ITEMS: dict[Any, Any] = {}
