@@ -1,6 +1,8 @@
 """A real ZooKeeper server for tests: Debian's package, run as one Java process on a free port with a directory of its own."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -26,14 +28,25 @@ def missing():
     return None
 
 
+def _free_port():
+    """Return a port on which nobody listens, and that no connection takes for its own end.
+
+    Who connects again and again to a port of the ephemeral range while nobody listens there is connected to itself at some time, and the server
+    cannot have the port any more.
+    """
+    for port in random.Random(os.getpid()).sample(range(15_000, 30_000), 100):
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 class ZooKeeperServer:
     """One server, which can be stopped for a while, killed, and started again with what it knew."""
 
     def __init__(self, directory):
         self._directory = directory
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = _free_port()
         self.quorum = f"127.0.0.1:{self.port}"
         self._process = None
         settings = {
