@@ -19,7 +19,7 @@ from actorflow.plan.graph import Partitioner, Partitioning
 from actorflow.protocol.flush import FlushRules
 from actorflow.protocol.flush import Lane as LaneIndex
 from actorflow.runtime.lanes import Lane
-from actorflow.runtime.routing import Chooser, CustomLaneOf, LaneOf, custom_lane, hash_lane
+from actorflow.runtime.routing import Chooser, CustomLaneOf, GroupLaneOf, custom_lane
 from actorflow.wire.batch import Barrier, Batch, ChannelEvent, ColumnBatch, ObjectBatch
 
 _TAGGED_LANES_MAX = 16
@@ -315,7 +315,7 @@ def make_exchange(
         return ForwardExchange(lanes, clock, rules)
     if kind is Partitioning.HASH:
         assert partitioner.key is not None, "a hash partitioner has a key"
-        by_group = LaneOf(hash_lane(len(lanes), max_parallelism))
+        by_group = GroupLaneOf(len(lanes), max_parallelism)
         return ChosenExchange(lanes, clock, rules, Chooser(partitioner.key, by_group, failure, partitioner.key_column))
     chance = random.Random(first) if kind is Partitioning.SHUFFLE else None
     return DealExchange(lanes, clock, rules, first=first, random_source=chance)

@@ -20,7 +20,7 @@ from actorflow.operators.columns import to_objects
 from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import Partitioning
 from actorflow.runtime.links import ReceivedBatch
-from actorflow.runtime.routing import Chooser, CustomLaneOf, LaneOf, custom_lane, hash_lane
+from actorflow.runtime.routing import Chooser, CustomLaneOf, GroupLaneOf, custom_lane
 from actorflow.wire.batch import Batch, ColumnBatch, ObjectBatch
 from actorflow.wire.codec import encode_batch
 from actorflow.wire.frame import Flag, Frame, Kind
@@ -194,5 +194,5 @@ class Returned:
         assert partitioner.key is not None, "what is chosen by key has one"
         if partitioner.choose is not None:
             return Chooser(partitioner.key, CustomLaneOf(custom_lane(partitioner.choose, parallelism)), self._failure)
-        by_group = LaneOf(hash_lane(parallelism, self._vertex.max_parallelism))
+        by_group = GroupLaneOf(parallelism, self._vertex.max_parallelism)
         return Chooser(partitioner.key, by_group, self._failure, partitioner.key_column)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorflow.wire.stable_hash import UnstableKey, stable_hash
+from actorflow.wire.stable_hash import UnstableKey, stable_hash, stable_hashes
 
 
 class Point(NamedTuple):
@@ -124,6 +124,17 @@ def test_equal_numbers_hash_equal_whatever_their_types(a, b):
 @given(keys, keys)
 def test_keys_hash_equal_exactly_when_they_are_equal(a, b):
     assert (stable_hash(a) == stable_hash(b)) is (a == b)
+
+
+@given(st.lists(st.text()) | st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_many_keys_hash_as_each_of_them(keys):
+    expected = b"".join(stable_hash(key).to_bytes(8, "big") for key in keys)
+    assert (stable_hashes(keys) or b"") == expected
+
+
+@pytest.mark.parametrize("keys", [["a", 1], [1, True], [1.0], [("a",)], ["\ud800"], [2**63]])
+def test_many_keys_are_not_hashed_at_once_unless_all_are_plain_text_or_integers(keys):
+    assert stable_hashes(keys) is None
 
 
 @given(keys)
