@@ -40,12 +40,14 @@ def test_everything_is_checked_and_the_tests_come_last(clone):
     done = run(clone, "scripts/test", "tests/config", "-x")
     assert done.returncode == 0, done.stderr
     calls = [line for line in done.stdout.splitlines() if line.startswith(TOOLS)]
-    assert calls == ["ruff check --quiet", "ruff format --check --quiet", "mypy --no-error-summary", "pytest tests/config -x"]
+    assert calls == ["ruff check --quiet", "ruff format --check --quiet", "mypy --no-error-summary", calls[-1]]
+    assert calls[-1].startswith("pytest ")
+    assert calls[-1].endswith(" tests/config -x")
     assert done.stdout.splitlines()[-1] == calls[-1]
 
 
 def test_fast_leaves_out_what_is_slow(clone):
-    assert "pytest -m not slow -x" in run(clone, "scripts/test", "--fast", "-x").stdout
+    assert " -m not slow -x" in run(clone, "scripts/test", "--fast", "-x").stdout
 
 
 @pytest.mark.parametrize(("tool", "step"), [("ruff", "lint format"), ("mypy", "types"), ("pytest", "tests")])
