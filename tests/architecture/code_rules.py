@@ -62,7 +62,7 @@ def banned_names(root: Path) -> list[str]:
     for module in modules_in(root, PACKAGE):
         path = Path(module.place)
         empty = [name for name in (path.stem, path.parent.name) if name in BANNED_MODULES or re.search(r"part_?\d+$", name)]
-        classes = [node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+        classes = [node for node in module.nodes if isinstance(node, ast.ClassDef)]
         found += [f"{module.place}: '{name}' does not name an idea" for name in empty]
         found += [
             f"{module.place}:{node.lineno}: '{node.name}' says little"
@@ -93,7 +93,7 @@ def impure_calls(root: Path) -> list[str]:
     return [
         f"{module.place}:{node.lineno} calls {node.func.id}()"
         for module in modules_in(root, f"{PACKAGE}/protocol")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS
     ]
 
@@ -113,7 +113,7 @@ def unread_options(root: Path) -> list[str]:
     """An option exists because something reads it."""
     declared, used = {}, set()
     for module in modules_in(root, PACKAGE):
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if (
                 module.place.startswith(f"{PACKAGE}/config/options/")
                 and isinstance(node, ast.Assign)
@@ -159,11 +159,11 @@ def _ordered_uses(module: Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.exp
     """Yield node and iterated expression wherever the order of iteration shows."""
     harmless = {
         id(argument)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and _id(node.func) in ORDER_FREE
         for argument in node.args
     }
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.For):
             yield node, node.iter
         elif isinstance(node, ast.ListComp | ast.DictComp | ast.GeneratorExp) and id(node) not in harmless:
@@ -180,7 +180,7 @@ def _ordered_uses(module: Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.exp
 def _names_of_sets(module: Module) -> set[str]:
     """Return the variables, fields and parameters that are annotated as sets or bound to one, by their last name."""
     names = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.AnnAssign) and _annotates_set(node.annotation):
             names.add(_last(node.target))
         elif isinstance(node, ast.arg) and node.annotation is not None and _annotates_set(node.annotation):

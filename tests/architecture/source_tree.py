@@ -17,7 +17,16 @@ class Module:
 
     place: str
     text: str
-    tree: ast.Module
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        """What it says, parsed."""
+        return ast.parse(self.text)
+
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of its tree, from the outermost to the innermost."""
+        return tuple(ast.walk(self.tree))
 
     @property
     def package(self) -> str:
@@ -36,20 +45,30 @@ class Import:
     line: int
 
 
-@functools.cache
 def modules_in(root: Path, *folders: str) -> list[Module]:
-    """Return the Python files below some folders of a repository, as they are at the first call."""
-    found = []
-    for folder in folders:
-        for path in sorted((root / folder).rglob("*.py")):
-            text = path.read_text()
-            found.append(Module(path.relative_to(root).as_posix(), text, ast.parse(text)))
-    return found
+    """Return the Python files below some folders of a repository, each as it is when it is first asked for."""
+    return [_module(root, path) for folder in folders for path in _files(root / folder)]
+
+
+@functools.cache
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+@functools.cache
+def _module(root: Path, path: Path) -> Module:
+    return Module(path.relative_to(root).as_posix(), path.read_text())
+
+
+def forget() -> None:
+    """Let go of all modules: each collection of garbage would look at their millions of nodes."""
+    _files.cache_clear()
+    _module.cache_clear()
 
 
 def imports_of(module: Module) -> Iterator[Import]:
     """Yield what a module imports, anywhere in it: at its top, inside functions, for type checking, by `import_module`."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -62,7 +81,7 @@ def imports_of(module: Module) -> Iterator[Import]:
 
 def functions_of(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield all functions of a module, methods and inner ones too."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import code_rules
 import layer_rules
 import pytest
+import source_tree
 from layer_table import HEAVY
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,13 @@ RULES = (
     code_rules.process_globals,
     code_rules.unread_options,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees():
+    """Parse the source once for all rules, and for no longer."""
+    yield
+    source_tree.forget()
 
 
 def plant(root, place, source):

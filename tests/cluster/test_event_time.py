@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 import actorflow as af
 
 
@@ -14,7 +12,6 @@ class Seen(af.OperatorActor):
         ctx.emit((record, ctx.timestamp, ctx.watermark))
 
 
-@pytest.mark.parametrize("slots", ["inline", 2])
 def test_records_meet_no_watermark_that_they_could_be_behind(slots):
     pipeline = af.Pipeline("event-time", parallelism=2, config={"pipeline.auto-watermark-interval": 0})
     events = [{"time": 10 * n + n % 7, "key": n % 3} for n in range(5000)]
@@ -47,7 +44,6 @@ class Lead(af.OperatorActor):
         ctx.emit((name, time - self.slow))
 
 
-@pytest.mark.parametrize("slots", ["inline", 2])
 def test_a_fast_source_goes_in_step_with_a_slow_one(slots):
     config = {"pipeline.auto-watermark-interval": 0, "execution.batch-records.max": 16}
     pipeline = af.Pipeline("in step", parallelism=1, config=config)

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from cluster_options import REPORT_SOON
 
 import actorflow as af
 
@@ -327,7 +328,7 @@ def test_a_cancelled_job_leaves_no_file(slots, sink, tmp_path):
     pipeline = af.Pipeline("cancelled")
     rows = pipeline.read(af.sources.generator()).map(lambda n: {"n": n})
     rows.write(getattr(af.sinks, sink)(tmp_path / "out"))
-    with af.LocalCluster(slots=slots) as cluster:
+    with af.LocalCluster(slots=slots, config=REPORT_SOON) as cluster:
         job = cluster.submit(pipeline)
         assert job.wait_until(lambda: job.progress()[1] > 5000, 20)
         job.cancel()
@@ -339,7 +340,7 @@ def test_a_cancelled_job_leaves_no_file(slots, sink, tmp_path):
 def test_a_cluster_that_is_closed_cancels_its_jobs(slots, tmp_path):
     pipeline = af.Pipeline("endless")
     pipeline.read(af.sources.generator()).write(af.sinks.text(tmp_path / "out"))
-    with af.LocalCluster(slots=slots) as cluster:
+    with af.LocalCluster(slots=slots, config=REPORT_SOON) as cluster:
         job = cluster.submit(pipeline)
         assert job.wait_until(lambda: job.progress()[1] > 5000, 20)
     assert "cancelled" == job.status().value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cluster_options import REPORT_SOON
 
 import actorflow as af
 from actorflow.errors import PlanError, UserFunctionError
@@ -44,9 +45,9 @@ def job(request):
     pipeline = af.Pipeline("talk")
     numbers = pipeline.read(af.sources.generator(rate=500))
     numbers.process(Counter(), name="counter").rebalance().process(Teller(), name="teller").write(af.sinks.discard())
-    with af.LocalCluster(slots=request.param) as cluster:
+    with af.LocalCluster(slots=request.param, config=REPORT_SOON) as cluster:
         job = cluster.submit(pipeline, parallelism=2)
-        assert job.wait_until(lambda: job.progress()[1] > 20, 20)
+        assert job.wait_until(lambda: job.progress()[1] > 50, 20)
         yield job
         job.cancel()
         with pytest.raises(af.ActorflowError, match="cancelled"):
@@ -86,9 +87,9 @@ def test_what_on_message_raises_goes_to_the_asker_and_the_job_goes_on(job):
 def test_what_a_told_message_raises_fails_the_job():
     pipeline = af.Pipeline("talk")
     pipeline.read(af.sources.generator(rate=500)).process(Counter(), name="counter").write(af.sinks.discard())
-    with af.LocalCluster(slots="inline") as cluster:
+    with af.LocalCluster(slots="inline", config=REPORT_SOON) as cluster:
         job = cluster.submit(pipeline, parallelism=1)
-        assert job.wait_until(lambda: job.progress()[1] > 20, 20)
+        assert job.wait_until(lambda: job.progress()[1] > 50, 20)
         job.operator("counter").tell("fail")
         with pytest.raises(af.JobFailed, match="asked to fail"):
             job.wait("20s")

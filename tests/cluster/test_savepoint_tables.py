@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from cluster_options import REPORT_SOON
 
 import actorflow as af
 from actorflow.errors import CheckpointError, SerializationError
@@ -36,7 +37,7 @@ def committed(directory):
 
 @pytest.fixture
 def path(tmp_path):
-    with af.LocalCluster(slots="inline") as cluster:
+    with af.LocalCluster(slots="inline", config=REPORT_SOON) as cluster:
         job = cluster.submit(totals(tmp_path / "first"))
         assert job.wait_until(lambda: job.progress()[0] >= 50, 60)
         return job.stop(tmp_path / "savepoints")
@@ -63,7 +64,7 @@ def test_a_job_goes_on_from_what_was_edited_and_the_original_stays(path, tmp_pat
     assert {("totals", "total"): (3, 3)} == af.savepoint.diff(path, edited).states
     assert not af.savepoint.diff(path, path)
     assert "no difference" == str(af.savepoint.diff(path, path))
-    with af.LocalCluster(slots="inline") as cluster:
+    with af.LocalCluster(slots="inline", config=REPORT_SOON) as cluster:
         job = cluster.submit(totals(tmp_path / "out"), from_savepoint=edited)
         assert job.wait_until(lambda: job.progress()[0] >= 50, 60)
         job.stop(tmp_path / "savepoints")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from cluster_options import REPORT_SOON
 from timed_outputs import expected_of_timed
 
 import actorflow as af
@@ -15,8 +16,6 @@ from actorflow.errors import CheckpointError, IncompatibleState
 from actorflow.state.descriptors import ValueState
 
 RECORDS, KEYS = 3000, 17
-OFTEN = {"actorflow.worker.report-interval": "10ms"}
-"""So that a job can be stopped after a few hundred records."""
 
 
 def committed(directory):
@@ -88,7 +87,7 @@ async def same(number):
 def stopped(pipeline, at, where, *, slots="inline", **options):
     """Run a job until it has read so many records, and stop it with a savepoint; return its path."""
     start = {name: options.pop(name) for name in ("from_savepoint", "allow_non_restored_state") if name in options}
-    with af.LocalCluster(slots=slots, config=OFTEN) as cluster:
+    with af.LocalCluster(slots=slots, config=REPORT_SOON) as cluster:
         job = cluster.submit(pipeline, **start)
         assert job.wait_until(lambda: job.progress()[0] >= at, 60)
         return job.stop(where, timeout="60s", **options)
@@ -131,7 +130,7 @@ def test_windows_stay_for_the_next_job_unless_the_job_is_drained(tmp_path):
 
 
 def test_a_job_goes_on_after_a_savepoint_and_another_goes_on_from_it(tmp_path):
-    with af.LocalCluster(slots="inline") as cluster:
+    with af.LocalCluster(slots="inline", config=REPORT_SOON) as cluster:
         job = cluster.submit(counting(tmp_path / "out"))
         assert job.wait_until(lambda: job.progress()[0] >= 100, 60)
         path = job.savepoint(tmp_path / "savepoints")
@@ -146,7 +145,7 @@ def test_a_job_goes_on_after_a_savepoint_and_another_goes_on_from_it(tmp_path):
 
 def test_a_savepoint_that_cannot_be_stored_leaves_the_job_as_it_was(tmp_path):
     (tmp_path / "file").write_text("no directory")
-    with af.LocalCluster(slots="inline") as cluster:
+    with af.LocalCluster(slots="inline", config=REPORT_SOON) as cluster:
         job = cluster.submit(counting(tmp_path / "out"))
         assert job.wait_until(lambda: job.progress()[0] >= 100, 60)
         with pytest.raises(CheckpointError, match="no savepoint of job 'counting': cannot store state"):

@@ -129,7 +129,8 @@ class Nodes:
         return first, second
 
     def close(self):
-        for node in self._made:
+        """Close all, those that were dialled first: who has not heard that its dialler has left would linger."""
+        for node in reversed(self._made):
             node.endpoint.close()
 
 
