@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from actorflow.api.stream import Stream
     from actorflow.api.tag import Tag
     from actorflow.api.windowed import WindowedStream
+    from actorflow.cluster.client import Client, JobInfo, connect
     from actorflow.cluster.job import Job, JobResult
     from actorflow.cluster.local import LocalCluster
     from actorflow.cluster.running import collect, run
@@ -92,12 +93,14 @@ __all__ = [
     "BroadcastContext",
     "BroadcastOperator",
     "BroadcastState",
+    "Client",
     "CoGroup",
     "ConfigError",
     "DeadLetter",
     "Evictor",
     "Job",
     "JobFailed",
+    "JobInfo",
     "JobResult",
     "KeyedStream",
     "ListState",
@@ -132,6 +135,7 @@ __all__ = [
     "Windowed",
     "WindowedStream",
     "collect",
+    "connect",
     "evictors",
     "run",
     "savepoint",
@@ -148,6 +152,7 @@ _HOMES = {
     "actorflow.api.stream": ("Stream",),
     "actorflow.api.tag": ("Tag",),
     "actorflow.api.windowed": ("WindowedStream",),
+    "actorflow.cluster.client": ("Client", "JobInfo", "connect"),
     "actorflow.cluster.job": ("Job", "JobResult"),
     "actorflow.cluster.local": ("LocalCluster",),
     "actorflow.cluster.running": ("collect", "run"),

@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from actorflow import __version__
+from actorflow.cli import jobs, nodes
+from actorflow.cli.arguments import ClusterFile, Define, Verbose
 from actorflow.cli.failure import told
+from actorflow.cli.savepoint_group import TAKE, SavepointGroup
 
 app = typer.Typer(
     name="actorflow",
@@ -22,11 +25,13 @@ example = typer.Typer(help="Run an example pipeline.", no_args_is_help=True)
 config = typer.Typer(help="Look at configuration.", no_args_is_help=True)
 app.add_typer(example, name="example")
 app.add_typer(config, name="config")
-savepoint = typer.Typer(help="Look at savepoints.", no_args_is_help=True)
+savepoint = typer.Typer(
+    cls=SavepointGroup, help="Take a savepoint of a job: actorflow savepoint JOB [DIR]. Look at savepoints.", no_args_is_help=True
+)
 app.add_typer(savepoint, name="savepoint")
-
-Define = Annotated[list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="Set an option; may be repeated.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the engine's own traceback with an error.")]
+savepoint.command(TAKE)(jobs.take_savepoint)
+nodes.register(app)
+jobs.register(app)
 
 
 def main() -> None:
@@ -67,10 +72,12 @@ def run(
         list[Path] | None,
         typer.Option("--config", metavar="FILE", help="A YAML file of options; may be repeated, the later before."),
     ] = None,
+    cluster: ClusterFile = None,
     from_savepoint: Annotated[
         str | None, typer.Option(help="Go on from a savepoint, or from a retained checkpoint: its directory.")
     ] = None,
     *,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit to the cluster, and do not wait for the end.")] = False,
     allow_non_restored_state: Annotated[
         bool, typer.Option("--allow-non-restored-state", help="Leave state in the savepoint behind that no operator takes.")
     ] = False,
@@ -80,13 +87,24 @@ def run(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Run a script; its pipelines run on this machine."""
-    from actorflow.cli.script import options_for_script, run_script, savepoint_assignments, set_up_logging, use_files
+    """Run a script; its pipelines run on this machine, or on a cluster.
+
+    Example: actorflow run --cluster conf/cluster.yaml --detach job.py
+    """
+    from actorflow.cli.script import (
+        options_for_script,
+        run_script,
+        savepoint_assignments,
+        set_up_logging,
+        target_assignments,
+        use_files,
+    )
 
     with told(verbose=verbose):
         start = savepoint_assignments(from_savepoint, claim_mode, allow_non_restored_state=allow_non_restored_state)
-        options = options_for_script(parallelism, [*(define or []), *start], os.environ)
-        use_files(files or [])
+        target = target_assignments(on_cluster=cluster is not None, detach=detach)
+        options = options_for_script(parallelism, [*(define or []), *start, *target], os.environ)
+        use_files([*([cluster] if cluster else []), *(files or [])])
         set_up_logging(options)
     with told(verbose=verbose, script=str(script)):
         run_script(str(script), arguments or [], options)

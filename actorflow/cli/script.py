@@ -72,6 +72,18 @@ def savepoint_assignments(path: str | None, claim_mode: str | None, *, allow_non
     return said
 
 
+def target_assignments(*, on_cluster: bool, detach: bool) -> list[str]:
+    """Return as `-D` texts where the pipelines of a script run, and whether it waits for their end.
+
+    Raises:
+        ConfigError: if it is not to wait, and there is no cluster on which they would go on.
+    """
+    if detach and not on_cluster:
+        raise ConfigError("--detach is for jobs on a cluster", hint="add --cluster FILE")
+    target = [f"{options.EXECUTION_TARGET.name}=cluster"] if on_cluster else []
+    return [*target, f"{options.EXECUTION_ATTACHED.name}=false"] if detach else target
+
+
 def run_script(script: str, arguments: Sequence[str], settings: str) -> None:
     """Run a Python script in this process as `python script arguments…` would.
 

@@ -57,6 +57,8 @@ class JobNews:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.status = JobStatus.CREATED
+        self.heard = False
+        """Whether the cluster has said anything of it."""
         self.attempt = 0
         self.error: ErrorInfo | None = None
         self.records_in = 0
@@ -89,6 +91,7 @@ class JobNews:
                 self.chunks.clear()
             match message:
                 case JobStatusChanged():
+                    self.heard = True
                     self.status, self.error = message.status, message.error
                     self.records_in, self.records_out = message.records_in, message.records_out
                 case JobProgressed():

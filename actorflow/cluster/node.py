@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from actorflow.actor import ActorSystem
@@ -9,6 +10,7 @@ from actorflow.clock import SystemClock
 from actorflow.config import Config, options
 from actorflow.ids import NodeId
 from actorflow.runtime.messages import control_codec
+from actorflow.transport.addresses import parse
 from actorflow.transport.curve import CurveKeys
 from actorflow.transport.endpoint import Endpoint
 from actorflow.transport.limits import TransportLimits
@@ -28,6 +30,25 @@ def transport_limits(config: Config) -> TransportLimits:
     )
 
 
+def local_binding(node: NodeId, config: Config, directory: Path) -> list[str]:
+    """Return where a node listens for its host, and for others, if the options name an interface that they can reach."""
+    host = config[options.BIND_HOST]
+    tcp = f"tcp://{host}:{config[options.BIND_PORT]}"
+    if config[options.LOCAL_PROTOCOL] == "tcp":
+        return [tcp]
+    local = f"ipc://{directory / node}"
+    return [local] if parse(tcp).local else [local, tcp]
+
+
+def with_key(endpoints: Sequence[str], keys: CurveKeys | None) -> tuple[str, ...]:
+    """Return endpoints that a configuration names, each with the key that its node has to show: nodes share a pair unless they say otherwise."""
+    if keys is None:
+        return tuple(endpoints)
+    return tuple(
+        endpoint if "#" in endpoint or not endpoint.startswith("tcp:") else f"{endpoint}#{keys.public}" for endpoint in endpoints
+    )
+
+
 class Node:
     """One node: its actors and its transport.
 
@@ -35,24 +56,24 @@ class Node:
         node: its id.
         config: its options.
         directory: where local sockets are made.
+        bind: where it listens; by default as the options say for nodes of this host.
 
     Raises:
         TransportError: if it cannot listen where the options say.
     """
 
-    def __init__(self, node: NodeId, config: Config, directory: Path) -> None:
+    def __init__(self, node: NodeId, config: Config, directory: Path, bind: Sequence[str] | None = None) -> None:
         key_file = config[options.CURVE_KEY_FILE]
-        if config[options.LOCAL_PROTOCOL] == "ipc":
-            bind = [f"ipc://{directory / node}"]
-        else:
-            bind = [f"tcp://{config[options.BIND_HOST]}:{config[options.BIND_PORT]}"]
+        if bind is None:
+            bind = local_binding(node, config, directory)
         clock = SystemClock()
+        self.keys = CurveKeys.load(key_file, config[options.CURVE_AUTHORIZED_KEYS]) if key_file else None
         self.endpoint = Endpoint(
             node,
             control_codec(),
             bind=bind,
             clock=clock,
-            keys=CurveKeys.load(key_file, config[options.CURVE_AUTHORIZED_KEYS]) if key_file else None,
+            keys=self.keys,
             limits=transport_limits(config),
         )
         self.system = ActorSystem(

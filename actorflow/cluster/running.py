@@ -1,4 +1,4 @@
-"""`run` and `collect`: a pipeline on a cluster of its own, on this machine.
+"""`run` and `collect`: a pipeline on a cluster of its own, on this machine; or on a running one, if `execution.target` says so.
 
 The fork server is started before anything else: it imports what workers need while this process imports what a cluster needs, and plans.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,12 @@ def run(
     allow_non_restored_state: bool = False,
     claim_mode: ClaimMode = "no-claim",
 ) -> JobResult:
-    """Run a pipeline on this machine and wait for its end.
+    """Run a pipeline on this machine, or under `actorflow run --cluster` on that cluster, and wait for its end.
 
     Args:
         pipeline: what to run.
         parallelism: subtasks of operators that do not say, in pipelines that do not say.
-        slots: how many slot processes; by default as many as the pipeline needs. `inline` runs everything in this thread.
+        slots: how many slot processes; by default as many as the pipeline needs. `inline` runs everything in this thread. A cluster has its own.
         config: options by name.
         progress: show a progress line on stderr; by default if that is a terminal.
         from_savepoint: the directory of a savepoint, or of a retained checkpoint, that it goes on from.
@@ -78,6 +79,8 @@ def _run_graph(
     progress: bool | None,  # noqa: FBT001 - passed on from the public keyword
     start: Config = Config(),  # noqa: B008 - a value
 ) -> JobResult:
+    if merged(load(), overrides())[options.EXECUTION_TARGET] == "cluster":
+        return _run_on_cluster(graph, parallelism, config, progress, start)
     with contextlib.ExitStack() as stack:
         server = None if slots == "inline" else stack.enter_context(ForkServer.start())
         from actorflow.cluster.local import LocalCluster, slots_given
@@ -92,3 +95,38 @@ def _run_graph(
             slots = wanted or submission.execution.slots_needed()
         cluster = stack.enter_context(LocalCluster(slots=slots, config=effective, server=server))
         return follow(cluster.submit(submission), progress)
+
+
+def _run_on_cluster(
+    graph: LogicalGraph,
+    parallelism: int | None,
+    config: Mapping[str, object] | None,
+    progress: bool | None,  # noqa: FBT001 - passed on from the public keyword
+    start: Config,
+) -> JobResult:
+    """Submit a pipeline to the cluster that the configuration describes, and wait for its end, if it is attached."""
+    from actorflow.cluster.client import Client
+    from actorflow.cluster.job import JobResult
+    from actorflow.cluster.progress import follow
+    from actorflow.connectors.contracts import SinkSpec
+    from actorflow.errors import PlanError
+
+    cluster = layered(load(), Config.of(config or {}, "config"), start, overrides())
+    attached = cluster[options.EXECUTION_ATTACHED]
+    if not attached and any(
+        isinstance(operator.spec, SinkSpec) and operator.spec.sink.sends_results for operator in graph.operators
+    ):
+        raise PlanError(
+            f"cannot run pipeline '{graph.name}' detached: somebody has to take the results that it collects",
+            hint="write them to files, or leave --detach out",
+        )
+    with Client.reaching(cluster) as client:
+        job = client.submit(graph, parallelism=parallelism)
+        if not attached:
+            print(f"submitted job {job.id}")  # noqa: T201 - what `actorflow run --detach` is asked for
+            return JobResult(job.name, 0, 0, 0.0, 0, [])
+        try:
+            return follow(job, progress)
+        except KeyboardInterrupt:
+            print(f"job {job.id} goes on (hint: actorflow cancel {job.id})", file=sys.stderr)  # noqa: T201 - to who pressed Ctrl-C
+            raise

@@ -128,6 +128,25 @@ def _parse_texts(value: object, option: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def ports() -> Kind[tuple[int, ...]]:
+    """Return the kind of TCP ports to choose from: one, or a range `first-last`."""
+    port = whole(0, 65535)
+
+    def parse(value: object, option: str) -> tuple[int, ...]:
+        first, dash, last = str(value).partition("-")
+        if isinstance(value, bool) or not dash:
+            return (port.parse(value, option),)
+        low, high = port.parse(first, option), port.parse(last, option)
+        if not 0 < low <= high:
+            refuse(option, value, "a range of ports", "write 'first-last', such as 50100-50200")
+        return tuple(range(low, high + 1))
+
+    def show(value: tuple[int, ...]) -> str:
+        return str(value[0]) if len(value) == 1 else f"{value[0]}-{value[-1]}"
+
+    return Kind("port, or range `first-last`", parse, show)
+
+
 def optional(kind: Kind[T]) -> Kind[T | None]:
     """Return a kind that may also be unset: YAML's null, Python's None, or an empty text."""
 

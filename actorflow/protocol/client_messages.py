@@ -44,6 +44,18 @@ class ResultsReceived(Message, frozen=True):
     number: int
 
 
+class CheckVersions(Message, frozen=True):
+    """Asked of the Dispatcher: can code that was pickled with these versions run here? Answered by `VersionsChecked`."""
+
+    versions: dict[str, str]
+
+
+class VersionsChecked(Message, frozen=True):
+    """What is another version on the cluster, or missing, a text for each."""
+
+    differences: tuple[str, ...]
+
+
 class ListJobs(Message, frozen=True):
     """Asked of the Dispatcher; answered by `JobsListed`."""
 
@@ -83,6 +95,8 @@ CLIENT_MESSAGES: tuple[type[Message], ...] = (
     JobUnknown,
     ResultsSent,
     ResultsReceived,
+    CheckVersions,
+    VersionsChecked,
     ListJobs,
     JobsListed,
 )

@@ -92,7 +92,9 @@ class JobFollower:
         return self._status is not None and self._status.final
 
     def _found(self, leader: DispatcherFound, now: float) -> list[Effect]:
-        anew = self._epoch and leader.epoch != self._epoch
+        if leader.epoch < self._epoch:
+            return []
+        anew = 0 < self._epoch < leader.epoch
         self._dispatcher, self._epoch = leader.dispatcher, leader.epoch
         if not anew:
             return self._ask(now)

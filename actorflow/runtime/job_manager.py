@@ -24,12 +24,12 @@ from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
-from actorflow.protocol.client_messages import JobsListed, ListJobs
+from actorflow.protocol.client_messages import AttachClient, CheckVersions, ListJobs, ResultsReceived, VersionsChecked
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.job import Begin, JobMachine, JobOver
 from actorflow.protocol.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobWaits
-from actorflow.protocol.job_messages import CancelJob, NodeLost, SlotReady, SubmitJob
+from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatusChanged, NodeLost, ResultChunk, SlotReady, SubmitJob
 from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH
 from actorflow.protocol.machine import ChildEnded, Ending, Failed, Machine, Report, Send
@@ -41,7 +41,9 @@ from actorflow.protocol.slots import JobEnded, SlotPool, SlotsAwaited
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
 from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
+from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
+from actorflow.wire.versions import differences
 
 log = logging.getLogger(__name__)
 
@@ -174,11 +176,13 @@ class Dispatcher(Actor):
         self._codec = control_codec()
         self._board = JobBoard(self.ctx.address)
 
-    def on_receive(self, message: Any) -> JobsListed | None:
+    def on_receive(self, message: Any) -> Message | None:
         """Handle a request of a client, the news of a job, or its end."""
         match message:
             case ListJobs():
                 return self._board.listed(self.ctx.now())
+            case CheckVersions(versions=versions):
+                return VersionsChecked(tuple(differences(versions)))
             case CancelJob(job=job):
                 if job in self._board.under_way():
                     self._master(job).tell_control(message)
@@ -190,8 +194,12 @@ class Dispatcher(Actor):
                 self._end(job)
             case ChildEnded(name=name, ending=ending):
                 self._master_ended(JobId(name), ending)
-            case _:
+            case (
+                SubmitJob() | AttachClient() | ResultsReceived() | JobStatusChanged() | JobProgressed() | ResultChunk() | JobWaits()
+            ):
                 self._note(message)
+            case _:  # whoever can reach this node can send it any message
+                log.warning("the Dispatcher dropped a message that is not for it: '%s'", type(message).__name__)
         return None
 
     def _note(self, news: BoardEvent) -> None:

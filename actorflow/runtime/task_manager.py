@@ -18,9 +18,9 @@ Launch = Callable[[ActorContext, str, WorkerRecipe], ActorRef]
 
 
 def spawn_task_manager(
-    system: ActorSystem, resource_manager: Address, launch: Launch, *, name: str, slots: int, config: Config
+    system: ActorSystem, resource_manager: Address | None, launch: Launch, *, name: str, slots: int, config: Config
 ) -> ActorRef:
-    """Start a TaskManager on a node and offer its slots."""
+    """Start a TaskManager on a node. It offers its slots to this ResourceManager; without one, to that of each leader it is told of."""
     machine = TaskManagerMachine(
         Address(f"{system.node}/{name}"),
         resource_manager,

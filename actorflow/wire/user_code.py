@@ -10,12 +10,13 @@ nothing on the cluster but the packages that it installs.
 from __future__ import annotations
 
 import functools
+import io
 import site
 import sys
 import sysconfig
 import threading
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -53,6 +54,20 @@ def loads_code(data: bytes | memoryview) -> Any:
         raise SerializationError(f"cannot load user code: {type(error).__name__}: {error}", hint=missing) from error
 
 
+def packages_named(obj: object) -> list[str]:
+    """Return the names of the top-level packages whose code an object refers to, sorted.
+
+    Raises:
+        SerializationError: if a part of it cannot be pickled.
+    """
+    noted: set[str] = set()
+    try:
+        _dump(obj, lambda file: _NotingPickler(file, noted))
+    except Exception as error:
+        raise SerializationError(f"cannot serialise '{type(obj).__name__}': {type(error).__name__}: {error}") from error
+    return sorted(noted)
+
+
 def find_unpicklable(root: object, path: str) -> tuple[str, Exception] | None:
     """Return where in `root` the value is that cannot be serialised, and why, or None if all of it can.
 
@@ -88,7 +103,25 @@ def _failure(obj: object) -> Exception | None:
     return None
 
 
-def _dump(obj: object) -> bytes:
+class _NotingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Notes the packages of all functions, classes and instances that it meets."""
+
+    def __init__(self, file: io.BytesIO, noted: set[str]) -> None:
+        super().__init__(file, PROTOCOL)
+        self._noted = noted
+
+    def reducer_override(self, obj: object) -> object:
+        module = getattr(obj, "__module__", None) or type(obj).__module__
+        if isinstance(module, str):
+            self._noted.add(module.partition(".")[0])
+        return super().reducer_override(obj)
+
+
+def _plain_pickler(file: io.BytesIO) -> cloudpickle.Pickler:
+    return cloudpickle.Pickler(file, PROTOCOL)
+
+
+def _dump(obj: object, pickler: Callable[[io.BytesIO], cloudpickle.Pickler] = _plain_pickler) -> bytes:
     # cloudpickle keeps its set of by-value modules in a global; it is changed under a lock and put back.
     with _by_value_lock:
         modules = _users_modules(tuple(map(id, list(sys.modules.values()))))
@@ -96,8 +129,9 @@ def _dump(obj: object) -> bytes:
         for module in fresh:
             cloudpickle.register_pickle_by_value(module)
         try:
-            data: bytes = cloudpickle.dumps(obj, PROTOCOL)
-            return data
+            file = io.BytesIO()
+            pickler(file).dump(obj)
+            return file.getvalue()
         finally:
             for module in fresh:
                 cloudpickle.unregister_pickle_by_value(module)

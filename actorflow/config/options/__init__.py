@@ -9,6 +9,7 @@ network.py       batches, buffers between subtasks      state.py        backends
 checkpoints.py   when, how, where, how long             savepoints.py   where they go, which one a job starts from
 failures.py      restarts, heartbeats                   nodes.py        actors, transport, keys
 logs.py          what is logged, and where to           coordination.py which cluster, and its leader
+processes.py     where TaskManagers listen, run directories
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from actorflow.config.options.logs import *  # noqa: F403
 from actorflow.config.options.network import *  # noqa: F403
 from actorflow.config.options.nodes import *  # noqa: F403
 from actorflow.config.options.pipeline import *  # noqa: F403
+from actorflow.config.options.processes import *  # noqa: F403
 from actorflow.config.options.savepoints import *  # noqa: F403
 from actorflow.config.options.state import *  # noqa: F403
 from actorflow.config.options.workers import *  # noqa: F403

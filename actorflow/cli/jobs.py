@@ -1,0 +1,139 @@
+"""The commands that look at the jobs of a running cluster, and end them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from actorflow.cli.arguments import AsJson, ClusterFile, Define, Verbose
+from actorflow.cli.failure import told
+from actorflow.cli.tables import show_table
+
+if TYPE_CHECKING:
+    from actorflow.cluster.client import Client, JobInfo
+
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the name of its pipeline.")]
+Timeout = Annotated[str, typer.Option(help="How long to wait.")]
+
+_COLUMNS = ("job", "name", "status", "attempts", "in", "out", "time")
+
+
+def _client(cluster: Path | None, define: list[str] | None) -> Client:
+    from actorflow.cluster.client import Client
+    from actorflow.config import from_assignments, layered, load, overrides
+
+    return Client.reaching(layered(load(*([cluster] if cluster else [])), overrides(), from_assignments(define or [])))
+
+
+def _row(job: JobInfo) -> tuple[str, ...]:
+    counters = (f"{job.attempts}", f"{job.records_in:,}", f"{job.records_out:,}", f"{job.duration_s:.1f} s")
+    return (job.id, job.name, job.status.value, *counters)
+
+
+def _plain(job: JobInfo) -> dict[str, object]:
+    fields = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}
+    return {**fields, "status": job.status.value, "error": str(job.error) if job.error else None}
+
+
+def list_jobs(cluster: ClusterFile = None, define: Define = None, *, as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """List the jobs of a cluster.
+
+    Example: actorflow list --cluster conf/cluster.yaml
+    """
+    with told(verbose=verbose), _client(cluster, define) as client:
+        jobs = client.jobs()
+        if as_json:
+            print(json.dumps([_plain(job) for job in jobs], indent=2))
+        elif jobs:
+            show_table(_COLUMNS, [_row(job) for job in jobs])
+        else:
+            print("no jobs")
+
+
+def status(
+    name: JobName, cluster: ClusterFile = None, define: Define = None, *, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
+    """Show how a job is, and what it waits for or has failed with.
+
+    Example: actorflow status wordcount --cluster conf/cluster.yaml
+    """
+    with told(verbose=verbose), _client(cluster, define) as client:
+        job = client.find(name)
+        if as_json:
+            print(json.dumps(_plain(job), indent=2))
+            return
+        show_table(_COLUMNS, [_row(job)])
+        if job.error is not None:
+            print(f"{'failed' if job.status.final else 'because'}: {job.error}")
+            if job.error.traceback:
+                print(job.error.traceback.rstrip())
+
+
+def cancel(
+    name: JobName, cluster: ClusterFile = None, define: Define = None, timeout: Timeout = "60s", *, verbose: Verbose = False
+) -> None:
+    """End a job; its sinks commit nothing more.
+
+    Example: actorflow cancel wordcount --cluster conf/cluster.yaml
+    """
+    from actorflow.errors import JobCancelled
+
+    with told(verbose=verbose), _client(cluster, define) as client:
+        job = client.job(name)
+        job.cancel()
+        try:
+            job.wait(timeout)
+        except JobCancelled:
+            print(f"cancelled job {job.id}")
+        else:
+            print(f"job {job.id} had finished before")
+
+
+def stop(
+    name: JobName,
+    savepoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where its savepoint goes. Default: as the options say.")
+    ] = None,
+    cluster: ClusterFile = None,
+    define: Define = None,
+    timeout: Timeout = "10min",
+    *,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Bring event time to its end before: for a job that is not continued.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """End a job with a savepoint, and its output committed up to there.
+
+    Example: actorflow stop wordcount --savepoint saves --cluster conf/cluster.yaml
+    """
+    with told(verbose=verbose), _client(cluster, define) as client:
+        job = client.job(name)
+        path = job.stop(savepoint, drain=drain, timeout=timeout)
+        print(f"stopped job {job.id} with savepoint {path}")
+
+
+def take_savepoint(
+    name: JobName,
+    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Where it goes. Default: as the options say.")] = None,
+    cluster: ClusterFile = None,
+    define: Define = None,
+    timeout: Timeout = "10min",
+    *,
+    verbose: Verbose = False,
+) -> None:
+    """Take a savepoint of a job, which goes on."""
+    with told(verbose=verbose), _client(cluster, define) as client:
+        print(client.job(name).savepoint(directory, timeout=timeout))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module, but that of savepoints, which has a group of its own."""
+    app.command("list")(list_jobs)
+    app.command("status")(status)
+    app.command("cancel")(cancel)
+    app.command("stop")(stop)

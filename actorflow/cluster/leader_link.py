@@ -1,0 +1,118 @@
+"""A program's way to the leader of a cluster: a node of its own that nobody dials, and what is known of who leads."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from actorflow.actor import ActorDeadError, ActorRef, AskTimeout
+from actorflow.cluster.node import Node, with_key
+from actorflow.cluster.run_directory import run_directory
+from actorflow.config import Config, options
+from actorflow.coordination import Leader, open_coordination
+from actorflow.errors import ActorflowError, TransportError
+from actorflow.ids import JobId, NodeId, unique_suffix
+from actorflow.protocol.client_messages import ListJobs
+from actorflow.protocol.job_state import JobState
+from actorflow.wire.message import Message
+
+
+class LeaderLink:
+    """Finds the leader, follows it, and asks it. A `Gateway`. Used from any thread.
+
+    Args:
+        config: the cluster's options.
+        on_leader: called with each leader, on any thread.
+    """
+
+    def __init__(self, config: Config, on_leader: Callable[[Leader], None]) -> None:
+        self._config = config
+        self._on_leader = on_leader
+        self._sockets = tempfile.TemporaryDirectory(prefix="actorflow-client-")
+        self._node = Node(NodeId(f"~client-{unique_suffix()}"), config, Path(self._sockets.name), [])
+        self._leader: Leader | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self.system = self._node.system
+        self.system.start()
+        try:
+            self._coordination = open_coordination(config, run_directory(config))
+        except BaseException:
+            self._leave()
+            raise
+        self._coordination.retrieval.watch(self._led_by)
+
+    def _led_by(self, leader: Leader | None) -> None:
+        if leader is not None:
+            self._node.endpoint.learn(leader.node, with_key(leader.endpoints, self._node.keys))
+        with self._changed:
+            self._leader = leader
+            self._changed.notify_all()
+        if leader is not None:
+            self._on_leader(leader)
+
+    def wait_for_leader(self, timeout_s: float) -> None:
+        """Wait until the leader is known and has answered.
+
+        Raises:
+            TransportError: if that takes longer.
+        """
+        with self._changed:
+            found = self._changed.wait_for(lambda: self._leader is not None, timeout_s)
+        if not found:
+            raise TransportError(
+                f"cannot find the JobManager of cluster '{self._config[options.CLUSTER_ID]}': none has said where it is",
+                hint="start it with `actorflow cluster start`; is this the configuration that it was started with?",
+            )
+        self.ask(ListJobs(), timeout_s)
+
+    def leader(self) -> Leader:
+        """Return the leader.
+
+        Raises:
+            TransportError: if nobody leads, as far as is known.
+        """
+        leader = self._leader
+        if leader is None:
+            raise TransportError(
+                f"nobody leads cluster '{self._config[options.CLUSTER_ID]}' at present", hint="try again in a moment"
+            )
+        return leader
+
+    def dispatcher(self) -> ActorRef:
+        """Return the Dispatcher of the leader; see `Gateway`."""
+        return self.system.resolve(self.leader().dispatcher)
+
+    def observe(self, job: JobId) -> JobState:
+        """Refused: what a JobMaster shows of itself is plain data on other nodes; see `Gateway`."""
+        raise ActorflowError(f"the operators and checkpoints of job '{job}' are not shown to programs outside of its cluster")
+
+    def ask(self, question: Message, timeout_s: float | None = None) -> Any:
+        """Return what the Dispatcher of the leader answers.
+
+        Raises:
+            TransportError: if it does not.
+        """
+        leader = self.leader()
+        try:
+            return self.dispatcher().ask(question, timeout=timeout_s)
+        except (AskTimeout, ActorDeadError):
+            raise TransportError(
+                f"the JobManager of cluster '{self._config[options.CLUSTER_ID]}' at {', '.join(leader.endpoints)} does not answer",
+                hint="is it running? `actorflow cluster status` tells, and its log says why not",
+            ) from None
+
+    def close(self) -> None:
+        """Leave the cluster. A second call does nothing."""
+        if not self._closed:
+            self._coordination.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._closed = True
+        self.system.shutdown(timeout_s=5.0)
+        self._node.endpoint.close()
+        self._sockets.cleanup()

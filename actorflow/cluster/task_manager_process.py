@@ -1,0 +1,94 @@
+"""The process of a TaskManager: a node that offers its slots to whoever leads, and starts a process for each that is leased.
+
+It never runs user code. It looks for the leader for as long as it runs, and follows it. SIGTERM and Ctrl-C end the process: it says goodbye, so
+that its slots are gone at once, and its workers end with it; those of a TaskManager that is killed do, too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from actorflow.cluster.backups import Backups
+from actorflow.cluster.ending import ending_on_signals
+from actorflow.cluster.fork_server import ForkServer
+from actorflow.cluster.local import slots_given
+from actorflow.cluster.logs import start_logging
+from actorflow.cluster.node import Node, with_key
+from actorflow.cluster.run_directory import run_directory
+from actorflow.cluster.slot_process import SlotProcesses
+from actorflow.config import Config, merged, options
+from actorflow.coordination import Leader, open_coordination
+from actorflow.errors import TransportError
+from actorflow.ids import NodeId, unique_suffix
+from actorflow.protocol.job_messages import LinkBroken, NodeLost
+from actorflow.protocol.task_manager import LeaderFound
+from actorflow.runtime.task_manager import spawn_task_manager
+from actorflow.state.backends import local_directories
+from actorflow.state.directories import remove_leftovers
+from actorflow.transport.addresses import parse
+
+log = logging.getLogger(__name__)
+
+
+def run_task_manager(config: Config) -> None:
+    """Run a TaskManager in the calling thread until the process is told to end.
+
+    Raises:
+        ConfigError: if the options do not say how the leader is found.
+        TransportError: if it cannot listen where they say.
+    """
+    name = NodeId(f"{config[options.CLUSTER_ID]}-taskmanager-{unique_suffix()}")
+    start_logging(config, name)
+    own = merged(config, Config.of({options.BIND_HOST.name: config[options.TASKMANAGER_HOST]}, options.TASKMANAGER_HOST.name))
+    with ExitStack() as stack:
+        server = ForkServer.start()
+        stack.callback(server.close)
+        node = _listening(name, own, server)
+        stack.callback(node.endpoint.close)
+        coordination = open_coordination(config, run_directory(config))
+        stack.callback(coordination.close)
+        stack.callback(_start(node, own, server))
+        task_manager = node.system.resolve("/task-manager")
+
+        def follow(leader: Leader | None) -> None:
+            if leader is not None:
+                node.endpoint.learn(leader.node, with_key(leader.endpoints, node.keys))
+                task_manager.tell_control(LeaderFound(leader.epoch, leader.resource_manager, leader.dispatcher))
+
+        ending_on_signals(node.system)
+        coordination.retrieval.watch(follow)
+        log.info("TaskManager %s listens at %s", name, ", ".join(node.endpoint.endpoints))
+        node.system.run()
+
+
+def _listening(name: NodeId, config: Config, server: ForkServer) -> Node:
+    """Return the node, at the first of its ports that is free."""
+    host, ports = config[options.TASKMANAGER_HOST], config[options.TASKMANAGER_PORT]
+    local = f"ipc://{server.directory / name}"
+    if parse(f"tcp://{host}:0").local:
+        return Node(name, config, server.directory, [local])
+    for port in ports[:-1]:
+        try:
+            return Node(name, config, server.directory, [local, f"tcp://{host}:{port}"])
+        except TransportError as error:
+            log.info("%s; the next port of '%s' is tried", error, options.TASKMANAGER_PORT.name)
+    return Node(name, config, server.directory, [local, f"tcp://{host}:{ports[-1]}"])
+
+
+def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]:
+    """Start the actor with its slots; return what ends their processes."""
+    system, backups = node.system, Backups()
+
+    def clean_up() -> None:
+        for directory in local_directories(config):
+            remove_leftovers(directory)
+
+    arguments = {"endpoints": node.endpoint.endpoints, "directory": str(server.directory), "settings": config.plain()}
+    processes = SlotProcesses(system, server, arguments, backups.path_of, clean_up)
+    slots = slots_given(None, config)
+    task_manager = spawn_task_manager(system, None, processes.launch, name="task-manager", slots=slots, config=config)
+    node.endpoint.on_peer_lost.append(lambda peer, reason: task_manager.tell_control(NodeLost(peer, reason)))
+    node.endpoint.on_link_broken.append(lambda peer: task_manager.tell_control(LinkBroken(peer)))
+    return processes.close
