@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from actorflow.api.stream import Stream
     from actorflow.api.tag import Tag
     from actorflow.api.windowed import WindowedStream
-    from actorflow.cluster.client import Client, JobInfo, connect
+    from actorflow.cluster.client import Client, ClusterInfo, JobInfo, connect
     from actorflow.cluster.job import Job, JobResult
     from actorflow.cluster.local import LocalCluster
     from actorflow.cluster.running import collect, run
@@ -94,6 +94,7 @@ __all__ = [
     "BroadcastOperator",
     "BroadcastState",
     "Client",
+    "ClusterInfo",
     "CoGroup",
     "ConfigError",
     "DeadLetter",
@@ -152,7 +153,7 @@ _HOMES = {
     "actorflow.api.stream": ("Stream",),
     "actorflow.api.tag": ("Tag",),
     "actorflow.api.windowed": ("WindowedStream",),
-    "actorflow.cluster.client": ("Client", "JobInfo", "connect"),
+    "actorflow.cluster.client": ("Client", "ClusterInfo", "JobInfo", "connect"),
     "actorflow.cluster.job": ("Job", "JobResult"),
     "actorflow.cluster.local": ("LocalCluster",),
     "actorflow.cluster.running": ("collect", "run"),

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from actorflow import __version__
-from actorflow.cli import jobs, nodes
+from actorflow.cli import clusters, jobs, nodes
 from actorflow.cli.arguments import ClusterFile, Define, Verbose
 from actorflow.cli.failure import told
 from actorflow.cli.savepoint_group import TAKE, SavepointGroup
@@ -30,6 +30,7 @@ savepoint = typer.Typer(
 )
 app.add_typer(savepoint, name="savepoint")
 savepoint.command(TAKE)(jobs.take_savepoint)
+clusters.register(app)
 nodes.register(app)
 jobs.register(app)
 

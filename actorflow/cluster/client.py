@@ -24,8 +24,8 @@ from actorflow.config import Config, layered, load, options, overrides
 from actorflow.config.values import Duration, duration_s
 from actorflow.coordination import Leader
 from actorflow.errors import ErrorInfo, PlanError, TransportError
-from actorflow.ids import JobId
-from actorflow.protocol.client_messages import CheckVersions, JobsListed, JobSummary, ListJobs
+from actorflow.ids import JobId, split_address
+from actorflow.protocol.client_messages import CheckVersions, ClusterDescribed, DescribeCluster, JobsListed, JobSummary, ListJobs
 from actorflow.protocol.job_follower import DispatcherFound
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.wire.user_code import packages_named
@@ -57,6 +57,31 @@ class JobInfo:
     records_out: int
     duration_s: float
     error: ErrorInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterInfo:
+    """A cluster, as its leader knows it.
+
+    Attributes:
+        leader: where the JobManager is reached that leads.
+        epoch: of its leadership.
+        task_managers: slots, and free slots, of each TaskManager, by its id.
+    """
+
+    leader: str
+    epoch: int
+    task_managers: dict[str, tuple[int, int]]
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are."""
+        return sum(slots for slots, _ in self.task_managers.values())
+
+    @property
+    def slots_free(self) -> int:
+        """How many of them no job holds."""
+        return sum(free for _, free in self.task_managers.values())
 
 
 def connect(config: str | os.PathLike[str] | Mapping[str, object], *, timeout: Duration = "10s") -> Client:
@@ -161,6 +186,17 @@ class Client:
         """
         listed: JobsListed = self._link.ask(ListJobs())
         return [_info(summary) for summary in listed.jobs]
+
+    def cluster(self) -> ClusterInfo:
+        """Return who leads the cluster, and what slots there are.
+
+        Raises:
+            TransportError: if the JobManager does not answer.
+        """
+        described: ClusterDescribed = self._link.ask(DescribeCluster())
+        leader = self._link.leader()
+        found = {str(split_address(each.task_manager)[0]): (each.slots, each.free) for each in described.task_managers}
+        return ClusterInfo(leader.endpoints[0].partition("#")[0], leader.epoch, found)
 
     def job(self, name: str) -> Job:
         """Return a handle of a job that this program or another one has submitted.

@@ -19,7 +19,7 @@ from actorflow.cluster.node import Node
 from actorflow.cluster.run_directory import run_directory
 from actorflow.config import Config, options
 from actorflow.coordination import Coordination, Leader, leader_node, open_coordination
-from actorflow.errors import CoordinationError, Deposed
+from actorflow.errors import ConfigError, CoordinationError, Deposed
 from actorflow.ids import NodeId
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.runtime.job_manager import spawn_job_manager
@@ -29,10 +29,28 @@ log = logging.getLogger(__name__)
 _PUBLISH_AGAIN_S = 1.0
 
 
+def leader_places(config: Config) -> tuple[str, ...]:
+    """Return `host:port` of each JobManager of a cluster."""
+    return config[options.JOBMANAGER_HOSTS] or (_own_place(config),)
+
+
+def _own_place(config: Config) -> str:
+    return f"{config[options.JOBMANAGER_ADDRESS]}:{config[options.JOBMANAGER_PORT]}"
+
+
 def listening_place(config: Config) -> str:
-    """Return `host:port` where the JobManager of these options listens: one of several is told by `jobmanager.rpc.address` and `.port`."""
-    hosts = config[options.JOBMANAGER_HOSTS]
-    return hosts[0] if len(hosts) == 1 else f"{config[options.JOBMANAGER_ADDRESS]}:{config[options.JOBMANAGER_PORT]}"
+    """Return `host:port` where the JobManager of these options listens: one of several is told by `jobmanager.rpc.address` and `.port`.
+
+    Raises:
+        ConfigError: if that is none of several.
+    """
+    places, own = leader_places(config), _own_place(config)
+    if len(places) > 1 and own not in places:
+        raise ConfigError(
+            f"'{options.JOBMANAGER_HOSTS.name}' names {len(places)} JobManagers, and {own} is none of them",
+            hint=f"say which one this is: -D {options.JOBMANAGER_ADDRESS.name}=HOST -D {options.JOBMANAGER_PORT.name}=PORT",
+        )
+    return own if own in places else places[0]
 
 
 def _node_id(config: Config, place: str) -> NodeId:

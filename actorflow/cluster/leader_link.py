@@ -15,7 +15,7 @@ from actorflow.config import Config, options
 from actorflow.coordination import Leader, open_coordination
 from actorflow.errors import ActorflowError, TransportError
 from actorflow.ids import JobId, NodeId, unique_suffix
-from actorflow.protocol.client_messages import ListJobs
+from actorflow.protocol.client_messages import DescribeCluster, ListJobs
 from actorflow.protocol.job_state import JobState
 from actorflow.wire.message import Message
 
@@ -91,14 +91,15 @@ class LeaderLink:
         raise ActorflowError(f"the operators and checkpoints of job '{job}' are not shown to programs outside of its cluster")
 
     def ask(self, question: Message, timeout_s: float | None = None) -> Any:
-        """Return what the Dispatcher of the leader answers.
+        """Return what the leader answers: its Dispatcher, or its ResourceManager if it is about the cluster.
 
         Raises:
             TransportError: if it does not.
         """
         leader = self.leader()
         try:
-            return self.dispatcher().ask(question, timeout=timeout_s)
+            asked = leader.resource_manager if isinstance(question, DescribeCluster) else leader.dispatcher
+            return self.system.resolve(asked).ask(question, timeout=timeout_s)
         except (AskTimeout, ActorDeadError):
             raise TransportError(
                 f"the JobManager of cluster '{self._config[options.CLUSTER_ID]}' at {', '.join(leader.endpoints)} does not answer",

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from typing import cast
 
-from actorflow.actor import ActorRef, ActorSystem
+from actorflow.actor import ActorSystem
 from actorflow.api.pipeline import Pipeline
 from actorflow.api.submission import Submission, prepare
 from actorflow.cluster.job import Gateway, Job, JobClient, JobNews
 from actorflow.cluster.starting import ClaimMode, restored_state, starting
 from actorflow.config import Config, layered, options, overrides
-from actorflow.ids import Address, JobId, unique_suffix
+from actorflow.ids import Address, JobId, split_address, unique_suffix
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.graph import LogicalGraph
 from actorflow.protocol.job_follower import DispatcherFound, JobFollower
@@ -106,28 +106,31 @@ class Desk:
         name = submission.graph.name
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
         settings = cast("dict[str, OptionValue]", config.plain())
-        message = SubmitJob(job, name, submission.payload, settings, self._address(job), restored)
-        return self._follow(job, name, leader, message, submission.execution, config[options.SAVEPOINT_DIRECTORY], made)
+        message = SubmitJob(job, name, submission.payload, settings, self._address(_client_name(job)), restored)
+        follower = JobFollower(job, message.client, message, self._again_s)
+        return self._handle(follower, job, name, leader, submission.execution, config[options.SAVEPOINT_DIRECTORY], made)
 
     def attach(self, job: JobId, name: str, leader: DispatcherFound, savepoints: str | None) -> Job:
         """Return a handle of a job that was submitted before."""
-        return self._follow(job, name, leader, None, None, savepoints, lambda _: None)
+        client = f"{_client_name(job)}-{unique_suffix()}"  # a program may have several handles of one job
+        follower = JobFollower(job, self._address(client), None, self._again_s)
+        return self._handle(follower, job, name, leader, None, savepoints, lambda _: None)
 
-    def _address(self, job: JobId) -> Address:
-        return Address(f"{self._system.node}/client-{job}")
+    def _address(self, client: str) -> Address:
+        return Address(f"{self._system.node}/{client}")
 
-    def _follow(
+    def _handle(
         self,
+        follower: JobFollower,
         job: JobId,
         name: str,
         leader: DispatcherFound,
-        message: SubmitJob | None,
         graph: ExecutionGraph | None,
         savepoints: str | None,
         made: Callable[[Job], None],
     ) -> Job:
         news = JobNews()
-        client = self._client(job, message, news)
+        client = self._system.spawn(JobClient, follower, news, name=split_address(follower.address)[1][1:])
         handle = Job(
             job,
             name,
@@ -143,9 +146,9 @@ class Desk:
         client.tell_control(leader)
         return handle
 
-    def _client(self, job: JobId, message: SubmitJob | None, news: JobNews) -> ActorRef:
-        follower = JobFollower(job, self._address(job), message, self._again_s)
-        return self._system.spawn(JobClient, follower, news, name=f"client-{job}")
+
+def _client_name(job: JobId) -> str:
+    return f"client-{job}"
 
 
 def _path_part(name: str) -> str:

@@ -90,6 +90,24 @@ class JobsListed(Message, frozen=True):
     jobs: tuple[JobSummary, ...]
 
 
+class DescribeCluster(Message, frozen=True):
+    """Asked of the ResourceManager; answered by `ClusterDescribed`."""
+
+
+class TaskManagerSummary(Message, frozen=True):
+    """A TaskManager as lists show it: its address, its slots, and how many of them nobody holds."""
+
+    task_manager: Address
+    slots: int
+    free: int
+
+
+class ClusterDescribed(Message, frozen=True):
+    """The TaskManagers that are registered."""
+
+    task_managers: tuple[TaskManagerSummary, ...]
+
+
 CLIENT_MESSAGES: tuple[type[Message], ...] = (
     AttachClient,
     JobUnknown,
@@ -99,5 +117,7 @@ CLIENT_MESSAGES: tuple[type[Message], ...] = (
     VersionsChecked,
     ListJobs,
     JobsListed,
+    DescribeCluster,
+    ClusterDescribed,
 )
 """The messages of this file that are sent as such."""

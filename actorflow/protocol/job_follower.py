@@ -58,7 +58,7 @@ class JobFollower:
 
     def __init__(self, job: JobId, address: Address, submission: SubmitJob | None, again_s: float | None) -> None:
         self._job = job
-        self._address = address
+        self.address = address
         self._submission = submission
         self._again_s = again_s
         self._dispatcher: Address | None = None
@@ -106,7 +106,7 @@ class JobFollower:
         if self._dispatcher is None:
             return []
         submits = self._submission is not None and self._status is None
-        request = self._submission if submits else AttachClient(self._job, self._address)
+        request = self._submission if submits else AttachClient(self._job, self.address)
         again: list[Effect] = [SetTimer(_AGAIN, now + self._again_s)] if self._again_s is not None else []
         return [Send(self._dispatcher, request), *again]
 

@@ -24,7 +24,16 @@ from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
-from actorflow.protocol.client_messages import AttachClient, CheckVersions, ListJobs, ResultsReceived, VersionsChecked
+from actorflow.protocol.client_messages import (
+    AttachClient,
+    CheckVersions,
+    ClusterDescribed,
+    DescribeCluster,
+    ListJobs,
+    ResultsReceived,
+    TaskManagerSummary,
+    VersionsChecked,
+)
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.job import Begin, JobMachine, JobOver
@@ -37,7 +46,7 @@ from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.registration import ResourceManagerMachine
 from actorflow.protocol.restarts import Backoff, ByOperator, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
-from actorflow.protocol.slots import JobEnded, SlotPool, SlotsAwaited
+from actorflow.protocol.slots import JobEnded, SlotPool, SlotPoolState, SlotsAwaited
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
 from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
@@ -157,6 +166,20 @@ class JobMaster(MachineActor):
 
 def _is_known(node: NodeId, endpoints: Sequence[str]) -> None:
     """Where JobManager and TaskManager share a node, workers connect to it before they say that they are ready."""
+
+
+class ResourceManager(MachineActor):
+    """The shell of a `ResourceManagerMachine`, which tells clients of it."""
+
+    def on_receive(self, message: Any) -> None:
+        """Hand the message to the machine, or answer a client."""
+        if not isinstance(message, DescribeCluster):
+            super().on_receive(message)
+            return
+        pool = self.observe()
+        assert isinstance(pool, SlotPoolState), "it shows the pool"
+        found = [TaskManagerSummary(each.address, len(each.leased), each.leased.count(None)) for each in pool.task_managers]
+        self.ctx.reply(ClusterDescribed(tuple(found)))
 
 
 class Dispatcher(Actor):
@@ -294,7 +317,7 @@ def spawn_job_manager(
     pool = SlotPool(life=f"{epoch}-{unique_suffix()}", request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT])
     address_of_it = address(system.node, resource_manager_path)
     machine = ResourceManagerMachine(address_of_it, pool, reconnect_s=config[options.RECONNECT_TIMEOUT])
-    resource_manager = system.spawn(MachineActor, machine, on_report=awaited, name=resource_manager_path[1:])
+    resource_manager = system.spawn(ResourceManager, machine, on_report=awaited, name=resource_manager_path[1:])
     dispatcher = system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, name=dispatcher_path[1:])
     return resource_manager, dispatcher
 

@@ -21,8 +21,8 @@ EXECUTION_ATTACHED = Option(
 TASKMANAGER_HOSTS = Option(
     "taskmanager.hosts",
     TEXTS,
-    ("127.0.0.1",),
-    "Hosts of the TaskManagers that `actorflow cluster start` starts, one for each time that a host is named.",
+    (),
+    "Hosts of the TaskManagers that `actorflow cluster start` starts, one for each time that a host is named. None is one on this host.",
 )
 TASKMANAGER_HOST = Option(
     "taskmanager.host",

@@ -1,0 +1,199 @@
+"""The commands that start and stop all nodes of a cluster."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from actorflow.cli.arguments import AsJson, Verbose
+from actorflow.cli.failure import told
+from actorflow.cli.tables import show_table
+from actorflow.errors import ActorflowError, TransportError
+
+if TYPE_CHECKING:
+    from actorflow.cluster.launching import Launcher, NodePlan
+    from actorflow.config import Config
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster's configuration.")]
+Node = Annotated[str | None, typer.Option(metavar="NAME", help="Only this node, such as taskmanager-2, on this host.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+
+_LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    config: Config
+    nodes: list[NodePlan]
+    launcher: Launcher
+    file: str
+
+
+def _site(file: Path, node: str | None) -> _Site:
+    from actorflow.cluster.launching import Launcher, planned_nodes
+    from actorflow.cluster.run_directory import run_directory
+    from actorflow.config import layered, load, options, overrides
+    from actorflow.errors import ConfigError
+
+    config = layered(load(file), overrides())
+    path = str(file.absolute())
+    nodes = planned_nodes(config, path)
+    if node is not None:
+        known = ", ".join(plan.name for plan in nodes)
+        nodes = [plan for plan in nodes if plan.name == node]
+        if not nodes:
+            raise ConfigError(f"{file} describes no node '{node}'", hint=f"there are {known}")
+    directory = run_directory(config)
+    logs = Path(config[options.LOG_DIRECTORY] or directory / "log")
+    return _Site(config, nodes, Launcher(directory, logs), path)
+
+
+def _elsewhere(plan: NodePlan, node: str | None) -> bool:
+    return not plan.here and node is None
+
+
+def _over_ssh(plan: NodePlan, verb: str, file: str, *, dry_run: bool) -> None:
+    command = plan.over_ssh(verb, file)
+    print(shlex.join(command), flush=True)
+    if not dry_run and subprocess.run(command, check=False).returncode != 0:  # noqa: S603 - host and file are the user's own
+        raise ActorflowError(f"cannot {verb} {plan.name} on {plan.host}", hint="does `ssh` log in there without a password?")
+
+
+def start(
+    file: File,
+    node: Node = None,
+    wait: Annotated[str, typer.Option(help="How long to wait until every TaskManager has registered; 0s does not wait.")] = "30s",
+    *,
+    dry_run: DryRun = False,
+    verbose: Verbose = False,
+) -> None:
+    """Start the nodes of a cluster, but those that run.
+
+    Example: actorflow cluster start conf/cluster.yaml
+    """
+    with told(verbose=verbose):
+        from actorflow.config import duration_s
+
+        site = _site(file, node)
+        for plan in site.nodes:
+            if _elsewhere(plan, node):
+                _over_ssh(plan, "start", site.file, dry_run=dry_run)
+            elif dry_run:
+                print(shlex.join(["actorflow", *plan.command]))
+            else:
+                pid = site.launcher.start(plan)
+                print(f"{plan.name} runs already" if pid is None else f"{plan.name} started, process {pid}", flush=True)
+        if not dry_run and node is None and duration_s(wait):
+            _wait(site, duration_s(wait))
+
+
+def _wait(site: _Site, timeout_s: float) -> None:
+    """Wait until as many TaskManagers have registered as were started; say which node has ended meanwhile."""
+    from actorflow.cluster.client import Client
+
+    here = [plan.name for plan in site.nodes if plan.here]
+    wanted = sum(plan.name.startswith("taskmanager-") for plan in site.nodes)
+    deadline = time.monotonic() + timeout_s
+    with Client(site.config) as client:
+        while True:
+            ended = next((name for name in here if site.launcher.pid(name) is None), None)
+            if ended is not None:
+                raise ActorflowError(
+                    f"{ended} has ended: {_last_line(site.launcher.log_of(ended))}", hint=f"see {site.launcher.log_of(ended)}"
+                )
+            try:
+                found = client.cluster()
+                if len(found.task_managers) >= wanted:
+                    print(f"{len(found.task_managers)} TaskManagers with {found.slots} slots have registered at {found.leader}")
+                    return
+            except TransportError:
+                pass  # it has not begun to listen, or to lead
+            if time.monotonic() > deadline:
+                raise ActorflowError(
+                    f"not all of {wanted} TaskManagers have registered in time", hint="see their logs: `actorflow cluster status`"
+                )
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it has said nothing"
+
+
+def stop(file: File, node: Node = None, *, dry_run: DryRun = False, verbose: Verbose = False) -> None:
+    """Stop the nodes of a cluster, TaskManagers first: what runs on it ends.
+
+    Example: actorflow cluster stop conf/cluster.yaml
+    """
+    with told(verbose=verbose):
+        site = _site(file, node)
+        for plan in reversed(site.nodes):
+            if _elsewhere(plan, node):
+                _over_ssh(plan, "stop", site.file, dry_run=dry_run)
+            elif site.launcher.pid(plan.name) is None:
+                print(f"{plan.name} does not run")
+            elif dry_run:
+                print(f"{plan.name} would be stopped, process {site.launcher.pid(plan.name)}")
+            else:
+                killed = site.launcher.stop([plan.name])
+                print(f"{plan.name} {'was killed: it did not end by itself' if killed else 'stopped'}", flush=True)
+
+
+def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """Show which nodes of a cluster run, who leads, and what slots there are.
+
+    Example: actorflow cluster status conf/cluster.yaml
+    """
+    with told(verbose=verbose):
+        site = _site(file, None)
+        rows = [(plan.name, plan.host, _state(site.launcher, plan), str(site.launcher.log_of(plan.name))) for plan in site.nodes]
+        leader = _leader(site.config)
+        if as_json:
+            nodes = [dict(zip(("name", "host", "state", "log"), row, strict=True)) for row in rows]
+            print(json.dumps({"nodes": nodes, **leader}, indent=2))
+            return
+        show_table(("node", "host", "state", "log"), rows)
+        if leader["leader"] is None:
+            print("no JobManager answers")
+        else:
+            print(
+                f"JobManager at {leader['leader']} leads in epoch {leader['epoch']}: {leader['slots_free']} of {leader['slots']} slots are free"
+            )
+
+
+def _state(launcher: Launcher, plan: NodePlan) -> str:
+    if not plan.here:
+        return "on another host"
+    pid = launcher.pid(plan.name)
+    return "does not run" if pid is None else f"process {pid}"
+
+
+def _leader(config: Config) -> dict[str, object]:
+    from actorflow.cluster.client import Client
+
+    try:
+        with Client.reaching(config, 2.0) as client:
+            found = client.cluster()
+    except TransportError:
+        return {"leader": None, "epoch": None, "slots": 0, "slots_free": 0, "task_managers": 0}
+    sums = {"slots": found.slots, "slots_free": found.slots_free, "task_managers": len(found.task_managers)}
+    return {"leader": found.leader, "epoch": found.epoch, **sums}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module, as a group."""
+    group = typer.Typer(help="Start and stop the nodes of a cluster.", no_args_is_help=True)
+    group.command("start")(start)
+    group.command("stop")(stop)
+    group.command("status")(status)
+    app.add_typer(group, name="cluster")
