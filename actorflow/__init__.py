@@ -36,9 +36,13 @@ row 6  `savepoint` is the state of a job as open files, and what of it belongs t
 
 row 7  `runtime` is the cluster's actors: jobs, slots, subtasks, gates with credits. `api` is what users write; neither knows the other.
 
-row 8  `cluster` makes nodes of them: processes, launcher, client, and the embedded cluster behind `run`.
+row 8  `inspection` looks at the living actors of a cluster: the tree, single ones by path, and why a job is slow.
 
-row 9  `cli`, `testing` and `examples` are built on all of it. Users import `actorflow.testing` by itself.
+row 9  `rest` shows the same over HTTP, under Flink's names, and metrics.
+
+row 10 `cluster` makes nodes of them: processes, launcher, client, and the embedded cluster behind `run`.
+
+row 11 `cli`, `repl`, `testing` and `examples` are built on all of it. Users import `actorflow.testing` by itself.
 
 This module imports nothing until a name is used, so that `import actorflow` costs next to nothing.
 """

@@ -10,7 +10,7 @@ from actorflow.actor.keepsakes import outline
 from actorflow.actor.messages import Sight
 from actorflow.actor.state import State
 from actorflow.ids import ActorPath
-from actorflow.wire.plain_form import as_text, plain_form
+from actorflow.wire.plain_form import plain_form
 
 if TYPE_CHECKING:
     from pykka._types import OptExcInfo
@@ -150,12 +150,12 @@ class PlainReply:
 
 
 def lines(entries: Sequence[StoryEntry]) -> tuple[StoryLine, ...]:
-    """Return a story as text."""
+    """Return a story as text: in outlines, without what options, code and state are in it."""
     return tuple(StoryLine(entry.at_s, _told(entry.event), tuple(_told(cause) for cause in entry.caused)) for entry in entries)
 
 
 def _told(happening: object) -> str:
-    return happening if isinstance(happening, str) else as_text(happening)
+    return happening if isinstance(happening, str) else outline(happening)
 
 
 def _is_story(value: object) -> bool:

@@ -111,6 +111,33 @@ def run(
         run_script(str(script), arguments or [], options)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def shell(
+    script: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="A Python script whose pipelines are looked at."),
+    ] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Its own arguments.")] = None,
+    define: Define = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--config", metavar="FILE", help="A YAML file of options; may be repeated, the later before."),
+    ] = None,
+    *,
+    allow_write: Annotated[
+        bool, typer.Option("--allow-write", help="Also ask and tell operators things, submit and cancel jobs.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look at a living cluster at a Python prompt: an embedded one, with the pipelines of a script."""
+    with told(verbose=verbose):
+        from actorflow.config import from_assignments, layered, load
+        from actorflow.repl.shell import shell as start
+
+        config = layered(load(*(files or [])), from_assignments(define or []))
+        start(str(script) if script is not None else None, arguments or [], config, allow_write=allow_write)
+
+
 @example.command("list")
 def list_examples() -> None:
     """List the examples."""

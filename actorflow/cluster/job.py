@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, assert_never
 
-from actorflow.actor import ActorDeadError, ActorRef, ActorSystem, AskTimeout, MachineActor
+from actorflow.actor import ActorDeadError, ActorRef, ActorSystem, MachineActor
 from actorflow.config import options
 from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed
@@ -21,8 +21,8 @@ from actorflow.protocol.checkpoint_messages import CheckpointRequested, Checkpoi
 from actorflow.protocol.job_follower import JobFollower, RunsAnew
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk
 from actorflow.protocol.job_state import JobState
-from actorflow.runtime.directory import PREFIX, Directory, packed
-from actorflow.runtime.messages import UserMessage
+from actorflow.runtime.directory import PREFIX, Directory
+from actorflow.runtime.operator_ref import OperatorRef
 from actorflow.storage.files import as_uri, join
 from actorflow.wire import pickling
 from actorflow.wire.batch import SavepointOrder
@@ -150,36 +150,6 @@ class Gateway(Protocol):
             ActorDeadError: if it has not begun yet, or is over.
         """
         ...
-
-
-class OperatorRef:
-    """One subtask of a running operator.
-
-    Args:
-        subtask: the actor that runs it.
-        operator: its name in the chain.
-    """
-
-    def __init__(self, subtask: ActorRef, operator: str) -> None:
-        self._subtask = subtask
-        self._operator = operator
-
-    def tell(self, message: object) -> None:
-        """Have `on_message` called with a message, between two batches. An answer is lost."""
-        self._subtask.tell(packed(self._operator, message))
-
-    def ask(self, message: object, *, timeout: Duration = "10s") -> Any:
-        """Have `on_message` called with a message, and return what it answers by `ctx.reply`; None if it does not.
-
-        Raises:
-            TimeoutError: if there is no answer in time.
-            UserFunctionError: if `on_message` raised.
-        """
-        try:
-            answer = self._subtask.ask(packed(self._operator, message), timeout=duration_s(timeout))
-        except AskTimeout:
-            raise TimeoutError(f"operator '{self._operator}' did not answer within {timeout}") from None
-        return pickling.loads(answer.payload) if isinstance(answer, UserMessage) else answer
 
 
 class Job:

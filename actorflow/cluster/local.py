@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from actorflow.cluster.fork_server import ForkServer
     from actorflow.cluster.node import Node
     from actorflow.cluster.slot_process import SlotProcesses
+    from actorflow.inspection.cluster_view import ClusterView
+    from actorflow.rest.server import RestServer
 
 Slots = int | Literal["inline"] | None
 """How many slots, or `inline`: everything in the calling thread. None: as the options say, else what the job needs."""
@@ -86,6 +88,7 @@ class LocalCluster:
         self._jobs: list[Job] = []
         self._node: Node | None = None
         self._processes: SlotProcesses | None = None
+        self._rest: RestServer | None = None
         self._state_directories: dict[Path, None] = {}
         """Where the workers of its jobs make directories for their state."""
         self._removing = threading.Lock()
@@ -101,6 +104,7 @@ class LocalCluster:
         limits = TransportLimits(unsent_bytes_max=self.config[options.UNSENT_BYTES_MAX])
         resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config, message_bytes_max=limits.message_bytes_max)
         self._desk = Desk(self.system, _LocalGateway(self.system, self._dispatcher), self._waiting)
+        self._resource_manager = resource_manager.address
         offered = _INLINE_SLOTS if slots == "inline" else self.slots
         self._slots_max = offered * task_managers
         for number in range(1, task_managers + 1):
@@ -109,6 +113,8 @@ class LocalCluster:
         if not self.inline:
             self._tell_of_lost_nodes()
             self.system.start()
+        if self.config[options.REST_PORT] is not None:
+            self._rest = self._serve()
 
     # --- slots -------------------------------------------------------------------------------------------------------------------
 
@@ -140,6 +146,31 @@ class LocalCluster:
             context.ref.tell_control(WorkerStarted(recipe.allocation, worker, ()))
 
         return context.spawn(SlotWorker, recipe.allocation, site, lambda _: None, announce, name=name)
+
+    def look(self, *, allow_write: bool = False) -> ClusterView:
+        """Return a view of the living cluster: its actors by path, what they do, who holds a job up.
+
+        Args:
+            allow_write: whether it may also tell and ask operators things.
+        """
+        from actorflow.inspection.cluster_view import ClusterView
+
+        leader = self._dispatcher.address, self._resource_manager
+        return ClusterView(self.system, lambda: leader, allow_write=allow_write)
+
+    def _serve(self) -> RestServer:
+        from actorflow.rest.server import RestServer
+
+        try:
+            return RestServer(self.look(), self.config)
+        except BaseException:
+            self._free()
+            raise
+
+    @property
+    def rest_url(self) -> str | None:
+        """Where the REST server answers; None if `rest.port` is not set."""
+        return self._rest.url if self._rest is not None else None
 
     # --- jobs --------------------------------------------------------------------------------------------------------------------
 
@@ -225,6 +256,8 @@ class LocalCluster:
             job.wait_until(_ended(job), max(0.0, deadline - self.system.clock.now()))
 
     def _free(self) -> None:
+        if self._rest is not None:
+            self._rest.close()
         self.system.shutdown(timeout_s=5.0)
         if self._processes is not None:
             self._processes.close()

@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
 from actorflow.actor import Actor, ActorContext, ActorRef, ActorSystem
+from actorflow.actor.signals import Reply
 from actorflow.cluster.fork_server import Exited, ForkServer, ServerLost, SpawnFailed, Started
-from actorflow.errors import SlotLost
+from actorflow.errors import ActorflowError, SlotLost
 from actorflow.ids import JobId
+from actorflow.protocol.slots import Allocation
 from actorflow.protocol.task_manager import EndWorker, WorkerRecipe
+from actorflow.runtime.stacks import SIGNAL as STACK_SIGNAL
+from actorflow.runtime.stacks import StackRequested, read_dump, stack_file
 
 _ENTRY = "actorflow.cluster.worker:main"
 
@@ -64,6 +69,23 @@ class SlotProcesses:
         if name in self._processes:
             self._server.kill(name, signal.SIGKILL)
 
+    def read_stack(self, name: str, allocation: Allocation, then: Callable[[str | ActorflowError], None]) -> None:
+        """Have a worker write where it stands, and call back on another thread with what it has written."""
+        path = stack_file(Path(str(self._arguments["directory"])), allocation)
+        if name not in self._processes or not path.exists():
+            then(ActorflowError(f"{name} has not started, or has ended"))
+            return
+        path.write_bytes(b"")
+        self._server.kill(name, STACK_SIGNAL)
+
+        def read() -> None:
+            try:
+                then(read_dump(path))
+            except ActorflowError as error:
+                then(error)
+
+        self._system.submit_work(read)
+
     def leave(self, name: str) -> None:
         """Kill a worker whose `SlotProcess` is gone; nothing happens if it has ended."""
         self.kill(name)
@@ -92,6 +114,20 @@ class SlotProcesses:
             process.tell_control(event)
 
 
+@dataclass(frozen=True, slots=True)
+class _StackRead:
+    """What the worker has written, or why it has not."""
+
+    stack: str | ActorflowError
+
+
+def _answer(asker: Reply, stack: str | ActorflowError) -> None:
+    if isinstance(stack, ActorflowError):
+        asker.set_exception((type(stack), stack, None))
+    else:
+        asker.set(stack)
+
+
 class SlotProcess(Actor):
     """Stands for one slot worker process.
 
@@ -110,6 +146,7 @@ class SlotProcess(Actor):
         self._backup = None if backup is None else str(backup)
         self._pid: int | None = None
         self._ending = False
+        self._stack_askers: list[Reply] = []
         self._name = f"slot worker {recipe.index} of {task_manager} (lease {recipe.allocation})"
 
     def on_start(self) -> None:
@@ -117,7 +154,7 @@ class SlotProcess(Actor):
         arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager, "backup": self._backup}
         self._processes.start(self._name, self.ctx.ref, arguments)
 
-    def on_receive(self, message: EndWorker | Started | SpawnFailed | Exited | ServerLost) -> None:
+    def on_receive(self, message: EndWorker | Started | SpawnFailed | Exited | ServerLost | StackRequested | _StackRead) -> None:
         """Note the process's start, or kill it; its end is this actor's.
 
         Raises:
@@ -129,6 +166,12 @@ class SlotProcess(Actor):
                 self._processes.kill(self._name)
             case Started(pid=pid):
                 self._pid = pid
+            case StackRequested():
+                self._tell_stack()
+            case _StackRead(stack=stack):
+                askers, self._stack_askers = self._stack_askers, []
+                for asker in askers:
+                    _answer(asker, stack)
             case Exited() | SpawnFailed() | ServerLost() if self._ending:
                 self.ctx.finish()
             case SpawnFailed(reason=reason):
@@ -139,6 +182,16 @@ class SlotProcess(Actor):
                 raise SlotLost(f"{self._name} is gone: {reason}")
             case _:
                 assert_never(message)
+
+    def _tell_stack(self) -> None:
+        """Have the worker asked where it stands; whoever asks meanwhile gets the same answer."""
+        asker = self.ctx.reply_to
+        if asker is None:
+            return
+        self._stack_askers.append(asker)
+        if len(self._stack_askers) == 1:
+            me = self.ctx.ref
+            self._processes.read_stack(self._name, self._recipe.allocation, lambda stack: me.tell_control(_StackRead(stack)))
 
     def on_stop(self) -> None:
         """Kill the process."""

@@ -21,6 +21,7 @@ from actorflow.protocol.slots import Allocation
 from actorflow.runtime.context import AsyncThread
 from actorflow.runtime.deployment import Site
 from actorflow.runtime.slot_worker import SlotWorker
+from actorflow.runtime.stacks import stack_file, write_on_signal
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +79,12 @@ def main(
     worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, announce, name="worker")
     endpoint.on_link_broken.append(lambda peer: worker.tell_control(LinkBroken(peer)))
     endpoint.on_peer_lost.append(lambda peer, reason: _end_without(manager, peer, reason))
+    stacks = write_on_signal(stack_file(Path(directory), allocation))
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     with prompt_switches():
         system.run()
+    stacks.close()
 
 
 def _end_without(manager: Address, peer: NodeId, reason: str) -> None:

@@ -45,6 +45,16 @@ RULES = (
         "a sender must be able to hold what a receiver grants",
     ),
     Rule(
+        (options.REST_ADDRESS, options.REST_TOKEN),
+        lambda address, token: token is not None or _loopback(address),
+        "who serves anything but loopback needs a token",
+    ),
+    Rule(
+        (options.REST_TOKEN,),
+        lambda token: token is None or (len(token) >= 16 and token.isascii() and token.isprintable() and " " not in token),
+        "a token has 16 printable characters or more, and no spaces",
+    ),
+    Rule(
         (options.BLOB_CHUNK_BYTES, options.FRAME_BYTES_MAX),
         lambda chunk_bytes, frame_bytes: chunk_bytes <= frame_bytes,
         "a piece of a blob must fit into a frame",

@@ -72,6 +72,7 @@ class JobSummary(Message, frozen=True):
         records_out: records that its sinks have written.
         duration_s: since it was submitted, or until it ended.
         error: why it failed, restarts or waits.
+        age_s: since it was submitted.
     """
 
     job: JobId
@@ -82,6 +83,7 @@ class JobSummary(Message, frozen=True):
     records_out: int
     duration_s: float
     error: ErrorInfo | None = None
+    age_s: float = 0.0
 
 
 class JobsListed(Message, frozen=True):

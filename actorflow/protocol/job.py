@@ -377,6 +377,7 @@ class JobMachine:
             self._error,
             self._alignment.observe(),
             self._checkpoints.observe(),
+            self._description.topology(),
         )
 
     def check(self) -> None:

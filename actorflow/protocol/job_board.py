@@ -247,4 +247,5 @@ def _summary(name: JobId, job: _Job, now: float) -> JobSummary:
     news = job.news
     duration_s = (job.ended_at if job.ended_at is not None else now) - job.submitted_at
     error = news.error or job.waits_for
-    return JobSummary(name, job.name, news.status, news.attempt, news.records_in, news.records_out, duration_s, error)
+    age_s = now - job.submitted_at
+    return JobSummary(name, job.name, news.status, news.attempt, news.records_in, news.records_out, duration_s, error, age_s)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, Restored
 from actorflow.protocol.commit import PreparedOutput, RemoveBegun
@@ -95,6 +96,10 @@ class JobDescription:
     checkpoints: CheckpointPlan = field(default_factory=CheckpointPlan)
     quarantine_after: Mapping[str, int] = field(default_factory=dict)
     restored: Restored = field(default_factory=Restored)
+
+    def topology(self) -> Topology:
+        """Return what runs, without its code."""
+        return Topology.of(self.graph)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import GroupView
 from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.deployment import AttemptState
@@ -15,7 +16,7 @@ from actorflow.protocol.job_messages import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What `JobMachine.observe` shows: among it the state of each subtask, and the address of the worker that runs it."""
+    """What `JobMachine.observe` shows: among it the state of each subtask, the address of the worker that runs it, and what runs at all."""
 
     job: JobId
     status: JobStatus
@@ -28,3 +29,4 @@ class JobState:
     error: ErrorInfo | None
     alignment: Mapping[str, GroupView]
     checkpoints: CheckpointsView
+    topology: Topology

@@ -41,6 +41,8 @@ class Exchange(abc.ABC):
         """Records that were emitted into it."""
         self.overtakable = False
         """Whether a barrier may overtake what waits in its lanes."""
+        self.taps: tuple[Callable[[Batch], None], ...] = ()
+        """Who looks at the batches that are emitted."""
         self._now = clock.now
         self._rules = rules
 
@@ -51,6 +53,8 @@ class Exchange(abc.ABC):
     def emit(self, batch: Batch) -> None:
         """Spread a batch and send what is full."""
         self.records_taken += len(batch)
+        for tap in self.taps:
+            tap(batch)
         self.spread(batch)
         self.settle()
 

@@ -16,6 +16,7 @@ from actorflow.runtime.input_barriers import InputBarriers
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import ReceivedBatch
 from actorflow.runtime.meter import Meter
+from actorflow.runtime.subtask_contract import InputView
 from actorflow.wire.batch import (
     Active,
     Barrier,
@@ -164,6 +165,22 @@ class GateFeed:
     def _forward(self, index: int, event: Watermark | Idle | Active | EndOfInput) -> None:
         for forwarded in self._watermarks.take(ChannelId(index), event):
             self._subtask.event(forwarded)
+
+    def channels(self) -> tuple[InputView, ...]:
+        """Return the input channels as values."""
+        aligning = self.barriers.observe()
+        told = self._watermarks.observe().channels
+        return tuple(
+            InputView(
+                channel.id,
+                len(channel.queue),
+                watermark,
+                status.value,
+                index in aligning.blocked,
+                (aligning.checkpoint or 0) if index in aligning.waiting_for else 0,
+            )
+            for channel, (index, status, watermark) in zip(self.gate.channels, told, strict=True)
+        )
 
     @property
     def waits_for(self) -> str:

@@ -19,6 +19,7 @@ from actorflow.ids import ChannelId
 from actorflow.protocol.barriers import (
     AlignmentGivenUp,
     AlignmentMode,
+    AlignmentObservation,
     BarrierAlignment,
     BarrierAnnounced,
     BarrierArrived,
@@ -177,6 +178,10 @@ class InputBarriers:
     def overdue(self, timer: TimerFired) -> None:
         """Hear that barriers have been aligned for long enough."""
         self._handle(timer)
+
+    def observe(self) -> AlignmentObservation:
+        """Return which barriers have come, and which are waited for."""
+        return self._alignment.observe()
 
     @property
     def waits_for(self) -> str:

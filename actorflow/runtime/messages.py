@@ -31,6 +31,7 @@ from actorflow.protocol.slots import (
     SlotsRequested,
 )
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.runtime.stacks import StackRequested
 from actorflow.wire.message import Message, MessageCodec
 
 _SLOT_MESSAGES = (SlotsOffered, SlotsRequested, SlotsReleased, SlotsGranted, SlotsRefused, SlotsLost, FreeSlot, IncarnationFenced)
@@ -62,6 +63,28 @@ class UserMessage(Message, frozen=True):
     payload: bytes
 
 
+class StateRequested(Message, frozen=True):
+    """Asks a subtask for the values of an operator's keyed states for one key. Answered with a `UserMessage`.
+
+    Attributes:
+        operator: name of the operator in its chain.
+        key: pickled.
+    """
+
+    operator: str
+    key: bytes
+
+
+class TailRequested(Message, frozen=True):
+    """Asks a subtask for the last records that it has put out since it was asked first. Answered with a `UserMessage`."""
+
+    n: int
+
+
+Inquiry = StateRequested | TailRequested
+"""What people ask a subtask."""
+
+
 def control_codec() -> MessageCodec:
     """Return the codec of all messages that may travel between nodes."""
     families = (
@@ -73,4 +96,5 @@ def control_codec() -> MessageCodec:
         DELIVERY_MESSAGES,
         ACTOR_MESSAGES,
     )
-    return MessageCodec((*(message for family in families for message in family), UserMessage))
+    people = (UserMessage, StateRequested, TailRequested, StackRequested)
+    return MessageCodec((*(message for family in families for message in family), *people))

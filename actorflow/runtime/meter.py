@@ -7,6 +7,7 @@ work, and nowhere to put the result). The three shares of the last second add up
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from actorflow.clock import Clock
@@ -38,6 +39,8 @@ class SubtaskMetrics:
         busy_s: total since the start, in seconds.
         idle_s: total since the start, in seconds.
         back_pressured_s: total since the start, in seconds.
+        records_in_per_second: of the last whole second.
+        records_out_per_second: of the last whole second.
     """
 
     records_in: int
@@ -50,6 +53,12 @@ class SubtaskMetrics:
     busy_s: float
     idle_s: float
     back_pressured_s: float
+    records_in_per_second: float = 0.0
+    records_out_per_second: float = 0.0
+
+
+def _nothing() -> tuple[int, int]:
+    return 0, 0
 
 
 class Meter:
@@ -57,9 +66,25 @@ class Meter:
 
     Args:
         clock: read at every switch.
+
+    Attributes:
+        count: returns the records taken and given so far; set once there is something to count.
+        shares_ms: busy, idle and back-pressured in the last whole second.
+        rates: records taken and given per second, in that second.
     """
 
-    __slots__ = ("_activity", "_since", "_totals_s", "_window_start", "_window_totals_s", "now", "shares_ms")
+    __slots__ = (
+        "_activity",
+        "_since",
+        "_totals_s",
+        "_window_counts",
+        "_window_start",
+        "_window_totals_s",
+        "count",
+        "now",
+        "rates",
+        "shares_ms",
+    )
 
     def __init__(self, clock: Clock) -> None:
         self.now = clock.now
@@ -68,6 +93,9 @@ class Meter:
         self._totals_s = [0.0, 0.0, 0.0]
         self._window_totals_s = (0.0, 0.0, 0.0)
         self.shares_ms: tuple[int, int, int] = (0, 1000, 0)
+        self.count: Callable[[], tuple[int, int]] = _nothing
+        self.rates = (0.0, 0.0)
+        self._window_counts = (0, 0)
 
     @property
     def activity(self) -> Activity:
@@ -94,6 +122,9 @@ class Meter:
             round((total - before) / elapsed * 1000) for total, before in zip(self._totals_s, self._window_totals_s, strict=True)
         )
         self.shares_ms = (busy, idle, 1000 - busy - idle)
+        counts = self.count()
+        self.rates = (counts[0] - self._window_counts[0]) / elapsed, (counts[1] - self._window_counts[1]) / elapsed
+        self._window_counts = counts
         self._window_start = now
         self._window_totals_s = (self._totals_s[0], self._totals_s[1], self._totals_s[2])
 

@@ -27,6 +27,7 @@ from actorflow.plan.graph import LogicalOperator
 from actorflow.runtime.feeds import GateFeed, Taker
 from actorflow.runtime.key_pieces import KeyPieces, batches_of, lane_of
 from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtask_contract import InputView
 from actorflow.storage.external_sort import ExternalSort
 from actorflow.storage.spill_file import SpillFile, spill_directories
 from actorflow.wire.batch import (
@@ -117,6 +118,10 @@ class SortedFeed:
     def rest(self) -> None:
         """Have no input for now."""
         self._subtask.rest()
+
+    def channels(self) -> tuple[InputView, ...]:
+        """Return the input channels as values."""
+        return self._input.channels()
 
     @property
     def waits_for(self) -> str:

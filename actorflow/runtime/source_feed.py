@@ -23,6 +23,7 @@ from actorflow.errors import PlanError
 from actorflow.operators.failures import call_user
 from actorflow.protocol.split_watermarks import SplitWatermarks
 from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtask_contract import InputView
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, ColumnBatch, Idle, ObjectBatch, Watermark
 
 
@@ -272,6 +273,10 @@ class SourceFeed:
     def _rest(self) -> None:
         """Have nothing to read until the first of the splits that wait is due."""
         self._subtask.rest(max(0.0, self._next_due_s - self._now()) if self._waiting else math.inf)
+
+    def channels(self) -> tuple[InputView, ...]:
+        """Return none: it reads a source."""
+        return ()
 
     @property
     def waits_for(self) -> str:

@@ -25,13 +25,14 @@ from actorflow.operators.contract import Chain
 from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.alarms import Alarm, Alarms
 from actorflow.runtime.exchange import Exchange
+from actorflow.runtime.inquiries import Inquiries
 from actorflow.runtime.lanes import Lane
-from actorflow.runtime.messages import UserMessage
+from actorflow.runtime.messages import Inquiry, UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
 from actorflow.runtime.subtask_checkpoints import BARRIER_TIMERS, SubtaskCheckpoints
-from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Inspect, Owner, SubtaskView
+from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Owner, SubtaskView
 from actorflow.runtime.user_messages import hand_over, turn_away
-from actorflow.runtime.viewing import metrics_of, view_of
+from actorflow.runtime.viewing import metrics_of, records_of, view_of
 from actorflow.runtime.writing import SinkOutput
 from actorflow.wire.batch import (
     MIN_TIMESTAMP,
@@ -83,6 +84,7 @@ class Subtask(Actor):
         self._held = False
         self._postponed: list[Callable[[], None]] = []
         self._alarms = Alarms(self._arm)
+        self._inquiries = Inquiries(self)
         self.watermark = self.forwarded = MIN_TIMESTAMP
         self._idle = self._told_idle = False
 
@@ -94,6 +96,7 @@ class Subtask(Actor):
         self.exchanges = exchanges
         self.sinks = sinks
         self._outputs: tuple[Exchange | SinkOutput, ...] = (*exchanges, *sinks)
+        self.meter.count = lambda: records_of(self)
 
     # --- being told ------------------------------------------------------------------------------------------------------
 
@@ -113,7 +116,7 @@ class Subtask(Actor):
 
     def on_receive(self, message: object) -> object:
         """Handle one message; a failure of anything in it is the end of this subtask, and is reported to its owner."""
-        if self.over and not isinstance(message, Inspect):
+        if self.over and not isinstance(message, Inquiry):
             if isinstance(message, UserMessage):
                 turn_away(message, self.name, self.ctx)
             return None
@@ -139,8 +142,8 @@ class Subtask(Actor):
             self.wake()
         elif isinstance(message, TimerFired):
             self._timer(message)
-        elif isinstance(message, Inspect):
-            return self.chain.state(message.operator, message.key)
+        elif isinstance(message, Inquiry):
+            self._inquiries.answer(message)
         elif isinstance(message, UserMessage):
             self._hand_over(message)
         elif callable(message):

@@ -33,11 +33,33 @@ BEGIN = Begin()
 
 
 @dataclass(frozen=True, slots=True)
-class Inspect:
-    """Answer with the values of an operator's keyed states for one key."""
+class InputView:
+    """What people see of an input channel.
 
-    operator: str
-    key: object
+    Attributes:
+        channel: its id in the execution graph.
+        queued: elements that wait in it.
+        watermark: the last that came, in ms.
+        status: how it stands towards the merged watermark; see `protocol.watermark.ChannelStatus`.
+        blocked: whether nothing is taken from it, because its barrier has come and others have not.
+        owes_barrier: number of the checkpoint whose barrier others have brought and it has not; 0 if there is none.
+    """
+
+    channel: int
+    queued: int
+    watermark: int
+    status: str
+    blocked: bool
+    owes_barrier: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputView:
+    """What people see of an output channel: its id, the sealed buffers that wait for credit, whether the subtask has to wait for it."""
+
+    channel: int
+    waiting: int
+    exhausted: bool
 
 
 class Feed(Protocol):
@@ -69,6 +91,10 @@ class Feed(Protocol):
     @property
     def waits_for(self) -> str:
         """What has to come before there is more to do, for people."""
+        ...
+
+    def channels(self) -> tuple[InputView, ...]:
+        """Return its input channels as values; a source has none."""
         ...
 
     def close(self) -> None:
@@ -105,6 +131,10 @@ class SubtaskView:
         queued_in: elements that wait in the input gate.
         queued_out: for each lane the sealed buffers that wait for credit.
         operators: facts by operator.
+        inputs: its input channels.
+        outputs: its output channels.
+        own_time: whether it makes its watermarks itself.
+        checkpoint: the last whose snapshot it has taken; 0 before the first.
     """
 
     name: str
@@ -115,3 +145,7 @@ class SubtaskView:
     queued_in: int
     queued_out: tuple[int, ...]
     operators: Mapping[str, object]
+    inputs: tuple[InputView, ...] = ()
+    outputs: tuple[OutputView, ...] = ()
+    own_time: bool = False
+    checkpoint: int = 0

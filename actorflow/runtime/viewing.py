@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.meter import SubtaskMetrics
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.subtask_contract import OutputView, SubtaskView
 
 if TYPE_CHECKING:
     from actorflow.runtime.subtask import Subtask
@@ -16,27 +15,40 @@ def metrics_of(subtask: Subtask) -> SubtaskMetrics:
     """Return a subtask's counters and shares of time."""
     totals = subtask.meter.totals_s()
     return SubtaskMetrics(
-        subtask.feed.records_in,
-        sum(exchange.records_sent for exchange in subtask.exchanges) + sum(sink.records for sink in subtask.sinks),
+        *records_of(subtask),
         subtask.feed.bytes_in,
         sum(exchange.bytes_sent for exchange in subtask.exchanges),
         *subtask.meter.shares_ms,
         *totals,
+        *subtask.meter.rates,
     )
+
+
+def records_of(subtask: Subtask) -> tuple[int, int]:
+    """Return the records that a subtask has taken, and given to channels and sinks."""
+    sent = sum(exchange.records_sent for exchange in subtask.exchanges)
+    return subtask.feed.records_in, sent + sum(sink.records for sink in subtask.sinks)
 
 
 def view_of(subtask: Subtask) -> SubtaskView:
     """Return a subtask's state as a value."""
-    gate = getattr(subtask.feed, "gate", None)
+    inputs = subtask.feed.channels()
+    outputs = tuple(
+        OutputView(lane.channel, lane.waiting, lane.exhausted) for exchange in subtask.exchanges for lane in exchange.lanes
+    )
     return SubtaskView(
         subtask.name,
         subtask.meter.activity.name.lower(),
         _waits_for(subtask),
         metrics_of(subtask),
         max(subtask.watermark, subtask.forwarded),
-        gate.queued() if isinstance(gate, InputGate) else 0,
-        tuple(lane.waiting for exchange in subtask.exchanges for lane in exchange.lanes),
+        sum(channel.queued for channel in inputs),
+        tuple(lane.waiting for lane in outputs),
         subtask.chain.observe(),
+        inputs,
+        outputs,
+        subtask.chain.own_time,
+        subtask.checkpoints.passed if subtask.checkpoints is not None else 0,
     )
 
 

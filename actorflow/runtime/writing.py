@@ -48,6 +48,8 @@ class SinkOutput:
         self.records = 0
         self.in_checkpoints = False
         """Whether what it prepares becomes part of checkpoints."""
+        self.taps: tuple[Callable[[Batch], None], ...] = ()
+        """Who looks at the batches that are written."""
         self._sink = sink
         self._writer = writer
         self._blocked = blocked
@@ -69,6 +71,8 @@ class SinkOutput:
 
     def emit(self, batch: Batch) -> None:
         """Write a batch, in the form that the sink takes."""
+        for tap in self.taps:
+            tap(batch)
         takes = self._sink.takes
         if takes is DataPath.COLUMNS:
             batch = batch if isinstance(batch, ColumnBatch) else self._columns(batch)

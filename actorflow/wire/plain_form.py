@@ -23,7 +23,7 @@ TEXT_SHOWN_MAX = 500
 """Characters of the text of a value that has no plain form."""
 
 _DEPTH_MAX = 12
-_INT_BITS_MAX = 63
+_INT_LIMIT = 1 << 63
 
 
 def plain_form(value: object, depth: int = _DEPTH_MAX) -> Any:
@@ -33,7 +33,7 @@ def plain_form(value: object, depth: int = _DEPTH_MAX) -> Any:
     if isinstance(value, enum.Enum):
         return plain_form(value.value, depth)
     if type(value) is int:
-        return value if value.bit_length() <= _INT_BITS_MAX else str(value)
+        return value if -_INT_LIMIT <= value < _INT_LIMIT else str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value):,} bytes>"
     if depth == 0:

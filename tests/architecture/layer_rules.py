@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from layer_table import DISTRIBUTIONS, HOMES, HOSTS, IMPURE_NAMES, PURE_ROWS_MAX, PURE_STDLIB, ROWS
+from layer_table import DISTRIBUTIONS, EXTRAS, HOMES, HOSTS, IMPURE_NAMES, PURE_ROWS_MAX, PURE_STDLIB, ROWS
 from source_tree import PACKAGE, imports_of, modules_in
 
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
@@ -49,6 +49,8 @@ def dependencies_adrift(root: Path) -> list[str]:
     metadata = configparser.ConfigParser()
     metadata.read(root / "setup.cfg")
     requirements = metadata.get("options", "install_requires", fallback="").split()
+    for extra in EXTRAS:
+        requirements += metadata.get("options.extras_require", extra, fallback="").split()
     declared = {re.split(r"[<>=!~\[]", requirement)[0] for requirement in requirements}
     tops = {item.module.partition(".")[0] for module in modules_in(root, PACKAGE) for item in imports_of(module)}
     imported = {DISTRIBUTIONS.get(top, top) for top in tops - set(sys.stdlib_module_names) - {PACKAGE, *HOSTS}}

@@ -13,9 +13,11 @@ ROWS = (
     ("operators", "connectors", "table"),
     ("savepoint",),
     ("runtime", "api"),
+    ("inspection",),
+    ("rest",),
     ("cluster",),
     ("actorflow",),  # the package's own `__init__`: what `import actorflow` gives users
-    ("repl", "rest", "web", "testing", "examples"),
+    ("repl", "web", "testing", "examples"),
     ("cli",),  # the command starts all of them
 )
 """Lowest first. A package imports from rows below its own, and from itself; never from a sibling in its row, never upwards."""
@@ -35,18 +37,46 @@ HOMES = {
     "zmq": ("transport",),
     "polars": ("operators", "savepoint"),
     "typer": ("cli",),
-    "rich": ("cli",),
+    "rich": ("cli", "repl"),
     "pytest": ("testing",),
+    "IPython": ("repl",),
+    "fastapi": ("rest",),
+    "uvicorn": ("rest",),
+    "prometheus_client": ("rest",),
+    "typing_extensions": ("rest",),
 }
 """Which packages may import a third-party one. The longest matching name decides. Nothing else may be imported at all."""
 
-DISTRIBUTIONS = {"zmq": "pyzmq", "ruamel": "ruamel.yaml"}
+DISTRIBUTIONS = {
+    "IPython": "ipython",
+    "prometheus_client": "prometheus-client",
+    "ruamel": "ruamel.yaml",
+    "typing_extensions": "typing-extensions",
+    "zmq": "pyzmq",
+}
 """What PyPI calls a package that is imported by another name."""
+
+EXTRAS = ("rest", "shell")
+"""Parts that are installed on demand: what they bring is imported when they are used, and only there."""
 
 HOSTS = ("pytest",)
 """What loads a plugin of ours is there by then: `setup.cfg` need not ask for it."""
 
-HEAVY = ("fsspec", "kazoo", "numpy", "polars", "pyarrow", "rich", "rocksdict", "ruamel", "typer")
+HEAVY = (
+    "IPython",
+    "fastapi",
+    "fsspec",
+    "kazoo",
+    "numpy",
+    "polars",
+    "prometheus_client",
+    "pyarrow",
+    "rich",
+    "rocksdict",
+    "ruamel",
+    "typer",
+    "uvicorn",
+)
 """Never loaded by `import actorflow`: they are imported inside the functions that use them."""
 
 PURE_ROWS_MAX = 1

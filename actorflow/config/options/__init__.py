@@ -23,6 +23,7 @@ from actorflow.config.options.network import *  # noqa: F403
 from actorflow.config.options.nodes import *  # noqa: F403
 from actorflow.config.options.pipeline import *  # noqa: F403
 from actorflow.config.options.processes import *  # noqa: F403
+from actorflow.config.options.rest import *  # noqa: F403
 from actorflow.config.options.savepoints import *  # noqa: F403
 from actorflow.config.options.state import *  # noqa: F403
 from actorflow.config.options.workers import *  # noqa: F403

@@ -1,0 +1,109 @@
+"""What the actors of a cluster say of themselves, as values. They arrive as plain data, from this node as from any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.errors import PlanError
+from actorflow.ids import Address, JobId, SubtaskId, VertexId
+from actorflow.plan.topology import Topology, VertexShape
+from actorflow.wire.plain_form import plain_form, typed
+
+PREFIX = "/jobs/"
+"""What the paths of jobs and operators start with."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """What a JobMaster says of its job.
+
+    Attributes:
+        job: its id.
+        status: by value, such as `running`.
+        attempt: number of the deployment.
+        topology: what runs.
+        workers: for each subtask that is deployed the worker that runs it.
+        states: for each subtask where its deployment stands, by value.
+        records_in: read by the sources in this attempt.
+        records_out: written by the sinks in this attempt.
+        error: why it fails or restarts, as plain data; None if it does not.
+        checkpoints: `protocol.checkpoint_events.CheckpointsView`, as plain data.
+        waiting_for: for each checkpoint under way the subtasks whose parts are missing.
+    """
+
+    job: JobId
+    status: str
+    attempt: int
+    topology: Topology
+    workers: Mapping[SubtaskId, Address]
+    states: Mapping[SubtaskId, str]
+    records_in: int
+    records_out: int
+    error: Mapping[str, Any] | None
+    checkpoints: Mapping[str, Any]
+    waiting_for: Mapping[int, tuple[SubtaskId, ...]]
+
+    @staticmethod
+    def of(state: object) -> JobFacts:
+        """Return the facts in `JobState`, or in its plain form."""
+        plain = plain_form(state)
+        under_way = plain["checkpoints"]["waiting_for"]
+        return JobFacts(
+            JobId(plain["job"]),
+            plain["status"],
+            plain["attempt"],
+            typed(plain["topology"], Topology),
+            {_subtask(name): Address(worker) for name, worker in plain["workers"].items()},
+            {_subtask(name): state for name, state in plain["subtasks"].items()},
+            plain["records_in"],
+            plain["records_out"],
+            plain["error"],
+            plain["checkpoints"],
+            {int(number): tuple(typed(missing, SubtaskId) for missing in parts) for number, parts in under_way.items()},
+        )
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.topology.name
+
+    @property
+    def restarts(self) -> int:
+        """Deployments after the first."""
+        return max(0, self.attempt - 1)
+
+    def path(self, subtask: SubtaskId) -> str:
+        """Return the path that people know a subtask by: that of its first operator."""
+        return f"{PREFIX}{self.name}/{self.topology.vertex(subtask.vertex).operators[0]}/{subtask.index}"
+
+    def paths(self) -> list[str]:
+        """Return the paths of all operators, in the order in which records pass them."""
+        return [
+            f"{PREFIX}{self.name}/{operator}/{index}"
+            for vertex in self.topology.vertices
+            for operator in vertex.operators
+            for index in range(vertex.parallelism)
+        ]
+
+    def find(self, rest: str) -> tuple[VertexShape, str, int | None]:
+        """Return vertex, operator and index of a path behind the job's name; no index for an operator as a whole.
+
+        Raises:
+            PlanError: if there is no such operator, or not so many subtasks of it.
+        """
+        vertex = self.topology.running(rest)
+        if vertex is not None:
+            return vertex, rest, None
+        operator, _, number = rest.rpartition("/")
+        vertex = self.topology.running(operator)
+        if vertex is None or not number.isdecimal() or int(number) >= vertex.parallelism:
+            known = ", ".join(f"{operator}/0..{v.parallelism - 1}" for v in self.topology.vertices for operator in v.operators)
+            raise PlanError(f"job '{self.name}' has no operator at {rest}", hint=f"there are {known}")
+        return vertex, operator, int(number)
+
+
+def _subtask(name: str) -> SubtaskId:
+    vertex, _, index = name.rpartition("/")
+    return SubtaskId(VertexId(vertex), int(index))

@@ -1,0 +1,276 @@
+"""The paths. Each is a plain function on a thread of the server's pool: it asks actors, and the Dispatcher goes on meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+
+from actorflow.config import Config, options
+from actorflow.errors import ActorflowError, Domain
+from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.inspection.cluster_view import ClusterView
+from actorflow.inspection.facts import JobFacts
+from actorflow.protocol.client_messages import JobSummary
+from actorflow.protocol.job_messages import CancelJob
+from actorflow.rest import answers, metrics, shapes
+from actorflow.rest.savepoints import SavepointRequests
+from actorflow.runtime.subtask_contract import SubtaskView
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": shapes.Errors, "description": text}
+    for status, text in {
+        400: "the request is malformed",
+        401: "the token is missing or wrong",
+        403: "the request comes from elsewhere",
+        404: "there is no such thing",
+        409: "the job is over",
+        405: "the path has no such method",
+        413: "the body is too large",
+        503: "an actor did not answer in time",
+    }.items()
+}
+
+_STORY_MAX = 1_000
+_STARTS_MAX = 10_000
+_NAME = r"^[^/\x00]+$"
+JobPart = Annotated[str, Path(description="id of the job", pattern=_NAME)]
+
+
+def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config) -> FastAPI:
+    """Return the application.
+
+    Args:
+        view: looks at the cluster.
+        savepoints: takes savepoints.
+        config: options of the JobManager.
+    """
+    app = FastAPI(
+        title="actorflow",
+        version=answers.RELEASE,
+        description=(__doc__ or "").partition("\n")[0],
+        responses=_REFUSALS,
+        redoc_url=None,
+    )
+    app.add_exception_handler(ActorflowError, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    for refusal in (HTTPException, 404, 405):
+        app.add_exception_handler(refusal, _told)
+    paths = _Paths(view, savepoints, config)
+    for path, endpoint, shape in (
+        ("/overview", paths.overview, shapes.Overview),
+        ("/config", paths.dashboard, shapes.Dashboard),
+        ("/jobmanager/config", paths.settings, list[shapes.Setting]),
+        ("/taskmanagers", paths.task_managers, shapes.TaskManagers),
+        ("/jobs", paths.jobs, shapes.Jobs),
+        ("/jobs/overview", paths.jobs_overview, shapes.JobsOverview),
+        ("/jobs/{job}", paths.job, shapes.Job),
+        ("/jobs/{job}/vertices/{vertex}", paths.vertex, shapes.VertexDetails),
+        ("/jobs/{job}/checkpoints", paths.checkpoints, shapes.Checkpoints),
+        ("/jobs/{job}/savepoints/{request}", paths.savepoint_status, shapes.SavepointStatus),
+        ("/jobs/{job}/why-slow", paths.why_slow, shapes.SlowReport),
+        ("/actors", paths.actors, shapes.Actors),
+        ("/actors/{path:path}/story", paths.story, shapes.Story),
+        ("/actors/{path:path}/stack", paths.stack, shapes.Stack),
+        ("/actors/{path:path}", paths.actor, shapes.ActorDetails),
+    ):
+        app.add_api_route(path, endpoint, methods=["GET"], response_model=shape)
+    app.add_api_route("/jobs/{job}", paths.cancel, methods=["PATCH"], status_code=202, response_model=dict[str, str])
+    app.add_api_route("/jobs/{job}/savepoints", paths.savepoint, methods=["POST"], status_code=202, response_model=shapes.Requested)
+    app.add_api_route("/jobs/{job}/stop", paths.stop, methods=["POST"], status_code=202, response_model=shapes.Requested)
+    prometheus: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    app.add_api_route("/metrics", paths.metrics, methods=["GET"], response_class=Response, responses=prometheus)
+    return app
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """The endpoints; docstrings are shown on the OpenAPI page."""
+
+    view: ClusterView
+    savepoints: SavepointRequests
+    config: Config
+    starts: dict[JobId, int] = field(default_factory=dict)
+    """When each job was submitted, in ms since the Unix epoch."""
+
+    # --- the cluster -------------------------------------------------------------------------------------------------------
+
+    def overview(self) -> shapes.Overview:
+        """The cluster in figures."""
+        return answers.overview(self.view.jobs().values(), self.view.task_managers())
+
+    def dashboard(self) -> shapes.Dashboard:
+        """What a dashboard needs to know of the server."""
+        offset = datetime.now(UTC).astimezone().utcoffset()
+        return {
+            "refresh-interval": 3000,
+            "timezone-name": time.tzname[0],
+            "timezone-offset": round(offset.total_seconds() * 1000) if offset is not None else 0,
+            "flink-version": answers.VERSION,
+            "features": {"web-submit": False, "web-cancel": True, "web-rescale": False, "web-history": False},
+        }
+
+    def settings(self) -> list[shapes.Setting]:
+        """The options that are set, and where; secrets are hidden."""
+        return answers.settings(self.config)
+
+    def task_managers(self) -> shapes.TaskManagers:
+        """The TaskManagers and their slots."""
+        return {
+            "taskmanagers": [
+                {"id": manager.address, "path": manager.address, "slotsNumber": manager.slots, "freeSlots": manager.free}
+                for manager in self.view.task_managers()
+            ]
+        }
+
+    def metrics(self) -> Response:
+        """All metrics, in Prometheus' text format."""
+        return Response(metrics.exposition(self.view), media_type=metrics.CONTENT_TYPE)
+
+    # --- jobs --------------------------------------------------------------------------------------------------------------
+
+    def jobs(self) -> shapes.Jobs:
+        """Ids and states of all jobs."""
+        return {"jobs": [{"id": job, "status": answers.job_state(each.status)} for job, each in self.view.jobs().items()]}
+
+    def jobs_overview(self) -> shapes.JobsOverview:
+        """All jobs."""
+        return {"jobs": [self._line(each) for each in self.view.jobs().values()]}
+
+    def job(self, job: JobPart) -> shapes.Job:
+        """A job with its vertices."""
+        summary = self._job(job)
+        facts, views = self._running(summary)
+        return answers.job_details(self._line(summary), _now_ms(), facts, views)
+
+    def vertex(self, job: JobPart, vertex: Annotated[str, Path(pattern=_NAME)]) -> shapes.VertexDetails:
+        """A vertex with its subtasks."""
+        facts = self._facts(job)
+        found = next((each.id for each in facts.topology.vertices if each.id == vertex), None)
+        if found is None:
+            raise HTTPException(404, f"job '{facts.name}' has no vertex '{vertex}'")
+        return answers.vertex_details(facts, found, self.view.views(facts), _now_ms())
+
+    def checkpoints(self, job: JobPart) -> shapes.Checkpoints:
+        """How the checkpoints of a job go."""
+        return answers.checkpoints(self._facts(job))
+
+    def why_slow(self, job: JobPart) -> shapes.SlowReport:
+        """Who holds up the job: its data, its event time, its checkpoints."""
+        return answers.slow_report(self.view.why_slow(self._facts(job).job))
+
+    def cancel(
+        self,
+        job: JobPart,
+        mode: Annotated[Literal["cancel"], Query(description="Flink's other modes are gone")] = "cancel",  # noqa: ARG002 - checked by its type
+    ) -> dict[str, str]:
+        """Cancel a job; its sinks commit nothing more."""
+        self.view.system.resolve(self.view.dispatcher).tell_control(CancelJob(self._under_way(job).job))
+        return {}
+
+    def savepoint(self, job: JobPart, wanted: shapes.SavepointWanted) -> shapes.Requested:
+        """Take a savepoint; with `cancel-job` the job ends with it."""
+        return self._request(job, wanted.get("target-directory"), "stop" if wanted.get("cancel-job", False) else "go on")
+
+    def stop(self, job: JobPart, wanted: shapes.StopWanted) -> shapes.Requested:
+        """End a job with a savepoint; with `drain`, all windows and timers fire before."""
+        return self._request(job, wanted.get("targetDirectory"), "drain" if wanted.get("drain", False) else "stop")
+
+    def savepoint_status(self, job: JobPart, request: Annotated[str, Path(pattern=_NAME)]) -> shapes.SavepointStatus:
+        """What has become of a request for a savepoint."""
+        try:
+            taken = self.savepoints.status(JobId(job), request)
+        except KeyError:
+            raise HTTPException(404, f"job '{job}' has no request '{request}'") from None
+        known = self.view.jobs().get(JobId(job))
+        return answers.savepoint_status(taken, over=known is None or known.status.final)
+
+    def _request(self, job: str, directory: str | None, then: Literal["go on", "stop", "drain"]) -> shapes.Requested:
+        summary = self._under_way(job)
+        target = directory or self.config[options.SAVEPOINT_DIRECTORY]
+        if not target or "\x00" in target:
+            raise HTTPException(400, f"say where the savepoint goes (hint: or set '{options.SAVEPOINT_DIRECTORY.name}')")
+        master = Address(f"{self.view.dispatcher}/{summary.job}")
+        return {"request-id": self.savepoints.ask(summary.job, master, target, then)}
+
+    def _line(self, summary: JobSummary) -> shapes.JobLine:
+        """Return a job with the time of its submission, which is known by how long ago that was: it is taken when the job is first seen."""
+        start = self.starts.setdefault(summary.job, _now_ms() - round(summary.age_s * 1000))
+        if len(self.starts) > _STARTS_MAX:
+            self.starts.pop(next(iter(self.starts)), None)
+        return answers.job_line(summary, start)
+
+    def _job(self, job: str) -> JobSummary:
+        known = self.view.jobs().get(JobId(job))
+        if known is None:
+            raise HTTPException(404, f"there is no job '{job}'")
+        return known
+
+    def _under_way(self, job: str) -> JobSummary:
+        summary = self._job(job)
+        if summary.status.final:
+            raise HTTPException(409, f"job '{job}' is over: it is {summary.status.value}")
+        return summary
+
+    def _facts(self, job: str) -> JobFacts:
+        return self.view.facts(self._under_way(job).job)
+
+    def _running(self, summary: JobSummary) -> tuple[JobFacts | None, Mapping[SubtaskId, SubtaskView | None]]:
+        if summary.status.final:
+            return None, {}
+        facts = self.view.facts(summary.job)
+        return facts, self.view.views(facts)
+
+    # --- actors ------------------------------------------------------------------------------------------------------------
+
+    def actors(self) -> shapes.Actors:
+        """Every actor of the cluster, parents before children."""
+        return {"actors": [answers.actor_line(row) for row in self.view.tree()]}
+
+    def actor(self, path: str) -> shapes.ActorDetails:
+        """What an actor shows of itself."""
+        found = self.view.actor(_path(path))
+        return {"path": found.path, "address": found.address, "observation": found.observe()}
+
+    def story(self, path: str, n: Annotated[int, Query(ge=0, le=_STORY_MAX)] = 10) -> shapes.Story:
+        """The last `n` events of an actor, oldest first, and what they caused."""
+        found = self.view.actor(_path(path))
+        lines = found.story(n)
+        return {"path": found.path, "story": [{"at": e.at_s, "event": e.event, "caused": list(e.caused)} for e in lines]}
+
+    def stack(self, path: str) -> shapes.Stack:
+        """Where the Python threads of an actor's worker stand, also while user code holds it."""
+        found = self.view.actor(_path(path))
+        return {"path": found.path, "stack": found.stack()}
+
+
+def _path(path: str) -> str:
+    """Return the path of an actor as people know it: what is not an address of another node begins with a slash."""
+    first = path.partition("/")[0]
+    return path if first.startswith("worker-") else f"/{path.lstrip('/')}"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ActorflowError), "the handler is registered for these"
+    return JSONResponse({"errors": [str(error)]}, 404 if error.domain is Domain.USER else 503)
+
+
+def _malformed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "the handler is registered for these"
+    told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return JSONResponse({"errors": told}, 400)
+
+
+def _told(_: Request, error: Exception) -> JSONResponse:
+    status, detail = getattr(error, "status_code", 500), getattr(error, "detail", "")
+    return JSONResponse({"errors": [str(detail)]}, status, headers=getattr(error, "headers", None))

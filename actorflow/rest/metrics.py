@@ -1,0 +1,126 @@
+"""Metrics for Prometheus, under the names that Flink's reporter gives them: dashboards made for Flink work.
+
+They are asked of the subtasks when they are scraped, on their control lanes; nothing is counted for them in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from actorflow.inspection.cluster_view import ClusterView
+from actorflow.inspection.facts import JobFacts
+from actorflow.rest.answers import checkpoints
+from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+TASK: Mapping[str, tuple[str, Callable[[SubtaskView], float]]] = {
+    "numRecordsIn": ("records taken", lambda view: view.metrics.records_in),
+    "numRecordsOut": ("records given", lambda view: view.metrics.records_out),
+    "numRecordsInPerSecond": ("records taken in the last second", lambda view: view.metrics.records_in_per_second),
+    "numRecordsOutPerSecond": ("records given in the last second", lambda view: view.metrics.records_out_per_second),
+    "numBytesIn": ("encoded bytes from other nodes", lambda view: view.metrics.bytes_in),
+    "numBytesOut": ("encoded bytes to other nodes", lambda view: view.metrics.bytes_out),
+    "busyTimeMsPerSecond": ("share of the last second", lambda view: view.metrics.busy_ms_per_second),
+    "idleTimeMsPerSecond": ("share of the last second", lambda view: view.metrics.idle_ms_per_second),
+    "backPressuredTimeMsPerSecond": ("share of the last second", lambda view: view.metrics.back_pressured_ms_per_second),
+    "isBackPressured": ("whether its outputs hold it up now", lambda view: view.activity == "back_pressured"),
+    "inputQueueLength": ("elements that wait in input channels", lambda view: view.queued_in),
+    "outputQueueLength": ("buffers that wait for credit", lambda view: sum(view.queued_out)),
+}
+"""Of each subtask, by Flink's name: what it is, and how to read it."""
+
+JOB: Mapping[str, str] = {
+    "numRestarts": "deployments after the first",
+    "totalNumberOfCheckpoints": "checkpoints that were begun",
+    "numberOfInProgressCheckpoints": "checkpoints under way",
+    "numberOfCompletedCheckpoints": "checkpoints that can be restored, or could",
+    "numberOfFailedCheckpoints": "checkpoints that were given up",
+    "lastCheckpointDuration": "ms from trigger to manifest",
+    "lastCheckpointSize": "bytes that the last checkpoint has stored",
+    "lastCheckpointFullSize": "bytes of the state that it refers to",
+}
+"""Of each job, by Flink's name."""
+
+CLUSTER: Mapping[str, str] = {
+    "numRegisteredTaskManagers": "TaskManagers that are there",
+    "taskSlotsTotal": "slots that they have",
+    "taskSlotsAvailable": "slots that are free",
+    "numRunningJobs": "jobs that are not over",
+}
+"""Of the cluster, by Flink's name."""
+
+_TASK_LABELS = ("job_id", "job_name", "task_id", "task_name", "subtask_index")
+
+
+def exposition(view: ClusterView) -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(view))
+    text: bytes = generate_latest(registry)
+    return text
+
+
+class _Collector:
+    """Asks the cluster when it is asked itself. See `prometheus_client.registry.Collector`."""
+
+    def __init__(self, view: ClusterView) -> None:
+        self._view = view
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        jobs = self._view.under_way()
+        managers = self._view.task_managers()
+        figures = (len(managers), sum(m.slots for m in managers), sum(m.free for m in managers), len(jobs))
+        for (name, text), figure in zip(CLUSTER.items(), figures, strict=True):
+            yield GaugeMetricFamily(f"flink_jobmanager_{name}", text, value=figure)
+        of_jobs = {
+            name: GaugeMetricFamily(f"flink_jobmanager_job_{name}", text, labels=("job_id", "job_name"))
+            for name, text in JOB.items()
+        }
+        of_tasks = {
+            name: GaugeMetricFamily(f"flink_taskmanager_job_task_{name}", text, labels=_TASK_LABELS)
+            for name, (text, _) in TASK.items()
+        }
+        watermark = GaugeMetricFamily(
+            "flink_taskmanager_job_task_currentInputWatermark", "ms; absent before the first", labels=_TASK_LABELS
+        )
+        for facts in jobs:
+            for name, value in _of_job(facts).items():
+                of_jobs[name].add_metric([facts.job, facts.name], value)
+            for subtask, seen in self._view.views(facts).items():
+                labels = [facts.job, facts.name, subtask.vertex, facts.topology.vertex(subtask.vertex).name, str(subtask.index)]
+                if seen is not None:
+                    for name, (_, read) in TASK.items():
+                        of_tasks[name].add_metric(labels, read(seen))
+                    if MIN_TIMESTAMP < seen.watermark < MAX_TIMESTAMP:
+                        watermark.add_metric(labels, seen.watermark)
+        yield from (*of_jobs.values(), *of_tasks.values(), watermark)
+
+
+def _of_job(facts: JobFacts) -> dict[str, float]:
+    seen = checkpoints(facts)
+    counts, last = seen["counts"], seen["latest"]["completed"]
+    figures: dict[str, float] = {
+        "numRestarts": facts.restarts,
+        "totalNumberOfCheckpoints": counts["total"],
+        "numberOfInProgressCheckpoints": counts["in_progress"],
+        "numberOfCompletedCheckpoints": counts["completed"],
+        "numberOfFailedCheckpoints": counts["failed"],
+    }
+    if last is not None:
+        figures["lastCheckpointDuration"] = last["end_to_end_duration"]
+        figures["lastCheckpointSize"] = last["checkpointed_size"]
+        figures["lastCheckpointFullSize"] = last["state_size"]
+    return figures

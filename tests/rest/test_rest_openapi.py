@@ -1,0 +1,48 @@
+"""What the server answers is what its OpenAPI page says, whatever it is asked."""
+
+from __future__ import annotations
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from rest_harness import served
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def rest():
+    with served(slots=2) as served_:
+        yield served_
+
+
+@pytest.mark.slow
+def test_answers_are_as_the_openapi_page_says(rest):
+    schema = schemathesis.openapi.from_url(f"{rest.cluster.rest_url}/openapi.json")
+    operations = [each.ok() for each in schema.get_all_operations()]
+
+    assert len(operations) >= 18
+    for operation in operations:
+        _check(operation, rest)
+    assert rest.ask("/overview")[0] == 200
+
+
+def _check(operation, rest):
+    @settings(
+        max_examples=8,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy())
+    def check(case):
+        case.validate_response(case.call(base_url=rest.cluster.rest_url), checks=CHECKS)
+        if operation.method.upper() == "GET" and "job" in case.path_parameters:
+            case.path_parameters["job"] = rest.job.id
+            case.validate_response(case.call(base_url=rest.cluster.rest_url), checks=CHECKS)
+
+    check()
