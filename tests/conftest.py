@@ -2,7 +2,9 @@
 
 import gc
 
+import pytest
 from hypothesis import settings
+from zookeeper_server import ZooKeeperServer, missing
 
 settings.register_profile("actorflow", deadline=None)
 settings.load_profile("actorflow")
@@ -12,3 +14,20 @@ def pytest_collection_finish():
     """Look for garbage only among what tests make: thousands of collected tests and their modules live on to the end."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def zookeeper_server(tmp_path_factory):
+    """Give the server that all tests share."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    server = ZooKeeperServer(tmp_path_factory.mktemp("zookeeper"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def zookeeper(zookeeper_server):
+    """Give the server, running."""
+    return zookeeper_server.start()

@@ -1,6 +1,7 @@
 """The process of a JobManager: a node that contends for the leadership, and runs Dispatcher and ResourceManager while it leads.
 
-    granted(7) ─► /job-manager-7, /resource-manager-7 ─► published ─► TaskManagers and clients come     revoked ─► both end, and all below
+    granted(7) ─► jobs of earlier leaders read ─► /job-manager-7, /resource-manager-7 ─► published ─► TaskManagers and clients come
+    revoked ─► both end, and all below
 
 Their paths carry the epoch: what was meant for an earlier leadership reaches nobody. SIGTERM and Ctrl-C end the process: another JobManager
 may lead at once.
@@ -22,11 +23,13 @@ from actorflow.coordination import Coordination, Leader, leader_node, open_coord
 from actorflow.errors import ConfigError, CoordinationError, Deposed
 from actorflow.ids import NodeId
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
+from actorflow.runtime.durable_jobs import DurableJobs, Inheritance
 from actorflow.runtime.job_manager import spawn_job_manager
 
 log = logging.getLogger(__name__)
 
-_PUBLISH_AGAIN_S = 1.0
+_AGAIN_S = 1.0
+"""How long to wait before what ZooKeeper or the storage did not answer is asked again."""
 
 
 def leader_places(config: Config) -> tuple[str, ...]:
@@ -98,31 +101,61 @@ class Leading:
         self._coordination = coordination
         self._actors: tuple[ActorRef, ...] = ()
         """ResourceManager and Dispatcher, while it leads."""
-        self._epoch = 0
+        self._changing = threading.Lock()
         self._deposed = threading.Event()
         node.endpoint.on_peer_lost.append(self._lost)
         node.endpoint.on_link_broken.append(self._broken)
 
     def granted(self, epoch: int) -> None:
-        """Lead: start the actors of this epoch, and say where they are."""
-        system, endpoint = self._node.system, self._node.endpoint
-        resource_manager, dispatcher = spawn_job_manager(
-            system, self._config, message_bytes_max=endpoint.limits.message_bytes_max, learn=endpoint.learn, epoch=epoch
-        )
-        self._actors, self._epoch, self._deposed = (resource_manager, dispatcher), epoch, threading.Event()
-        leader = Leader(endpoint.node, epoch, endpoint.endpoints, dispatcher.address, resource_manager.address)
-        log.info("leads in epoch %d", epoch)
-        deposed = self._deposed
-        system.submit_work(lambda: self._publish(leader, deposed))
+        """Lead, as soon as it is known what earlier leaders have left."""
+        deposed = self._deposed = threading.Event()
+        jobs = DurableJobs(self._coordination, epoch) if self._config[options.HA_TYPE] != "none" else None
+        self._node.system.submit_work(lambda: self._take_over(epoch, jobs, deposed))
 
     def revoked(self) -> None:
         """Lead no longer: end what runs, and all that belongs to it."""
-        actors, self._actors = self._actors, ()
-        self._deposed.set()
+        with self._changing:
+            self._deposed.set()
+            actors, self._actors = self._actors, ()
         for actor in reversed(actors):
             actor.stop(block=False, drain=False)
         if actors:
-            log.info("leads no longer, after epoch %d", self._epoch)
+            log.info("leads no longer")
+
+    def _take_over(self, epoch: int, jobs: DurableJobs | None, deposed: threading.Event) -> None:
+        inheritance = Inheritance() if jobs is None else self._inherited(jobs, deposed)
+        if inheritance is None:
+            return
+        endpoint = self._node.endpoint
+        with self._changing:
+            if deposed.is_set():
+                return
+            self._actors = resource_manager, dispatcher = spawn_job_manager(
+                self._node.system,
+                self._config,
+                message_bytes_max=endpoint.limits.message_bytes_max,
+                learn=endpoint.learn,
+                epoch=epoch,
+                jobs=jobs,
+            )
+        if jobs is not None:
+            dispatcher.tell_control(inheritance)
+        log.info("leads in epoch %d, with %d jobs to go on with", epoch, len(inheritance.jobs))
+        self._publish(Leader(endpoint.node, epoch, endpoint.endpoints, dispatcher.address, resource_manager.address), deposed)
+
+    @staticmethod
+    def _inherited(jobs: DurableJobs, deposed: threading.Event) -> Inheritance | None:
+        """Return what earlier leaders have left; None if this one leads no longer before it knows."""
+        while not deposed.is_set():
+            try:
+                return jobs.inherit()
+            except CoordinationError as error:
+                log.warning("cannot read what earlier leaders have left, and tries again: %s", error)
+                deposed.wait(_AGAIN_S)
+            except Deposed as error:
+                log.info("another one leads before this node knew what is to be done: %s", error)
+                return None
+        return None
 
     def _publish(self, leader: Leader, deposed: threading.Event) -> None:
         """Say where the leader is, until that is known or it leads no longer."""
@@ -131,7 +164,7 @@ class Leading:
                 self._coordination.election.publish(leader)
             except CoordinationError as error:
                 log.warning("cannot say that this node leads, and tries again: %s", error)
-                deposed.wait(_PUBLISH_AGAIN_S)
+                deposed.wait(_AGAIN_S)
             except Deposed as error:
                 log.info("another one leads before this node could say that it did: %s", error)
                 return

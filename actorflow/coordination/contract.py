@@ -31,7 +31,7 @@ Revoked = Callable[[], None]
 """Called when it is the leader no longer, or cannot be sure to be. It acts on nothing from now on, and contends on for the next grant."""
 
 LeaderChanged = Callable[[Leader | None], None]
-"""Called with the leader, or with None while there is none or it cannot be known."""
+"""Called with the leader, or with None once there is none. While that cannot be found out the last one that was known stays: its epoch fences it."""
 
 Cancel = Callable[[], None]
 """Ends a watch. A callback that is under way may still come."""

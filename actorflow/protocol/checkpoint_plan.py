@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actorflow.ids import VertexId
+from actorflow.protocol.checkpoint_events import CompletedCheckpoint
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.splits import ResetSplits
 
@@ -38,6 +39,22 @@ class CheckpointPlan:
     def active(self) -> bool:
         """Whether runs go on from checkpoints."""
         return self.possible and self.rules.interval_s is not None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierLife:
+    """What a job has done under leaders before this one.
+
+    Attributes:
+        completed: its completed checkpoints, oldest first.
+        runs: numbers of its runs, as far as they are known: they may have left something hidden.
+        last_number: the highest number that a run or a checkpoint may have had. A leader that was deposed and does not know it yet goes on
+            counting, and must not meet the numbers of another one: each epoch has numbers of its own.
+    """
+
+    completed: tuple[CompletedCheckpoint, ...] = ()
+    runs: tuple[int, ...] = ()
+    last_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

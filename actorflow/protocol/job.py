@@ -17,12 +17,12 @@ Late rule: what is not of the current run is dropped (see `job_run`); so is ever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from actorflow.errors import ErrorInfo
-from actorflow.ids import Address, JobId
+from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.protocol.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
 from actorflow.protocol.checkpoint_events import (
     CheckpointsFailing,
@@ -84,7 +84,7 @@ from actorflow.protocol.machine import (
 )
 from actorflow.protocol.quarantine import Quarantine
 from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
-from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused
+from actorflow.protocol.slots import Slot, SlotsGranted, SlotsLost, SlotsRefused
 from actorflow.protocol.splits import (
     ListSplits,
     ReaderStarted,
@@ -152,11 +152,12 @@ class JobMachine:
         """Sources whose splits are not known, and are not being listed."""
         self._alignment = WatermarkAlignment(description.aligned)
         self._quarantine = Quarantine(description.quarantine_after)
-        self._checkpoints = JobCheckpoints(description.checkpoints, description.graph, description.sources, description.restored)
-        self._run = self._new_run(0)
+        self._checkpoints = JobCheckpoints(
+            description.checkpoints, description.graph, description.sources, description.restored, description.earlier
+        )
+        self._run = self._new_run(description.earlier.last_number, {})
 
-    def _new_run(self, number: int) -> JobRun:
-        previous = self._run.placed if number else {}
+    def _new_run(self, number: int, previous: Mapping[SubtaskId, Slot]) -> JobRun:
         return JobRun(
             number,
             self._description,
@@ -218,7 +219,7 @@ class JobMachine:
 
     def _begin_run(self, now: float) -> list[Effect]:
         self._error = None
-        self._run = run = self._new_run(self._run.number + 1)
+        self._run = run = self._new_run(self._run.number + 1, self._run.placed)
         self._alignment = WatermarkAlignment(self._description.aligned)
         effects = self._become(JobStatus.WAITING_FOR_SLOTS)
         restored = self._checkpoints.restored()

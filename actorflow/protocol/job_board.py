@@ -42,6 +42,14 @@ class JobAccepted:
     submission: SubmitJob
 
 
+@dataclass(frozen=True, slots=True)
+class JobRemembered:
+    """A job that was over before this Dispatcher began: how it ended."""
+
+    name: str
+    news: JobStatusChanged
+
+
 @dataclass(slots=True)
 class _Results:
     """What one subtask has sent in this attempt, and the client has not acknowledged."""
@@ -82,7 +90,16 @@ class JobBroke:
 
 
 BoardEvent = (
-    JobBroke | SubmitJob | AttachClient | ResultsReceived | JobStatusChanged | JobProgressed | ResultChunk | JobWaits | NodeLost
+    JobRemembered
+    | JobBroke
+    | SubmitJob
+    | AttachClient
+    | ResultsReceived
+    | JobStatusChanged
+    | JobProgressed
+    | ResultChunk
+    | JobWaits
+    | NodeLost
 )
 
 
@@ -105,6 +122,9 @@ class JobBoard:
         match event:
             case SubmitJob():
                 return self._submitted(event, now)
+            case JobRemembered(name=name, news=news):
+                self._remember(name, news, now)
+                return []
             case AttachClient(job=job, client=client):
                 return self._attached(job, client)
             case NodeLost(node=node):
@@ -136,6 +156,18 @@ class JobBoard:
         master = Address(f"{self._address}/{job}")
         self._jobs[job] = _Job(submission.name, master, now, created, {client: None}, client)
         return [Send(client, created), Report(JobAccepted(submission))]
+
+    def _remember(self, name: str, news: JobStatusChanged, now: float) -> None:
+        job = news.job
+        if job not in self._jobs:
+            self._jobs[job] = _Job(name, Address(f"{self._address}/{job}"), now, news, {}, None, ended_at=now)
+            self._over[job] = None
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        if len(self._over) > self._remembered_max:
+            oldest = next(iter(self._over))
+            del self._over[oldest], self._jobs[oldest]
 
     def _attached(self, name: JobId, client: Address) -> list[Effect]:
         job = self._jobs.get(name)
@@ -189,9 +221,7 @@ class JobBoard:
             self._over[news.job] = None
         waits = job.reader if news.status.final and _unread(job) else None
         told: list[Effect] = [Send(client, news) for client in job.clients if client != waits]
-        if len(self._over) > self._remembered_max:
-            oldest = next(iter(self._over))
-            del self._over[oldest], self._jobs[oldest]
+        self._forget_oldest()
         return told
 
     def _result(self, job: _Job, chunk: ResultChunk) -> list[Effect]:

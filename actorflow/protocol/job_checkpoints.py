@@ -29,7 +29,7 @@ from actorflow.protocol.checkpoint_events import (
     SubtaskDone,
 )
 from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged, CheckpointDeclined, CheckpointRequested
-from actorflow.protocol.checkpoint_plan import CheckpointPlan, Restored, Retention
+from actorflow.protocol.checkpoint_plan import CheckpointPlan, EarlierLife, Restored, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
 from actorflow.protocol.deployment import SubtaskFinished
@@ -55,6 +55,7 @@ class JobCheckpoints:
         graph: what runs.
         sources: the vertices that read.
         first: what the first run goes on from.
+        earlier: what the job has done under leaders before this one; its last checkpoint goes before `first`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class JobCheckpoints:
         graph: ExecutionGraph,
         sources: Mapping[VertexId, int],
         first: Restored = Restored(),  # noqa: B008 - a frozen value
+        earlier: EarlierLife = EarlierLife(),  # noqa: B008 - a frozen value
     ) -> None:
         self._plan = plan
         self._graph = graph
@@ -74,9 +76,11 @@ class JobCheckpoints:
         self._running = False
         self._early: list[SubtaskFinished] = []
         """Subtasks that had nothing to do and finished before all others had started."""
-        self._coordinator = CheckpointCoordinator(rules, wall_offset_ms=plan.wall_offset_ms, last=first.checkpoint)
+        self._coordinator = CheckpointCoordinator(
+            rules, wall_offset_ms=plan.wall_offset_ms, restored=earlier.completed, last=max(first.checkpoint, earlier.last_number)
+        )
         self._first = first
-        self._claimed = first.claimed
+        self._claimed = "" if earlier.completed else first.claimed
 
     def restored(self) -> Restored:
         """Return where the next run goes on from."""

@@ -24,7 +24,7 @@ from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import Member
-from actorflow.protocol.checkpoint_plan import CheckpointPlan, Restored
+from actorflow.protocol.checkpoint_plan import CheckpointPlan, EarlierLife, Restored
 from actorflow.protocol.commit import PreparedOutput, RemoveBegun
 from actorflow.protocol.correspondence import FIRST_LIFE
 from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
@@ -83,6 +83,7 @@ class JobDescription:
         checkpoints: how it takes checkpoints.
         quarantine_after: operators that put records aside, with the number of failures after which they do.
         restored: what its first run goes on from: another job's savepoint, or nothing.
+        earlier: what it has done under leaders before this one.
     """
 
     job: JobId
@@ -96,6 +97,7 @@ class JobDescription:
     checkpoints: CheckpointPlan = field(default_factory=CheckpointPlan)
     quarantine_after: Mapping[str, int] = field(default_factory=dict)
     restored: Restored = field(default_factory=Restored)
+    earlier: EarlierLife = field(default_factory=EarlierLife)
 
     def topology(self) -> Topology:
         """Return what runs, without its code."""
@@ -448,8 +450,12 @@ class JobRun:
 
     def remove_older(self) -> list[Effect]:
         """Remove what earlier runs have left: where there are checkpoints, what this run goes on from is committed once it is built."""
-        left = tuple(range(1, self.number))
+        left = self._runs_before(self.number)
         return [Start(RemoveBegun(left))] if left and self._description.checkpoints.active else []
+
+    def _runs_before(self, number: int) -> tuple[int, ...]:
+        earlier = self._description.earlier
+        return (*earlier.runs, *range(earlier.last_number + 1, number))
 
     def give_back(self, *, keep: bool = False, over: bool = False, finished: bool = False) -> list[Effect]:
         """Release the slots, and remove what was prepared and not committed, and what killed workers have left.
@@ -464,7 +470,8 @@ class JobRun:
         if keep or self._description.checkpoints.active:
             # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed.
             needed = not over or (self.output.committing and not finished)
-            left = () if needed or (finished and not self.killed and self.number == 1) else tuple(range(1, self.number + 1))
+            runs = self._runs_before(self.number + 1)
+            left = () if needed or (finished and not self.killed and len(runs) == 1) else runs
             return [*released, Start(RemoveBegun(left))] if left else released
         removed: list[Effect] = [Start(RemoveBegun((self.number,)))] if self.killed else []
         self.killed = False

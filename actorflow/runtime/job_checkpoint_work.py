@@ -65,6 +65,11 @@ def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> Checkpoi
     return CheckpointPlan(rules, Retention(config[options.CHECKPOINT_RETENTION]), possible, wall_offset_ms)
 
 
+def retains(config: Config) -> bool:
+    """Return whether checkpoints outlast a job that is cancelled or fails."""
+    return Retention(config[options.CHECKPOINT_RETENTION]) is Retention.RETAIN_ON_CANCELLATION
+
+
 def checkpoint_files(config: Config, job: JobId, attempt: int = 0) -> CheckpointFiles | None:
     """Return where a job's checkpoints are stored, for one of its attempts or for the JobMaster, or None for the JobManager's memory."""
     directory = config[options.CHECKPOINT_DIRECTORY]
@@ -93,6 +98,11 @@ class CheckpointWork:
         self._writing = threading.Lock()
         self._removing = threading.Lock()
         self._over = False
+
+    @property
+    def outlasts_leader(self) -> bool:
+        """Whether what is stored is not only in this process."""
+        return self._files is not None
 
     def store(self, work: StoreCheckpoint) -> str:
         """Make a checkpoint whole; return its location.

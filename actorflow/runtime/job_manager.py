@@ -24,6 +24,7 @@ from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.alignment import Member
+from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import (
     AttachClient,
     CheckVersions,
@@ -47,6 +48,7 @@ from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.registration import ResourceManagerMachine
 from actorflow.protocol.restarts import Backoff, ByOperator, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
 from actorflow.protocol.slots import JobEnded, SlotPool, SlotPoolState, SlotsAwaited
+from actorflow.runtime.durable_jobs import DurableJob, DurableJobs
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
 from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
@@ -98,7 +100,9 @@ def _supervised(graph: ExecutionGraph) -> dict[str, Supervise]:
     return {name: supervise for name, supervise in given.items() if supervise is not None}
 
 
-def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config, clock: Clock, client: Address) -> JobDescription:
+def _description(
+    submission: SubmitJob, graph: ExecutionGraph, config: Config, clock: Clock, client: Address, earlier: EarlierLife
+) -> JobDescription:
     reading = {
         v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
     }
@@ -114,6 +118,7 @@ def _description(submission: SubmitJob, graph: ExecutionGraph, config: Config, c
         checkpoint_plan(config, clock, possible=can_go_on(graph)),
         {name: one.quarantine_after for name, one in _supervised(graph).items() if one.quarantine_after is not None},
         submission.restored,
+        earlier,
     )
 
 
@@ -268,7 +273,10 @@ class Dispatcher(Actor):
         graph: ExecutionGraph = loads_code(submission.plan)
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
-        description = _description(submission, graph, config, self.ctx.system.clock, self.ctx.address)
+        earlier, durable = self._lives(submission.job)
+        if durable is not None:
+            durable.retained_max = config[options.CHECKPOINTS_RETAINED]
+        description = _description(submission, graph, config, self.ctx.system.clock, self.ctx.address, earlier)
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
         own = {name: exponential_delay(config) for name, one in _supervised(graph).items() if one.restart == "exponential"}
         machine = JobMachine(
@@ -288,8 +296,12 @@ class Dispatcher(Actor):
             ReliableReceiver(address, FIRST_LIFE, self._codec.decode),
         )
         checkpoints = CheckpointWork(submission.job, graph, checkpoint_files(config, submission.job))
-        work = JobWork(graph, submission.job, checkpoints, submission.restored)
+        work = JobWork(graph, submission.job, checkpoints, submission.restored, durable)
         return ReliableMachine(machine, correspondence, TO_WORKERS), work
+
+    def _lives(self, job: JobId) -> tuple[EarlierLife, DurableJob | None]:  # noqa: ARG002 - for those whose jobs outlive them
+        """Return what a job has done before, and what is written down of it for later."""
+        return EarlierLife(), None
 
     def observe(self) -> dict[str, str]:
         """Return how the jobs are, and how the last ones ended."""
@@ -297,7 +309,13 @@ class Dispatcher(Actor):
 
 
 def spawn_job_manager(
-    system: ActorSystem, config: Config, *, message_bytes_max: int = 1 << 30, learn: Learn = _is_known, epoch: int = 1
+    system: ActorSystem,
+    config: Config,
+    *,
+    message_bytes_max: int = 1 << 30,
+    learn: Learn = _is_known,
+    epoch: int = 1,
+    jobs: DurableJobs | None = None,
 ) -> tuple[ActorRef, ActorRef]:
     """Start ResourceManager and Dispatcher on a node; return their refs in this order.
 
@@ -307,6 +325,7 @@ def spawn_job_manager(
         message_bytes_max: the largest control message that the node can send.
         learn: see `Learn`.
         epoch: of the leadership on whose behalf they act.
+        jobs: where the Dispatcher writes down what the next leader needs, if there can be one. It waits for an `Inheritance`.
     """
     dispatcher_path, resource_manager_path = _in_epoch(DISPATCHER_PATH, epoch), _in_epoch(RESOURCE_MANAGER_PATH, epoch)
 
@@ -318,8 +337,12 @@ def spawn_job_manager(
     address_of_it = address(system.node, resource_manager_path)
     machine = ResourceManagerMachine(address_of_it, pool, reconnect_s=config[options.RECONNECT_TIMEOUT])
     resource_manager = system.spawn(ResourceManager, machine, on_report=awaited, name=resource_manager_path[1:])
-    dispatcher = system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, name=dispatcher_path[1:])
-    return resource_manager, dispatcher
+    name = dispatcher_path[1:]
+    if jobs is None:
+        return resource_manager, system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, name=name)
+    from actorflow.runtime.durable_dispatcher import DurableDispatcher  # built on this module
+
+    return resource_manager, system.spawn(DurableDispatcher, resource_manager, message_bytes_max, learn, jobs, name=name)
 
 
 def _in_epoch(path: ActorPath, epoch: int) -> ActorPath:

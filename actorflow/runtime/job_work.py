@@ -16,6 +16,7 @@ from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, Dis
 from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.splits import ListSplits
+from actorflow.runtime.durable_jobs import DurableJob
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
 from actorflow.wire.user_code import dumps_code, loads_code
 
@@ -30,13 +31,22 @@ class JobWork:
         job: its id.
         checkpoints: stores and discards the job's checkpoints.
         restored: what the first run goes on from: splits that were listed then are not listed again.
+        durable: what is written down of the job for the next leader, if there can be one.
     """
 
-    def __init__(self, graph: ExecutionGraph, job: JobId, checkpoints: CheckpointWork, restored: Restored = Restored()) -> None:  # noqa: B008 - a frozen value
+    def __init__(
+        self,
+        graph: ExecutionGraph,
+        job: JobId,
+        checkpoints: CheckpointWork,
+        restored: Restored = Restored(),  # noqa: B008 - a frozen value
+        durable: DurableJob | None = None,
+    ) -> None:
         self._graph = graph
         self._job = job
         self._checkpoints = checkpoints
         self._restored = restored
+        self._durable = durable
 
     def __call__(self, work: object) -> object:
         """Do one piece of work and return its result."""
@@ -46,24 +56,45 @@ class JobWork:
                 self._checkpoints.listed[vertex] = splits
                 return splits
             case CommitLeft(committables=left):
+                self._make_sure_to_lead()
                 _for_each(left, lambda sink, committables: sink.commit(committables))
             case AbortLeft(committables=left):
+                self._make_sure_to_lead()
                 self._abort(left)
             case RemoveBegun(runs=runs):
+                self._make_sure_to_lead()
                 self._remove_begun(runs)
             case StoreCheckpoint():
-                return self._checkpoints.store(work)
-            case DiscardStates():
+                return self._store(work)
+            case DiscardStates(checkpoint=checkpoint):
+                if self._durable is not None:
+                    self._durable.needless(checkpoint)
                 self._checkpoints.discard(work)
             case CollectOrphans():
+                self._make_sure_to_lead()
                 self._checkpoints.collect_orphans(work)
             case DiscardAll():
-                self._checkpoints.discard_all()
+                if self._durable is None:
+                    self._checkpoints.discard_all()
+                else:
+                    self._durable.discard_at_end(self._checkpoints.discard_all)
             case DiscardClaimed():
+                self._make_sure_to_lead()
                 self._checkpoints.discard_claimed(work)
             case _:
                 raise AssertionError(f"unknown work {work!r}")
         return None
+
+    def _make_sure_to_lead(self) -> None:
+        """Refuse on behalf of a leader that was deposed: what it would remove or commit is another one's now."""
+        if self._durable is not None:
+            self._durable.still_led()
+
+    def _store(self, work: StoreCheckpoint) -> str:
+        location = self._checkpoints.store(work)
+        if self._durable is not None and work.savepoint is None and self._checkpoints.outlasts_leader:
+            self._durable.completed(work.checkpoint, location)
+        return location
 
     @staticmethod
     def _abort(left: Sequence[bytes]) -> None:

@@ -53,12 +53,12 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(parent, name, **options):
-    """Start a cluster of `conf/cluster.yaml` with other options, and make this process a place where clients find it."""
+def running_cluster(parent, name, conf=CONF, **options):
+    """Start a cluster of a file in `conf/` with other options, and make this process a place where clients find it."""
     settings = {"cluster.id": name, "jobmanager.hosts": "127.0.0.1:0", "env.pid.dir": str(parent), **options}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACTORFLOW_OVERRIDES", json.dumps(settings))
-        cluster = Cluster(CONF, parent, name, {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        cluster = Cluster(conf, parent, name, {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
         cluster.started = cluster.start()
         try:
             yield cluster

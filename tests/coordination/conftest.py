@@ -1,31 +1,13 @@
-"""One ZooKeeper server for all tests that need one, and clusters on it that know nothing of each other."""
+"""Clusters on a ZooKeeper server that know nothing of each other."""
 
 import itertools
 
 import pytest
-from zookeeper_server import ZooKeeperServer, missing
 
 from actorflow.config import Config
 from actorflow.coordination import open_coordination
 
 _clusters = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def zookeeper_server(tmp_path_factory):
-    """Give the server that all tests share."""
-    reason = missing()
-    if reason is not None:
-        pytest.skip(reason)
-    server = ZooKeeperServer(tmp_path_factory.mktemp("zookeeper"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def zookeeper(zookeeper_server):
-    """Give the server, running."""
-    return zookeeper_server.start()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.protocol.client_messages import AttachClient, JobUnknown, ResultsReceived, ResultsSent
-from actorflow.protocol.job_board import JobAccepted, JobBoard, JobBroke, JobWaits
+from actorflow.protocol.job_board import JobAccepted, JobBoard, JobBroke, JobRemembered, JobWaits
 from actorflow.protocol.job_follower import DispatcherFound, JobFollower, RunsAnew
 from actorflow.protocol.job_messages import (
     JobProgressed,
@@ -211,3 +211,10 @@ def test_over_links_that_lose_and_double_messages_every_result_is_read_once_in_o
     read = [news.payload for news in heard if isinstance(news, ResultChunk)]
     assert [bytes([n]) for n in range(sent)] == read
     assert (FINISHED, 1) == (heard[-1], sum(isinstance(news, JobAccepted) for news in heard))
+
+
+def test_a_job_that_was_over_before_is_remembered_and_told_of():
+    probe = board(JobRemembered("words", FINISHED))
+    probe.tell(AttachClient(JOB, OTHER))
+    assert [(OTHER, FINISHED)] == told(probe)
+    assert ["words"] == [summary.name for summary in probe.machine.listed(0.0).jobs]

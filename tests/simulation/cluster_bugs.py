@@ -24,8 +24,8 @@ def in_every_run(kind):
     """Return a JobMaster whose runs are of this kind."""
 
     class Master(Unchecked):
-        def _new_run(self, number):
-            made = super()._new_run(number)
+        def _new_run(self, number, previous):
+            made = super()._new_run(number, previous)
             made.__class__ = kind
             return made
 
@@ -117,8 +117,8 @@ class IgnoresTheEndOfARun(Unchecked):
 
 
 class NumbersAllRunsAlike(Unchecked):
-    def _new_run(self, number):
-        return super()._new_run(min(number, 1))
+    def _new_run(self, number, previous):
+        return super()._new_run(min(number, 1), previous)
 
 
 class ListsSourcesOnce(Unchecked):

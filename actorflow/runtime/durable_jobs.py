@@ -1,0 +1,346 @@
+"""What a leader writes down of its jobs, so that the next one can go on with them; and what it finds of the one before.
+
+    submitted ─► put ─► accepted      checkpoint whole ─► recorded ─► committed      over ─► result put ─► told ─► files and entries removed
+
+Each step is written before it is acted upon, on behalf of the leader's epoch. So what a deposed leader does has no effect that matters: it cannot accept a job,
+complete a checkpoint, end a job, or remove anything that the next one may need. Nothing is removed before it is written down that nobody needs it.
+
+All calls block; they are made on the pool.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from actorflow.config import Config
+from actorflow.coordination import CheckpointPointer, Coordination
+from actorflow.errors import ActorflowError, CheckpointError, CoordinationError, Deposed, Retry, describe
+from actorflow.ids import JobId, SubtaskId, VertexId
+from actorflow.protocol.checkpoint_events import CompletedCheckpoint
+from actorflow.protocol.checkpoint_plan import EarlierLife, Restored
+from actorflow.protocol.job_board import JobRemembered
+from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.runtime.job_checkpoint_work import checkpoint_files, retains
+from actorflow.runtime.messages import control_codec
+from actorflow.storage.checkpoint_files import read_manifest
+from actorflow.wire import pickling
+from actorflow.wire.manifest import Manifest, encode_part
+from actorflow.wire.message import Message, MessageCodec
+
+log = logging.getLogger(__name__)
+
+WRITE_AGAIN_S: Final = 1.0
+"""How long to wait before what could not be written is tried again."""
+
+NUMBERS_OF_EPOCH: Final = 1_000_000
+"""How many numbers an epoch has for the runs of a job, and for its checkpoints."""
+
+
+class JobOutcome(Message, frozen=True):
+    """How a job ended, as it is stored."""
+
+    name: str
+    news: JobStatusChanged
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivingJob:
+    """A job that a leader before this one has left unfinished.
+
+    Attributes:
+        submission: as it was submitted; its splits are those that were listed.
+        earlier: what it has done.
+    """
+
+    submission: SubmitJob
+    earlier: EarlierLife
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a new leader finds.
+
+    Attributes:
+        jobs: to go on with.
+        over: to be remembered: those that have ended, and those that cannot go on.
+    """
+
+    jobs: tuple[SurvivingJob, ...] = ()
+    over: tuple[JobRemembered, ...] = ()
+
+
+class DurableJobs:
+    """The jobs of one leadership.
+
+    Args:
+        coordination: where they are written down.
+        epoch: of the leadership.
+    """
+
+    def __init__(self, coordination: Coordination, epoch: int) -> None:
+        self._coordination = coordination
+        self._epoch = epoch
+        self._submissions = control_codec()
+        self._outcomes = MessageCodec((JobOutcome,))
+
+    @property
+    def last_number(self) -> int:
+        """The highest number that the runs and checkpoints of earlier leaders can have."""
+        return (self._epoch - 1) * NUMBERS_OF_EPOCH
+
+    def put(self, submission: SubmitJob) -> None:
+        """Keep a job. Then it may be accepted.
+
+        Raises:
+            Deposed: if this leader leads no longer.
+            CoordinationError: if it could not be stored.
+        """
+        self._coordination.jobs.put(submission.job, self._submissions.encode(submission), self._epoch)
+
+    def job(self, submission: SubmitJob, earlier: EarlierLife | None) -> DurableJob:
+        """Return what is written down of one job.
+
+        Args:
+            submission: the job.
+            earlier: what it has done under leaders before; None if this one has accepted it.
+        """
+        return DurableJob(self._coordination, self._epoch, submission, earlier or EarlierLife(last_number=self.last_number))
+
+    def inherit(self) -> Inheritance:
+        """Return what earlier leaders have left. Entries of jobs that are over are removed.
+
+        Raises:
+            Deposed: if this leader leads no longer.
+            CoordinationError: if it cannot be read; it may be tried again.
+        """
+        stored, results = self._coordination.jobs.read(), self._coordination.results.read()
+        over = [self._remembered(job, result.outcome) for job, result in results.items()]
+        for remembered in (one for one in over if results[one.news.job].dirty):
+            self._clean(remembered.news, stored.submissions.get(remembered.news.job))
+        jobs: list[SurvivingJob] = []
+        for job, reason in stored.damaged.items():
+            log.error("job '%s' cannot go on: %s", job, reason)
+            over.append(_lost(job, job, reason))
+        for job, data in stored.submissions.items():
+            if job not in results:
+                found = self._surviving(job, data)
+                if isinstance(found, SurvivingJob):
+                    jobs.append(found)
+                else:
+                    over.append(found)
+        return Inheritance(tuple(jobs), tuple(over))
+
+    def _clean(self, news: JobStatusChanged, stored: bytes | None) -> None:
+        """Remove what is left of a job whose leader was lost when it had written down its end."""
+        if stored is not None:
+            try:
+                submission = self._submission(stored)
+                config = Config.of(submission.options, "job")
+                files = checkpoint_files(config, submission.job)
+                if files is not None and (news.status is JobStatus.FINISHED or not retains(config)):
+                    files.collect_orphans([])
+            except ActorflowError as error:
+                log.warning("files of job '%s', which is over, are left: %s", news.job, error)
+        forget(self._coordination, news.job, self._epoch)
+
+    def _submission(self, data: bytes) -> SubmitJob:
+        submission = self._submissions.decode(data)
+        assert isinstance(submission, SubmitJob), "nothing else is stored"
+        return submission
+
+    def _remembered(self, job: JobId, outcome: bytes) -> JobRemembered:
+        try:
+            found = self._outcomes.decode(outcome)
+        except ActorflowError as error:
+            return _lost(job, job, f"how it ended cannot be read: {error.message}")
+        assert isinstance(found, JobOutcome), "the codec knows nothing else"
+        return JobRemembered(found.name, found.news)
+
+    def _surviving(self, job: JobId, data: bytes) -> SurvivingJob | JobRemembered:
+        try:
+            submission = self._submission(data)
+            checkpoints = self._checkpoints(job)
+        except ActorflowError as error:
+            if error.retry is Retry.BACKOFF:
+                raise CoordinationError(f"cannot go on with job '{job}': {error.message}", hint=error.hint) from error
+            log.error("job '%s' cannot go on: %s", job, error)
+            return _lost(job, job, error.message)
+        completed = tuple(_completed(manifest, location) for location, manifest in checkpoints)
+        restored = _as_listed(submission.restored, checkpoints[-1][1]) if checkpoints else submission.restored
+        runs = _runs_until(checkpoints[-1][1].epoch) if checkpoints else ()
+        earlier = EarlierLife(completed, runs, self.last_number)
+        return SurvivingJob(_with_restored(submission, restored), earlier)
+
+    def _checkpoints(self, job: JobId) -> list[tuple[str, Manifest]]:
+        """Return the checkpoints of a job that can be read, the oldest first.
+
+        Raises:
+            CheckpointError: if there were some, and none can be read: to begin anew would write all output again.
+        """
+        pointers = self._coordination.checkpoints.read(job)
+        found, problem = [], ""
+        for pointer in pointers:
+            try:
+                found.append((pointer.location, read_manifest(pointer.location)))
+            except CheckpointError as error:
+                log.error("checkpoint %d of job '%s' is left out: %s", pointer.checkpoint, job, error)
+                problem = error.message
+        if pointers and not found:
+            raise CheckpointError(f"none of its checkpoints can be read: {problem}")
+        return found
+
+
+@dataclass(slots=True)
+class DurableJob:
+    """What is written down of one job while it runs."""
+
+    coordination: Coordination
+    epoch: int
+    submission: SubmitJob
+    earlier: EarlierLife
+    retained_max: int = 1
+    _pointers: tuple[CheckpointPointer, ...] = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _over: bool = field(default=False, init=False)
+    _discard: Callable[[], None] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._pointers = tuple(CheckpointPointer(one.checkpoint, one.location) for one in self.earlier.completed)
+
+    def completed(self, checkpoint: int, location: str) -> None:
+        """Record a checkpoint whose manifest is written, in place of the oldest. Then it may be committed, and what it replaces removed.
+
+        Raises:
+            Deposed: if this leader leads no longer.
+            CoordinationError: if it is not known whether it was recorded.
+        """
+        with self._lock:
+            if self._over:
+                raise CheckpointError(f"checkpoint {checkpoint} comes too late: the job is over")
+            # It is counted as recorded before that is known: if it was, and nobody has said so, it must not be removed unsaid.
+            pointers = sorted((*self._pointers, CheckpointPointer(checkpoint, location)), key=_number)
+            self._pointers = tuple(pointers[-self.retained_max :])
+            self._record()
+
+    def needless(self, checkpoint: int) -> None:
+        """Say that a checkpoint is not needed. Then it may be removed.
+
+        Raises:
+            Deposed: if this leader leads no longer: then it is the next one's to remove.
+            CoordinationError: if that could not be said.
+        """
+        with self._lock:
+            if self._over:
+                return
+            self._pointers = tuple(pointer for pointer in self._pointers if pointer.checkpoint != checkpoint)
+            self._record()
+
+    def still_led(self) -> None:
+        """Make sure that this leader leads.
+
+        Raises:
+            Deposed: if not.
+            CoordinationError: if that could not be found out.
+        """
+        with self._lock:
+            if not self._over:  # else whatever is left of it is to be removed, and nothing is committed any more
+                self._record()
+
+    def _record(self) -> None:
+        self.coordination.checkpoints.record(self.submission.job, self._pointers, self.epoch)
+
+    def end(self, news: JobStatusChanged) -> None:
+        """Write down how the job ended. Then it may be told; what was stored of the job is removed.
+
+        Raises:
+            Deposed: if this leader leads no longer.
+            CoordinationError: if that could not be written.
+        """
+        job = self.submission.job
+        outcome = MessageCodec((JobOutcome,)).encode(JobOutcome(self.submission.name, news))
+        self.coordination.results.put(job, outcome, self.epoch)
+        with self._lock:
+            self._over, discard = True, self._discard
+        if discard is not None:
+            self._remove(discard)
+        forget(self.coordination, job, self.epoch)
+
+    def discard_at_end(self, discard: Callable[[], None]) -> None:
+        """Remove the files of the job's checkpoints, once it is written down that it has ended."""
+        with self._lock:
+            if not self._over:
+                self._discard = discard
+                return
+        self._remove(discard)
+
+    def _remove(self, discard: Callable[[], None]) -> None:
+        try:
+            discard()
+        except ActorflowError as error:
+            log.warning("files of job '%s', which is over, are left: %s", self.submission.job, error)
+
+
+def until_written(write: Callable[[], None], what: str) -> bool:
+    """Write, for as long as it takes; return whether it was written, and not refused because this leader leads no longer."""
+    while True:
+        try:
+            write()
+        except Deposed as error:
+            log.info("%s: not written: %s", what, error)
+            return False
+        except CoordinationError as error:
+            if error.retry is Retry.NEVER:
+                raise
+            log.warning("%s: not written yet: %s", what, error)
+            time.sleep(WRITE_AGAIN_S)
+        else:
+            return True
+
+
+def forget(coordination: Coordination, job: JobId, epoch: int) -> None:
+    """Remove the entries of a job that is over, but its result.
+
+    Raises:
+        Deposed: if this leader leads no longer.
+        CoordinationError: if they cannot be removed now; the next leader does it.
+    """
+    coordination.jobs.remove(job, epoch)
+    coordination.checkpoints.remove(job, epoch)
+    coordination.results.clean(job, epoch)
+
+
+def _number(pointer: CheckpointPointer) -> int:
+    return pointer.checkpoint
+
+
+def _lost(job: JobId, name: str, reason: str) -> JobRemembered:
+    error = describe(CheckpointError(f"job '{job}' was lost with the leader that ran it: {reason}"))
+    return JobRemembered(name, JobStatusChanged(job, JobStatus.FAILED, error=error))
+
+
+def _completed(manifest: Manifest, location: str) -> CompletedCheckpoint:
+    states = {
+        SubtaskId(VertexId(vertex.id), part.index): encode_part(part) for vertex in manifest.vertices for part in vertex.parts
+    }
+    return CompletedCheckpoint(manifest.checkpoint, manifest.timestamp, location, states)
+
+
+def _as_listed(first: Restored, manifest: Manifest) -> Restored:
+    """Return where a job began, with the splits of its sources as they were listed for a checkpoint."""
+    listed = {VertexId(vertex): tuple(pickling.loads(splits)) for vertex, splits in manifest.splits.items()}
+    return replace(first, listed=listed, listed_for={VertexId(vertex.id): vertex.parallelism for vertex in manifest.vertices})
+
+
+def _runs_until(run: int) -> tuple[int, ...]:
+    """Return the numbers of the runs of one epoch until this one, and the next, which may have begun."""
+    first = (run - 1) // NUMBERS_OF_EPOCH * NUMBERS_OF_EPOCH + 1
+    return tuple(range(first, run + 2))
+
+
+def _with_restored(submission: SubmitJob, restored: Restored) -> SubmitJob:
+    return SubmitJob(submission.job, submission.name, submission.plan, submission.options, submission.client, restored)

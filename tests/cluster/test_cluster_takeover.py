@@ -1,0 +1,90 @@
+"""Clusters of several JobManagers, as `conf/ha.yaml` has them, on a real ZooKeeper server: leaders are stopped and killed, jobs go on."""
+
+import signal
+import socket
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cluster_processes import ROOT, running_cluster, until
+
+import actorflow as af
+from actorflow.protocol.job_messages import JobStatus
+
+pytestmark = pytest.mark.slow
+
+RECORDS, KEYS, PER_S = 6_000, 7, 1_000
+
+
+def free_ports(count):
+    """Return ports that are free now, below the ephemeral ones."""
+    ports, sockets = [], []
+    for port in range(30_100, 32_000):
+        candidate = socket.socket()
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            candidate.close()
+            continue
+        sockets.append(candidate)
+        ports.append(port)
+        if len(ports) == count:
+            break
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def cluster(zookeeper, tmp_path):
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(3)]
+    options = {
+        "jobmanager.hosts": hosts,
+        "taskmanager.hosts": ["127.0.0.1", "127.0.0.1"],
+        "taskmanager.numberOfTaskSlots": 1,
+        "high-availability.zookeeper.quorum": zookeeper.quorum,
+        "high-availability.zookeeper.client.session-timeout": "1s",
+        "high-availability.storageDir": str(tmp_path / "ha"),
+        "execution.checkpointing.interval": "200ms",
+        "execution.checkpointing.dir": str(tmp_path / "checkpoints"),
+    }
+    with running_cluster(tmp_path / "run", "ha", ROOT / "conf" / "ha.yaml", **options) as cluster:
+        cluster.hosts = hosts
+        yield cluster
+
+
+def leading_node(cluster, client):
+    """Return the name of the process that leads."""
+    node = client._link.leader().node
+    (number,) = [number for number, host in enumerate(cluster.hosts, 1) if node.endswith(host.replace(":", "-"))]
+    return f"jobmanager-{number}"
+
+
+def counting(directory):
+    pipeline = af.Pipeline("counting")
+    numbers = pipeline.read(af.sources.generator(lambda number: number % KEYS, count=RECORDS, rate=PER_S))
+    numbers.key_by(lambda number: number).count().map(str).write(af.sinks.text(str(directory)))
+    return pipeline
+
+
+def written(directory):
+    visible = [path for path in Path(directory).glob("*") if not path.name.startswith(".")]
+    return Counter(line for path in visible for line in path.read_text().splitlines())
+
+
+def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(cluster, tmp_path):
+    out = tmp_path / "out"
+    with af.connect(cluster.conf) as client:
+        job = client.submit(counting(out), parallelism=2)
+        until(job, lambda: job.progress()[0] > 500)
+        first = leading_node(cluster, client)
+        cluster.signal(first, signal.SIGSTOP)
+        until(job, lambda: job.attempts > 1_000_000 and job.progress()[0] > 500)
+        cluster.signal(first, signal.SIGCONT)
+        second = leading_node(cluster, client)
+        assert second != first
+        cluster.signal(second, signal.SIGKILL)
+        job.wait("60s")
+        assert job.status() is JobStatus.FINISHED
+        assert job.attempts > 2_000_000
+    assert written(out) == Counter(str((number % KEYS, number // KEYS + 1)) for number in range(RECORDS))

@@ -1,0 +1,158 @@
+"""What a leader writes down of a job, and in what order: nothing is removed that the next leader may need."""
+
+import pytest
+
+from actorflow.config import Config
+from actorflow.coordination import CheckpointPointer, open_coordination
+from actorflow.errors import CheckpointError, CoordinationError, Deposed
+from actorflow.ids import Address, JobId
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates
+from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.runtime.durable_jobs import DurableJobs, JobOutcome, until_written
+from actorflow.runtime.job_checkpoint_work import CheckpointWork
+from actorflow.runtime.job_work import JobWork
+from actorflow.storage.checkpoint_files import CheckpointFiles
+from actorflow.wire.message import MessageCodec
+
+JOB = JobId("wordcount-1")
+SUBMISSION = SubmitJob(JOB, "wordcount", b"plan", {}, Address("client/ear"))
+FINISHED = JobStatusChanged(JOB, JobStatus.FINISHED, 1)
+
+
+class Leading:
+    def __init__(self, directory):
+        self.coordination = open_coordination(Config())
+        self.coordination.election.contend(lambda _: None, lambda: None)
+        self.jobs = DurableJobs(self.coordination, 1)
+        self.jobs.put(SUBMISSION)
+        self.job = self.jobs.job(SUBMISSION, None)
+        self.file = directory / JOB / "chk-1" / "manifest.json"
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text("whole")
+        files = CheckpointFiles(str(directory), JOB, inline_bytes_max=0)
+        graph = ExecutionGraph("wordcount", (), (), ())
+        self.work = JobWork(graph, JOB, CheckpointWork(JOB, graph, files), durable=self.job)
+        self.job.completed(1, str(self.file))
+
+    def depose(self):
+        self.coordination.election._fence.epoch = 2
+
+    def pointers(self):
+        return [pointer.checkpoint for pointer in self.coordination.checkpoints.read(JOB)]
+
+
+@pytest.fixture
+def leading(tmp_path):
+    return Leading(tmp_path)
+
+
+def test_a_checkpoint_is_recorded_in_place_of_the_oldest(leading):
+    leading.job.retained_max = 2
+    for checkpoint in (2, 3):
+        leading.job.completed(checkpoint, f"/chk-{checkpoint}")
+    assert leading.coordination.checkpoints.read(JOB) == (CheckpointPointer(2, "/chk-2"), CheckpointPointer(3, "/chk-3"))
+
+
+def test_one_that_is_whole_after_a_later_one_does_not_take_its_place(leading):
+    leading.job.completed(3, "/chk-3")
+    leading.job.completed(2, "/chk-2")
+    assert leading.pointers() == [3]
+
+
+def test_what_is_discarded_is_not_recorded_any_more(leading):
+    leading.work(DiscardStates(1, str(leading.file), ()))
+    assert leading.pointers() == []
+    assert not leading.file.exists()
+
+
+@pytest.mark.parametrize("work", [DiscardStates(1, None, ()), CollectOrphans(2, ())], ids=["discard", "orphans"])
+def test_a_deposed_leader_removes_no_files(leading, work):
+    leading.depose()
+    if isinstance(work, DiscardStates):
+        work = DiscardStates(1, str(leading.file), ())
+    with pytest.raises(Deposed):
+        leading.work(work)
+    assert leading.file.exists()
+    assert leading.pointers() == [1]
+
+
+def test_files_go_when_the_end_is_written_down_and_not_before(leading):
+    leading.work(DiscardAll())
+    assert leading.file.exists()
+    leading.job.end(FINISHED)
+    assert not leading.file.exists()
+    assert leading.coordination.jobs.read().submissions == {}
+    assert [result.dirty for result in leading.coordination.results.read().values()] == [False]
+
+
+def test_files_that_are_asked_to_go_after_the_end_go_at_once(leading):
+    leading.job.end(FINISHED)
+    leading.work(DiscardAll())
+    assert not leading.file.exists()
+
+
+def test_a_deposed_leader_ends_no_job(leading):
+    leading.depose()
+    leading.work(DiscardAll())
+    with pytest.raises(Deposed):
+        leading.job.end(FINISHED)
+    assert leading.file.exists()
+    assert list(leading.coordination.jobs.read().submissions) == [JOB]
+
+
+def test_after_the_end_nothing_is_recorded_any_more(leading):
+    leading.job.end(FINISHED)
+    with pytest.raises(CheckpointError, match="comes too late"):
+        leading.job.completed(2, "/chk-2")
+    leading.job.still_led()
+    leading.job.needless(1)
+    assert leading.pointers() == []
+
+
+def test_the_next_leader_cleans_up_behind_a_job_whose_leader_died_over_it(leading):
+    leading.coordination.results.put(JOB, b"no outcome", 1)
+    inheritance = leading.jobs.inherit()
+    assert inheritance.jobs == ()
+    assert "how it ended cannot be read" in str(inheritance.over[0].news.error)
+    assert leading.coordination.jobs.read().submissions == {}
+    assert leading.pointers() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "retention", "left"),
+    [
+        (JobStatus.FINISHED, "retain-on-cancellation", False),
+        (JobStatus.FAILED, "retain-on-cancellation", True),
+        (JobStatus.FAILED, "delete-on-cancellation", False),
+    ],
+)
+def test_it_removes_the_files_that_its_owner_does_not_retain(leading, tmp_path, status, retention, left):
+    options = {"execution.checkpointing.dir": str(tmp_path), "execution.checkpointing.externalized-checkpoint-retention": retention}
+    leading.jobs.put(SubmitJob(JOB, "wordcount", b"plan", options, Address("client/ear")))
+    outcome = MessageCodec((JobOutcome,)).encode(JobOutcome("wordcount", JobStatusChanged(JOB, status, 1)))
+    leading.coordination.results.put(JOB, outcome, 1)
+    (remembered,) = leading.jobs.inherit().over
+    assert remembered.news.status is status
+    assert leading.file.exists() == left
+    assert [result.dirty for result in leading.coordination.results.read().values()] == [False]
+
+
+def test_writing_is_tried_until_it_is_known_to_be_written(monkeypatch):
+    monkeypatch.setattr("actorflow.runtime.durable_jobs.WRITE_AGAIN_S", 0.0)
+    answers = [CoordinationError("not now"), CoordinationError("not now"), None]
+
+    def write():
+        error = answers.pop(0)
+        if error is not None:
+            raise error
+
+    assert until_written(write, "job")
+    assert answers == []
+
+
+def test_what_a_deposed_leader_writes_is_not_tried_again():
+    def write():
+        raise Deposed("epoch 1 is over")
+
+    assert not until_written(write, "job")
