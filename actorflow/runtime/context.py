@@ -117,7 +117,7 @@ class OperatorContext:
 
     def forward_watermark(self, timestamp: int) -> None:
         """Pass a watermark (ms) on to the subtask's consumers."""
-        self.actor.forward_watermark(timestamp)
+        self.actor.outputs.pass_watermark(timestamp)
 
     def forward_idleness(self, *, idle: bool) -> None:
         """Tell the subtask's consumers whether it holds back a watermark."""

@@ -220,10 +220,10 @@ class SourceFeed:
         Args:
             read: records of the batch that was just processed.
         """
-        emitted = self._subtask.emitted
+        emitted = self._subtask.outputs.records
         growth = max(1.0, (emitted - self._emitted) / max(1, read))
         self._emitted = emitted
-        if self._subtask.overdrawn:
+        if self._subtask.outputs.overdrawn:
             self._batch_records = max(1, self._batch_records // 2)
         else:
             fitting = max(1, int(self._batch_records_max / growth))

@@ -29,6 +29,7 @@ from actorflow.runtime.inquiries import Inquiries
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.messages import Inquiry, UserMessage
 from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
+from actorflow.runtime.outputs import Outputs
 from actorflow.runtime.subtask_checkpoints import BARRIER_TIMERS, SubtaskCheckpoints
 from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Owner, SubtaskView
 from actorflow.runtime.user_messages import hand_over, turn_away
@@ -85,8 +86,8 @@ class Subtask(Actor):
         self._postponed: list[Callable[[], None]] = []
         self._alarms = Alarms(self._arm)
         self._inquiries = Inquiries(self)
-        self.watermark = self.forwarded = MIN_TIMESTAMP
-        self._idle = self._told_idle = False
+        self.watermark = MIN_TIMESTAMP
+        self._idle = False
 
     def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
         """Give it its parts, which need the actor to exist before they do. Called once, before any message."""
@@ -95,7 +96,7 @@ class Subtask(Actor):
         self.chain = chain
         self.exchanges = exchanges
         self.sinks = sinks
-        self._outputs: tuple[Exchange | SinkOutput, ...] = (*exchanges, *sinks)
+        self.outputs = Outputs(exchanges, sinks)
         self.meter.count = lambda: records_of(self)
 
     # --- being told ------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class Subtask(Actor):
         if self._held:
             self.meter.switch(Activity.IDLE)
             return
-        if self._exhausted():
+        if self.outputs.exhausted:
             self.meter.switch(Activity.BACK_PRESSURED)
             return
         self.meter.switch(Activity.BUSY)
@@ -219,22 +220,6 @@ class Subtask(Actor):
             self.wake()
         elif not self._token_out:
             self.meter.switch(Activity.BACK_PRESSURED)
-
-    def _exhausted(self) -> bool:
-        for exchange in self.exchanges:
-            if exchange.exhausted:
-                return True
-        return any(sink.blocked for sink in self.sinks)
-
-    @property
-    def emitted(self) -> int:
-        """Records that its chain has put out."""
-        return sum(exchange.records_taken for exchange in self.exchanges) + sum(sink.records for sink in self.sinks)
-
-    @property
-    def overdrawn(self) -> bool:
-        """Whether the last batch has become more than the outputs should hold: smaller batches would be better."""
-        return any(exchange.overdrawn for exchange in self.exchanges)
 
     def granted(self, lane: Lane, credit: int, records_max: int) -> None:
         """Take credit for one of its lanes, and send what that allows. What cannot be sent is a failure of this subtask."""
@@ -287,39 +272,24 @@ class Subtask(Actor):
         """Pass on what was held back of event time, and arm the flush timer, if a buffer stands open and it is not armed."""
         if self.chain.held_back and not self.chain.blocked:
             self._advance_watermark(self.watermark)
-        if self._idle and not self._told_idle:
+        if self._idle and not self.outputs.idle:
             self.forward_idleness(idle=True)
         if self._flush_armed:
             return
-        deadline: float | None = None
-        for output in self._outputs:
-            due = output.deadline_s
-            if due is not None and (deadline is None or due < deadline):
-                deadline = due
+        deadline = self.outputs.deadline_s
         if deadline is not None:
             self._flush_armed = True
             self.ctx.set_timer_at("flush", deadline)
 
     def _flush_timer(self) -> None:
         self._flush_armed = False
-        now = self.ctx.now()
-        for exchange in self.exchanges:
-            exchange.flush_due(now)
-        for sink in self.sinks:
-            if sink.deadline_s is not None and sink.deadline_s <= now:
-                sink.flush()
+        self.outputs.flush_due(self.ctx.now())
         self._after_work()
 
     def flush_idle(self) -> None:
         """Send what stands open, because the node has nothing better to do."""
         if self._begun:
-            self.guarded(self._flush_all)
-
-    def _flush_all(self) -> None:
-        for exchange in self.exchanges:
-            exchange.flush_idle()
-        for sink in self.sinks:
-            sink.flush()
+            self.guarded(self.outputs.flush_idle)
 
     # --- events --------------------------------------------------------------------------------------------------------------
 
@@ -338,7 +308,7 @@ class Subtask(Actor):
             case Barrier() if self.checkpoints is not None:
                 self.checkpoints.snapshot(event)
             case Barrier() | LatencyMarker():
-                self.broadcast(event)
+                self.outputs.event(event)
             case EndOfInput():
                 pass  # the end is announced once the chain has drained
             case _:
@@ -346,25 +316,13 @@ class Subtask(Actor):
 
     def _advance_watermark(self, timestamp: int) -> None:
         """Tell the chain, and pass on what it lets through: an asynchronous call in flight holds back what comes after it."""
-        self.forward_watermark(self.chain.advance_watermark(timestamp))
-
-    def forward_watermark(self, timestamp: int) -> None:
-        """Pass a watermark (ms) on to the consumers, unless they have heard of a later one."""
-        if timestamp > self.forwarded:
-            self.forwarded = timestamp
-            self.broadcast(Watermark(timestamp))
+        self.outputs.pass_watermark(self.chain.advance_watermark(timestamp))
 
     def forward_idleness(self, *, idle: bool) -> None:
         """Tell the consumers whether this subtask holds back a watermark: that it does not, behind all that is still on its way to them."""
         self._idle = idle
-        if idle != self._told_idle and not (idle and self.chain.in_flight):
-            self._told_idle = idle
-            self.broadcast(Idle() if idle else Active())
-
-    def broadcast(self, event: ChannelEvent) -> None:
-        """Send an event to all consumers, behind everything before it."""
-        for output in self._outputs:
-            output.event(event)
+        if not (idle and self.chain.in_flight):
+            self.outputs.tell_idleness(idle=idle)
 
     # --- stopping with a savepoint -------------------------------------------------------------------------------------------
 
@@ -412,14 +370,13 @@ class Subtask(Actor):
             self.last_part = self.checkpoints.last_part()
         self.chain.close()
         self.feed.close()
-        self.broadcast(EndOfInput())
+        self.outputs.event(EndOfInput())
         self._ending = True
         self._end_when_sent()
 
     def _end_when_sent(self) -> None:
         """Finish, unless some output still waits for credit, or a snapshot is being stored: what has not left can still fail."""
-        sending = any(lane.waiting for exchange in self.exchanges for lane in exchange.lanes)
-        if sending or (self.checkpoints is not None and self.checkpoints.storing):
+        if self.outputs.sending or (self.checkpoints is not None and self.checkpoints.storing):
             self.meter.switch(Activity.BACK_PRESSURED)
             return
         self.over = True

@@ -41,7 +41,7 @@ def view_of(subtask: Subtask) -> SubtaskView:
         subtask.meter.activity.name.lower(),
         _waits_for(subtask),
         metrics_of(subtask),
-        max(subtask.watermark, subtask.forwarded),
+        max(subtask.watermark, subtask.outputs.watermark),
         sum(channel.queued for channel in inputs),
         tuple(lane.waiting for lane in outputs),
         subtask.chain.observe(),
@@ -60,7 +60,7 @@ def _waits_for(subtask: Subtask) -> str:
     if any(sink.blocked for sink in subtask.sinks):
         return "the client, to take results"
     full = sum(lane.waiting > 0 for exchange in subtask.exchanges for lane in exchange.lanes)
-    if full and (subtask._ending or subtask._exhausted()):
+    if full and (subtask._ending or subtask.outputs.exhausted):
         return f"credit of consumers: {full} channels are full"
     if subtask.chain.blocked or subtask.feed.ended:
         return "calls of its operators, which are under way"

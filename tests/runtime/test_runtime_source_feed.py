@@ -18,14 +18,14 @@ from actorflow.wire.batch import MAX_TIMESTAMP, Active, Idle, ObjectBatch, Water
 
 
 class Taker:
-    """Stands for the subtask and its chain: notes what the feed gives it."""
+    """Stands for the subtask, its chain and its outputs: notes what the feed gives it."""
 
     def __init__(self):
         self.got = []
         self.growth = 1
-        self.emitted = 0
+        self.records = 0
         self.overdrawn = False
-        self.chain = self
+        self.chain = self.outputs = self
         self.heard = []
         self.within_ms = None
         self.ahead = set()
@@ -33,7 +33,7 @@ class Taker:
 
     def take(self, batch, port):
         self.got.append(batch.records)
-        self.emitted += len(batch) * self.growth
+        self.records += len(batch) * self.growth
 
     def event(self, event):
         self.got.append(event)
