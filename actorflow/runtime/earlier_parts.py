@@ -8,9 +8,9 @@ from typing import Any
 
 from actorflow.plan.execution import Vertex
 from actorflow.plan.key_groups import key_group
-from actorflow.runtime.layered_state import ReadState, layers_of, restored_layers
+from actorflow.runtime.restored_layers import Chunks, ReadState, layers_of, restored_layers
 from actorflow.runtime.snapshots import SubtaskSnapshot, decoded
-from actorflow.state.layers import Layers
+from actorflow.state.layers import Chunk, Layers
 from actorflow.storage.checkpoint_files import files_of_part, read_state
 from actorflow.wire.in_flight import InFlight, decode_in_flight
 from actorflow.wire.manifest import Adopted, InlineState, StoredFile, SubtaskState, decode_part, splits_of
@@ -28,13 +28,13 @@ class Earlier:
 
     Attributes:
         snapshots: in their order.
-        layers: keyed state of the subtask that asks, as far as it is stored in layers.
+        layers: keyed state of the subtask that asks, as far as it is stored in layers; read when it is taken.
         in_flight: batches of its channels that a barrier had overtaken, of each earlier subtask.
         same: the part of a checkpoint that is all that the subtask goes on from, if there is one: its next snapshots may build upon it.
     """
 
     snapshots: list[SubtaskSnapshot]
-    layers: Layers | None = None
+    layers: Chunks = ()
     in_flight: Sequence[InFlight] = ()
     same: SubtaskState | None = None
 
@@ -106,17 +106,17 @@ def _by_group(states: Mapping[str, Mapping[Any, Any]], max_parallelism: int) -> 
     return groups
 
 
-def _layers(parts: Sequence[SubtaskState], vertex: Vertex, index: int, read: ReadState) -> Layers:
-    """Return the keyed state that parts have in layers, those of each vertex that they are of by themselves."""
-    found = Layers()
+def _layers(parts: Sequence[SubtaskState], vertex: Vertex, index: int, read: ReadState) -> Iterator[tuple[str, Chunk]]:
+    """Give the keyed state that parts have in layers, those of each vertex that they are of by themselves."""
     start = 0
     for stop in [*(at for at, part in enumerate(parts) if at and part.index == 0), len(parts)]:
         of_vertex = parts[start:stop]
-        layers = restored_layers(of_vertex, index, vertex.parallelism, vertex.max_parallelism, read)
         adopted = of_vertex[0].adopted
-        found = found.joined(layers if adopted is None else layers.renamed(adopted.names))
+        for operator, chunk in restored_layers(of_vertex, index, vertex.parallelism, vertex.max_parallelism, read):
+            name = operator if adopted is None else adopted.names.get(operator)
+            if name is not None:
+                yield name, chunk
         start = stop
-    return found
 
 
 def _taken_of(snapshot: SubtaskSnapshot, adopted: Adopted | None) -> SubtaskSnapshot:

@@ -4,10 +4,11 @@
              └── a snapshot: the line, and a delta of everything that has changed since
                      completed ──► this is the line now            aborted, or nothing heard ──► as if it had never been
 
-A delta that is small stands in the part itself, and is not built upon: the next one holds its changes as well. So many small changes become
+A layer is one file, or several if it is large, so that nobody has to hold all of it. A delta that is small stands in the part itself, and is not built upon: the next one holds its changes as well. So many small changes become
 few files. When the deltas are larger than their base, the next snapshot is a base again, where that costs no more than a delta. Elsewhere, and when deltas
-are many, they are merged off the subtask's thread: all of them with the base into a new base, or with each other. A snapshot that does
-without some files refers to them all the same: one that was taken before this one is known to be complete may still need them.
+are many, they are merged off the subtask's thread: all of them with the base into a new base, or with each other; what is too large to be
+merged in memory becomes a base again as well, when its deltas are twice as large. A snapshot that does without some files refers to
+them all the same: one that was taken before this one is known to be complete may still need them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _BEGUN_MAX: Final = 16
 _MERGED_ABOVE: Final = 2
 """How much larger than the base the deltas are when they are merged with it: merging reads and writes all of it."""
 
+MERGED_BYTES_MAX: Final = 32 << 20
+"""What is merged in memory, at most: it takes several times as much there."""
+
 Line = tuple[StoredFile, ...]
 
 
@@ -36,11 +40,13 @@ class Below:
 
     Attributes:
         layers: the files of its lower layers, in order; none if it has to be a base.
+        base: how many of them are the base.
         kept: files that it refers to for the sake of other snapshots.
         line: the line as it was.
     """
 
     layers: Line = ()
+    base: int = 0
     kept: Line = ()
     line: Line = ()
 
@@ -63,15 +69,16 @@ class LayerLine:
         self._confirm = confirm
         self._decline = decline
         self._line: Line = ()
+        self._base = 0  # so many files of the line are the base
         self._merged: _Merged | None = None
         self._begun: dict[int, Below] = {}
-        self._stored: dict[int, StoredFile | None] = {}
+        self._stored: dict[int, Line] = {}
 
-    def resume(self, line: Line) -> None:
-        """Build upon the layers that this run's state was restored from."""
+    def resume(self, line: Line, base: int) -> None:
+        """Build upon the layers that this run's state was restored from, of which so many files are the base."""
         assert not self._line, "a run is restored before its first checkpoint"
         assert not self._begun, "a run is restored before its first checkpoint"
-        self._line = line
+        self._line, self._base = line, base
 
     def begin(self, checkpoint: int, *, afresh: bool = False) -> Below:
         """Return what the snapshot of a checkpoint builds upon.
@@ -81,22 +88,22 @@ class LayerLine:
             afresh: whether a base costs no more than a large delta.
         """
         line = self._line
-        below = Below(line, (), line)
+        below = Below(line, self._base, (), line)
         free = self._merged if not any(begun.kept for begun in self._begun.values()) else None
-        if afresh and self._deltas_exceed(1):
-            below = Below(
-                (), (*line, *([free.file] if free is not None else [])), line
-            )  # what was merged in vain goes with this snapshot
+        if self._base_is_due(afresh=afresh):
+            # What was merged in vain goes with this snapshot.
+            below = Below((), 0, (*line, *([free.file] if free is not None else [])), line)
         elif free is not None:
             lower = _replaced(line, free.sources, free.file)
-            below = Below(lower, free.sources if lower != line else (free.file,), line)
+            base = 1 if self.is_base(free.sources) else self._base
+            below = Below(lower, base, free.sources if lower != line else (free.file,), line)
         self._begun[checkpoint] = below
         while len(self._begun) > _BEGUN_MAX:
             self.given_up(min(self._begun))
         return below
 
-    def stored(self, checkpoint: int, layer: StoredFile | None) -> None:
-        """Note the file of a snapshot's own layer; None if it has none. Called before the snapshot is acknowledged, on any thread."""
+    def stored(self, checkpoint: int, layer: Line) -> None:
+        """Note the files of a snapshot's own layer; none if it stands in the part. Called before the snapshot is acknowledged, on any thread."""
         self._stored[checkpoint] = layer
 
     def completed(self, checkpoint: int) -> None:
@@ -106,14 +113,14 @@ class LayerLine:
             self.given_up(older)
         if below is None:
             return
-        own = self._stored.pop(checkpoint, None)
-        if own is not None:
+        own = self._stored.pop(checkpoint, ())
+        if own:
             self._confirm(checkpoint)
-            self._line = (*below.layers, own)
+            self._line, self._base = (*below.layers, *own), below.base or len(own)
         else:
             self._decline(checkpoint)
             # If the line went on meanwhile, files of it are not in this checkpoint, and go: the next snapshot is a base.
-            self._line = below.layers if self._line == below.line else ()
+            self._line, self._base = (below.layers, below.base) if self._line == below.line else ((), 0)
         if below.kept:
             self._merged = None
 
@@ -135,14 +142,20 @@ class LayerLine:
         Args:
             afresh: see `begin`: where the next snapshot is a base, nothing has to be merged.
         """
-        if self._merged is not None or len(self._line) < 2 or (afresh and self._deltas_exceed(1)):
+        if self._merged is not None or len(self._line) <= self._base or self._base_is_due(afresh=afresh):
             return ()
         if self._deltas_exceed(_MERGED_ABOVE):
             return self._line
-        return self._line[1:] if len(self._line) > DELTAS_MAX else ()
+        return _longest_run(self._line[self._base :]) if len(self._line) - self._base >= DELTAS_MAX else ()
+
+    def _base_is_due(self, *, afresh: bool) -> bool:
+        """Return whether the next snapshot is a base: where that costs no more, or where merging would take too much memory."""
+        if afresh and self._deltas_exceed(1):
+            return True
+        return self._deltas_exceed(_MERGED_ABOVE) and _bytes(self._line) > MERGED_BYTES_MAX
 
     def _deltas_exceed(self, bases: int) -> bool:
-        return sum(layer.size_bytes for layer in self._line[1:]) > bases * self._line[0].size_bytes if self._line else False
+        return _bytes(self._line[self._base :]) > bases * _bytes(self._line[: self._base])
 
     def is_base(self, layers: Line) -> bool:
         """Return whether these layers begin with the base."""
@@ -154,6 +167,22 @@ class LayerLine:
             return False
         self._merged = _Merged(sources, file)
         return True
+
+
+def _bytes(files: Line) -> int:
+    return sum(file.size_bytes for file in files)
+
+
+def _longest_run(deltas: Line) -> Line:
+    """Return the most neighbours that can be merged in memory; none if that is only one."""
+    best: Line = ()
+    start = 0
+    for end in range(1, len(deltas) + 1):
+        while _bytes(deltas[start:end]) > MERGED_BYTES_MAX:
+            start += 1
+        if end - start > max(1, len(best)):
+            best = deltas[start:end]
+    return best
 
 
 def _replaced(line: Line, sources: Line, file: StoredFile) -> Line:

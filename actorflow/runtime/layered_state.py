@@ -1,10 +1,9 @@
 """Incremental snapshots of a subtask's keyed state: what changed is captured on its thread, and becomes a layer off it.
 
     capture (subtask's thread) ──► bytes ──► small: in the part        large: a file, and the next snapshots build upon it
-    restore ◄── top, in the part ◄── layers, in order, read from files
 
-Which layers a snapshot builds upon is decided by `layer_line`; what a layer is, `state.layers` says; what has changed, `state.changes` knows.
-Without files (a JobManager that keeps checkpoints in its memory) every snapshot is whole.
+Which layers a snapshot builds upon is decided by `layer_line`; what a layer is, `state.layers` says; what has changed, `state.changes` knows;
+how it comes back, `restored_layers`. Without files (a JobManager that keeps checkpoints in its memory) every snapshot is whole.
 """
 
 from __future__ import annotations
@@ -13,23 +12,20 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from actorflow.errors import CheckpointError
-from actorflow.plan.key_groups import group_range, key_group
 from actorflow.runtime.layer_line import Below, LayerLine, Line
 from actorflow.state.changes import ChangeLog, Piece
-from actorflow.state.layers import Layers, encode_layer
+from actorflow.state.layers import Layers, encode_layer, encode_layers
 from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
-from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState
-from actorflow.wire.stable_hash import stable_hash
+from actorflow.wire.manifest import StoredFile, SubtaskState
 
 if TYPE_CHECKING:
     from actorflow.operators.contract import Chain
 
 
-ReadState = Callable[[StoredFile | InlineState], bytes]
-"""Returns the bytes of a state, after a look whether they are those that were written."""
+LAYER_BYTES_MAX: Final = 32 << 20
+"""Of a file: larger layers become several, each of which is written and read as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +50,7 @@ class StoredLayers:
     Attributes:
         files: by the names that the part has for them.
         layers: names of those that are layers, in order.
+        base: how many of them are the base.
         top: the layer above them, if it is in the part.
         state_bytes: of the state as a whole.
         stored_bytes: of what was written for this snapshot.
@@ -61,6 +58,7 @@ class StoredLayers:
 
     files: Mapping[str, StoredFile]
     layers: tuple[str, ...]
+    base: int
     top: bytes
     state_bytes: int
     stored_bytes: int
@@ -89,7 +87,7 @@ class LayeredState:
         """Build upon the layers of the part that this very state was restored from, if they are all of it and the job's own files."""
         line = tuple(part.files[name] for name in part.layers)
         if line and not part.top and self._files is not None and all(map(self._files.owns, line)):
-            self._line.resume(line)
+            self._line.resume(line, part.base)
             for log in self._logs.values():
                 log.resume()
 
@@ -145,18 +143,25 @@ class LayeredState:
         Raises:
             CheckpointError: if a value cannot be pickled, or a file not be written.
         """
-        below = captured.below
-        data = encode_layer((name, payload) for name, piece in captured.pieces for payload in piece.payloads())
-        layers = {f"layer-{number}": file for number, file in enumerate(below.layers)}
-        kept = {f"kept-{number}": file for number, file in enumerate(below.kept)}
-        size = sum(file.size_bytes for file in below.layers) + len(data)
-        if self._files is None or len(data) <= self._inline_bytes_max:
-            self._line.stored(captured.checkpoint, None)
-            return StoredLayers({**layers, **kept}, tuple(layers), data, size, len(data))
-        own = self._files.write_shared(data)
-        self._line.stored(captured.checkpoint, own)
-        layers[f"layer-{len(layers)}"] = own
-        return StoredLayers({**layers, **kept}, tuple(layers), b"", size, len(data))
+        payloads = ((name, payload) for name, piece in captured.pieces for payload in piece.payloads())
+        if self._files is None:
+            return self._in_part(captured, encode_layer(payloads))
+        own: list[StoredFile] = []
+        try:
+            for data in encode_layers(payloads, max(LAYER_BYTES_MAX, self._inline_bytes_max + 1)):
+                if not own and len(data) <= self._inline_bytes_max:
+                    return self._in_part(captured, data)
+                own.append(self._files.write_shared(data))
+        except BaseException:
+            for file in own:
+                self._files.withdraw(file)
+            raise
+        self._line.stored(captured.checkpoint, tuple(own))
+        return _stored(captured.below, tuple(own), b"")
+
+    def _in_part(self, captured: Captured, data: bytes) -> StoredLayers:
+        self._line.stored(captured.checkpoint, ())
+        return _stored(captured.below, (), data)
 
     def withdraw(self, captured: Captured, stored: StoredLayers) -> None:
         """Remove what was stored for a part that nobody will hear of. It would stay until the job ends, and the disk may be full."""
@@ -205,6 +210,16 @@ class LayeredState:
             submit(partial(self._files.withdraw, file))
 
 
+def _stored(below: Below, own: Line, top: bytes) -> StoredLayers:
+    """Return what a part says of a snapshot's own layer, and of those below it."""
+    line = (*below.layers, *own)
+    layers = {f"layer-{number}": file for number, file in enumerate(line)}
+    kept = {f"kept-{number}": file for number, file in enumerate(below.kept)}
+    stored = sum(file.size_bytes for file in own) + len(top)
+    size = sum(file.size_bytes for file in line) + len(top)
+    return StoredLayers({**layers, **kept}, tuple(layers), below.base or len(own), top, size, stored)
+
+
 def merged_layers(sources: Iterable[StoredFile], *, base: bool) -> Layers:
     """Return what some neighbouring layers say as a whole.
 
@@ -219,46 +234,3 @@ def merged_layers(sources: Iterable[StoredFile], *, base: bool) -> Layers:
     for source in sources:
         merged.add(read_state(source))
     return merged
-
-
-def restored_layers(
-    parts: Sequence[SubtaskState], index: int, parallelism: int, max_parallelism: int, read: ReadState = read_state
-) -> Layers:
-    """Return the keyed state of one subtask.
-
-    Args:
-        parts: of all subtasks that its vertex had, in their order.
-        index: of the subtask.
-        parallelism: number of subtasks now.
-        max_parallelism: number of key groups.
-        read: returns the bytes of a file.
-
-    Raises:
-        CheckpointError: if a layer is missing or damaged.
-    """
-    mine = group_range(index, parallelism, max_parallelism)
-    found: Layers | None = None
-    for place, part in enumerate(parts):
-        theirs = group_range(place, len(parts), max_parallelism)
-        if max(mine.start, theirs.start) >= min(mine.stop, theirs.stop):
-            continue
-        inside = mine.start <= theirs.start and theirs.stop <= mine.stop
-        layers = Layers(None if inside else _in_groups(mine, max_parallelism))
-        for data in layers_of(part, read):
-            layers.add(data)
-        found = layers if found is None else found.joined(layers)
-    return found or Layers()
-
-
-def layers_of(part: SubtaskState, read: ReadState = read_state) -> Iterable[bytes]:
-    """Give the layers of a part, in order."""
-    for name in part.layers:
-        if name not in part.files:
-            raise CheckpointError(f"the part of subtask {part.index} has a layer '{name}' and no file of that name")
-        yield read(part.files[name])
-    if part.top:
-        yield part.top
-
-
-def _in_groups(groups: range, max_parallelism: int) -> Callable[[Any], bool]:
-    return lambda key: key_group(stable_hash(key), max_parallelism) in groups

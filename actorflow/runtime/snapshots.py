@@ -17,8 +17,8 @@ from actorflow.errors import CheckpointError
 from actorflow.operators.contract import Chain
 from actorflow.operators.stage import Kept
 from actorflow.plan.key_groups import group_range, key_group
+from actorflow.runtime.restored_layers import Chunks
 from actorflow.state.backend import KeyGroupState
-from actorflow.state.layers import Layers
 from actorflow.wire import pickling
 from actorflow.wire.stable_hash import stable_hash
 
@@ -99,7 +99,7 @@ def give_back(
     index: int,
     parallelism: int,
     max_parallelism: int,
-    layers: Layers | None = None,
+    layers: Chunks = (),
 ) -> None:
     """Have a chain that is not open yet go on from the parts of an earlier run.
 
@@ -112,7 +112,7 @@ def give_back(
         layers: what was stored in layers of the subtask's own keys.
 
     Raises:
-        CheckpointError: if the number of key groups has changed.
+        CheckpointError: if the number of key groups has changed, or a layer is missing or damaged.
     """
     if any(part.max_parallelism != max_parallelism for part in parts):
         raise CheckpointError(
@@ -123,11 +123,13 @@ def give_back(
     for name, backend in chain.backends().items():
         groups = [part.keyed.get(name, {}) for part in parts]
         backend.restore(group[number] for group in groups for number in group if number in mine)
-        if layers is not None and (states := layers.states(name)):
-            backend.restore([states])
         reached = [part.watermarks[name] for part in parts if name in part.watermarks]
         if reached:  # of other key groups than before, what all of them had reached is known
             backend.watermark = reached[index] if len(reached) == parallelism else min(reached)
+    backends = chain.backends()
+    for name, chunk in layers:
+        if name in backends:
+            backends[name].absorb(chunk)
     names = dict.fromkeys(name for part in parts for name in part.kept)
     chain.restore({name: [part.kept[name] for part in parts if name in part.kept] for name in names})
 

@@ -85,7 +85,7 @@ class _Taken:
     outputs: StoredBatches
 
 
-_NO_LAYERS = StoredLayers({}, (), b"", 0, 0)
+_NO_LAYERS = StoredLayers({}, (), 0, b"", 0, 0)
 
 
 class SubtaskCheckpoints:
@@ -329,6 +329,7 @@ class SubtaskCheckpoints:
                 read=read,
                 in_flight=self._write(number, f"{self._id}-in-flight", encode_in_flight(in_flight)) if in_flight else None,
                 layers=layers.layers,
+                base=layers.base,
                 top=layers.top,
             )
             encoded = encode_part(part)

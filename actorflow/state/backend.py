@@ -27,6 +27,7 @@ from actorflow.state.timers import TimerQueue
 
 if TYPE_CHECKING:
     from actorflow.state.changes import ChangeLog
+    from actorflow.state.layers import Chunk
 
 KeyGroupState = dict[str, dict[Any, Any]]
 """Snapshot of one key group: state name, then key, then value (a dict for a map state, a list for a list state)."""
@@ -166,6 +167,10 @@ class KeyedBackend(Protocol):
 
     def restore(self, groups: Iterable[KeyGroupState]) -> None:
         """Add what snapshots hold. States that are not bound yet find their values when they are, and namespaces when one is asked for."""
+        ...
+
+    def absorb(self, chunk: Chunk) -> None:
+        """Take what a layer of a snapshot says of some keys, after what the layers below it say. Called before states are bound."""
         ...
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import StateDescriptor
 from actorflow.state.expiry import ExpiryLine, expiry_line, remember
 from actorflow.state.hashmap_handles import HashMapList, HashMapMap, HashMapValue, NotingList, NotingMap, NotingValue
-from actorflow.state.layers import Place
-from actorflow.state.timers import TIMERS_STATE, HeapTimers, restore_timers, timers_as_states
+from actorflow.state.layers import Chunk, Place
+from actorflow.state.timers import TIMERS_STATE, HeapTimers, absorb_timers, restore_timers, timers_as_states
 from actorflow.state.ttl import Ages, Ttl
 from actorflow.wire.batch import MIN_TIMESTAMP
 
@@ -299,6 +299,22 @@ class HashMapBackend:
                     self.table(name).update((key, _copied(value)) for key, value in values.items())
         for name, line in self._lines.items():
             remember(self._declared[name], self.table(name), line)
+
+    def absorb(self, chunk: Chunk) -> None:
+        """Take what a layer of a snapshot says of some keys."""
+        assert not self._lines, "what expires is found when a state is bound"
+        for overlay in self._overlays.values():
+            overlay.release()
+        place, keys, values, gone, dropped = chunk
+        if place.name.startswith(TIMERS_STATE):
+            absorb_timers(self.timers(place.name.removeprefix(TIMERS_STATE)), keys, gone)
+            return
+        table = self.table(place.name, place.namespace)
+        if dropped:
+            table.clear()
+        table.update(zip(keys, values, strict=True))
+        for key in gone:
+            table.pop(key, None)
 
     @staticmethod
     def _restore_divided(division: dict[Hashable, dict[Any, Any]], values: dict[Any, Any]) -> None:

@@ -19,7 +19,7 @@ what it reads. Timers are a table, too: its keys are triples of timestamp, key a
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -104,6 +104,23 @@ def encode_layer(payloads: Iterable[tuple[str, bytes]]) -> bytes:
     return b"".join(parts)
 
 
+def encode_layers(payloads: Iterable[tuple[str, bytes]], bytes_max: int | None) -> Iterator[bytes]:
+    """Give one layer, or several that together say the same: each but the last has reached `bytes_max`. See `encode_layer`."""
+    some: list[tuple[str, bytes]] = []
+    size = 0
+    written = False
+    for operator, data in payloads:
+        some.append((operator, data))
+        size += len(data)
+        if bytes_max is not None and size >= bytes_max:
+            yield encode_layer(some)
+            written = True
+            some.clear()
+            size = 0
+    if some or not written:
+        yield encode_layer(some)
+
+
 def decode_layer(data: bytes) -> Iterator[tuple[str, Chunk]]:
     """Give the chunks of a layer, each with the name of its operator.
 
@@ -138,12 +155,10 @@ class Layers:
     """What a line of layers says as a whole. Layers are added in their order.
 
     Args:
-        wanted: which keys; all by default.
         base: whether the first layer is a base; else what is gone is remembered, for the layers below.
     """
 
-    def __init__(self, wanted: Callable[[Any], bool] | None = None, *, base: bool = True) -> None:
-        self._wanted = wanted
+    def __init__(self, *, base: bool = True) -> None:
         self._base = base
         self._tables: dict[tuple[str, Place], dict[Any, Any]] = {}
         self._gone: dict[tuple[str, Place], dict[Any, None]] = {}
@@ -167,14 +182,7 @@ class Layers:
                 self._dropped[place] = None
         table = self._tables.setdefault(place, {})
         gone = self._gone.setdefault(place, {}) if not self._base else None
-        pairs = zip(chunk.keys, chunk.values, strict=True)
-        wanted = self._wanted
-        if wanted is None:
-            table.update(pairs)
-        elif chunk.place.name.startswith(TIMERS_STATE):
-            table.update((triple, None) for triple in chunk.keys if wanted(triple[1]))
-        else:
-            table.update((key, value) for key, value in pairs if wanted(key))
+        table.update(zip(chunk.keys, chunk.values, strict=True))
         if gone:
             for key in chunk.keys:
                 gone.pop(key, None)
@@ -182,18 +190,6 @@ class Layers:
             table.pop(key, None)
             if gone is not None:
                 gone[key] = None
-
-    def joined(self, others: Layers) -> Layers:
-        """Return this line and one of other keys as one; both are used up."""
-        for place, table in others._tables.items():
-            self._tables.setdefault(place, {}).update(table)
-        return self
-
-    def renamed(self, names: Mapping[str, str]) -> Layers:
-        """Return the states of these operators under the names that they have now; this is used up."""
-        found = Layers()
-        found._tables = {(names[owner], place): table for (owner, place), table in self._tables.items() if owner in names}
-        return found
 
     def payloads(self) -> Iterator[tuple[str, bytes]]:
         """Give everything as the payloads of one layer.

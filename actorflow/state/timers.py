@@ -83,6 +83,14 @@ def restore_timers(queue: TimerQueue, values: Mapping[Any, Iterable[tuple[int, H
             queue.set(timestamp, key, namespace)
 
 
+def absorb_timers(queue: TimerQueue, there: Iterable[tuple[int, Any, Hashable]], gone: Iterable[tuple[int, Any, Hashable]]) -> None:
+    """Set and delete the timers that a layer of a snapshot is about: timestamp, key and namespace of each."""
+    for timer in there:
+        queue.set(*timer)
+    for timer in gone:
+        queue.delete(*timer)
+
+
 class HeapTimers:
     """Timers in memory. See `TimerQueue`."""
 

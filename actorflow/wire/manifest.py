@@ -64,6 +64,7 @@ class SubtaskState(msgspec.Struct, frozen=True):
         read: of a source: the splits that this subtask has read to their end.
         in_flight: batches of its channels that the barrier has overtaken; see `in_flight`.
         layers: names of the files that are layers of keyed state, the lowest first.
+        base: how many of them are the base, which the others say the changes to.
         top: the layer above them, if it is so small that it stands here.
         adopted: what another job takes of it; None is all, and in a manifest it is always None.
     """
@@ -75,6 +76,7 @@ class SubtaskState(msgspec.Struct, frozen=True):
     read: tuple[int, ...] = ()
     in_flight: StoredFile | InlineState | None = None
     layers: tuple[str, ...] = ()
+    base: int = 0
     top: bytes = b""
     adopted: Adopted | None = None
 

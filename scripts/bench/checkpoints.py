@@ -24,7 +24,8 @@ import actorflow as af
 from actorflow.ids import JobId
 from actorflow.operators.contract import Chain
 from actorflow.plan.key_groups import group_range, key_group
-from actorflow.runtime.layered_state import LayeredState, StoredLayers, restored_layers
+from actorflow.runtime.layered_state import LayeredState, StoredLayers
+from actorflow.runtime.restored_layers import restored_layers
 from actorflow.state.backend import KeyedBackend
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.state.rocksdb.backend import RocksDBBackend
@@ -160,7 +161,8 @@ def measure_restore(bench: Benchmark, keys: int, directory: Path) -> None:
         for index in range(parallelism):
             backend = HashMapBackend()
             start = time.perf_counter()
-            backend.restore([restored_layers(before, index, parallelism, GROUPS).states(OPERATOR)])
+            for _, chunk in restored_layers(before, index, parallelism, GROUPS):
+                backend.absorb(chunk)
             restored.append(time.perf_counter() - start)
             held = backend.table(STATE)
             number += len(held)
@@ -176,7 +178,7 @@ def measure_restore(bench: Benchmark, keys: int, directory: Path) -> None:
 
 
 def part_of(index: int, stored: StoredLayers) -> SubtaskState:
-    return SubtaskState(index, InlineState(b""), dict(stored.files), layers=stored.layers, top=stored.top)
+    return SubtaskState(index, InlineState(b""), dict(stored.files), layers=stored.layers, base=stored.base, top=stored.top)
 
 
 def files_in(directory: Path) -> CheckpointFiles:

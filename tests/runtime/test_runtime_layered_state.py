@@ -1,5 +1,6 @@
 """Layers of state in files: every key once after a change of parallelism, damage is named, and a full disk loses nothing."""
 
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 from actorflow.errors import CheckpointError
 from actorflow.plan.key_groups import group_range, key_group
+from actorflow.runtime import layered_state
 from actorflow.runtime.layer_line import LayerLine
-from actorflow.runtime.layered_state import LayeredState, restored_layers
+from actorflow.runtime.layered_state import LayeredState
+from actorflow.runtime.restored_layers import restored_layers
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.storage.checkpoint_files import CheckpointFiles
 from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState
@@ -48,11 +51,17 @@ class Counting:
         self.number += 1
         stored = self.layers.store(self.layers.capture(self.number))
         self.layers.completed(self.number)
-        return SubtaskState(self.index, InlineState(b""), dict(stored.files), layers=stored.layers, top=stored.top)
+        return SubtaskState(
+            self.index, InlineState(b""), dict(stored.files), layers=stored.layers, base=stored.base, top=stored.top
+        )
+
+    def panes(self, keys, pane, value):
+        self.chain.backend.load("panes", keys, pane)
+        self.chain.backend.table("panes", pane).update(dict.fromkeys(keys, value))
 
     def restore(self, parts, parallelism):
-        states = restored_layers(parts, self.index, parallelism, GROUPS).states("count")
-        self.chain.backend.restore([states])
+        for operator, chunk in restored_layers(parts, self.index, parallelism, GROUPS):
+            self.chain.backends()[operator].absorb(chunk)
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def test_a_damaged_layer_is_named(counting, damage, message):
     path = Path(part.files["layer-1"].uri)
     damage(path)
     with pytest.raises(CheckpointError) as failure:
-        restored_layers([part], 0, 1, GROUPS)
+        list(restored_layers([part], 0, 1, GROUPS))
     assert path.name in str(failure.value)
     assert message in str(failure.value)
 
@@ -191,7 +200,7 @@ def test_a_snapshot_that_begins_afresh_takes_with_it_what_was_merged_in_vain():
     line = LayerLine(lambda _: None, lambda _: None)
     base, *deltas = [StoredFile(f"file-{number}", 4 if number else 100, "") for number in range(34)]
     merged = StoredFile("merged", 50, "")
-    line.resume((base, *deltas))
+    line.resume((base, *deltas), 1)
     assert tuple(deltas) == line.due()
     assert line.merged(tuple(deltas), merged)
     assert (base, *deltas, merged) == line.begin(1, afresh=True).kept
@@ -201,17 +210,93 @@ def test_a_snapshot_that_begins_afresh_takes_with_it_what_was_merged_in_vain():
 def test_layers_that_were_merged_and_stand_in_the_line_no_more_do_not_keep_others_from_being_merged():
     line = LayerLine(lambda _: None, lambda _: None)
     base, *deltas = [StoredFile(f"file-{number}", 300 if number else 100, "") for number in range(3)]
-    line.resume((base, *deltas))
+    line.resume((base, *deltas), 1)
     line.begin(1)
     line.begin(2, afresh=True)
-    line.stored(2, StoredFile("new base", 100, ""))
+    line.stored(2, (StoredFile("new base", 100, ""),))
     assert not line.merged(line.due(), StoredFile("merged", 50, "")), "the second snapshot may do without these layers"
     line.given_up(2)
     assert line.merged(line.due(), StoredFile("merged", 50, ""))
     line.begin(3, afresh=True)
-    line.stored(3, StoredFile("new base", 10, ""))
+    line.stored(3, (StoredFile("new base", 10, ""),))
     line.completed(3)
     line.begin(4)
-    line.stored(4, StoredFile("delta", 30, ""))
+    line.stored(4, (StoredFile("delta", 30, ""),))
     line.completed(4)
     assert ["new base", "delta"] == [file.uri for file in line.due()]
+
+
+def line_of(base, deltas):
+    """Return a line with files of these sizes in MB, and the files."""
+    line = LayerLine(lambda _: None, lambda _: None)
+    files = tuple(StoredFile(f"file-{number}", size << 20, "") for number, size in enumerate([*base, *deltas]))
+    line.resume(files, len(base))
+    return line, files
+
+
+def test_layers_too_large_to_be_merged_in_memory_become_a_base_when_the_deltas_are_twice_as_large():
+    line, files = line_of([32, 8], [70])
+    assert () == line.due()
+    assert files == line.begin(1).layers
+    line, files = line_of([32, 8], [70, 11])
+    assert () == line.due()
+    assert ((), files) == (line.begin(1).layers, line.begin(2).kept)
+
+
+def test_of_many_large_deltas_the_most_neighbours_are_merged_that_fit_into_memory():
+    line, files = line_of([32, 32, 32], [20, 20, *[1] * 31, 20])
+    run = line.due()
+    assert files[5:36] == run
+    merged = StoredFile("merged", 31 << 20, "")
+    assert line.merged(run, merged)
+    below = line.begin(1)
+    assert (*files[:5], merged, files[36]) == below.layers
+    assert 3 == below.base
+
+
+def test_a_large_layer_is_several_files_and_a_base_all_the_same(tmp_path, counting, monkeypatch):
+    monkeypatch.setattr(layered_state, "LAYER_BYTES_MAX", 1000)
+    base = counting.checkpoint()
+    assert len(base.layers) == base.base > 1
+    counting.chain.set(KEYS[:3], 2)
+    delta = counting.checkpoint()
+    assert (base.base, base.base + 1) == (delta.base, len(delta.layers))
+    again = Counting(tmp_path / "checkpoints")
+    again.restore([delta], 1)
+    assert {key: 2 if key in KEYS[:3] else 1 for key in KEYS} == again.chain.backend.table("count")
+    again.layers.resume(delta)
+    following = again.checkpoint()
+    assert following.base == base.base
+    assert [delta.files[name] for name in delta.layers] == [following.files[name] for name in following.layers[:-1]]
+
+
+def test_what_cannot_be_stored_as_a_whole_leaves_nothing(tmp_path, counting, monkeypatch):
+    monkeypatch.setattr(layered_state, "LAYER_BYTES_MAX", 1000)
+    counting.chain.backend.replaced("later")
+    counting.chain.backend.table("later")["key"] = threading.Lock()  # becomes bytes when the first file is written
+    captured = counting.layers.capture(1)
+    with pytest.raises(CheckpointError, match="cannot be pickled"):
+        counting.layers.store(captured)
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_a_table_that_one_subtask_has_dropped_keeps_the_keys_of_others(tmp_path, parallelism):
+    two = [Counting(tmp_path / f"two-{index}", index) for index in range(2)]
+    parts = []
+    for subtask in two:
+        keys = [key for key in KEYS if key_group(stable_hash(key), GROUPS) in group_range(subtask.index, 2, GROUPS)]
+        subtask.panes(keys, "pane", 1)
+        subtask.checkpoint()
+        if subtask.index == 1:
+            subtask.chain.backend.drop("panes", "pane")
+            subtask.panes(keys[:2], "pane", 5)
+        parts.append(subtask.checkpoint())
+    held = {}
+    for index in range(parallelism):
+        subtask = Counting(tmp_path / f"of-{index}", index)
+        subtask.restore(parts, parallelism)
+        held |= dict(subtask.chain.backend.entries("panes", "pane"))
+    of_first = [key for key in KEYS if key_group(stable_hash(key), GROUPS) in group_range(0, 2, GROUPS)]
+    of_second = [key for key in KEYS if key not in of_first]
+    assert dict.fromkeys(of_first, 1) | dict.fromkeys(of_second[:2], 5) == held

@@ -6,7 +6,7 @@ from actorflow.runtime.layer_line import LayerLine
 from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import ListState, MapState, ValueState
 from actorflow.state.hashmap import HashMapBackend
-from actorflow.state.layers import Layers, encode_layer
+from actorflow.state.layers import Layers, decode_layer, encode_layer, encode_layers, payload
 from actorflow.wire.manifest import StoredFile
 
 OPERATOR = "count"
@@ -62,7 +62,8 @@ class ForgetsWhatIsGone(ChangeLog):
 class Subtask:
     """One backend with its line of layers, as the runtime puts them together, under a coordinator that retains one checkpoint."""
 
-    def __init__(self, inline_bytes_max=0, make=HashMapBackend, line=LayerLine):
+    def __init__(self, inline_bytes_max=0, make=HashMapBackend, line=LayerLine, file_bytes_max=200):
+        self.file_bytes_max = file_bytes_max
         self.make, self.line_class = make, line
         backend = self.made()
         self.begin(backend)
@@ -94,7 +95,7 @@ class Subtask:
             self.restore(backend)
         self.begin(backend)
         if self.retained is not None and not self.retained[2]:
-            self.line.resume(self.retained[0])
+            self.line.resume(self.retained[0], self.base)
             self.log.resume()
 
     # --- what operators do
@@ -158,17 +159,22 @@ class Subtask:
         if outcome == "unheard":  # stored or not: nobody tells the subtask
             return
         data = encode_layer((OPERATOR, one) for piece in pieces for one in piece.payloads())
-        own = None if len(data) <= self.inline_bytes_max else self.files.write(data)
+        own = () if len(data) <= self.inline_bytes_max else tuple(map(self.files.write, self.cut(data)))
         self.line.stored(number, own)
         removed = not self.files.data.keys() >= {*below.layers, *below.kept}
         if outcome == "aborted" or removed:  # a manifest that names what was removed is refused
             self.line.given_up(number)
             self.files.keep(self.named())
             return
-        layers = below.layers if own is None else (*below.layers, own)
-        self.retained = (layers, below.kept, data if own is None else b"", expected)
+        self.retained = ((*below.layers, *own), below.kept, b"" if own else data, expected)
+        self.base = below.base or len(own)
         self.line.completed(number)
         self.files.keep(self.named())
+
+    def cut(self, data):
+        """Give a layer as several files."""
+        payloads = ((operator, payload(chunk)) for operator, chunk in decode_layer(data))
+        return encode_layers(payloads, self.file_bytes_max)
 
     def merge(self):
         if sources := self.line.due():
@@ -188,12 +194,11 @@ class Subtask:
     def restore(self, backend):
         """Restore from the retained checkpoint."""
         layers, _, top, _ = self.retained
-        found = Layers()
-        for data in [*(self.files.data[file] for file in layers), *([top] if top else [])]:
-            found.add(data)
         for name in ("panes", "bags"):
             backend.namespaces(name)
-        backend.restore([found.states(OPERATOR)])
+        for data in [*(self.files.data[file] for file in layers), *([top] if top else [])]:
+            for _, chunk in decode_layer(data):
+                backend.absorb(chunk)
 
     def check(self):
         if self.retained is None:

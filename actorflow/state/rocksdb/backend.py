@@ -18,7 +18,7 @@ from actorflow.state.binding import KeyedState, StateHandle, bound, presented
 from actorflow.state.changes import ChangeLog
 from actorflow.state.comparing import MISSING
 from actorflow.state.descriptors import StateDescriptor
-from actorflow.state.layers import Place
+from actorflow.state.layers import Chunk, Place
 from actorflow.state.rocksdb.cached_table import CachedTable
 from actorflow.state.rocksdb.expiry import ExpiryPasses
 from actorflow.state.rocksdb.handles import RocksDBList, RocksDBMap, RocksDBValue
@@ -29,7 +29,7 @@ from actorflow.state.rocksdb.ordered_table import OrderedTable
 from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.rocksdb.timers import RocksDBTimers
 from actorflow.state.rocksdb.values import AnyCodec, ValueCodec, codec_of
-from actorflow.state.timers import TIMERS_STATE, restore_timers, timers_as_states
+from actorflow.state.timers import TIMERS_STATE, absorb_timers, restore_timers, timers_as_states
 from actorflow.state.ttl import Ages, Ttl
 from actorflow.wire.batch import MIN_TIMESTAMP
 
@@ -355,6 +355,22 @@ class RocksDBBackend:
             self.settle()
         for passes in self._passes.values():
             passes.find_oldest()
+
+    def absorb(self, chunk: Chunk) -> None:
+        """Take what a layer of a snapshot says of some keys."""
+        assert not self._passes, "what expires is found when a state is bound"
+        place, keys, values, gone, dropped = chunk
+        if place.name.startswith(TIMERS_STATE):
+            absorb_timers(self.timers(place.name.removeprefix(TIMERS_STATE)), keys, gone)
+            return
+        table = self._table(place.name, place.namespace) if place.divided else self._restored_table(place.name)
+        if dropped:
+            self._drop(table)
+        for key, value in zip(keys, values, strict=True):
+            table.put(key, value)
+        for key in gone:
+            table.remove(key)
+        self.settle()
 
     def _restore_divided(self, name: str, values: Iterable[tuple[Any, dict[Any, Any]]]) -> None:
         for key, entries in values:
