@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -25,12 +25,13 @@ from actorflow.protocol.checkpoint_events import CompletedCheckpoint
 from actorflow.protocol.checkpoint_plan import EarlierLife, Restored
 from actorflow.protocol.job_board import JobRemembered
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
-from actorflow.runtime.job_checkpoint_work import checkpoint_files, retains
+from actorflow.runtime.job_checkpoint_work import checkpoint_files, is_checkpoint, retains
 from actorflow.runtime.messages import control_codec
 from actorflow.storage.checkpoint_files import read_manifest
 from actorflow.wire import pickling
 from actorflow.wire.manifest import Manifest, encode_part
 from actorflow.wire.message import Message, MessageCodec
+from actorflow.wire.user_code import loads_code
 
 log = logging.getLogger(__name__)
 
@@ -164,35 +165,28 @@ class DurableJobs:
     def _surviving(self, job: JobId, data: bytes) -> SurvivingJob | JobRemembered:
         try:
             submission = self._submission(data)
-            checkpoints = self._checkpoints(job)
+            pointers = self._coordination.checkpoints.read(job)
+            if pointers and not is_checkpoint(pointers[-1].location):
+                return self._stopped(submission, pointers[-1].location)
+            checkpoints = _readable(job, pointers)
         except ActorflowError as error:
             if error.retry is Retry.BACKOFF:
                 raise CoordinationError(f"cannot go on with job '{job}': {error.message}", hint=error.hint) from error
             log.error("job '%s' cannot go on: %s", job, error)
             return _lost(job, job, error.message)
+        if not checkpoints:
+            return SurvivingJob(submission, EarlierLife(last_number=self.last_number))
+        last = checkpoints[-1][1]
         completed = tuple(_completed(manifest, location) for location, manifest in checkpoints)
-        restored = _as_listed(submission.restored, checkpoints[-1][1]) if checkpoints else submission.restored
-        runs = _runs_until(checkpoints[-1][1].epoch) if checkpoints else ()
-        earlier = EarlierLife(completed, runs, self.last_number)
-        return SurvivingJob(_with_restored(submission, restored), earlier)
+        earlier = EarlierLife(completed, _runs_until(last.epoch), self.last_number)
+        return SurvivingJob(_with_restored(submission, _as_listed(submission.restored, last)), earlier)
 
-    def _checkpoints(self, job: JobId) -> list[tuple[str, Manifest]]:
-        """Return the checkpoints of a job that can be read, the oldest first.
+    def _stopped(self, submission: SubmitJob, savepoint: str) -> SurvivingJob:
+        """Return a job that had stopped with a savepoint, when nobody had written down its end yet: it goes on from there."""
+        from actorflow.savepoint.matching import restored_from  # brings Parquet, which few jobs need
 
-        Raises:
-            CheckpointError: if there were some, and none can be read: to begin anew would write all output again.
-        """
-        pointers = self._coordination.checkpoints.read(job)
-        found, problem = [], ""
-        for pointer in pointers:
-            try:
-                found.append((pointer.location, read_manifest(pointer.location)))
-            except CheckpointError as error:
-                log.error("checkpoint %d of job '%s' is left out: %s", pointer.checkpoint, job, error)
-                problem = error.message
-        if pointers and not found:
-            raise CheckpointError(f"none of its checkpoints can be read: {problem}")
-        return found
+        restored = restored_from(savepoint, loads_code(submission.plan))
+        return SurvivingJob(_with_restored(submission, restored), EarlierLife(last_number=self.last_number))
 
 
 @dataclass(slots=True)
@@ -328,6 +322,26 @@ def _completed(manifest: Manifest, location: str) -> CompletedCheckpoint:
         SubtaskId(VertexId(vertex.id), part.index): encode_part(part) for vertex in manifest.vertices for part in vertex.parts
     }
     return CompletedCheckpoint(manifest.checkpoint, manifest.timestamp, location, states)
+
+
+def _readable(job: JobId, pointers: Sequence[CheckpointPointer]) -> list[tuple[str, Manifest]]:
+    """Return the locations and manifests of the checkpoints that can be read, the oldest first.
+
+    Raises:
+        CheckpointError: if the last cannot be read: what was committed with it would be written again.
+        SourceError: if it may be readable later.
+    """
+    found = []
+    for pointer in pointers:
+        try:
+            found.append((pointer.location, read_manifest(pointer.location)))
+        except CheckpointError as error:
+            if isinstance(error.__cause__, ActorflowError) and error.__cause__.retry is Retry.BACKOFF:
+                raise error.__cause__ from None
+            if pointer is pointers[-1]:
+                raise CheckpointError(f"its last checkpoint cannot be read: {error.message}", hint=error.hint) from error
+            log.warning("checkpoint %d of job '%s' is left out: %s", pointer.checkpoint, job, error)
+    return found
 
 
 def _as_listed(first: Restored, manifest: Manifest) -> Restored:

@@ -65,6 +65,11 @@ def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> Checkpoi
     return CheckpointPlan(rules, Retention(config[options.CHECKPOINT_RETENTION]), possible, wall_offset_ms)
 
 
+def is_checkpoint(location: str) -> bool:
+    """Return whether a location is of a checkpoint in files: not in a JobManager's memory, and no savepoint."""
+    return location.endswith(f"/{MANIFEST}") and not location.startswith("memory:")
+
+
 def retains(config: Config) -> bool:
     """Return whether checkpoints outlast a job that is cancelled or fails."""
     return Retention(config[options.CHECKPOINT_RETENTION]) is Retention.RETAIN_ON_CANCELLATION
@@ -98,11 +103,6 @@ class CheckpointWork:
         self._writing = threading.Lock()
         self._removing = threading.Lock()
         self._over = False
-
-    @property
-    def outlasts_leader(self) -> bool:
-        """Whether what is stored is not only in this process."""
-        return self._files is not None
 
     def store(self, work: StoreCheckpoint) -> str:
         """Make a checkpoint whole; return its location.

@@ -17,7 +17,7 @@ from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.splits import ListSplits
 from actorflow.runtime.durable_jobs import DurableJob
-from actorflow.runtime.job_checkpoint_work import CheckpointWork
+from actorflow.runtime.job_checkpoint_work import CheckpointWork, is_checkpoint
 from actorflow.wire.user_code import dumps_code, loads_code
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,8 @@ class JobWork:
 
     def _store(self, work: StoreCheckpoint) -> str:
         location = self._checkpoints.store(work)
-        if self._durable is not None and work.savepoint is None and self._checkpoints.outlasts_leader:
+        stops = work.savepoint is not None and work.savepoint.stops
+        if self._durable is not None and (stops or is_checkpoint(location)):
             self._durable.completed(work.checkpoint, location)
         return location
 

@@ -12,13 +12,15 @@ from actorflow.cluster.submitting import planned
 from actorflow.config import Config
 from actorflow.coordination import open_coordination
 from actorflow.errors import CoordinationError, Retry
-from actorflow.ids import NodeId
+from actorflow.ids import Address, NodeId
+from actorflow.protocol.checkpoint_messages import CheckpointRequested
 from actorflow.protocol.job_follower import DispatcherFound
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.protocol.task_manager import LeaderFound
 from actorflow.runtime.durable_jobs import NUMBERS_OF_EPOCH, DurableJobs
 from actorflow.runtime.job_manager import spawn_job_manager
 from actorflow.testing import TestSource
+from actorflow.wire.batch import SavepointOrder
 
 LIMIT_S = 3600.0
 
@@ -161,6 +163,21 @@ def test_without_checkpoints_the_next_leader_begins_anew(succession, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_job_that_had_stopped_with_a_savepoint_goes_on_from_there_if_nobody_knew(succession, tmp_path):
+    cluster = succession(**{"execution.checkpointing.interval": "1h"})
+    job = cluster.submit(counting(tmp_path / "out"))
+    cluster.run_for(20)
+    order = SavepointOrder(str(tmp_path / "savepoint"), "stop")
+    cluster.system.send(Address(f"{cluster.leader.dispatcher}/{job.id}"), CheckpointRequested("stop", job._client, order))
+    cluster.run_until(lambda: [pointer.location for pointer in cluster.pointers()] == [str(tmp_path / "savepoint")])
+    cluster.kill()
+    cluster.lead()
+    cluster.run_until(lambda: job.status().final)
+    assert job.status() is JobStatus.FINISHED
+    assert written(tmp_path / "out") == EXPECTED
+
+
+@pytest.mark.slow
 def test_numbers_of_runs_and_checkpoints_are_of_their_epoch(succession, tmp_path):
     cluster = succession()
     job = cluster.submit(counting(tmp_path / "out"))
@@ -247,6 +264,6 @@ def test_a_job_whose_checkpoints_are_lost_fails_by_name_and_the_others_go_on(suc
     assert inheritance.jobs == ()
     (lost,) = inheritance.over
     assert (lost.news.job, lost.news.status) == (job.id, JobStatus.FAILED)
-    assert "none of its checkpoints can be read" in str(lost.news.error)
+    assert "its last checkpoint cannot be read" in str(lost.news.error)
     cluster.run_until(lambda: other.status().final)
     assert written(tmp_path / "other") == EXPECTED

@@ -1,5 +1,7 @@
 """Elections on a real ZooKeeper server: who leads, what happens when it or its connection ends, and what a deposed leader can still do."""
 
+import threading
+
 import pytest
 from coordination_harness import Heard, leader_of
 from kazoo_clients import administrator, break_connection, expire, line_of
@@ -141,9 +143,9 @@ class TestTheServer:
     """
 
     def test_killed_and_started_again_costs_an_epoch(self, on_zookeeper, zookeeper):
-        contender = Contender(on_zookeeper(session="2s"))
+        contender = Contender(on_zookeeper(session="5s"))
         contender.granted()
-        heard = watched(on_zookeeper(session="2s"))
+        heard = watched(on_zookeeper(session="5s"))
         contender.coordination.election.publish(leader_of(1))
         assert heard.next() == leader_of(1)
         zookeeper.kill()
@@ -168,6 +170,19 @@ class TestTheServer:
         finally:
             zookeeper.go_on()
         assert heard.next() == ("granted", 2)
+
+    def test_that_stands_still_for_less_than_a_session_costs_nothing(self, on_zookeeper, zookeeper):
+        contender = Contender(on_zookeeper(session="30s"))
+        contender.granted()
+        zookeeper.stand_still()
+        try:
+            written = threading.Thread(target=contender.coordination.jobs.put, args=(JOB, b"plan", 1))
+            written.start()
+        finally:
+            zookeeper.go_on()
+        written.join(20)
+        assert contender.coordination.jobs.read().submissions == {JOB: b"plan"}
+        assert contender.heard.nothing()
 
     def test_that_is_not_there_yet_is_waited_for(self, on_zookeeper, zookeeper):
         zookeeper.kill()
