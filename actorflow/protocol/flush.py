@@ -215,16 +215,24 @@ class BufferSizing:
     Args:
         target_s: how long the data in flight should take to be processed.
         records_min: smallest size.
-        records_max: largest size, and the first.
+        records_max: largest size.
+        records_first: size at first; the largest if None.
         samples: how many measurements the average spans.
         threshold: smallest relative change that is announced.
     """
 
     def __init__(
-        self, target_s: float = 0.1, *, records_min: int = 16, records_max: int = 4096, samples: int = 20, threshold: float = 0.25
+        self,
+        target_s: float = 0.1,
+        *,
+        records_min: int = 16,
+        records_max: int = 4096,
+        records_first: int | None = None,
+        samples: int = 20,
+        threshold: float = 0.25,
     ) -> None:
-        assert 1 <= records_min <= records_max, "sizes are positive and in order"
-        self.size_records = records_max
+        self.size_records = records_max if records_first is None else records_first
+        assert 1 <= records_min <= self.size_records <= records_max, "sizes are positive and in order"
         """The size announced last."""
         self._target_s = target_s
         self._records_min = records_min

@@ -194,14 +194,14 @@ class Assembly:
                 lane = Lane(
                     channel.id,
                     self._link(channel, part),
-                    batch_records_max=self._config[options.BATCH_RECORDS_MAX],
+                    batch_records_max=self._batch_records_first,
                     waiting_max=self._config[options.MAX_BUFFERS_PER_CHANNEL],
                     overdraft_max=self._config[options.MAX_OVERDRAFT_BUFFERS_PER_GATE],
                 )
                 self._lanes[channel.id] = (lane, part)
                 lanes.append(lane)
         target = self._graph.vertex(edge.target)
-        rules = FlushRules(self._config[options.BATCH_RECORDS_MAX], self._config[options.BUFFER_TIMEOUT])
+        rules = FlushRules(self._batch_records_first, self._config[options.BUFFER_TIMEOUT])
         return make_exchange(
             edge.partitioner,
             lanes,
@@ -254,18 +254,18 @@ class Assembly:
     def _feed(self, part: Part) -> Feed:
         if part.gate is not None:
             return self._gate_feed(part, part.gate)
-        records_max = self._config[options.BATCH_RECORDS_MAX]
         spec = part.vertex.operators[0].spec
         assert isinstance(spec, SourceSpec), "a vertex without input starts with a source"
         watch, unwatch = self._watchers(part)
 
-        columns = spec.source.gives is DataPath.COLUMNS
+        rows = self._config[options.BATCH_ROWS_MAX] if spec.source.gives is DataPath.COLUMNS else None
         part.source = SourceFeed(
             part.actor,
             spec.source,
             operator=part.vertex.operators[0].name,
             context=ReaderContext(self._site.system.clock, part.id, part.vertex.parallelism, self._deployment.attempt),
-            batch_records_max=self._config[options.BATCH_ROWS_MAX] if columns else records_max,
+            batch_records_first=rows or self._batch_records_first,
+            batch_records_max=rows or self._config[options.BATCH_RECORDS_MAX],
             ask=lambda: self._ask_split(part.id),
             finished=lambda split: self._split_read(part.id, split),
             watch=watch,
@@ -275,15 +275,14 @@ class Assembly:
 
     def _gate_feed(self, part: Part, gate: InputGate) -> Feed:
         """Return what feeds a subtask from its gate: as batches come, or, in batch mode and by key, once all is there and sorted."""
-        records_max = self._config[options.BATCH_RECORDS_MAX]
 
         def feed(taker: Taker) -> GateFeed:
             return GateFeed(
                 taker,
                 gate,
-                sizing=self._sizing(records_max),
+                sizing=self._sizing(),
                 sizing_period_s=self._config[options.DEBLOAT_PERIOD],
-                batch_records_max=records_max,
+                batch_records_max=self._batch_records_first,
                 payload_bytes_max=self._config[options.FRAME_BYTES_MAX],
             )
 
@@ -315,14 +314,19 @@ class Assembly:
 
         return watch, lambda fd: do(lambda: system.io.unwatch(fd))
 
-    def _sizing(self, records_max: int) -> BufferSizing | None:
+    @property
+    def _batch_records_first(self) -> int:
+        return min(self._config[options.BATCH_RECORDS_INITIAL], self._config[options.BATCH_RECORDS_MAX])
+
+    def _sizing(self) -> BufferSizing | None:
         config = self._config
         if self._graph.batch or not config[options.DEBLOAT_ENABLED]:
             return None  # nobody waits for a single record of a batch job
         return BufferSizing(
             config[options.DEBLOAT_TARGET],
             records_min=1,
-            records_max=records_max,
+            records_max=config[options.BATCH_RECORDS_MAX],
+            records_first=self._batch_records_first,
             samples=config[options.DEBLOAT_SAMPLES],
             threshold=config[options.DEBLOAT_THRESHOLD] / 100,
         )

@@ -284,7 +284,7 @@ def sorted_feed(
         sort=ExternalSort(lambda: SpillFile(directory, f"the input of '{operator.name}'"), memory_bytes),
         operator=operator.name,
         failure=failure,
-        piece_records_max=config[options.BATCH_RECORDS_MAX],
+        piece_records_max=min(config[options.BATCH_RECORDS_INITIAL], config[options.BATCH_RECORDS_MAX]),
         combiner=Combiner(operator.name, spec, subtask=str(subtask_id)) if combines(spec) else None,
         combined_bytes_max=memory_bytes // 2,
     )

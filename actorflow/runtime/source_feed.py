@@ -26,6 +26,9 @@ from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import InputView
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, ColumnBatch, Idle, ObjectBatch, Watermark
 
+_TURN_S_MAX = 0.02
+"""How long the records that are read at once may take to be processed. Columns are fast because their batches are large: they take what they take."""
+
 
 @dataclass(slots=True, eq=False)
 class _OpenSplit:
@@ -54,7 +57,8 @@ class SourceFeed:
         source: opens the splits.
         operator: the source's name, for reports.
         context: what its readers may know.
-        batch_records_max: records to ask a reader for.
+        batch_records_first: records to ask a reader for at first.
+        batch_records_max: most records that one batch should become.
         ask: asks the JobMaster for a split; `assign` or `no_more` is called in answer.
         finished: tells the JobMaster that all of a split was read.
         watch: calls back once, on any thread, when a file descriptor can be read.
@@ -68,6 +72,7 @@ class SourceFeed:
         *,
         operator: str,
         context: ReaderContext,
+        batch_records_first: int,
         batch_records_max: int,
         ask: Callable[[], None],
         finished: Callable[[int], None],
@@ -81,7 +86,8 @@ class SourceFeed:
         self._source = source
         self._operator = operator
         self._context = context
-        self._batch_records_max = self._batch_records = batch_records_max
+        self._batch_records = batch_records_first
+        self._batch_records_max = batch_records_max
         self._ask = ask
         self._finished = finished
         self._watch = watch
@@ -197,8 +203,10 @@ class SourceFeed:
             self._forward()
         if number != self._reading:
             self._read_next(number)
+        began_s = self._now()
         self._subtask.take(batch, 0)
-        self._adapt(len(batch))
+        slow = isinstance(batch, ObjectBatch) and self._now() - began_s > _TURN_S_MAX
+        self._adapt(len(batch), slow=slow)
 
     def _read_next(self, number: int) -> None:
         self._reading = number
@@ -211,19 +219,20 @@ class SourceFeed:
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
         return call_user(function, *arguments, operator=self._operator, subtask=str(self._context.subtask))
 
-    def _adapt(self, read: int) -> None:
-        """Read as many records at once as become about one full batch of output, and fewer while a burst overruns the outputs.
+    def _adapt(self, read: int, *, slow: bool) -> None:
+        """Read as many records at once as become about one full batch of output; fewer while they take long, or a burst overruns the outputs.
 
         Lines that become ten words each are read a hundred at a time: what a batch becomes then stays in the processor's cache, which makes
         word count about a fifth faster.
 
         Args:
             read: records of the batch that was just processed.
+            slow: whether that took so long that a barrier or a cancellation should not have to wait for it.
         """
         emitted = self._subtask.outputs.records
         growth = max(1.0, (emitted - self._emitted) / max(1, read))
         self._emitted = emitted
-        if self._subtask.outputs.overdrawn:
+        if slow or self._subtask.outputs.overdrawn:
             self._batch_records = max(1, self._batch_records // 2)
         else:
             fitting = max(1, int(self._batch_records_max / growth))

@@ -141,3 +141,8 @@ def test_a_change_of_size_is_reported():
     probe = Probe(BufferSizing(target_s=0.1, records_min=1))
     probe.tell(ThroughputMeasured(1_000, 1.0, 1))
     assert [SizeChanged(100)] == probe.reports()
+
+
+def test_the_first_size_may_be_smaller_than_the_largest():
+    sizing = BufferSizing(target_s=0.1, records_min=1, records_max=10_000, records_first=100)
+    assert [100, 10_000] == [sizing.size_records, sizing.measured(1_000_000, 1.0, 5)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,13 +15,15 @@ from actorflow.connectors.contracts import END_OF_SPLIT, Pause, ReaderContext
 from actorflow.errors import PlanError
 from actorflow.ids import SubtaskId, VertexId
 from actorflow.runtime.source_feed import SourceFeed
-from actorflow.wire.batch import MAX_TIMESTAMP, Active, Idle, ObjectBatch, Watermark
+from actorflow.wire.batch import MAX_TIMESTAMP, Active, ColumnBatch, Idle, ObjectBatch, Watermark
 
 
 class Taker:
     """Stands for the subtask, its chain and its outputs: notes what the feed gives it."""
 
-    def __init__(self):
+    def __init__(self, clock):
+        self.clock = clock
+        self.record_s = 0.0
         self.got = []
         self.growth = 1
         self.records = 0
@@ -32,7 +35,8 @@ class Taker:
         self.rested_s = []
 
     def take(self, batch, port):
-        self.got.append(batch.records)
+        self.got.append(batch.records if isinstance(batch, ObjectBatch) else batch)
+        self.clock.advance(len(batch) * self.record_s)
         self.records += len(batch) * self.growth
 
     def event(self, event):
@@ -103,7 +107,7 @@ class Bench:
 
     def __init__(self, *splits, source=None, partitioned=False, all_there=True):
         self.clock = ManualClock()
-        self.taker = Taker()
+        self.taker = Taker(self.clock)
         self.told = []
         self.watched = {}
         self.source = source or Told(partitioned=partitioned)
@@ -112,6 +116,7 @@ class Bench:
             self.source,
             operator="source",
             context=ReaderContext(self.clock, SubtaskId(VertexId("v"), 0), 1, 1),
+            batch_records_first=16,
             batch_records_max=64,
             ask=lambda: self.told.append(None),
             finished=self.told.append,
@@ -209,8 +214,9 @@ class Numbers(af.Source):
 
     bounded = False
 
-    def __init__(self):
+    def __init__(self, *, columns=False):
         self.asked = []
+        self.columns = columns
 
     def splits(self, parallelism):
         return [0]
@@ -222,7 +228,8 @@ class Numbers(af.Source):
 
     def read(self, records_max):
         self.asked.append(records_max)
-        return ObjectBatch(list(range(records_max)))
+        numbers = list(range(records_max))
+        return ColumnBatch(pa.record_batch({"n": numbers})) if self.columns else ObjectBatch(numbers)
 
     def close(self):
         pass
@@ -237,7 +244,7 @@ def test_a_source_reads_less_while_its_batches_burst_beyond_the_overdraft():
     for _ in range(5):
         bench.feed.advance()
 
-    assert bench.source.asked == [64, 32, 16, 8, 16, 32, 64, 64]
+    assert bench.source.asked == [16, 8, 4, 2, 4, 8, 16, 32]
 
 
 def test_a_source_reads_so_many_records_as_become_one_batch():
@@ -249,7 +256,19 @@ def test_a_source_reads_so_many_records_as_become_one_batch():
     for _ in range(5):
         bench.feed.advance()
 
-    assert bench.source.asked == [64, 6, 6, 6, 12, 24, 48, 64]
+    assert bench.source.asked == [16, 6, 6, 6, 12, 24, 48, 64]
+
+
+def test_a_source_reads_less_while_what_it_reads_takes_long_unless_it_is_columns():
+    asked = []
+    for columns in (False, True):
+        bench = Bench(0, source=Numbers(columns=columns))
+        for record_s in (0.002, 0.002, 0.002, 0.0001, 0.0001):
+            bench.taker.record_s = record_s
+            bench.feed.advance()
+        asked.append(bench.source.asked)
+
+    assert asked == [[16, 8, 16, 8, 16], [16, 32, 64, 64, 64]]
 
 
 # --- partitions ----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,14 @@ from actorflow.config.option import Option
 BATCH_RECORDS_MAX = Option(
     "execution.batch-records.max",
     whole(1, 1 << 20),
+    4096,
+    "Most records in one batch of Python objects; sources read at most as many as become so many at once.",
+)
+BATCH_RECORDS_INITIAL = Option(
+    "execution.batch-records.initial",
+    whole(1, 1 << 20),
     1024,
-    "Records in one batch of Python objects; sources read about as many at once.",
+    "Records in a batch at first. Batches grow up to the maximum where records are handled fast, and shrink where they are not.",
 )
 BATCH_ROWS_MAX = Option(
     "execution.batch-rows.max",
