@@ -2,7 +2,8 @@
 
 Objects: lines of a text file are split into words, keyed, counted; every record gives a running count `(word, n)`, which the sink
 discards. The floor is the same as a hand-written loop over the same file; two of these at once, in processes that have nothing to do with
-each other, show what two slots could reach on this machine if an exchange cost nothing. Columns: a Parquet file of words, read several times so
+each other, show what two slots could reach on this machine if an exchange cost nothing, and two that exchange words by key (`exchange_floor`) what
+an exchange leaves of that without any engine. Columns: a Parquet file of words, read several times so
 that both sides work for seconds; every batch is counted by polars, the batches' counts are summed by key. The floor is one polars
 query over the same files. Polars has one thread on either side (`POLARS_MAX_THREADS=1`); a slot decodes its files on a second one,
 which shows in its seconds but not in the work that it does: the second table has the CPU time of both.
@@ -27,6 +28,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from exchange_floor import two_loops_exchanging
 from harness import Benchmark, Target, per_second
 from peers import flink
 
@@ -170,6 +172,7 @@ def main() -> None:
         objects: dict[str, Callable[[], float]] = {
             "hand-written loop": lambda: per_second(words, lambda: hand_written_loop(text)),
             "two loops at once": lambda: per_second(2 * words, lambda: two_loops(text)),
+            "two loops that exchange": lambda: per_second(words, lambda: two_loops_exchanging(text)),
             "actorflow, 1 slot": lambda: per_second(words, lambda: count_objects(text, 1)),
             "actorflow, 2 slots": lambda: per_second(words, lambda: count_objects(text, 2)),
         }
