@@ -121,7 +121,7 @@ class OperatorContext:
 
     def forward_idleness(self, *, idle: bool) -> None:
         """Tell the subtask's consumers whether it holds back a watermark."""
-        self.actor.forward_idleness(idle=idle)
+        self.actor.event_time.tell_idleness(idle=idle)
 
     def report_watermark(self, operator: str, *, number: int, watermark: int, idle: bool, max_drift_ms: int) -> None:
         """Tell the JobMaster how far this subtask is in event time."""

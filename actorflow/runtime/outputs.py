@@ -82,6 +82,11 @@ class Outputs:
         for sink in self._sinks:
             sink.flush()
 
+    def finish(self) -> None:
+        """Have the sinks prepare all that was written."""
+        for sink in self._sinks:
+            sink.finish()
+
     # --- events --------------------------------------------------------------------------------------------------------------
 
     def event(self, event: ChannelEvent) -> None:

@@ -13,10 +13,9 @@ back-pressured subtask takes no data, and still answers.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar, assert_never
 
 from actorflow.actor import Actor
@@ -24,19 +23,20 @@ from actorflow.errors import ErrorInfo, describe
 from actorflow.operators.contract import Chain
 from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.alarms import Alarm, Alarms
+from actorflow.runtime.closing import close_all
+from actorflow.runtime.event_time import EventTime
 from actorflow.runtime.exchange import Exchange
 from actorflow.runtime.inquiries import Inquiries
 from actorflow.runtime.lanes import Lane
 from actorflow.runtime.messages import Inquiry, UserMessage
-from actorflow.runtime.meter import Activity, Meter, SubtaskMetrics
+from actorflow.runtime.meter import Activity, Meter
 from actorflow.runtime.outputs import Outputs
 from actorflow.runtime.subtask_checkpoints import BARRIER_TIMERS, SubtaskCheckpoints
 from actorflow.runtime.subtask_contract import BEGIN, TURN, Feed, Owner, SubtaskView
 from actorflow.runtime.user_messages import hand_over, turn_away
-from actorflow.runtime.viewing import metrics_of, records_of, view_of
+from actorflow.runtime.viewing import records_of, view_of
 from actorflow.runtime.writing import SinkOutput
 from actorflow.wire.batch import (
-    MIN_TIMESTAMP,
     Active,
     Barrier,
     Batch,
@@ -47,8 +47,6 @@ from actorflow.wire.batch import (
     SavepointOrder,
     Watermark,
 )
-
-log = logging.getLogger(__name__)
 
 
 class Subtask(Actor):
@@ -86,8 +84,6 @@ class Subtask(Actor):
         self._postponed: list[Callable[[], None]] = []
         self._alarms = Alarms(self._arm)
         self._inquiries = Inquiries(self)
-        self.watermark = MIN_TIMESTAMP
-        self._idle = False
 
     def assemble(self, feed: Feed, chain: Chain, exchanges: tuple[Exchange, ...], sinks: tuple[SinkOutput, ...]) -> None:
         """Give it its parts, which need the actor to exist before they do. Called once, before any message."""
@@ -97,6 +93,7 @@ class Subtask(Actor):
         self.exchanges = exchanges
         self.sinks = sinks
         self.outputs = Outputs(exchanges, sinks)
+        self.event_time = EventTime(chain, self.outputs)
         self.meter.count = lambda: records_of(self)
 
     # --- being told ------------------------------------------------------------------------------------------------------
@@ -214,7 +211,7 @@ class Subtask(Actor):
 
     def _go_on_with_watermark(self) -> None:
         """Let an operator that is busy with a watermark do another part of it. One that waits for something else wakes the subtask later."""
-        self._advance_watermark(self.watermark)
+        self.event_time.go_on()
         self._after_work()
         if not self.chain.blocked:
             self.wake()
@@ -270,10 +267,7 @@ class Subtask(Actor):
 
     def _after_work(self) -> None:
         """Pass on what was held back of event time, and arm the flush timer, if a buffer stands open and it is not armed."""
-        if self.chain.held_back and not self.chain.blocked:
-            self._advance_watermark(self.watermark)
-        if self._idle and not self.outputs.idle:
-            self.forward_idleness(idle=True)
+        self.event_time.catch_up()
         if self._flush_armed:
             return
         deadline = self.outputs.deadline_s
@@ -297,11 +291,10 @@ class Subtask(Actor):
         """Handle an event that holds for the whole subtask, and pass it on behind everything before it."""
         match event:
             case Watermark(timestamp):
-                self.watermark = timestamp
-                self._advance_watermark(timestamp)
+                self.event_time.reach(timestamp)
             case Idle() | Active():
                 if not self.chain.own_time:
-                    self.forward_idleness(idle=isinstance(event, Idle))
+                    self.event_time.tell_idleness(idle=isinstance(event, Idle))
             case Barrier(savepoint=SavepointOrder(then="drain")):
                 self._draining = event
                 self.wake()
@@ -314,21 +307,11 @@ class Subtask(Actor):
             case _:
                 assert_never(event)
 
-    def _advance_watermark(self, timestamp: int) -> None:
-        """Tell the chain, and pass on what it lets through: an asynchronous call in flight holds back what comes after it."""
-        self.outputs.pass_watermark(self.chain.advance_watermark(timestamp))
-
-    def forward_idleness(self, *, idle: bool) -> None:
-        """Tell the consumers whether this subtask holds back a watermark: that it does not, behind all that is still on its way to them."""
-        self._idle = idle
-        if not (idle and self.chain.in_flight):
-            self.outputs.tell_idleness(idle=idle)
-
     # --- stopping with a savepoint -------------------------------------------------------------------------------------------
 
     def _drain_on(self, barrier: Barrier) -> None:
         """Take the snapshot once all that the last watermark brings about has left."""
-        self._advance_watermark(self.watermark)
+        self.event_time.go_on()
         self._after_work()
         if not self.chain.in_flight:
             self._draining = None
@@ -350,8 +333,7 @@ class Subtask(Actor):
 
     def stop_here(self) -> None:
         """End as it is: a savepoint holds the rest. Nothing fires, and nothing in flight is waited for."""
-        for sink in self.sinks:
-            sink.finish()
+        self.outputs.finish()
         self.chain.close()
         self.feed.close()
         self._ending = True
@@ -360,12 +342,11 @@ class Subtask(Actor):
     # --- the end -------------------------------------------------------------------------------------------------------------
 
     def _try_to_finish(self) -> None:
-        self._advance_watermark(self.watermark)
+        self.event_time.go_on()
         if not self.chain.finish():
             self.meter.switch(Activity.IDLE)
             return
-        for sink in self.sinks:
-            sink.finish()
+        self.outputs.finish()
         if self.checkpoints is not None:
             self.last_part = self.checkpoints.last_part()
         self.chain.close()
@@ -393,7 +374,7 @@ class Subtask(Actor):
 
     def abort(self) -> None:
         """Remove what its sinks have prepared. Errors on this way are logged: what could not be removed stays hidden."""
-        self._close_parts([sink.abort for sink in self.sinks])
+        close_all(self.name, [sink.abort for sink in self.sinks])
 
     def close(self) -> None:
         """Free everything, at once, whatever the state. Errors of user code on this way are logged: the first error counts."""
@@ -406,24 +387,13 @@ class Subtask(Actor):
             parts.insert(0, self.feed.close)
         if self._begun:
             parts.insert(0, self.chain.close)
-        self._close_parts(parts)
-
-    def _close_parts(self, parts: Sequence[Callable[[], None]]) -> None:
-        for part in parts:
-            try:
-                part()
-            except BaseException as error:
-                log.warning("%s could not be closed cleanly: %s", self.name, describe(error))
+        close_all(self.name, parts)
 
     def on_stop(self) -> None:
         """Close on the way out."""
         self.close()
 
     # --- being looked at -------------------------------------------------------------------------------------------------------
-
-    def metrics(self) -> SubtaskMetrics:
-        """Return its counters and shares of time."""
-        return metrics_of(self)
 
     def observe(self) -> SubtaskView:
         """Return its state as a value."""

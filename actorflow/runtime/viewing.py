@@ -41,7 +41,7 @@ def view_of(subtask: Subtask) -> SubtaskView:
         subtask.meter.activity.name.lower(),
         _waits_for(subtask),
         metrics_of(subtask),
-        max(subtask.watermark, subtask.outputs.watermark),
+        subtask.event_time.watermark,
         sum(channel.queued for channel in inputs),
         tuple(lane.waiting for lane in outputs),
         subtask.chain.observe(),
