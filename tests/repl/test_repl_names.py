@@ -48,7 +48,8 @@ def test_paths_are_completed_and_nothing_else_is(names):
     assert match("jobs") == []
 
 
-def test_the_tree_is_drawn_with_all_its_rows(names):
+def test_the_tree_is_drawn_with_all_its_rows(names, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # whichever terminal the tests run in
     tree = names.tree("/jobs")
     head, *rows = drawn(tree).splitlines()
 
