@@ -54,6 +54,7 @@ class GraphBuilder:
     max_parallelism: int = 128
     mode: Mode = "auto"
     config: Mapping[str, object] = field(default_factory=dict)
+    cached_files: dict[str, str] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list, repr=False)
 
     def add(self, spec: OperatorSpec, upstreams: Sequence[Upstream], options: Options) -> int:
@@ -113,5 +114,12 @@ class GraphBuilder:
             )
             edges.extend(LogicalEdge(ids[up.operator], ids[position], up.partitioner, up.tag, up.port) for up in draft.upstreams)
         return LogicalGraph(
-            self.name, tuple(operators), tuple(edges), self.parallelism, self.max_parallelism, self.mode, self.config
+            self.name,
+            tuple(operators),
+            tuple(edges),
+            self.parallelism,
+            self.max_parallelism,
+            self.mode,
+            self.config,
+            dict(self.cached_files),
         )

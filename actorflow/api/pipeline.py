@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Unpack, get_args
 
@@ -10,6 +11,7 @@ from actorflow.api.builder import GraphBuilder, Mode, Upstream
 from actorflow.api.options import OperatorOptions, Options, check_choice, check_whole
 from actorflow.api.stream import Stream
 from actorflow.connectors.contracts import Source, SourceSpec
+from actorflow.errors import PlanError
 from actorflow.plan.chaining import build_execution_graph
 from actorflow.plan.checks import check_graph
 from actorflow.plan.explain import explain
@@ -17,6 +19,7 @@ from actorflow.plan.graph import LogicalGraph
 from actorflow.plan.identity import check_name
 from actorflow.plan.parallelism import check_max_parallelism, check_parallelism
 from actorflow.plan.pruning import not_run, prune
+from actorflow.storage.files import as_uri
 
 
 class Pipeline:
@@ -67,6 +70,26 @@ class Pipeline:
         spec = SourceSpec(source)
         position = self._builder.add(spec, (), Options.of("read", options))
         return Stream(self._builder, [Upstream(position)])
+
+    def cached_file(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Have a file or directory on the local disk of each TaskManager: operators open it at `ctx.cached_file(name)`.
+
+        It is copied once for each TaskManager, when the first subtask there asks for it, and removed when the job is over.
+
+        Args:
+            name: what operators call it.
+            path: where it is: a path or URI that all hosts of the cluster reach.
+
+        Raises:
+            PlanError: if the name is malformed, or already used for another file.
+        """
+        check_name("the name of a cached file", name)
+        uri = as_uri(path)
+        if self._builder.cached_files.setdefault(name, uri) != uri:
+            raise PlanError(
+                f"pipeline '{self.name}' has two cached files called '{name}': {self._builder.cached_files[name]} and {uri}",
+                hint="give each a name of its own",
+            )
 
     def graph(self) -> LogicalGraph:
         """Return what has been added so far, as an immutable value."""

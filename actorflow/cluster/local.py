@@ -16,9 +16,9 @@ from weakref import WeakValueDictionary
 
 from actorflow.actor import ActorContext, ActorRef, ActorSystem, prompt_switches
 from actorflow.clock import SystemClock
-from actorflow.cluster.backups import Backups
 from actorflow.cluster.interrupt import Interruptible
 from actorflow.cluster.job import Job, JobNews
+from actorflow.cluster.job_directories import JobDirectories
 from actorflow.cluster.starting import ClaimMode
 from actorflow.cluster.submitting import Desk, Submittable, Wait, planned
 from actorflow.config import Config, layered, load, options, overrides
@@ -92,7 +92,8 @@ class LocalCluster:
         self._state_directories: dict[Path, None] = {}
         """Where the workers of its jobs make directories for their state."""
         self._removing = threading.Lock()
-        self._backups = Backups()
+        self._backups = JobDirectories("backup")
+        self._caches = JobDirectories("cache")
         if self.inline:
             self.system = system or ActorSystem(NodeId("inline"), clock=SystemClock(), io=None)
             self._async_home: AsyncHome = VirtualAsync(self.system) if self.system.simulated else AsyncThread()
@@ -131,7 +132,9 @@ class LocalCluster:
             "directory": str(server.directory),
             "settings": self.config.plain(),
         }
-        self._processes = SlotProcesses(self.system, server, arguments, self._backups.path_of, self._remove_state)
+        self._processes = SlotProcesses(
+            self.system, server, arguments, self._backups.path_of, self._caches.path_of, self._remove_state
+        )
         self._launch = self._processes.launch
 
     def _tell_of_lost_nodes(self) -> None:
@@ -140,7 +143,14 @@ class LocalCluster:
 
     def _launch_inline(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
         plane = self._planes.setdefault(recipe.job, LoopbackPlane(self.system))
-        site = Site(self.system, plane, self._async_home, watched=False, backup=self._backups.path_of(recipe.job))
+        site = Site(
+            self.system,
+            plane,
+            self._async_home,
+            watched=False,
+            backup=self._backups.path_of(recipe.job),
+            cache=self._caches.path_of(recipe.job),
+        )
 
         def announce(worker: Address) -> None:
             context.ref.tell_control(WorkerStarted(recipe.allocation, worker, ()))
@@ -214,9 +224,11 @@ class LocalCluster:
                 hint="give slots= a higher number, or lower the parallelism",
             )
         self._state_directories.update(dict.fromkeys(local_directories(config)))
-        self._backups.sweep()
+        self._sweep()
 
         def made(handle: Job) -> None:
+            if submission.execution.cached_files:
+                self._caches.open(handle.id, local_directories(config)[0], lambda: handle.status().final)
             if config[options.LOCAL_BACKUP]:
                 self._backups.open(handle.id, local_directories(config)[0], lambda: handle.status().final)
 
@@ -262,17 +274,22 @@ class LocalCluster:
         if self._processes is not None:
             self._processes.close()
         self._backups.close()
+        self._caches.close()
         if self._node is not None:
             self._node.endpoint.close()
         if self.inline:
             self._async_home.close()
 
     def _remove_state(self) -> None:
-        """Remove the state of workers that were killed, and of jobs that are over."""
-        self._backups.sweep()
+        """Remove the state of workers that were killed, and the copies of jobs that are over."""
+        self._sweep()
         with self._removing:  # who closes the cluster waits for what is still being removed
             for directory in list(self._state_directories):
                 remove_leftovers(directory)
+
+    def _sweep(self) -> None:
+        self._backups.sweep()
+        self._caches.sweep()
 
     def __enter__(self) -> Self:
         return self

@@ -36,6 +36,7 @@ class SlotProcesses:
         server: forks.
         arguments: what every worker is told at its start.
         backup: returns the directory in which a job keeps copies of its state on this host, if it does.
+        cache: returns the directory in which a job keeps copies of cached files on this host, if it has any.
         clean_up: removes what workers that were killed have left on disks; called on a thread of its own.
     """
 
@@ -45,19 +46,22 @@ class SlotProcesses:
         server: ForkServer,
         arguments: Mapping[str, object],
         backup: Callable[[JobId], Path | None],
+        cache: Callable[[JobId], Path | None],
         clean_up: Callable[[], None],
     ) -> None:
         self._system = system
         self._server = server
         self._arguments = dict(arguments)
         self._backup = backup
+        self._cache = cache
         self._clean_up = clean_up
         self._processes: dict[str, ActorRef] = {}
         system.io.watch(server.fd, self._read)
 
     def launch(self, context: ActorContext, name: str, recipe: WorkerRecipe) -> ActorRef:
         """Make the actor that stands for one worker process."""
-        return context.spawn(SlotProcess, self, recipe, str(context.address), self._backup(recipe.job), name=name)
+        copies = {"backup": self._backup(recipe.job), "cache": self._cache(recipe.job)}
+        return context.spawn(SlotProcess, self, recipe, str(context.address), copies, name=name)
 
     def start(self, name: str, process: ActorRef, arguments: Mapping[str, object]) -> None:
         """Fork a worker; `process` is told its events."""
@@ -135,15 +139,17 @@ class SlotProcess(Actor):
         processes: starts and kills it.
         recipe: the lease it is for.
         task_manager: address of its TaskManager.
-        backup: where its job keeps copies of state.
+        copies: where its job keeps copies on this host, by what of.
     """
 
-    def __init__(self, processes: SlotProcesses, recipe: WorkerRecipe, task_manager: str, backup: Path | None) -> None:
+    def __init__(
+        self, processes: SlotProcesses, recipe: WorkerRecipe, task_manager: str, copies: Mapping[str, Path | None]
+    ) -> None:
         super().__init__()
         self._processes = processes
         self._recipe = recipe
         self._task_manager = task_manager
-        self._backup = None if backup is None else str(backup)
+        self._copies = {kind: None if path is None else str(path) for kind, path in copies.items()}
         self._pid: int | None = None
         self._ending = False
         self._stack_askers: list[Reply] = []
@@ -151,7 +157,7 @@ class SlotProcess(Actor):
 
     def on_start(self) -> None:
         """Fork the process."""
-        arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager, "backup": self._backup}
+        arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager, **self._copies}
         self._processes.start(self._name, self.ctx.ref, arguments)
 
     def on_receive(self, message: EndWorker | Started | SpawnFailed | Exited | ServerLost | StackRequested | _StackRead) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
-from actorflow.cluster.backups import Backups
 from actorflow.cluster.ending import ending_on_signals
 from actorflow.cluster.fork_server import ForkServer
+from actorflow.cluster.job_directories import JobDirectories
 from actorflow.cluster.local import slots_given
 from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node, with_key
@@ -21,7 +22,7 @@ from actorflow.cluster.slot_process import SlotProcesses
 from actorflow.config import Config, merged, options
 from actorflow.coordination import Leader, open_coordination
 from actorflow.errors import TransportError
-from actorflow.ids import NodeId, unique_suffix
+from actorflow.ids import JobId, NodeId, unique_suffix
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.task_manager import LeaderFound
 from actorflow.runtime.task_manager import spawn_task_manager
@@ -79,16 +80,64 @@ def _listening(name: NodeId, config: Config, server: ForkServer) -> Node:
 
 def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]:
     """Start the actor with its slots; return what ends their processes."""
-    system, backups = node.system, Backups()
-
-    def clean_up() -> None:
-        for directory in local_directories(config):
-            remove_leftovers(directory)
-
+    system, kept = node.system, _Kept(config)
     arguments = {"endpoints": node.endpoint.endpoints, "directory": str(server.directory), "settings": config.plain()}
-    processes = SlotProcesses(system, server, arguments, backups.path_of, clean_up)
-    slots = slots_given(None, config)
-    task_manager = spawn_task_manager(system, None, processes.launch, name="task-manager", slots=slots, config=config)
+    processes = SlotProcesses(system, server, arguments, kept.backup, kept.cache, kept.clean_up)
+    task_manager = spawn_task_manager(
+        system,
+        None,
+        processes.launch,
+        name="task-manager",
+        slots=slots_given(None, config),
+        config=config,
+        on_job_over=lambda job: system.submit_work(lambda: kept.release(job)),
+    )
     node.endpoint.on_peer_lost.append(lambda peer, reason: task_manager.tell_control(NodeLost(peer, reason)))
     node.endpoint.on_link_broken.append(lambda peer: task_manager.tell_control(LinkBroken(peer)))
-    return processes.close
+
+    def end() -> None:
+        processes.close()
+        kept.close()
+
+    return end
+
+
+class _Kept:
+    """What jobs keep on the disks of this host beyond the life of a worker: copies of their state, and of cached files.
+
+    Args:
+        config: the node's options.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._parents = local_directories(config)
+        self._backs_up = config[options.LOCAL_BACKUP]
+        self._backups, self._caches = JobDirectories("backup"), JobDirectories("cache")
+
+    def backup(self, job: JobId) -> Path | None:
+        """Return where a job keeps copies of its state."""
+        return self._of(self._backups, job) if self._backs_up else None
+
+    def cache(self, job: JobId) -> Path | None:
+        """Return where a job keeps copies of cached files."""
+        return self._of(self._caches, job)
+
+    def _of(self, directories: JobDirectories, job: JobId) -> Path | None:
+        if directories.path_of(job) is None:
+            directories.open(job, self._parents[0])
+        return directories.path_of(job)
+
+    def release(self, job: JobId) -> None:
+        """Remove what a job has kept that is over."""
+        self._backups.release(job)
+        self._caches.release(job)
+
+    def clean_up(self) -> None:
+        """Remove what workers that were killed have left."""
+        for directory in self._parents:
+            remove_leftovers(directory)
+
+    def close(self) -> None:
+        """Remove everything."""
+        self._backups.close()
+        self._caches.close()

@@ -48,6 +48,7 @@ def main(
     directory: str,
     settings: Mapping[str, OptionValue],
     backup: str | None = None,
+    cache: str | None = None,
 ) -> None:
     """Run a slot worker until it is killed.
 
@@ -58,6 +59,7 @@ def main(
         directory: where local sockets are made.
         settings: the node's options by name.
         backup: where its job keeps copies of its state on this host.
+        cache: where its job keeps copies of cached files on this host.
     """
     config = Config.of(settings, "node")
     name = NodeId(f"worker-{allocation}-{unique_suffix()}")
@@ -74,8 +76,14 @@ def main(
     def announce(worker: Address) -> None:
         system.send(manager, WorkerStarted(Allocation(allocation), worker, endpoint.endpoints))
 
-    copies = None if backup is None else Path(backup)
-    site = Site(system, endpoint, AsyncThread(), message_bytes_max=endpoint.limits.message_bytes_max, backup=copies)
+    site = Site(
+        system,
+        endpoint,
+        AsyncThread(),
+        message_bytes_max=endpoint.limits.message_bytes_max,
+        backup=None if backup is None else Path(backup),
+        cache=None if cache is None else Path(cache),
+    )
     worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, announce, name="worker")
     endpoint.on_link_broken.append(lambda peer: worker.tell_control(LinkBroken(peer)))
     endpoint.on_peer_lost.append(lambda peer, reason: _end_without(manager, peer, reason))

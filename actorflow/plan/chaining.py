@@ -79,7 +79,9 @@ class _Planner:
             _check_steering(vertex)
         parallelism = {vertex.id: vertex.parallelism for vertex in vertices}
         channels = lay_channels(edges, parallelism)
-        return ExecutionGraph(self._graph.name, vertices, tuple(edges), channels, batch=self._graph.mode == "batch")
+        return ExecutionGraph(
+            self._graph.name, vertices, tuple(edges), channels, self._graph.mode == "batch", self._graph.cached_files
+        )
 
     def _chains(self) -> list[list[LogicalOperator]]:
         """Return the chains in the order of their first operators. That order is topological: a chain is entered only there."""

@@ -8,7 +8,8 @@ because the graph is a value that is computed once and sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from actorflow.ids import ChannelId, SubtaskId, VertexId
 from actorflow.plan.graph import DispatcherKind, LogicalOperator, Partitioner, Partitioning
@@ -80,6 +81,7 @@ class ExecutionGraph:
         edges: in order.
         channels: in the order edge, producer index, consumer index; `channels[i].id == i`.
         batch: whether the job gives final results only: input by key is sorted, and no watermark passes before the end of input.
+        cached_files: see `LogicalGraph`.
     """
 
     name: str
@@ -87,6 +89,7 @@ class ExecutionGraph:
     edges: tuple[ExecutionEdge, ...]
     channels: tuple[Channel, ...]
     batch: bool = False
+    cached_files: Mapping[str, str] = field(default_factory=dict)
 
     def sorts(self, edge: ExecutionEdge) -> bool:
         """Return whether what comes along an edge is sorted by key before the consumer sees any of it."""

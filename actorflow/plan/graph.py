@@ -158,6 +158,7 @@ class LogicalGraph:
         max_parallelism: number of key groups.
         mode: `auto`, `streaming` or `batch`.
         config: option overrides of the pipeline, by full option name.
+        cached_files: files and directories that operators find on their own host, by name: their URIs.
     """
 
     name: str
@@ -167,6 +168,7 @@ class LogicalGraph:
     max_parallelism: int = 128
     mode: Literal["auto", "streaming", "batch"] = "auto"
     config: Mapping[str, object] = field(default_factory=dict)
+    cached_files: Mapping[str, str] = field(default_factory=dict)
 
     def operator(self, operator_id: OperatorId) -> LogicalOperator:
         """Return the operator with this id.

@@ -17,7 +17,7 @@ from actorflow.ids import Address, split_address
 from actorflow.protocol.heartbeat import IncarnationFenced
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.machine import CancelTimer, Effect, Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.slots import SlotPool, SlotPoolState, SlotsOffered, TaskManagerLost
+from actorflow.protocol.slots import JobEnded, JobReleased, SlotPool, SlotPoolState, SlotsOffered, TaskManagerLost
 
 _SILENT = "silent:"
 
@@ -46,6 +46,8 @@ class ResourceManagerMachine:
         match event:
             case SlotsOffered():
                 return self._offered(event, now)
+            case JobEnded(job):
+                return [*self._pool.handle(event, now), *(Send(to, JobReleased(job)) for to in self._registered)]
             case LinkBroken(node=node):
                 return [effect for task_manager in self._on(node) for effect in self._fell_silent(task_manager, now)]
             case NodeLost(node=node, reason=reason):

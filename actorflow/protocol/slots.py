@@ -131,6 +131,12 @@ class SlotsLost(Message, frozen=True):
     reason: str
 
 
+class JobReleased(Message, frozen=True):
+    """To every TaskManager: a job is over, and what it has kept on a host can go."""
+
+    job: JobId
+
+
 class FreeSlot(Message, frozen=True):
     """To a TaskManager: whatever still runs under `allocation` is to be ended."""
 

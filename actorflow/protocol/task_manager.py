@@ -43,6 +43,7 @@ from actorflow.protocol.machine import (
     Failed,
     Killed,
     Lost,
+    Report,
     Send,
     SetTimer,
     Spawn,
@@ -50,7 +51,7 @@ from actorflow.protocol.machine import (
     TimerFired,
     ensure,
 )
-from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, SlotsOffered
+from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, JobReleased, SlotsOffered
 
 OVER_MAX = 1_000
 """How many allocations that are over are remembered, so that a late lease of theirs starts nothing."""
@@ -165,6 +166,8 @@ class TaskManagerMachine:
                 return self._started(event)
             case FreeSlot(allocation=allocation):
                 return self._free(allocation)
+            case JobReleased():
+                return [Report(event)]
             case KillSlot(allocation=allocation, reason=reason):
                 return self._kill(allocation, reason)
             case ChildEnded(name=name, ending=ending):

@@ -32,6 +32,7 @@ from actorflow.runtime.deployment import Deployment, Part, ResultWindow, Site
 from actorflow.runtime.directory import Directory, subtask_name
 from actorflow.runtime.exchange import Exchange, make_exchange
 from actorflow.runtime.feeds import GateFeed, Taker
+from actorflow.runtime.file_cache import FileCache
 from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.links import DataPlane, RemoteLink, received
@@ -379,6 +380,7 @@ class Assembly:
             self._report,
             self._context.address,
             self._deployment.quarantined,
+            FileCache(self._graph.cached_files, self._site.cache),
         )
 
     def _edge(self, channel: Channel) -> ExecutionEdge:

@@ -16,6 +16,7 @@ from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.alignment import WatermarkReported
 from actorflow.protocol.quarantine import Quarantined
 from actorflow.runtime.directory import PREFIX, Directory, packed
+from actorflow.runtime.file_cache import FileCache
 from actorflow.runtime.meter import Activity
 from actorflow.state.backend import KeyedBackend
 
@@ -94,6 +95,7 @@ class OperatorContext:
     report: Callable[[WatermarkReported], None]
     worker: Address
     quarantined: Sequence[Quarantined]
+    files: FileCache
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the subtask's thread between two batches. May be called from any thread."""
@@ -148,8 +150,9 @@ class OperatorContext:
 
         Raises:
             KeyError: if the pipeline registered no file of this name.
+            SourceError: if it cannot be read, or not be kept here.
         """
-        raise KeyError(name)
+        return self.files.path(name)
 
 
 @dataclass(slots=True)

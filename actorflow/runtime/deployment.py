@@ -32,6 +32,7 @@ class Site:
         watched: whether to report user code that does not return (not where it may stand in a debugger).
         message_bytes_max: the largest control message that can be sent.
         backup: where the job keeps copies of its state on this host; None if nowhere.
+        cache: where the job keeps copies of cached files on this host; None if it has none.
     """
 
     system: ActorSystem
@@ -40,6 +41,7 @@ class Site:
     watched: bool = True
     message_bytes_max: int = 1 << 30
     backup: Path | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

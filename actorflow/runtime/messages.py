@@ -23,6 +23,7 @@ from actorflow.protocol.heartbeat import IncarnationFenced
 from actorflow.protocol.job_messages import JOB_MESSAGES
 from actorflow.protocol.slots import (
     FreeSlot,
+    JobReleased,
     SlotsGranted,
     SlotsLost,
     SlotsOffered,
@@ -34,7 +35,17 @@ from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished
 from actorflow.runtime.stacks import StackRequested
 from actorflow.wire.message import Message, MessageCodec
 
-_SLOT_MESSAGES = (SlotsOffered, SlotsRequested, SlotsReleased, SlotsGranted, SlotsRefused, SlotsLost, FreeSlot, IncarnationFenced)
+_SLOT_MESSAGES = (
+    SlotsOffered,
+    SlotsRequested,
+    SlotsReleased,
+    SlotsGranted,
+    SlotsRefused,
+    SlotsLost,
+    FreeSlot,
+    JobReleased,
+    IncarnationFenced,
+)
 _SUBTASK_MESSAGES = (
     SubtaskStarted,
     SubtaskFinished,

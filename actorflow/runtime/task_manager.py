@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from actorflow.actor import ActorContext, ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
-from actorflow.ids import Address
+from actorflow.ids import Address, JobId
+from actorflow.protocol.slots import JobReleased
 from actorflow.protocol.task_manager import Register, TaskManagerMachine, WorkerRecipe
 
 Launch = Callable[[ActorContext, str, WorkerRecipe], ActorRef]
@@ -18,9 +19,26 @@ Launch = Callable[[ActorContext, str, WorkerRecipe], ActorRef]
 
 
 def spawn_task_manager(
-    system: ActorSystem, resource_manager: Address | None, launch: Launch, *, name: str, slots: int, config: Config
+    system: ActorSystem,
+    resource_manager: Address | None,
+    launch: Launch,
+    *,
+    name: str,
+    slots: int,
+    config: Config,
+    on_job_over: Callable[[JobId], None] = lambda _: None,
 ) -> ActorRef:
-    """Start a TaskManager on a node. It offers its slots to this ResourceManager; without one, to that of each leader it is told of."""
+    """Start a TaskManager on a node.
+
+    Args:
+        system: the node's actors.
+        resource_manager: gets its slots; None: that of each leader it is told of.
+        launch: starts its workers.
+        name: its own.
+        slots: how many it has.
+        config: the node's options.
+        on_job_over: told of each job that is over: what it has kept on this host can go.
+    """
     machine = TaskManagerMachine(
         Address(f"{system.node}/{name}"),
         resource_manager,
@@ -33,6 +51,10 @@ def spawn_task_manager(
         assert isinstance(recipe, WorkerRecipe), "a TaskManager's children are workers"
         return launch(context, child, recipe)
 
-    task_manager = system.spawn(MachineActor, machine, spawn=spawn, name=name)
+    def over(report: object) -> None:
+        assert isinstance(report, JobReleased), "a TaskManager reports nothing else"
+        on_job_over(report.job)
+
+    task_manager = system.spawn(MachineActor, machine, spawn=spawn, on_report=over, name=name)
     task_manager.tell_control(Register())
     return task_manager

@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from cluster_processes import endless, running_cluster, until
@@ -97,6 +99,30 @@ def test_a_job_waits_for_slots_and_says_what_is_missing(cluster, client):
     assert "needs 5 slots, 4 of 4 registered on 2 TaskManagers are free" in cluster.command(
         "status", "wide", "--cluster", cluster.conf
     )
+
+
+class Reader(af.OperatorActor):
+    """Emits where the cached file is, and what is in it."""
+
+    def on_start(self, ctx):
+        self.path = ctx.cached_file("text")
+
+    def on_record(self, record, ctx):
+        ctx.emit((self.path, Path(self.path).read_text()))
+
+
+def test_a_cached_file_is_copied_once_for_each_task_manager_and_gone_after_the_job(client, tmp_path):
+    (tmp_path / "text").write_text("cached")
+    pipeline = af.Pipeline("cached")
+    pipeline.cached_file("text", tmp_path / "text")
+    records = pipeline.read(af.sources.collection(range(100)), parallelism=1).rebalance()
+    records.process(Reader(), parallelism=4).write(af.sinks.collect())
+    found = set(client.submit(pipeline).wait("60s").results)
+    assert (2, {"cached"}) == (len(found), {text for _, text in found})
+    deadline = time.monotonic() + 30
+    while any(Path(path).exists() for path, _ in found):  # each question gives the cluster a moment
+        client.jobs()
+        assert time.monotonic() < deadline, found
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -7,9 +7,19 @@ import pytest
 from actorflow.ids import Address, JobId, NodeId
 from actorflow.protocol.heartbeat import IncarnationFenced
 from actorflow.protocol.job_messages import LeaseSlot, LinkBroken, NodeLost
-from actorflow.protocol.machine import Send
+from actorflow.protocol.machine import Report, Send
 from actorflow.protocol.registration import ResourceManagerMachine
-from actorflow.protocol.slots import Allocation, HeldLease, SlotPool, SlotsGranted, SlotsLost, SlotsOffered, SlotsRequested
+from actorflow.protocol.slots import (
+    Allocation,
+    HeldLease,
+    JobEnded,
+    JobReleased,
+    SlotPool,
+    SlotsGranted,
+    SlotsLost,
+    SlotsOffered,
+    SlotsRequested,
+)
 from actorflow.protocol.task_manager import EndWorker, LeaderFound, Register, TaskManagerMachine
 from actorflow.testing.probe import Probe
 
@@ -56,6 +66,13 @@ def test_one_that_was_given_up_wrongly_is_told_so_and_may_register_anew():
     assert [Send(TM, IncarnationFenced(RM, 1))] == probe.tell(OFFER)
     probe.tell(SlotsOffered(TM, 2, 2), OFFER)
     assert ([TM], []) == (registered(probe), [effect for effect in probe.effects if effect.message.incarnation != 1])
+
+
+def test_when_a_job_is_over_every_task_manager_is_told_and_lets_go_of_what_the_job_has_kept():
+    probe = resource_manager(OFFER, SlotsOffered(OTHER, 1, 2))
+    probe.tell(JobEnded(JOB))
+    assert [Send(TM, JobReleased(JOB)), Send(OTHER, JobReleased(JOB))] == probe.effects
+    assert [Report(JobReleased(JOB))] == task_manager().tell(JobReleased(JOB))
 
 
 # --- the TaskManager's side --------------------------------------------------------------------------------------------------------
