@@ -123,9 +123,12 @@ class JobClient(MachineActor):
             super().on_receive(message)
 
     def _take(self, news: JobStatusChanged | JobProgressed | ResultChunk | RunsAnew) -> None:
+        again = isinstance(news, JobStatusChanged) and (news.status, news.attempt) == (self._news.status, self._news.attempt)
         self._news.take(news)
         if isinstance(news, JobStatusChanged):
-            if news.status is JobStatus.RESTARTING and news.error is not None:  # or a job that always fails would do so in silence
+            if (
+                news.status is JobStatus.RESTARTING and news.error is not None and not again
+            ):  # or a job that always fails would do so in silence
                 place = "".join(f", {name} {value}" for name, value in news.error.context.items())
                 log.warning("attempt %d of job %s has failed, and it runs again: %s%s", news.attempt, news.job, news.error, place)
             if news.status.final:

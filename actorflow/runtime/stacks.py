@@ -41,7 +41,7 @@ def stack_file(directory: Path, allocation: str) -> Path:
 
 def write_on_signal(path: Path) -> IO[bytes]:
     """Let this process write the stacks of its threads whenever it gets `SIGNAL`. Keep what is returned open."""
-    unready = path.with_suffix(".new")
+    unready = path.with_name(f"{path.name}.new")  # an allocation has a dot in it, which begins no suffix
     file = unready.open("ab")
     faulthandler.register(SIGNAL, file=file, all_threads=True)
     unready.rename(path)  # from here on the signal does not kill
