@@ -15,6 +15,7 @@ from contextlib import ExitStack
 
 from actorflow.actor import ActorRef
 from actorflow.cluster.ending import ending_on_signals
+from actorflow.cluster.leader_rest import serve_leader
 from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.cluster.run_directory import run_directory
@@ -141,6 +142,7 @@ class Leading:
         if jobs is not None:
             dispatcher.tell_control(inheritance)
         log.info("leads in epoch %d, with %d jobs to go on with", epoch, len(inheritance.jobs))
+        serve_leader(self._node.system, self._config, (dispatcher.address, resource_manager.address), deposed)
         self._publish(Leader(endpoint.node, epoch, endpoint.endpoints, dispatcher.address, resource_manager.address), deposed)
 
     @staticmethod

@@ -13,10 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from actorflow.config import Config, options
-from actorflow.errors import ActorflowError, Domain
+from actorflow.errors import ActorflowError, Domain, PlanError
 from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.inspection.actor_views import ActorView
 from actorflow.inspection.cluster_view import ClusterView
-from actorflow.inspection.facts import JobFacts
+from actorflow.inspection.facts import PREFIX, JobFacts
 from actorflow.protocol.client_messages import JobSummary
 from actorflow.protocol.job_messages import CancelJob
 from actorflow.rest import answers, metrics, shapes
@@ -229,31 +230,34 @@ class _Paths:
 
     # --- actors ------------------------------------------------------------------------------------------------------------
 
+    def _actor(self, path: str) -> ActorView:
+        """Return an actor by its path, which has lost its first slash on the way, or by its address on another node."""
+        try:
+            return self.view.actor(f"/{path.lstrip('/')}")
+        except PlanError:
+            if path.startswith(PREFIX[1:]):
+                raise
+            return self.view.actor(path)
+
     def actors(self) -> shapes.Actors:
         """Every actor of the cluster, parents before children."""
         return {"actors": [answers.actor_line(row) for row in self.view.tree()]}
 
     def actor(self, path: str) -> shapes.ActorDetails:
         """What an actor shows of itself."""
-        found = self.view.actor(_path(path))
+        found = self._actor(path)
         return {"path": found.path, "address": found.address, "observation": found.observe()}
 
     def story(self, path: str, n: Annotated[int, Query(ge=0, le=_STORY_MAX)] = 10) -> shapes.Story:
         """The last `n` events of an actor, oldest first, and what they caused."""
-        found = self.view.actor(_path(path))
+        found = self._actor(path)
         lines = found.story(n)
         return {"path": found.path, "story": [{"at": e.at_s, "event": e.event, "caused": list(e.caused)} for e in lines]}
 
     def stack(self, path: str) -> shapes.Stack:
         """Where the Python threads of an actor's worker stand, also while user code holds it."""
-        found = self.view.actor(_path(path))
+        found = self._actor(path)
         return {"path": found.path, "stack": found.stack()}
-
-
-def _path(path: str) -> str:
-    """Return the path of an actor as people know it: what is not an address of another node begins with a slash."""
-    first = path.partition("/")[0]
-    return path if first.startswith("worker-") else f"/{path.lstrip('/')}"
 
 
 def _now_ms() -> int:

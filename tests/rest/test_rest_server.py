@@ -57,6 +57,7 @@ def test_actors_by_their_paths(rest):
     assert found(rest, "/actors/jobs/visits/count/1")["observation"]["name"] == "count -> nowhere (2/2)"
     assert found(rest, "/actors/jobs/visits/last%20digit/0")["observation"]["name"] == "source -> last digit (1/2)"
     assert [entry["event"] for entry in found(rest, "/actors/job-manager/story?n=1")["story"]] == ["started"]
+    assert found(rest, "/actors/inline/task-manager-1")["path"] == "inline/task-manager-1"  # an address, as of another node
 
 
 def test_metrics_have_flinks_names(rest):

@@ -1,0 +1,40 @@
+"""The REST server of a JobManager that is a process of its own: it sees the actors of all the others."""
+
+import json
+import socket
+import urllib.request
+
+import pytest
+from cluster_processes import endless, running_cluster, until
+
+import actorflow as af
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
+    port = free_port()
+
+    def ask(path, method="GET"):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read())
+
+    with running_cluster(tmp_path, "shown", **{"rest.port": port}) as cluster, af.connect(cluster.conf) as client:
+        job = client.submit(endless(), parallelism=2)
+        until(job, lambda: job.progress()[1] > 0)
+        actors = {actor["path"]: actor["kind"] for actor in ask("/actors")["actors"]}
+
+        assert {"/jobs/endless": "JobMaster", "/jobs/endless/count/1": "count -> sink"}.items() <= actors.items()
+        assert sorted(actors.values()).count("SlotProcess") == 2
+        assert ask("/overview")["slots-total"] == 4
+        assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
+        [task_manager, *_] = [path for path in actors if path.endswith("/task-manager")]
+        assert ask(f"/actors/{task_manager}")["observation"]["slots"] == 2
+        ask(f"/jobs/{job.id}?mode=cancel", "PATCH")
+        until(job, lambda: job.status().final)
