@@ -184,15 +184,18 @@ class TestTheServer:
         assert contender.coordination.jobs.read().submissions == {JOB: b"plan"}
         assert contender.heard.nothing()
 
-    def test_that_is_not_there_yet_is_waited_for(self, on_zookeeper, zookeeper):
+    def test_that_is_not_there_yet_is_waited_for_and_named_once(self, on_zookeeper, zookeeper, caplog):
         zookeeper.kill()
         contender = Contender(on_zookeeper(connection_timeout="100ms"))
         try:
             with pytest.raises(CoordinationError, match="has not answered"):
                 contender.coordination.jobs.read()
+            refused = [record.getMessage() for record in caplog.records if "Connection refused" in record.getMessage()]
         finally:
             zookeeper.start()
         assert contender.granted() == 1
+        assert len(refused) == 1
+        assert f"ZooKeeper at '{zookeeper.quorum}'" in refused[0]
 
 
 class TestAccess:

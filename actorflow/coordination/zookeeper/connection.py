@@ -14,6 +14,7 @@ everything here is written to be done again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -192,7 +193,35 @@ def _client(config: Config) -> KazooClient:
         auth_data=[tuple(authorization.split(":", 1))] if authorization else None,
         default_acl=CREATOR_ALL_ACL if config[options.ZOOKEEPER_ACL] == "creator" else None,
         connection_retry=reconnect,
+        logger=KazooLog(quorum),
     )
+
+
+class KazooLog(logging.LoggerAdapter[logging.Logger]):
+    """What kazoo logs: with the ensemble's name, and not again and again while no server answers.
+
+    Args:
+        quorum: the servers.
+    """
+
+    def __init__(self, quorum: str) -> None:
+        super().__init__(logging.getLogger("kazoo.client"))
+        self._quorum = quorum
+        self._said: set[str] = set()
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Name the ensemble."""
+        return f"ZooKeeper at '{self._quorum}': {msg}", kwargs
+
+    def log(self, level: int, msg: object, *arguments: object, **settings: Any) -> None:
+        """Pass a message on; one that was said since the last connection only to who looks for details."""
+        if level == logging.INFO and "connection established" in str(msg):
+            self._said.clear()
+        if level >= logging.WARNING:
+            text = str(msg) % arguments if arguments else str(msg)
+            level = logging.DEBUG if text in self._said else level
+            self._said.add(text)
+        super().log(level, msg, *arguments, **settings)
 
 
 @contextlib.contextmanager
