@@ -151,6 +151,11 @@ class ChangeLog:
         self._compared.add(name)
 
     @property
+    def begun(self) -> bool:
+        """Whether anything was captured, or restored from a capture, so that later ones may be built upon it."""
+        return self._has_base or bool(self._unconfirmed)
+
+    @property
     def compares_all(self) -> bool:
         """Whether all tables are in memory and compared: then everything is captured as quickly as what has changed."""
         return all(isinstance(table, dict) and place.name in self._compared for place, table in self._tables.places())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class OrderedTable(CachedTable):
     """See the module's text, and `CachedTable` for the arguments."""
 
-    __slots__ = ("_arrivals", "_came", "_came_all", "_left", "_tracked", "_written")
+    __slots__ = ("_arrivals", "_came", "_came_all", "_left", "_written")
 
     def __init__(
         self,
@@ -40,8 +40,7 @@ class OrderedTable(CachedTable):
         self._came, self._came_all = arrived, arrived_all
         self._arrivals = 0
         self._left = 0
-        self._written: dict[Any, Any] = {}
-        self._tracked = False
+        self._written: dict[Any, Any] | None = None  # what has left since the last capture, if there was one
 
     def _count(self, _table: CachedTable, key: Any) -> None:
         self._arrivals += 1
@@ -57,7 +56,7 @@ class OrderedTable(CachedTable):
     def evict(self, keys: list[Any], changes: Changes) -> None:
         """Take keys out of `entries`, the first ones."""
         entries = self.entries
-        if self._tracked:
+        if self._written is not None:
             present = list(filter(entries.__contains__, keys))
             self._written.update(zip(present, map(entries.__getitem__, present), strict=True))
         count = len(entries)
@@ -65,12 +64,13 @@ class OrderedTable(CachedTable):
         self._left += count - len(entries)
 
     def track(self, changes: ChangeLog, place: Place) -> None:  # noqa: ARG002 - nothing is noted
-        """Keep what leaves, from now on."""
-        self._tracked = True
+        """Keep what leaves, from the first capture on: that one holds everything."""
+        if changes.begun:
+            self._written = {}
 
     def compared(self) -> Ordered:
         """Return what a capture puts beside what another had, and has of its own."""
-        written, self._written = self._written, {}
+        written, self._written = self._written or {}, {}
         in_order = self._arrivals - self._left == len(self.entries)
         return Ordered(self.entries, self._left, written, in_order=in_order)
 
@@ -78,4 +78,5 @@ class OrderedTable(CachedTable):
         """Be empty: the rows are gone."""
         super().forget()
         self._arrivals = self._left = 0
-        self._written.clear()
+        if self._written is not None:
+            self._written = {}
