@@ -13,6 +13,8 @@ source    flat_map  forward       chained  objects
 flat_map  count     hash                4  objects
 count     sink      forward       chained  objects
 
+Where parts have nothing to do with each other, so that each fails alone, a line under the first says which: `failover regions: chains 1, 2; chain 3`.
+
 An operator with several inputs is shown with the one that an edge feeds: `co_process (left)`.
 
 In batch mode, what is sorted by key before its consumer sees it says so: `hash, sorted`.
@@ -27,6 +29,7 @@ from actorflow.ids import OperatorId
 from actorflow.plan.data_path import EdgePath, edge_paths
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.plan.graph import DataPath, LogicalEdge, LogicalGraph, Partitioner
+from actorflow.plan.regions import Region, failover_regions
 
 _FORM = {DataPath.OBJECTS: "objects", DataPath.COLUMNS: "columns", DataPath.ANY: "objects or columns"}
 
@@ -50,7 +53,19 @@ def _summary(graph: LogicalGraph, execution: ExecutionGraph) -> str:
             _count(execution.slots_needed(), "slot"),
         )
     )
-    return f"pipeline '{graph.name}' (mode {graph.mode}): {parts}"
+    summary = f"pipeline '{graph.name}' (mode {graph.mode}): {parts}"
+    regions = failover_regions(execution)
+    return summary if len(regions) < 2 else f"{summary}\n{_regions(regions, execution)}"
+
+
+def _regions(regions: Sequence[Region], execution: ExecutionGraph) -> str:
+    chains = {vertex.id: str(number) for number, vertex in enumerate(execution.vertices, start=1)}
+    each = "; ".join(_chains([chains[vertex] for vertex in region]) for region in regions)
+    return f"failover regions: {each}"
+
+
+def _chains(numbers: Sequence[str]) -> str:
+    return f"chain{'' if len(numbers) == 1 else 's'} {', '.join(numbers)}"
 
 
 def _operators(execution: ExecutionGraph) -> str:

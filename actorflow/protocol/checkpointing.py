@@ -167,7 +167,7 @@ class CheckpointCoordinator:
 
     def _arm(self) -> list[Effect]:
         """Set the timer for the next periodic checkpoint anew."""
-        if self._run is None or self._stopping:
+        if self._run is None or self.stopping:
             return [CancelTimer(_PERIODIC)]
         due = self._schedule.due(self._in_the_way())
         return [CancelTimer(_PERIODIC)] if due is None else [SetTimer(_PERIODIC, due)]
@@ -178,7 +178,7 @@ class CheckpointCoordinator:
 
     def _periodic(self, now: float) -> list[Effect]:
         due = self._schedule.due(self._in_the_way())
-        if self._run is None or self._stopping or due is None or due > now:
+        if self._run is None or self.stopping or due is None or due > now:
             return self._arm()
         self._schedule.began(now)
         begun = self._take_last(now) if self._left.all_here else self._begin(None, now)
@@ -191,7 +191,7 @@ class CheckpointCoordinator:
 
     def _take_last(self, now: float) -> list[Effect]:
         """Take the last checkpoint of a run that has come to its end, unless one that is under way is that. It overtakes the periodic ones."""
-        if not self.last_awaited or self._stopping or any(self._left.are(one.states) for one in self._under_way.values()):
+        if not self.last_awaited or self.stopping or any(self._left.are(one.states) for one in self._under_way.values()):
             return []
         effects = self._overtake([one for one in self._under_way.values() if one.periodic], self._last + 1, now)
         self._schedule.backlog = False
@@ -199,7 +199,7 @@ class CheckpointCoordinator:
         return effects + self._begin(None, now)
 
     @property
-    def _stopping(self) -> bool:
+    def stopping(self) -> bool:
         """Whether the last checkpoint of the run is taken, or a savepoint will be it."""
         return self._complete or any(begun.stops for begun in self._under_way.values())
 
@@ -220,7 +220,7 @@ class CheckpointCoordinator:
 
     def _refusal(self) -> ErrorInfo | None:
         """Return why nothing that is asked for can be taken now, if that is so."""
-        if self._run is None or self._stopping:
+        if self._run is None or self.stopping:
             end = "at its end" if self._left.all_here else "being stopped with a savepoint"
             what = "not running" if self._run is None else end
             return checkpoint_error("NoRun", f"the job is {what}: no checkpoint can be taken of it", Retry.BACKOFF)

@@ -17,6 +17,7 @@ failure of a worker that was lost, for which the JobMaster is trying, and one of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from actorflow.errors import Domain, ErrorInfo, Retry
@@ -108,6 +109,12 @@ class PreparedOutput:
         if finished.committables and not self.committing:
             writer = self._writers.setdefault(allocation, _Writer(worker, task_manager))
             writer.committables[finished.subtask] = finished.committables
+
+    def forget(self, subtasks: Iterable[SubtaskId]) -> None:
+        """Drop what subtasks have prepared that are to run again."""
+        for writer in self._writers.values():
+            for subtask in subtasks:
+                writer.committables.pop(subtask, None)
 
     def commit(self, now: float) -> list[Effect]:
         """Decide to make all of it visible."""

@@ -7,10 +7,12 @@
                                    │ strategy gives up
                                    └──► FAILED            any, cancelled ─► CANCELLING ─► CANCELLED
 
-A failure ends the whole run: every subtask is cancelled, every slot given back; the next run gets fresh processes and reads from the
-start, or goes on from the last checkpoint. Where there are checkpoints, the decision to commit waits for one that holds the end of the run.
-After it there is no way back: a cancel comes too late, and what cannot be committed is tried again as often, and after such pauses, as the
-strategy says. Splits are listed once, unless that fails: then the next run lists them again.
+The failure of a region that others do not depend on is that region's alone (see `failover`). Any other ends the whole run: every subtask is
+cancelled, every slot given back; the next run gets fresh processes and reads from the start, or goes on from the last checkpoint.
+
+Where there are checkpoints, the decision to commit waits for one that holds the end of the run. After it there is no way back: a cancel comes
+too late, and what cannot be committed is tried again as often, and after such pauses, as the strategy says. Splits are listed once, unless
+that fails: then the next run lists them again.
 
 Late rule: what is not of the current run is dropped (see `job_run`); so is everything after the end.
 """
@@ -18,20 +20,11 @@ Late rule: what is not of the current run is dropped (see `job_run`); so is ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeGuard
 
 from actorflow.errors import ErrorInfo
-from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
-from actorflow.protocol.checkpoint_events import (
-    CheckpointsFailing,
-    CollectOrphans,
-    DiscardClaimed,
-    DiscardStates,
-    LastCheckpointTaken,
-    StoreCheckpoint,
-)
+from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardClaimed, LastCheckpointTaken
 from actorflow.protocol.checkpoint_messages import (
     CheckpointAcknowledged,
     CheckpointDeclined,
@@ -43,9 +36,13 @@ from actorflow.protocol.deployment import (
     SubtaskCancelled,
     SubtaskFailed,
     SubtaskFinished,
+    SubtaskNews,
     SubtaskStarted,
 )
+from actorflow.protocol.failover import RegionEnded, RegionFailed, RegionReturned
 from actorflow.protocol.job_checkpoints import JobCheckpoints
+from actorflow.protocol.job_description import JobDescription, Timeouts
+from actorflow.protocol.job_events import Begin, JobOver, RegionRestarting
 from actorflow.protocol.job_messages import (
     CancelJob,
     DeploymentOpened,
@@ -62,14 +59,13 @@ from actorflow.protocol.job_messages import (
     WorkerFailed,
 )
 from actorflow.protocol.job_run import (
-    JobDescription,
     JobRun,
     RunDeployed,
     RunEnded,
     RunFailed,
     RunFinished,
-    Timeouts,
 )
+from actorflow.protocol.job_sources import JobSources
 from actorflow.protocol.job_state import JobState
 from actorflow.protocol.machine import (
     CancelTimer,
@@ -85,32 +81,9 @@ from actorflow.protocol.machine import (
 from actorflow.protocol.quarantine import Quarantine
 from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.slots import Slot, SlotsGranted, SlotsLost, SlotsRefused
-from actorflow.protocol.splits import (
-    ListSplits,
-    ReaderStarted,
-    ResetSplits,
-    SourceExhausted,
-    SourceListed,
-    SourceListingFailed,
-    SplitAssignment,
-    SplitFinished,
-    SplitRequested,
-)
+from actorflow.protocol.splits import ListSplits, SourceListingFailed, SplitFinished, SplitRequested
 
-_RESTART = "restart"
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Run the job. The first event."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobOver:
-    """Reported once, when the job has reached a final status."""
-
-    job: JobId
-    status: JobStatus
+_RESTART, _BRING_BACK = "restart", "bring-back"
 
 
 class JobMachine:
@@ -144,12 +117,9 @@ class JobMachine:
         self._timeouts = timeouts
         self._status = JobStatus.CREATED
         self._error: ErrorInfo | None = None
-        self._splits = {
-            vertex: SplitAssignment(vertex, count, partitioned=vertex in description.partitioned)
-            for vertex, count in description.sources.items()
-        }
-        self._unlisted = dict.fromkeys(self._splits)
-        """Sources whose splits are not known, and are not being listed."""
+        self._region_error: ErrorInfo | None = None
+        """Why the last region failed that failed alone."""
+        self._sources = JobSources(description)
         self._alignment = WatermarkAlignment(description.aligned)
         self._quarantine = Quarantine(description.quarantine_after)
         self._checkpoints = JobCheckpoints(
@@ -182,14 +152,13 @@ class JobMachine:
             case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | WorkerFailed() | DeploymentOpened():
                 return self._absorb(run.slot_news(event, now), now)
             case SubtaskStarted() | SubtaskFinished() | SubtaskCancelled() | SubtaskFailed():
-                finished = self._subtask_finished(event, now) if self._ends_in_this_run(event) else []
-                return [*finished, *self._absorb(run.subtask_news(event, now), now)]
+                return [*self._last_state(event, now), *self._absorb(run.subtask_news(event, now), now)]
             case WatermarkReported():
                 return self._alignment.handle(event, now) if event.attempt == run.number else []
             case CheckpointAcknowledged() | CheckpointDeclined() | CheckpointRequested():
                 return self._absorb(self._checkpoints.handle(event, now), now)
             case SplitRequested() | SplitFinished():
-                return self._absorb(self._splits[event.subtask.vertex].handle(event, now), now)
+                return self._absorb(self._sources.handle(event, now), now)
             case ProgressReported():
                 return self._progressed() if run.progress(event) else []
             case ResultChunk():
@@ -208,40 +177,32 @@ class JobMachine:
             case TimerFired(name=name):
                 if self._checkpoints.owns_timer(name):
                     return self._absorb(self._checkpoints.handle(event, now), now)
-                if name != _RESTART:
-                    return self._absorb(run.timer(name, now), now)
-                return self._begin_run(now) if self._status is JobStatus.RESTARTING else []
+                if name == _RESTART:
+                    return self._begin_run(now) if self._status is JobStatus.RESTARTING else []
+                return self._bring_back(now) if name == _BRING_BACK else self._absorb(run.timer(name, now), now)
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
-    def _subtask_finished(self, event: SubtaskFinished, now: float) -> list[Effect]:
+    def _last_state(self, event: SubtaskNews, now: float) -> list[Effect]:
+        if not isinstance(event, SubtaskFinished) or event.attempt != self._run.number:
+            return []
         return [*self._checkpoints.finished(event, now), *self._alignment.handle(ReaderFinished(event.subtask), now)]
 
     def _begin_run(self, now: float) -> list[Effect]:
         self._error = None
-        self._run = run = self._new_run(self._run.number + 1, self._run.placed)
+        self._run = run = self._new_run(self._run.failover.latest + 1, self._run.placed)
         self._alignment = WatermarkAlignment(self._description.aligned)
         effects = self._become(JobStatus.WAITING_FOR_SLOTS)
-        restored = self._checkpoints.restored()
-        for source in self._unlisted:
-            effects += self._splits[source].start()
-        self._unlisted = {}
-        for source, splits in self._splits.items():
-            effects += splits.handle(restored.splits.get(source, ResetSplits()), now)
-        for subtask in self._description.graph.subtasks():
-            if subtask.vertex in self._splits:
-                effects += self._splits[subtask.vertex].handle(ReaderStarted(subtask, run.number), now)
+        effects += self._sources.list_splits()
+        effects += self._sources.read_from(self._checkpoints.restored(), run.number, self._description.graph.subtasks(), now)
         return effects + run.begin()
-
-    def _ends_in_this_run(self, event: object) -> TypeGuard[SubtaskFinished]:
-        return isinstance(event, SubtaskFinished) and event.attempt == self._run.number
 
     def _work_news(self, news: WorkDone | WorkFailed, now: float) -> list[Effect]:
         match news.work:
-            case StoreCheckpoint() | DiscardStates() | CollectOrphans():
+            case work if self._checkpoints.owns_work(work):
                 return self._checkpoints.handle(news, now)
-            case ListSplits(source=source):
-                return self._splits[source].handle(news, now)
+            case ListSplits():
+                return self._sources.handle(news, now)
             case CommitLeft() as work:
                 return self._run.output.left_committed(news, work)
             case AbortLeft() | RemoveBegun() | DiscardClaimed():
@@ -268,13 +229,16 @@ class JobMachine:
                     result += self._commit_failed(error, now)
                 case Report(RunFailed(error=error)):
                     result += self._fail(error, now)
-                case Report(SourceListingFailed(source=source, error=error)):
-                    self._unlisted[source] = None
+                case Report(SourceListingFailed(error=error)):
                     result += self._fail(error, now)
                 case Report(RunEnded()):
                     result += self._run_ended(now)
-                case Report(SourceListed() | SourceExhausted()):
-                    pass  # readers find out when they ask
+                case Report(RegionFailed(subtask=subtask, error=error)):
+                    result += self._region_failed(subtask, error, now)
+                case Report(RegionEnded()):
+                    result += self._region_ended(now)
+                case Report(RegionReturned()):
+                    result += self._checkpoints_begin(now)
                 case _:
                     result.append(effect)
         if self._status is JobStatus.WAITING_FOR_SLOTS and self._run.attempts:
@@ -284,10 +248,13 @@ class JobMachine:
     def _deployed(self, now: float) -> list[Effect]:
         if self._status is not JobStatus.DEPLOYING:
             return []
-        workers = {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()}
-        begun = self._checkpoints.run_started(self._run.number, workers, now)
+        begun = self._checkpoints_begin(now)
         older = [] if self._checkpoints.outlast() else self._run.remove_older()
         return [*self._become(JobStatus.RUNNING), *begun, *older]
+
+    def _checkpoints_begin(self, now: float) -> list[Effect]:
+        workers = {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()}
+        return self._checkpoints.run_started(self._run.number, workers, now)
 
     def _progressed(self) -> list[Effect]:
         return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.workers.records))]
@@ -306,6 +273,36 @@ class JobMachine:
         self._quarantine.failed(error)
         given_up = self._checkpoints.run_over(now)
         return [*self._become(JobStatus.FAILING), *given_up, *self._absorb(self._run.cancel(now), now)]
+
+    def _region_failed(self, subtask: SubtaskId, error: ErrorInfo, now: float) -> list[Effect]:
+        """End the region of a subtask. What is pending of checkpoints is given up; if the job was to stop with one, all of it goes on without."""
+        if self._status is not JobStatus.RUNNING:
+            return []
+        if self._checkpoints.stopping:
+            return self._fail(error, now)
+        self._region_error = error
+        self._quarantine.failed(error)
+        return [*self._checkpoints.run_over(now), *self._absorb(self._run.end_region(subtask, now), now)]
+
+    def _region_ended(self, now: float) -> list[Effect]:
+        error = self._region_error
+        if self._status is not JobStatus.RUNNING or error is None:
+            return []
+        match self._strategy.decide(error, now, next(self._chances)):
+            case GiveUp():
+                return self._fail(error, now)
+            case Restart(after_s=after_s):
+                return [Report(RegionRestarting(self._job, error, after_s)), SetTimer(_BRING_BACK, now + after_s)]
+
+    def _bring_back(self, now: float) -> list[Effect]:
+        """Have the region that has ended go on from the last checkpoint. A timer of a run that has failed since means nothing."""
+        run, region = self._run, tuple(self._run.failover.region)
+        if self._status is not JobStatus.RUNNING or not run.failover.ended:
+            return []
+        restored = self._checkpoints.restored()
+        self._checkpoints.run_again(region)
+        read = self._absorb(self._sources.read_from(restored, run.number, region, now), now)
+        return [*read, *self._absorb(run.reopen(restored, self._quarantine.orders, now), now)]
 
     def _cancel(self, now: float) -> list[Effect]:
         match self._status:
@@ -393,8 +390,7 @@ class JobMachine:
         ensure(failed == (self._error is not None), "error and status disagree")
         self._run.check()
         self._checkpoints.check()
-        for splits in self._splits.values():
-            splits.check()
+        self._sources.check()
         self._alignment.check()
         self._quarantine.check()
         self._strategy.check()

@@ -14,15 +14,17 @@ A claimed savepoint is discarded once the job can go on from a checkpoint of its
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import (
     CheckpointStatistics,
     CheckpointsView,
+    CollectOrphans,
     DiscardAll,
     DiscardClaimed,
+    DiscardStates,
     RunOver,
     RunStarted,
     StoreCheckpoint,
@@ -74,8 +76,8 @@ class JobCheckpoints:
         self._savepoint = False
         """Whether one was taken in the life of the job."""
         self._running = False
-        self._early: list[SubtaskFinished] = []
-        """Subtasks that had nothing to do and finished before all others had started."""
+        self._finished: list[SubtaskFinished] = []
+        """Subtasks of the run that have finished: before all had started, or while a part of it was brought back, too."""
         self._coordinator = CheckpointCoordinator(
             rules, wall_offset_ms=plan.wall_offset_ms, restored=earlier.completed, last=max(first.checkpoint, earlier.last_number)
         )
@@ -100,8 +102,12 @@ class JobCheckpoints:
         sources = [subtask for subtask in workers if subtask.vertex in self._sources]
         effects = self._coordinator.handle(RunStarted(attempt, workers, sources), now)
         self._running = True
-        early, self._early = self._early, []
-        return [*effects, *(effect for news in early if news.attempt == attempt for effect in self.finished(news, now))]
+        self._finished = [news for news in self._finished if news.attempt == attempt]
+        return [*effects, *(effect for news in self._finished for effect in self._coordinator.handle(_done(news), now))]
+
+    def run_again(self, subtasks: Collection[SubtaskId]) -> None:
+        """Forget the ends of subtasks that are to run again, in the same run."""
+        self._finished = [news for news in self._finished if news.subtask not in subtasks]
 
     def run_over(self, now: float) -> list[Effect]:
         """Give up what is pending: the run has failed, was cancelled, or has finished."""
@@ -113,13 +119,17 @@ class JobCheckpoints:
         """Whether the run has come to its end, and its output has to wait for a checkpoint that holds it."""
         return self._coordinator.last_awaited
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a savepoint that is taken, or was, is the last of the run."""
+        return self._coordinator.stopping
+
     def finished(self, news: SubtaskFinished, now: float) -> list[Effect]:
         """Take the last state of a subtask of this run, which may have finished before the others have started, or while the run was ended."""
-        if self._running:
-            return self._coordinator.handle(SubtaskDone(news.subtask, news.state, news.passed), now)
-        if self._plan.possible:
-            self._early.append(news)
-        return []
+        if not self._plan.possible:
+            return []
+        self._finished.append(news)
+        return self._coordinator.handle(_done(news), now) if self._running else []
 
     def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:
         """Take what concerns a checkpoint."""
@@ -144,6 +154,11 @@ class JobCheckpoints:
     def owns_timer(name: str) -> bool:
         """Return whether a timer is the coordinator's."""
         return name.startswith("checkpoint")
+
+    @staticmethod
+    def owns_work(work: object) -> bool:
+        """Return whether slow work is the coordinator's."""
+        return isinstance(work, StoreCheckpoint | DiscardStates | CollectOrphans)
 
     def job_over(self, status: JobStatus) -> list[Effect]:
         """Discard the checkpoints, unless they are to be retained."""
@@ -171,6 +186,10 @@ class JobCheckpoints:
     def check(self) -> None:
         """State what the coordinator states."""
         self._coordinator.check()
+
+
+def _done(news: SubtaskFinished) -> SubtaskDone:
+    return SubtaskDone(news.subtask, news.state, news.passed)
 
 
 def _splits_of(parts: tuple[bytes, ...]) -> ResetSplits:

@@ -191,7 +191,8 @@ class OpenDeployment(Message, frozen=True):
 
     Attributes:
         job: unique id of the job.
-        attempt: number of the deployment.
+        attempt: number of the run.
+        number: of this deployment: that of the run, or a higher one if a part of it is brought back; fences frames, and names files.
         allocation: the worker's lease.
         job_master: to whom to report.
         plan: see `SubmitJob`.
@@ -205,6 +206,7 @@ class OpenDeployment(Message, frozen=True):
 
     job: JobId
     attempt: int
+    number: int
     allocation: Allocation
     job_master: Address
     plan: bytes

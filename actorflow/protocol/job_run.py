@@ -9,7 +9,10 @@
 - What has been written becomes visible only when every subtask has finished (see `commit`).
 - A slot whose worker has ended is given back at once, the others when nothing of the run is left.
 
-What the run wants its job to know it reports: `RunDeployed`, `RunFinished`, `RunCommitted`, `CommitFailed`, `RunFailed`, `RunEnded`.
+A failover region that has failed alone goes the way from opening to deployed again, in the workers that it had (see `failover`).
+
+What the run wants its job to know it reports: `RunDeployed`, `RunFinished`, `RunCommitted`, `CommitFailed`, `RunFailed`, `RunEnded`, and what
+concerns a region.
 
 Late rule: what carries another run's number, or an allocation that this run does not hold, is dropped.
 """
@@ -17,14 +20,11 @@ Late rule: what carries another run's number, or an allocation that this run doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from actorflow.errors import Domain, ErrorInfo, Retry
-from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
-from actorflow.plan.execution import ExecutionGraph
-from actorflow.plan.topology import Topology
-from actorflow.protocol.alignment import Member
-from actorflow.protocol.checkpoint_plan import CheckpointPlan, EarlierLife, Restored
+from actorflow.ids import Address, NodeId, SubtaskId
+from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.commit import PreparedOutput, RemoveBegun
 from actorflow.protocol.correspondence import FIRST_LIFE
 from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
@@ -39,13 +39,14 @@ from actorflow.protocol.deployment import (
     SubtaskFinished,
     SubtaskNews,
 )
+from actorflow.protocol.failover import RegionEnded, RegionFailed, RegionFailover, RegionReturned
+from actorflow.protocol.job_description import JobDescription, Timeouts
 from actorflow.protocol.job_messages import (
     DeploymentOpened,
     DeploySubtask,
     LeaseSlot,
     NodeLost,
     OpenDeployment,
-    OptionValue,
     ProgressReported,
     SlotEnded,
     SlotReady,
@@ -65,63 +66,6 @@ from actorflow.protocol.slots import (
     SlotsRequested,
 )
 from actorflow.protocol.workers import Worker, Workers
-
-
-@dataclass(frozen=True, slots=True)
-class JobDescription:
-    """A job as its JobMaster is given it.
-
-    Attributes:
-        job: unique id.
-        graph: what to run.
-        sources: vertices that read from a source, with their parallelism.
-        partitioned: those of them whose splits are read at the same time.
-        aligned: readers that must not run ahead of each other in event time.
-        plan: the graph with user code, as bytes, for the workers.
-        options: effective options by name, for the workers.
-        client: is told of every change.
-        checkpoints: how it takes checkpoints.
-        quarantine_after: operators that put records aside, with the number of failures after which they do.
-        restored: what its first run goes on from: another job's savepoint, or nothing.
-        earlier: what it has done under leaders before this one.
-    """
-
-    job: JobId
-    graph: ExecutionGraph
-    sources: Mapping[VertexId, int]
-    plan: bytes
-    options: Mapping[str, OptionValue]
-    client: Address
-    partitioned: frozenset[VertexId] = frozenset()
-    aligned: tuple[Member, ...] = ()
-    checkpoints: CheckpointPlan = field(default_factory=CheckpointPlan)
-    quarantine_after: Mapping[str, int] = field(default_factory=dict)
-    restored: Restored = field(default_factory=Restored)
-    earlier: EarlierLife = field(default_factory=EarlierLife)
-
-    def topology(self) -> Topology:
-        """Return what runs, without its code."""
-        return Topology.of(self.graph)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long things may take, in seconds.
-
-    Attributes:
-        deploy_s: a worker, to build its subtasks; then a subtask, to start.
-        cancel_s: a subtask, to end, before its worker is killed.
-        commit_s: a worker, to make its output visible, before it is killed.
-        commit_again_s: a worker, to say that its output is visible, before it is asked again.
-        lease_again_s: a TaskManager, to say that a worker is ready, before it is told again to start it.
-    """
-
-    deploy_s: float = 300.0
-    cancel_s: float = 5.0
-    commit_s: float = 300.0
-    commit_again_s: float = 10.0
-    lease_again_s: float = 5.0
-
 
 # --- what a run reports to its job ---------------------------------------------------------------------------------------------
 
@@ -167,6 +111,7 @@ class JobRun:
         attempts: one for each subtask, once all workers are ready.
         workers: which have their leases.
         output: what the subtasks have prepared.
+        failover: the region that has failed alone, if one has.
         killed: whether a worker ended that was not told to, and may have left something.
     """
 
@@ -187,6 +132,7 @@ class JobRun:
         self.attempts: dict[SubtaskId, Attempt] = {}
         self.workers = Workers()
         self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s)
+        self.failover = RegionFailover(number, description.regions, description.graph.subtasks())
         self._description = description
         self._address = address
         self._resource_manager = resource_manager
@@ -321,26 +267,56 @@ class JobRun:
         self._not_started = dict.fromkeys(self.attempts)
         self._alive = dict.fromkeys(self.attempts)
         self._by_timer = {attempt.timer: attempt for attempt in self.attempts.values()}
-        addresses = tuple(self.workers[lease.allocation].reachable for lease in leases.values())
-        endpoints = {worker.node: worker.endpoints for worker in self.workers}
-        effects: list[Effect] = [SetTimer(self._opening_timer, now + self._timeouts.deploy_s)]
         for worker in self.workers:
             worker.subtasks = tuple(subtasks[worker.lease.allocation])
-            effects.append(Report(PeerStarted(worker.reachable, FIRST_LIFE)))
-            effects.append(Send(worker.reachable, self._opening(worker, addresses, endpoints)))
+        started = [Report(PeerStarted(worker.reachable, FIRST_LIFE)) for worker in self.workers]
+        return [*started, *self._have_built(self.attempts, self.number, now)]
+
+    def reopen(self, restored: Restored, quarantined: tuple[Quarantined, ...], now: float) -> list[Effect]:
+        """Have the region that has ended built again, in the workers that it had."""
+        region = self.failover.region
+        self._restored, self._quarantined = restored, quarantined
+        self.output.forget(region)
+        for subtask in region:
+            self.attempts[subtask] = self._attempt(subtask, self.workers[self.attempts[subtask].allocation].lease)
+        self._not_started = dict(region)
+        self._alive |= region
+        self._by_timer |= {self.attempts[subtask].timer: self.attempts[subtask] for subtask in region}
+        return self._have_built(region, self.failover.come_back(), now)
+
+    def _have_built(self, subtasks: Iterable[SubtaskId], number: int, now: float) -> list[Effect]:
+        """Have every worker build those of these subtasks that are its own."""
+        addresses = tuple(attempt.worker for attempt in self.attempts.values())
+        endpoints = {worker.node: worker.endpoints for worker in self.workers}
+        theirs: dict[Allocation, list[SubtaskId]] = {}
+        for subtask in subtasks:
+            theirs.setdefault(self.attempts[subtask].allocation, []).append(subtask)
+        self.workers.open(theirs)
+        effects: list[Effect] = [SetTimer(self._opening_timer, now + self._timeouts.deploy_s)]
+        for allocation, own in theirs.items():
+            opening = self._opening(allocation, tuple(own), number, addresses, endpoints)
+            effects.append(Send(self.workers[allocation].reachable, opening))
         return effects
 
-    def _opening(self, worker: Worker, addresses: tuple[Address, ...], endpoints: dict[NodeId, tuple[str, ...]]) -> OpenDeployment:
+    def _opening(
+        self,
+        allocation: Allocation,
+        subtasks: tuple[SubtaskId, ...],
+        number: int,
+        addresses: tuple[Address, ...],
+        endpoints: dict[NodeId, tuple[str, ...]],
+    ) -> OpenDeployment:
         description = self._description
-        vertices = dict.fromkeys(subtask.vertex for subtask in worker.subtasks)
+        vertices = dict.fromkeys(subtask.vertex for subtask in subtasks)
         return OpenDeployment(
             description.job,
             self.number,
-            worker.lease.allocation,
+            number,
+            allocation,
             self._address,
             description.plan,
             dict(description.options),
-            worker.subtasks,
+            subtasks,
             addresses,
             endpoints,
             tuple((vertex, self._restored.parts[vertex]) for vertex in vertices if vertex in self._restored.parts),
@@ -425,22 +401,36 @@ class JobRun:
         if subtask not in self._not_started:
             return []
         del self._not_started[subtask]
-        return [] if self._not_started or self._ending else [Report(RunDeployed())]
+        if self._not_started or self._ending:
+            return []
+        return [Report(RegionReturned() if self.failover.returned() else RunDeployed())]
 
     def _attempt_ended(self, subtask: SubtaskId, error: ErrorInfo | None) -> list[Effect]:
         del self._alive[subtask]
         if self._ending:
             return [] if self._alive else [Report(RunEnded())]
+        if self.failover.ends(subtask):
+            return [Report(RegionEnded())] if self.failover.ended else []
         if error is not None:
-            return [Report(RunFailed(error))]
+            alone = self.failover.alone(subtask) and not self._not_started and self.attempts[subtask].allocation in self.workers
+            return [Report(RegionFailed(subtask, error) if alone else RunFailed(error))]
         started = self._attempt_started(subtask)  # the news of its start may have been overtaken
-        return started if self._alive else [*started, Report(RunFinished())]
+        return started if self._alive or self.failover.busy else [*started, Report(RunFinished())]
+
+    def end_region(self, subtask: SubtaskId, now: float) -> list[Effect]:
+        """End the region of a subtask that has failed; `RegionEnded` is reported when that is done."""
+        self.failover.failed(subtask, self._alive)
+        if self.failover.ended:
+            return [Report(RegionEnded())]
+        region = tuple(self.failover.region)
+        return [effect for member in region for effect in self._absorb(self.attempts[member].handle(Cancel(), now))]
 
     # --- ending ----------------------------------------------------------------------------------------------------------------
 
     def cancel(self, now: float) -> list[Effect]:
         """End every subtask; `RunEnded` is reported when that is done."""
         self._ending = True
+        self.failover.give_up()
         effects: list[Effect] = [CancelTimer(self._leasing_timer), CancelTimer(self._opening_timer)]
         if not self._alive:
             return [*effects, Report(RunEnded())]
@@ -470,10 +460,10 @@ class JobRun:
         if keep or self._description.checkpoints.active:
             # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed.
             needed = not over or (self.output.committing and not finished)
-            runs = self._runs_before(self.number + 1)
+            runs = self._runs_before(self.failover.latest + 1)
             left = () if needed or (finished and not self.killed and len(runs) == 1) else runs
             return [*released, Start(RemoveBegun(left))] if left else released
-        removed: list[Effect] = [Start(RemoveBegun((self.number,)))] if self.killed else []
+        removed: list[Effect] = [Start(RemoveBegun(tuple(range(self.number, self.failover.latest + 1))))] if self.killed else []
         self.killed = False
         return [*released, *self.output.abort(), *removed]
 
@@ -485,6 +475,7 @@ class JobRun:
         """State what must hold between workers, attempts and output."""
         self.workers.check()
         self.output.check()
+        self.failover.check()
         for subtask, attempt in self.attempts.items():
             attempt.check()
             state = attempt.state

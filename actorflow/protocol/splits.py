@@ -252,8 +252,7 @@ class SplitAssignment:
         self._restored = reset
         self._assigned.clear()
         self._begin_anew()
-        for subtask, reader in self._readers.items():
-            self._readers[subtask] = _Reader(reader.attempt, alive=False)
+        self._readers.clear()
         return []
 
     def _serve(self) -> list[Effect]:

@@ -110,6 +110,10 @@ class Workers:
         worker.address, worker.endpoints = ready.worker, ready.endpoints
         return True
 
+    def open(self, allocations: Iterable[Allocation]) -> None:
+        """Expect these workers to build subtasks."""
+        self._not_opened = dict.fromkeys(allocations)
+
     def opened(self, allocation: Allocation) -> bool:
         """Note that a worker has built its subtasks; return whether that is news."""
         if allocation not in self._not_opened:

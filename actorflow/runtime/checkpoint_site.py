@@ -28,7 +28,7 @@ class CheckpointSite:
         files: writes state; None keeps it in the acknowledgement, for a JobManager that keeps checkpoints in its memory.
         submit: runs a function on the node's pool.
         tell: sends a message to the JobMaster; may be called from any thread.
-        attempt: number of the deployment.
+        attempt: number of the run.
         inline_bytes_max: what is not larger stands in a part instead of a file.
         memory_bytes_max: the most state in a part, if there are no files.
         alignment: what barriers do.
@@ -86,7 +86,7 @@ def checkpoint_site(deployment: Deployment, site: Site, tell: Callable[[Message]
         files=checkpoint_files(config, deployment.job, deployment.attempt) if periodic else None,
         submit=site.system.submit_work,
         tell=tell,
-        attempt=deployment.attempt,
+        attempt=deployment.run,
         inline_bytes_max=config[options.CHECKPOINT_INLINE],
         memory_bytes_max=config[options.CHECKPOINT_MEMORY],
         alignment=alignment_rules(config),

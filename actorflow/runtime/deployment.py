@@ -50,7 +50,7 @@ class Deployment:
 
     Attributes:
         job: unique id of the job.
-        attempt: number of the deployment; fences all frames and messages.
+        attempt: number of the deployment; fences frames, and names files.
         job_master: to whom results and requests for splits go.
         graph: the execution graph, with user code.
         config: the job's effective options.
@@ -59,6 +59,7 @@ class Deployment:
         on_this_host: those of their nodes that no network lies between.
         restored: what a checkpoint holds of them: by vertex the parts of all subtasks that it had, in their order.
         quarantined: records that operators are to put aside.
+        run: number of the run that it belongs to; fences messages.
     """
 
     job: JobId
@@ -71,6 +72,7 @@ class Deployment:
     on_this_host: frozenset[NodeId]
     restored: Mapping[VertexId, tuple[bytes, ...]] = field(default_factory=dict)
     quarantined: tuple[Quarantined, ...] = ()
+    run: int = 0
 
     def node_of(self, subtask: SubtaskId) -> NodeId:
         """Return the node that runs a subtask."""

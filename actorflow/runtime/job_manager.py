@@ -23,6 +23,7 @@ from actorflow.ids import ActorPath, Address, JobId, NodeId, SubtaskId, address,
 from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.plan.regions import Region, failover_regions
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import (
@@ -37,10 +38,11 @@ from actorflow.protocol.client_messages import (
 )
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
-from actorflow.protocol.job import Begin, JobMachine, JobOver
+from actorflow.protocol.job import JobMachine
 from actorflow.protocol.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobWaits
+from actorflow.protocol.job_description import JobDescription, Timeouts
+from actorflow.protocol.job_events import Begin, JobOver, RegionRestarting
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatusChanged, NodeLost, ResultChunk, SlotReady, SubmitJob
-from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH
 from actorflow.protocol.machine import ChildEnded, Ending, Failed, Machine, Report, Send
 from actorflow.protocol.orders import TO_WORKERS
@@ -119,7 +121,14 @@ def _description(
         {name: one.quarantine_after for name, one in _supervised(graph).items() if one.quarantine_after is not None},
         submission.restored,
         earlier,
+        _regions(graph, config),
     )
+
+
+def _regions(graph: ExecutionGraph, config: Config) -> tuple[Region, ...]:
+    """Return what can be brought back by itself: not in jobs with results of which a client has a part, or sources that wait for each other."""
+    together = config[options.FAILOVER_STRATEGY] == "full" or not can_go_on(graph) or any(_aligned(graph))
+    return () if together else failover_regions(graph)
 
 
 def _aligned(graph: ExecutionGraph) -> Iterator[Member]:
@@ -220,6 +229,10 @@ class Dispatcher(Actor):
                 self._note(message)
             case JobOver(job=job):
                 self._end(job)
+            case RegionRestarting(job=job, error=error, after_s=after_s):
+                log.warning(
+                    "a part of job %s has failed, and runs again in %g s, the others go on: %s", job, after_s, error.message
+                )
             case ChildEnded(name=name, ending=ending):
                 self._master_ended(JobId(name), ending)
             case (

@@ -1,5 +1,7 @@
 """The slot worker: owns the subtasks of one lease of a slot, supervises them, and speaks for them to the JobMaster.
 
+It serves one run of the job. A region that has failed alone is built again here, with a number of its own, once the actors that it had are gone.
+
 It runs in a process of its own, which is as old as the lease and ends with it (or, inline, in the user's own process). A subtask that fails
 is reported; what follows is the JobMaster's decision. What the two tell each other survives a link that breaks (`JobMasterLink`); what the
 subtasks send each other does not, so a link to another worker that breaks is a failure.
@@ -11,7 +13,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 from actorflow.actor import Actor
 from actorflow.config import Config, options
@@ -41,12 +43,14 @@ from actorflow.protocol.job_messages import (
 )
 from actorflow.protocol.machine import ChildEnded, Failed, TimerFired
 from actorflow.protocol.slots import Allocation
-from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.splits import NoMoreSplits, SplitAssigned
 from actorflow.protocol.task_manager import EndWorker
 from actorflow.runtime.assembly import Assembly
 from actorflow.runtime.checkpoint_site import checkpoint_site
 from actorflow.runtime.deployment import Deployment, Part, Site
+from actorflow.runtime.directory import subtask_name
 from actorflow.runtime.job_master_link import JobMasterLink
+from actorflow.runtime.split_requests import SplitRequests
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.watchdog import Watchdog
@@ -90,10 +94,13 @@ class SlotWorker(Actor):
         self._on_open = on_open
         self._announce = announce
         self._attempt = 0
+        self._numbers: list[int] = []
+        """Of what it was told to build: the run, and regions that came back."""
+        self._room_for: OpenDeployment | None = None  # a region that is to be built when the actors that it had have ended
+        self._leaving: dict[str, None] = {}
+        self._gone: dict[str, None] = {}  # actors that have ended by themselves
         self._job_master = Address("")
         self._parts: dict[SubtaskId, Part] = {}
-        self._requests: dict[SubtaskId, int] = {}
-        self._answered: dict[SubtaskId, int] = {}
         self._peers: frozenset[str] = frozenset()
         """Nodes of the workers of this deployment."""
         self._reported = (0, 0)
@@ -118,8 +125,9 @@ class SlotWorker(Actor):
             self._watchdog.stop()
         for part in self._parts.values():
             part.actor.close()
-        if self._site.plane is not None and self._attempt:
-            self._site.plane.unregister_deployment(self._attempt)
+        if self._site.plane is not None:
+            for number in self._numbers:
+                self._site.plane.unregister_deployment(number)
 
     def _flush_idle(self) -> None:
         for part in self._parts.values():
@@ -127,6 +135,8 @@ class SlotWorker(Actor):
                 part.actor.flush_idle()
 
     def _watch(self, config: Config) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
         self._watchdog = Watchdog([part.actor for part in self._parts.values()], config[options.WORKER_STUCK_AFTER])
         self._watchdog.start()
 
@@ -162,14 +172,18 @@ class SlotWorker(Actor):
                 self._report_broken_link(node)
             case LinkBroken(node=node) if node in self._peers:
                 self.ctx.set_timer(node, _LINK_REPORT_AFTER_S)
+            case ChildEnded(name=name) if name in self._leaving:
+                del self._leaving[name]
+                self._build_if_there_is_room()
             case ChildEnded(name=name, ending=Failed(error)):
+                self._gone[name] = None
                 self._subtask_broke(name, error)
             case ChildEnded():
                 pass  # a subtask tells of its end itself, before it ends
             case ResultTaken(subtask=subtask, attempt=attempt) if attempt == self._attempt:
                 self._result_taken(self._parts[subtask])
             case SplitAssigned() | NoMoreSplits() if message.attempt == self._attempt:
-                self._split_news(message)
+                self._splits.answer(message, self._parts[message.subtask])
             case WatermarkAllowed() if message.attempt == self._attempt:
                 self._watermark_allowed(message)
             case DeploySubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt and subtask in self._parts:
@@ -198,10 +212,30 @@ class SlotWorker(Actor):
         self._tell(WorkerFailed(self._attempt, self._allocation, error.info()))
 
     def _open(self, message: OpenDeployment) -> None:
-        if self._attempt:
-            return  # a worker serves one deployment; this is the same message again
-        self._attempt = message.attempt
-        self._job_master = message.job_master
+        if message.number in self._numbers or (self._attempt and message.attempt != self._attempt):
+            return  # a worker serves one run; this is the same message again
+        self._numbers.append(message.number)
+        if not self._attempt:
+            self._attempt = message.attempt
+            self._job_master = message.job_master
+            self._splits = SplitRequests(message.attempt, self.ctx.address, self._tell, self._on_own_thread)
+            self._build(message)
+            return
+        self._room_for = message
+        names = {subtask_name(subtask): subtask for subtask in message.subtasks}
+        self._leaving = {name: None for name in names if name not in self._gone}
+        self._gone = {name: None for name in self._gone if name not in names}
+        for name, subtask in names.items():
+            self._parts[subtask].actor.abort()  # it has ended; what it had prepared when it finished is prepared again
+            self.ctx.stop(name)
+        self._build_if_there_is_room()
+
+    def _build_if_there_is_room(self) -> None:
+        if not self._leaving and self._room_for is not None:
+            message, self._room_for = self._room_for, None
+            self._build(message)
+
+    def _build(self, message: OpenDeployment) -> None:
         assembly: Assembly | None = None
         try:
             self._on_open(message)
@@ -209,7 +243,7 @@ class SlotWorker(Actor):
             graph: ExecutionGraph = loads_code(message.plan)
             deployment = Deployment(
                 message.job,
-                message.attempt,
+                message.number,
                 message.job_master,
                 graph,
                 Config.of(message.options, "job"),
@@ -218,18 +252,19 @@ class SlotWorker(Actor):
                 frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
                 dict(message.restored),
                 message.quarantined,
+                run=message.attempt,
             )
             assembly = Assembly(
                 self._site,
                 deployment,
                 self,
                 context=self.ctx,
-                ask_split=self._ask_split,
-                split_read=self._split_read,
+                ask_split=self._splits.ask,
+                split_read=self._splits.read,
                 report=self._report,
                 checkpoints=checkpoint_site(deployment, self._site, self._tell_from_anywhere),
             )
-            self._parts = assembly.build()
+            self._parts |= assembly.build()
             if self._site.watched:
                 self._watch(deployment.config)
         except BaseException as error:
@@ -281,34 +316,6 @@ class SlotWorker(Actor):
         self._on_own_thread(lambda: self._tell(message))
 
     # --- splits and results ------------------------------------------------------------------------------------------------------
-
-    def _ask_split(self, subtask: SubtaskId) -> None:
-        """Ask for the next split of a source subtask."""
-
-        def ask() -> None:
-            request = self._requests[subtask] = self._requests.get(subtask, 0) + 1
-            self._tell(SplitRequested(subtask, self._attempt, request, self.ctx.address))
-
-        self._on_own_thread(ask)
-
-    def _split_read(self, subtask: SubtaskId, split: int) -> None:
-        """Tell the JobMaster that all of a split has been read."""
-        self._on_own_thread(lambda: self._tell(SplitFinished(subtask, self._attempt, split)))
-
-    def _split_news(self, news: SplitAssigned | NoMoreSplits) -> None:
-        if self._answered.get(news.subtask, 0) >= news.request or news.request != self._requests.get(news.subtask):
-            return  # an answer to another request, or the same answer again
-        self._answered[news.subtask] = news.request
-        part = self._parts[news.subtask]
-        source = part.source
-        assert source is not None, "only a source is assigned splits"
-        match news:
-            case SplitAssigned(split=number, payload=payload, position=position):
-                part.actor.post_work(lambda: source.assign(number, loads_code(payload), loads_code(position) if position else None))
-            case NoMoreSplits():
-                part.actor.post_work(source.no_more)
-            case _:
-                assert_never(news)
 
     def _report(self, message: ResultChunk | WatermarkReported) -> None:
         def report() -> None:

@@ -19,9 +19,10 @@ from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskStarted
-from actorflow.protocol.job import Begin, JobMachine
+from actorflow.protocol.job import JobMachine
+from actorflow.protocol.job_description import JobDescription
+from actorflow.protocol.job_events import Begin
 from actorflow.protocol.job_messages import CancelJob, DeploymentOpened, DeploySubtask, JobStatus, OpenDeployment, WorkerStarted
-from actorflow.protocol.job_run import JobDescription
 from actorflow.protocol.machine import Effect, Machine, Send, Stopped
 from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver

@@ -26,7 +26,7 @@ from job_harness import (
 
 from actorflow.errors import InvariantViolated
 from actorflow.protocol.deployment import AttemptState
-from actorflow.protocol.job import Begin, JobOver
+from actorflow.protocol.job_events import Begin, JobOver
 from actorflow.protocol.job_messages import (
     CommitOutput,
     JobProgressed,

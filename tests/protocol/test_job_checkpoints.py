@@ -26,8 +26,8 @@ from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.commit import RemoveBegun
 from actorflow.protocol.deployment import SubtaskFinished
-from actorflow.protocol.job import Begin
 from actorflow.protocol.job_checkpoints import JobCheckpoints
+from actorflow.protocol.job_events import Begin
 from actorflow.protocol.job_messages import CommitOutput, JobStatus
 from actorflow.protocol.job_run import JobRun
 from actorflow.protocol.machine import Start, TimerFired, WorkDone, WorkFailed

@@ -23,7 +23,7 @@ from job_harness import (
 
 from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.deployment import CancelSubtask, KillSlot, SubtaskFailed
-from actorflow.protocol.job import Begin, JobOver
+from actorflow.protocol.job_events import Begin, JobOver
 from actorflow.protocol.job_messages import (
     CancelJob,
     CommitOutput,

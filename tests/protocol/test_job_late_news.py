@@ -29,7 +29,7 @@ from job_harness import (
 
 from actorflow.protocol.commit import AbortLeft, CommitLeft
 from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
-from actorflow.protocol.job import Begin
+from actorflow.protocol.job_events import Begin
 from actorflow.protocol.job_messages import (
     CancelJob,
     CommitOutput,

@@ -37,7 +37,7 @@ from actorflow.errors import Retry
 from actorflow.protocol.commit import AbortLeft
 from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
 from actorflow.protocol.deployment import CancelSubtask, KillSlot, SubtaskFailed, SubtaskFinished
-from actorflow.protocol.job import Begin, JobOver
+from actorflow.protocol.job_events import Begin, JobOver
 from actorflow.protocol.job_messages import (
     CancelJob,
     CommitOutput,

@@ -94,6 +94,7 @@ class Bench:
         self.opening = OpenDeployment(
             JobId("job"),
             3,
+            3,
             ALLOCATION,
             Address("jm/master"),
             submission.payload,
@@ -210,7 +211,7 @@ def test_user_code_that_raises_is_reported_with_operator_and_record():
 def test_a_plan_that_cannot_be_loaded_is_a_failure_of_the_job():
     bench = Bench(count_words())
     broken = OpenDeployment(
-        JobId("job"), 3, ALLOCATION, Address("jm/master"), b"not a plan", {}, bench.mine, bench.opening.workers, {}
+        JobId("job"), 3, 3, ALLOCATION, Address("jm/master"), b"not a plan", {}, bench.mine, bench.opening.workers, {}
     )
     [failed] = bench.say(broken).news()
 

@@ -124,13 +124,13 @@ class NumbersAllRunsAlike(Unchecked):
 class ListsSourcesOnce(Unchecked):
     def _begin_run(self, now):
         if self._run.number:
-            self._unlisted = {}
+            self._sources._unlisted = {}
         return super()._begin_run(now)
 
 
 class ReadsOnWhereTheLastRunEnded(Unchecked):
     def _begin_run(self, now):
-        for splits in self._splits.values():
+        for splits in self._sources._splits.values():
             splits.__class__ = NeverReset
         return super()._begin_run(now)
 

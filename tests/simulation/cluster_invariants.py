@@ -6,8 +6,8 @@ from cluster_world import MASTERS, POOL, SLOTS_OF_EACH, TASK_MANAGERS, JobMaster
 from actorflow.errors import InvariantViolated
 from actorflow.protocol.commit import CommitLeft
 from actorflow.protocol.correspondence import ReliableMachine
-from actorflow.protocol.deployment import SubtaskFinished
-from actorflow.protocol.job import Begin, JobOver
+from actorflow.protocol.deployment import CancelSubtask, SubtaskFailed, SubtaskFinished
+from actorflow.protocol.job_events import Begin, JobOver
 from actorflow.protocol.job_messages import CommitOutput, JobStatus, JobStatusChanged, OpenDeployment, OutputCommitted, ResultChunk
 from actorflow.protocol.machine import ChildEnded, Report, Send, Spawn, Start, WorkDone, WorkFailed, ensure
 from actorflow.protocol.slots import FreeSlot, SlotPool, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
@@ -49,6 +49,7 @@ def cluster_invariants(world):
         RunNumbersRise(),
         LateNewsChangesNothing(),
         RunsGiveBackTheirSlots(),
+        RegionsComeBackAlone(world),
         OutputIsAllOrNothing(world),
         NobodyCommitsAfterTheEnd(),
         SplitsAreReadOnce(world),
@@ -88,27 +89,33 @@ class StatusesFollowTheDiagram(Invariant):
         for changed in sent(step, JobStatusChanged):
             status, attempt = self.last.get(changed.job, (None, 0))
             ensure(changed.status in NEXT[status], f"{changed.job} goes from {status} to {changed.status}")
-            rise = 1 if changed.status is S.WAITING_FOR_SLOTS else 0
+            next_run = changed.status is S.WAITING_FOR_SLOTS
             ensure(
-                changed.attempt == attempt + rise,
+                changed.attempt > attempt if next_run else changed.attempt == attempt,
                 f"{changed.job} goes from run {attempt} to {changed.attempt} with {changed.status}",
             )
             self.last[changed.job] = (changed.status, changed.attempt)
 
 
 class RunNumbersRise(Invariant):
-    """Each run asks for slots once, under the next number, and deploys under it."""
+    """Each run asks for slots once, under a higher number, and deploys under it; what comes back of it takes the next ones."""
 
     def __init__(self):
-        self.run = {}
+        self.run, self.last, self.opened = {}, {}, {}
 
     def after(self, step):
         for request in sent(step, SlotsRequested):
-            run = self.run.get(request.job, 0)
-            ensure(request.request == run + 1, f"{request.job} asks for the slots of run {request.request} after {run}")
-            self.run[request.job] = request.request
-        for opening in sent(step, OpenDeployment):
+            last = self.last.get(request.job, 0)
+            ensure(request.request == last + 1, f"{request.job} asks for the slots of run {request.request} after {last}")
+            self.run[request.job] = self.last[request.job] = request.request
+        openings = sent(step, OpenDeployment)
+        for opening in openings:
             ensure(opening.attempt == self.run[opening.job], f"{opening.job} deploys run {opening.attempt}")
+            again = self.opened.get(opening.job) == opening.attempt
+            expected = self.last[opening.job] + again
+            ensure(opening.number == expected, f"{opening.job} deploys number {opening.number}, not {expected}")
+        for opening in openings:
+            self.last[opening.job], self.opened[opening.job] = opening.number, opening.attempt
 
 
 class LateNewsChangesNothing(Invariant):
@@ -145,6 +152,35 @@ class RunsGiveBackTheirSlots(Invariant):
             ensure(not held, f"{step.address} has not given back {list(held)}")
 
 
+class RegionsComeBackAlone(Invariant):
+    """While a job runs only subtasks of one region are ended, and that region comes back as a whole; all others keep running."""
+
+    def __init__(self, world):
+        self.world = world
+        self.status, self.ending = {}, {}
+
+    def after(self, step):
+        if not isinstance(step.machine, JobMaster):
+            return
+        job = step.machine._job
+        for changed in sent(step, JobStatusChanged):
+            self.status[job] = changed.status
+        ended = [cancel.subtask for cancel in sent(step, CancelSubtask)]
+        if isinstance(step.event, SubtaskFailed) and self.status[job] is S.RUNNING:
+            ended.append(step.event.subtask)
+        if ended and self.status[job] is S.RUNNING:
+            self.ending.setdefault(job, ended[-1].vertex)
+            others = [str(subtask) for subtask in ended if subtask.vertex != self.ending[job]]
+            ensure(not others, f"{others} are ended with {self.ending[job]}, which they have nothing to do with")
+        again = {subtask for opening in sent(step, OpenDeployment) for subtask in opening.subtasks}
+        if again and self.status[job] is S.RUNNING:
+            vertex = self.ending.pop(job)
+            region = {subtask for subtask in self.world.graphs[job].subtasks() if subtask.vertex == vertex}
+            ensure(again == region, f"of the region {vertex} {sorted(map(str, again))} come back")
+        if self.status.get(job) is not S.RUNNING:
+            self.ending.pop(job, None)
+
+
 class OutputIsAllOrNothing(Invariant):
     """Output becomes visible only if all subtasks of the run have finished; then all of it, before the client hears of it; else none.
 
@@ -163,14 +199,22 @@ class OutputIsAllOrNothing(Invariant):
                 run = (step.machine.opening.job, news.attempt)
                 self.finished.setdefault(run, {})[news.subtask] = None
                 if news.committables:
-                    self.prepared.setdefault(run, {})[news.committables] = None
+                    self.prepared.setdefault(run, {})[news.committables] = news.subtask
         elif isinstance(step.machine, JobMaster):
             job = step.machine._job
+            for opening in sent(step, OpenDeployment):
+                self.runs_again((job, opening.attempt), opening.subtasks)
             left = [effect.work for effect in step.effects if isinstance(effect, Start) and isinstance(effect.work, CommitLeft)]
             for run in [commit.attempt for commit in sent(step, CommitOutput)] + [work.run for work in left]:
                 self.decides(job, run)
             for changed in sent(step, JobStatusChanged):
                 self.changed(changed)
+
+    def runs_again(self, run, subtasks):
+        """What a part of the run had done counts for nothing when it is built again."""
+        for subtask in subtasks:
+            self.finished.get(run, {}).pop(subtask, None)
+        self.prepared[run] = {payload: by for payload, by in self.prepared.get(run, {}).items() if by not in subtasks}
 
     def changed(self, changed):
         self.status[changed.job] = changed.status
@@ -197,6 +241,7 @@ class OutputIsAllOrNothing(Invariant):
             job, run, *_ = payload.decode().split()
             may = self.status[job] in {S.FINISHED, S.FAILED} and self.decided.get(job) == int(run)
             ensure(may, f"{payload} is visible, and {job} is {self.status[job]} after deciding for {self.decided.get(job)}")
+            ensure(payload in self.prepared[job, int(run)], f"{payload} is visible, and was to be written again")
             ensure(at <= self.ended[job], f"{payload} becomes visible after the end of {job}")
             ensure(payload not in self.world.removed, f"{payload} was committed and removed")
 
@@ -234,6 +279,10 @@ class SplitsAreReadOnce(Invariant):
             for news in sent(step, SplitFinished):
                 key = (news.subtask.vertex, news.attempt)
                 self.finished.setdefault(key, []).append(news.split)
+        for opening in sent(step, OpenDeployment):
+            for vertex in {subtask.vertex for subtask in opening.subtasks}:
+                self.finished.pop((vertex, opening.attempt), None)
+                self.given = {key: reader for key, reader in self.given.items() if key[:2] != (vertex, opening.attempt)}
         for news in sent(step, SplitAssigned):
             key = (news.subtask.vertex, news.attempt, news.split)
             ensure(

@@ -13,7 +13,7 @@ from actorflow.protocol.job_messages import (
     WorkerFailed,
     WorkerStarted,
 )
-from actorflow.protocol.machine import Send, SetTimer, TimerFired
+from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
 from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.protocol.task_manager import EndWorker
 
@@ -47,9 +47,13 @@ class Worker:
         self.world, self.address, self.allocation = world, address, recipe.allocation
         self.task_manager = Address(address.removesuffix(f"/{recipe.allocation}"))
         self.opening = None
+        self.numbers = []
+        """Of the run that it serves, and of regions that came back."""
         self.alive = set()
         """Subtasks that were started and have not ended. Only asked for membership."""
         self.begun = set()
+        self.number = {}
+        """Of the deployment that a subtask is of."""
         self.prepared = {}
         self.requests = {}
         self.answer = None
@@ -73,7 +77,7 @@ class Worker:
                 return self.announce(now)
             case EndWorker():
                 self.world.end(self)
-            case OpenDeployment() if self.opening is None:
+            case OpenDeployment(number=number) if number not in self.numbers:
                 return self.open(event, now)
             case TimerFired("built"):
                 return [Send(self.opening.job_master, DeploymentOpened(self.opening.attempt, self.allocation))]
@@ -87,10 +91,10 @@ class Worker:
             case NoMoreSplits(subtask=subtask, request=request) if self.requests.get(subtask) == request:
                 self.requests[subtask] += 1
                 return self.takes_time(now, "finish", subtask)
-            case TimerFired(name) if isinstance(name, tuple) and name[1] in self.alive:
-                return self.time_is_up(now, *name)
+            case TimerFired((what, subtask, number, *details)) if subtask in self.alive and number == self.number[subtask]:
+                return self.time_is_up(now, what, subtask, *details)
             case CancelSubtask(subtask=subtask) if subtask in self.begun:
-                return self.cancel(subtask)
+                return self.cancel(subtask, now)
             case CommitOutput(round=number) if self.opening is not None:
                 return self.asked_to_commit(number, now)
             case TimerFired(("commit", number)):
@@ -103,7 +107,15 @@ class Worker:
         return [Send(self.task_manager, WorkerStarted(self.allocation, self.address, ())), SetTimer("announce", now + 0.2)]
 
     def open(self, opening, now):
-        self.opening = opening
+        self.numbers.append(opening.number)
+        if self.opening is None:
+            self.opening = opening
+        running = [str(subtask) for subtask in opening.subtasks if subtask in self.alive]
+        ensure(not running, f"{self.address} is to build anew what has not ended: {running}")
+        self.begun.difference_update(opening.subtasks)
+        for subtask in opening.subtasks:
+            self.prepared.pop(subtask, None)
+            self.number[subtask] = opening.number
         if self.world.unlucky(0.02):
             return self.tell(SubtaskFailed, opening.subtasks[0], BROKEN)
         return [] if self.world.unlucky(0.01) else [SetTimer("built", now + self.world.random.expovariate(50))]
@@ -112,9 +124,12 @@ class Worker:
         return [Send(self.opening.job_master, message(subtask, self.opening.attempt, *details))]
 
     def takes_time(self, now, what, subtask, *details):
-        return [SetTimer((what, subtask, *details), now + self.world.random.expovariate(self.world.pace))]
+        return [SetTimer((what, subtask, self.number[subtask], *details), now + self.world.random.expovariate(self.world.pace))]
 
     def time_is_up(self, now, what, subtask, *details):
+        if what == "cancel":
+            self.alive.discard(subtask)
+            return self.tell(SubtaskCancelled, subtask)
         if self.world.unlucky(self.world.flakiness / 4):
             return [Send(self.opening.job_master, WorkerFailed(self.opening.attempt, self.allocation, BROKEN))]  # and then it hangs
         if self.world.unlucky(self.world.flakiness):
@@ -125,11 +140,12 @@ class Worker:
         self.alive.discard(subtask)
         payload, results = b"", []
         if subtask.vertex.endswith("write"):
-            count = self.world.random.randrange(4)
             job, attempt = self.opening.job, self.opening.attempt
+            count = 0 if self.world.regions[job] else self.world.random.randrange(4)
             results = [Send(self.opening.job_master, ResultChunk(job, subtask, attempt, b"%d" % n)) for n in range(count)]
         if subtask.vertex.endswith("write") and self.world.random.random() < 0.8:
-            payload = self.prepared[subtask] = f"{self.opening.job} {self.opening.attempt} {subtask} {self.allocation}".encode()
+            who = f"{self.opening.job} {self.opening.attempt} {subtask} {self.allocation} {self.number[subtask]}"
+            payload = self.prepared[subtask] = who.encode()
         return [*results, *self.tell(SubtaskFinished, subtask, payload, b"state")]
 
     def go_on(self, subtask, finished, now):
@@ -140,9 +156,11 @@ class Worker:
         told = [] if finished is None else self.tell(SplitFinished, subtask, finished)
         return [*told, *self.tell(SplitRequested, subtask, request, self.address)]
 
-    def cancel(self, subtask):
+    def cancel(self, subtask, now):
         if subtask not in self.alive:
             return []  # it has told its end before
+        if self.world.unlucky(0.1):
+            return self.takes_time(now, "cancel", subtask)
         self.alive.discard(subtask)
         stuck = self.world.unlucky(0.1)
         return [] if stuck else self.tell(SubtaskCancelled, subtask)

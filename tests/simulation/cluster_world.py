@@ -15,15 +15,17 @@ from cluster_workers import TO_MASTERS, Worker
 from actorflow.errors import SourceError
 from actorflow.ids import Address, JobId, NodeId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.plan.regions import failover_regions
 from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_plan import CheckpointPlan
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.correspondence import Correspondence, ReliableMachine
 from actorflow.protocol.delivery import DELIVERY_MESSAGES, ReliableSender
-from actorflow.protocol.job import Begin, JobMachine, JobOver
+from actorflow.protocol.job import JobMachine
+from actorflow.protocol.job_description import JobDescription, Timeouts
+from actorflow.protocol.job_events import Begin, JobOver
 from actorflow.protocol.job_messages import CancelJob
-from actorflow.protocol.job_run import JobDescription, Timeouts
 from actorflow.protocol.machine import Killed, Report, Send, ensure
 from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
@@ -139,12 +141,14 @@ class World:
         receiver: what they receive through.
         pool: the machine of the ResourceManager.
         reliably: which of the messages between JobMasters and workers go through these.
+        regional: whether subtasks fail often, and little else does, so that regions come back again and again.
 
     Attributes:
         committed: what is visible outside, and since when, by payload.
         removed: what was removed, by payload.
         splits: how many splits each source has, once they are listed.
         graphs: what each job runs.
+        regions: what of each job comes back by itself. A job that has some sends its client no results.
         stored: the jobs and runs whose end a checkpoint holds; None for those of jobs that take none.
     """
 
@@ -159,8 +163,10 @@ class World:
         receiver=ReliableReceiver,
         pool=SlotPool,
         reliably=TALK,
+        regional=False,
     ):
-        self.committed, self.removed, self.splits, self.graphs, self.stored = {}, {}, {}, {}, {}
+        self.regional = regional
+        self.committed, self.removed, self.splits, self.graphs, self.regions, self.stored = {}, {}, {}, {}, {}, {}
         self.invariants = invariants(self)
         self.simulation = Simulation(
             seed, invariants=[OutsideOfEnvelopes(self.invariants, strict=reliably is TALK)], work=self.do, spawn=self.spawn
@@ -171,6 +177,8 @@ class World:
         self.flakiness = self.random.choice((0.0, 0.02, 0.08))
         self.pace = self.random.choice((2.0, 10.0))
         self.lethality = self.random.choice((0.0, 0.0, 0.002, 0.01))
+        if regional:
+            self.flakiness, self.lethality = 0.2, 0.0
         self.suffer()
         request_timeout_s = self.random.choice((2.0, 1e6, 1e6))
         self.simulation.add(POOL, lambda _: pool(request_timeout_s=request_timeout_s))
@@ -222,12 +230,13 @@ class World:
             for name in ("read", "write")
         )
         self.graphs[job] = graph = ExecutionGraph(job, vertices, (), ())
+        self.regions[job] = failover_regions(graph) if self.regional or number == 2 else ()
         checkpoints = CheckpointPlan(CheckpointRules(interval_s=LONG_S if number == 2 else None))
         if checkpoints.active:
             self.stored[job] = []
         sources = {vertices[0].id: vertices[0].parallelism}
         machine = self.master(
-            JobDescription(job, graph, sources, b"plan", {}, CLIENT, checkpoints=checkpoints),
+            JobDescription(job, graph, sources, b"plan", {}, CLIENT, checkpoints=checkpoints, regions=self.regions[job]),
             address=address,
             resource_manager=POOL,
             strategy=self.strategy(),
@@ -249,6 +258,8 @@ class World:
 
     def strategy(self):
         exponential = ExponentialDelay(Backoff(initial_s=0.05, max_s=1.0))
+        if self.regional:
+            return FixedDelay(5, 0.3)
         return self.random.choice((NoRestart(), FixedDelay(3, 0.02), exponential, exponential))
 
     # --- chance ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cluster_bugs import PLANTED
 from cluster_invariants import EveryJobEnds, StatusesFollowTheDiagram, cluster_invariants
+from cluster_region_bugs import IN_REGIONS
 from cluster_world import World
 
 from actorflow.errors import InvariantViolated
@@ -32,6 +33,15 @@ def test_every_job_ends_as_it_must_and_leaves_nothing_over_very_many_seeds():
     sweep(run, range(200, 1_000))
 
 
+def test_regions_come_back_alone_over_some_seeds():
+    sweep(lambda seed: run(seed, regional=True), range(30))
+
+
+@pytest.mark.slow
+def test_regions_come_back_alone_over_many_seeds():
+    sweep(lambda seed: run(seed, regional=True), range(30, 150))
+
+
 def test_the_seeds_see_every_ending_and_several_runs():
     endings, runs = {}, {}
     for seed in range(40):
@@ -43,7 +53,7 @@ def test_the_seeds_see_every_ending_and_several_runs():
     assert {1, 2, 3} <= set(runs)
 
 
-@pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in PLANTED.items()])
+@pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in (PLANTED | IN_REGIONS).items()])
 def test_a_planted_bug_is_found(bug):
     failure = first_failure(lambda seed: run(seed, **bug), range(200))
     assert failure is not None

@@ -12,6 +12,12 @@ RESTART_STRATEGY = Option(
     "What happens when a subtask fails: the job fails (`none`), or restarts within the limits below.",
     unset="`exponential-delay` for a job that goes on from checkpoints, else `none`",
 )
+FAILOVER_STRATEGY = Option(
+    "jobmanager.execution.failover-strategy",
+    choice("region", "full"),
+    "region",
+    "What restarts when a subtask fails: what exchanges join it to (`region`), or the whole job (`full`).",
+)
 FIXED_DELAY_ATTEMPTS = Option(
     "restart-strategy.fixed-delay.attempts",
     whole(0),

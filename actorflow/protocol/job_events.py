@@ -1,0 +1,31 @@
+"""What begins the life of a job, and what a JobMaster reports of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import JobId
+from actorflow.protocol.job_messages import JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Run the job. The first event."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOver:
+    """Reported once, when the job has reached a final status."""
+
+    job: JobId
+    status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRestarting:
+    """Reported when a failover region has failed alone, and is brought back after a pause."""
+
+    job: JobId
+    error: ErrorInfo
+    after_s: float
