@@ -34,12 +34,12 @@ def test_every_job_ends_as_it_must_and_leaves_nothing_over_very_many_seeds():
 
 
 def test_regions_come_back_alone_over_some_seeds():
-    sweep(lambda seed: run(seed, regional=True), range(30))
+    sweep(lambda seed: run(seed, regional=True), range(10))
 
 
 @pytest.mark.slow
 def test_regions_come_back_alone_over_many_seeds():
-    sweep(lambda seed: run(seed, regional=True), range(30, 150))
+    sweep(lambda seed: run(seed, regional=True), range(10, 80))
 
 
 def test_the_seeds_see_every_ending_and_several_runs():
