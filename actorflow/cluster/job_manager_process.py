@@ -75,7 +75,9 @@ def run_job_manager(config: Config) -> None:
     start_logging(config, f"jobmanager-{place.replace(':', '-')}")
     directory = run_directory(config)
     with ExitStack() as stack:
-        node = Node(name, config, directory, [f"tcp://{place}"])
+        host, _, port = place.rpartition(":")
+        bound = config[options.JOBMANAGER_BIND_HOST]
+        node = Node(name, config, directory, [f"tcp://{bound or host}:{port}"], host if bound else None)
         stack.callback(node.endpoint.close)
         coordination = open_coordination(config, directory)
         stack.callback(coordination.close)

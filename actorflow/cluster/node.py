@@ -57,12 +57,15 @@ class Node:
         config: its options.
         directory: where local sockets are made.
         bind: where it listens; by default as the options say for nodes of this host.
+        advertise_host: by what name others find it, where that is not what it binds.
 
     Raises:
         TransportError: if it cannot listen where the options say.
     """
 
-    def __init__(self, node: NodeId, config: Config, directory: Path, bind: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, node: NodeId, config: Config, directory: Path, bind: Sequence[str] | None = None, advertise_host: str | None = None
+    ) -> None:
         key_file = config[options.CURVE_KEY_FILE]
         if bind is None:
             bind = local_binding(node, config, directory)
@@ -75,6 +78,7 @@ class Node:
             clock=clock,
             keys=self.keys,
             limits=transport_limits(config),
+            advertise_host=advertise_host,
         )
         self.system = ActorSystem(
             node,

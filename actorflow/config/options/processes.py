@@ -24,6 +24,13 @@ TASKMANAGER_HOSTS = Option(
     (),
     "Hosts of the TaskManagers that `actorflow cluster start` starts, one for each time that a host is named. None is one on this host.",
 )
+JOBMANAGER_BIND_HOST = Option(
+    "jobmanager.bind-host",
+    optional(TEXT),
+    None,
+    "Interface on which a JobManager listens, such as 0.0.0.0, where the name by which others find it is none of this host's own.",
+    unset="the host by which others find it",
+)
 TASKMANAGER_HOST = Option(
     "taskmanager.host",
     TEXT,
