@@ -85,12 +85,14 @@ class ReaderContext:
         subtask: vertex and index of the reading subtask.
         parallelism: number of reading subtasks.
         attempt: 1 for the first deployment, one more after each restart.
+        frames: whether the operators behind it compute with polars: batches of columns may then be polars frames (`FrameBatch`).
     """
 
     clock: Clock
     subtask: SubtaskId
     parallelism: int
     attempt: int
+    frames: bool = False
 
 
 class Source(abc.ABC):

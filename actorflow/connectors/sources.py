@@ -124,8 +124,8 @@ def parquet(
     Args:
         files: path, directory, glob or URI, or a list of these.
         columns: the columns to read; all by default.
-        dictionary: text columns with few distinct values, to be read as dictionaries (Arrow) or categories (polars): decoded and grouped
-            faster, because each distinct text is looked at once.
+        dictionary: text columns with few distinct values, to be read as dictionaries (Arrow) or categories (polars): functions over Arrow get
+            them faster, because each distinct text is decoded once. For functions over polars frames plain text is faster.
         split_bytes: size of the runs of row groups that are handed out; by default chosen by the size of the input.
         path: `columns` gives column batches, `objects` gives dicts.
     """

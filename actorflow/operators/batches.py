@@ -37,6 +37,7 @@ class MapBatchesStage(Stage):
 
     def __init__(self, name: str, spec: MapBatchesSpec, following: Consumer, *, subtask: str) -> None:
         self._name = name
+        self.takes_frames = spec.format == "polars"
         self._spec = spec
         self._following = following
         self._subtask = subtask
@@ -48,10 +49,7 @@ class MapBatchesStage(Stage):
         self._records_in += len(batch)
         if isinstance(batch, ObjectBatch):
             batch = self._columns(batch)
-        columns = batch.columns
-        if batch.timestamps is not None:
-            columns = columns.append_column(TIMESTAMP_COLUMN, batch.timestamps)
-        result = call_user(self._spec.fn, self._frame(columns), operator=self._name, subtask=self._subtask)
+        result = call_user(self._spec.fn, self._frame(batch), operator=self._name, subtask=self._subtask)
         if result is None:
             return
         for part in self._parts(result):
@@ -66,7 +64,12 @@ class MapBatchesStage(Stage):
         except SerializationError as error:
             raise refused(error, operator=self._name, subtask=self._subtask) from error
 
-    def _frame(self, columns: pa.RecordBatch) -> Any:
+    def _frame(self, batch: ColumnBatch) -> Any:
+        if self._spec.format == "polars" and batch.frame is not None and batch.timestamps is None:
+            return batch.frame
+        columns = batch.columns
+        if batch.timestamps is not None:
+            columns = columns.append_column(TIMESTAMP_COLUMN, batch.timestamps)
         if self._spec.format == "arrow":
             return columns
         import polars as pl

@@ -192,6 +192,11 @@ class CompiledChain:
         return any(stage.blocked for stage in self._stages)
 
     @property
+    def takes_frames(self) -> bool:
+        """True if the first operator computes with polars."""
+        return self._stages[0].takes_frames
+
+    @property
     def own_time(self) -> bool:
         """True if an operator gives records their event times here."""
         return self._own_time

@@ -68,8 +68,8 @@ class ColumnarTwin:
         Raises:
             PlanError: if there is no such column.
         """
-        keys = _column(self._name, batch.columns, self._spec.key)
-        values = None if isinstance(self._spec, CountSpec) else _column(self._name, batch.columns, _value_column(self._spec))
+        keys = _column(self._name, batch, self._spec.key)
+        values = None if isinstance(self._spec, CountSpec) else _column(self._name, batch, _value_column(self._spec))
         if not _groupable(keys) or (values is not None and not _same_as_python(self._spec, values)):
             return None
         values = _widened(values)
@@ -144,12 +144,14 @@ class ColumnarTwin:
         return _result(grouped["key"].to_arrow(), distinct, running, _stamps(grouped))
 
 
-def _column(name: str, columns: pa.RecordBatch, column: object) -> pl.Series:
+def _column(name: str, batch: ColumnBatch, column: object) -> pl.Series:
     import polars as pl
 
-    if column not in columns.schema.names:
-        raise PlanError(f"'{name}' has no column '{column}' to work on", hint=f"the columns are {', '.join(columns.schema.names)}")
-    return pl.Series(columns.column(column))
+    frame = batch.frame
+    names = batch.columns.schema.names if frame is None else frame.columns
+    if not isinstance(column, str) or column not in names:
+        raise PlanError(f"'{name}' has no column '{column}' to work on", hint=f"the columns are {', '.join(names)}")
+    return pl.Series(batch.columns.column(column)) if frame is None else frame.get_column(column)
 
 
 def _value_column(spec: ColumnarKeyedSpec) -> object:

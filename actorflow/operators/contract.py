@@ -160,6 +160,11 @@ class Chain(Protocol):
         """True while the chain can take no batch (an async operator at capacity)."""
         ...
 
+    @property
+    def takes_frames(self) -> bool:
+        """True if what it does first with columns is to compute with polars, so that polars frames are what suits it best."""
+        ...
+
     def open(self) -> None:
         """Call `on_start` of the operators, last one first, so that each finds its consumer ready."""
         ...

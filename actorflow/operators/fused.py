@@ -58,6 +58,9 @@ class FusedStage(Stage):
         self._loaded = _loaded(self._operators)
         self._key_checks = _key_checks(self._operators, subtask) if alone else []
         self._emits = [[port.output.emit for port in at] for at in ports]
+        self.takes_frames = not ports[0] and (
+            self._twin is not None if operators else isinstance(following, Stage) and following.takes_frames
+        )
         if following is not None:
             self._emits[-1].append(following.process)
         self._records_in = 0

@@ -52,11 +52,13 @@ class Stage:
 
     Attributes:
         blocked: whether it can take no batch now.
+        takes_frames: whether it computes with polars on what it is given in columns, so that frames need no conversion.
         immediate: whether all that it gives on follows from the batch that it is being given, and nothing comes later.
         makes_watermarks: whether the watermarks behind it are its own, whatever it is told.
     """
 
     blocked: bool = False
+    takes_frames: bool = False
     immediate: ClassVar[bool] = False
     makes_watermarks: ClassVar[bool] = False
 

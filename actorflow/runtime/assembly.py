@@ -17,7 +17,7 @@ from actorflow.errors import ActorflowError
 from actorflow.ids import ChannelId, NodeId, SubtaskId
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.combining import merging_pairs
-from actorflow.operators.contract import OutputPort
+from actorflow.operators.contract import Chain, OutputPort
 from actorflow.operators.failures import call_user, refused, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, Vertex
 from actorflow.plan.graph import DataPath, Role
@@ -183,7 +183,7 @@ class Assembly:
         if self._graph.batch and transforms:
             transforms = (merging_pairs(transforms[0]), *transforms[1:])
         chain = compile_chain(transforms, ports, self._operator_context(part))
-        part.actor.assemble(self._feed(part), chain, tuple(exchanges), tuple(sinks))
+        part.actor.assemble(self._feed(part, chain), chain, tuple(exchanges), tuple(sinks))
         if self._checkpoints is not None:
             restored = self._deployment.restored.get(part.vertex.id, ())
             part.actor.checkpoints = join(self._checkpoints, part, restored, self._key_failure(part, part.vertex))
@@ -252,7 +252,7 @@ class Assembly:
 
     # --- both ends of a chain ----------------------------------------------------------------------------------------------------
 
-    def _feed(self, part: Part) -> Feed:
+    def _feed(self, part: Part, chain: Chain) -> Feed:
         if part.gate is not None:
             return self._gate_feed(part, part.gate)
         spec = part.vertex.operators[0].spec
@@ -264,7 +264,13 @@ class Assembly:
             part.actor,
             spec.source,
             operator=part.vertex.operators[0].name,
-            context=ReaderContext(self._site.system.clock, part.id, part.vertex.parallelism, self._deployment.attempt),
+            context=ReaderContext(
+                self._site.system.clock,
+                part.id,
+                part.vertex.parallelism,
+                self._deployment.attempt,
+                frames=chain.takes_frames,
+            ),
             batch_records_first=rows or self._batch_records_first,
             batch_records_max=rows or self._config[options.BATCH_RECORDS_MAX],
             ask=lambda: self._ask_split(part.id),

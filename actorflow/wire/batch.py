@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 import msgspec
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
 MAX_TIMESTAMP = 2**63 - 1
@@ -54,23 +55,76 @@ class ObjectBatch:
 class ColumnBatch:
     """Columns of equal length, as one Arrow record batch.
 
-    Attributes:
+    Args:
         columns: the Arrow record batch.
         timestamps: event times in milliseconds (Arrow int64 array), or None when the pipeline has none.
+
+    Attributes:
+        timestamps: the event times.
     """
 
-    __slots__ = ("columns", "timestamps")
+    __slots__ = ("_columns", "timestamps")
 
     def __init__(self, columns: pa.RecordBatch, timestamps: pa.Array | None = None) -> None:
-        self.columns = columns
+        self._columns = columns
         self.timestamps = timestamps
 
+    @property
+    def columns(self) -> pa.RecordBatch:
+        """The Arrow record batch."""
+        return self._columns
+
+    @property
+    def frame(self) -> pl.DataFrame | None:
+        """The polars frame that the columns are, if they are one."""
+        return None
+
+    def slice(self, start: int, length: int) -> ColumnBatch:
+        """Return `length` rows (or what there is of them) from row `start` on, which share their memory with this batch."""
+        timestamps = self.timestamps.slice(start, length) if self.timestamps is not None else None
+        return ColumnBatch(self.columns.slice(start, length), timestamps)
+
     def __len__(self) -> int:
-        rows: int = self.columns.num_rows
+        rows: int = self._columns.num_rows
         return rows
 
     def __repr__(self) -> str:
-        return f"ColumnBatch({self.columns.num_rows} rows, {self.columns.num_columns} columns)"
+        return f"{type(self).__name__}({len(self)} rows)"
+
+
+class FrameBatch(ColumnBatch):
+    """Columns that are a polars frame, and become an Arrow record batch when somebody first asks for one.
+
+    Args:
+        frame: a polars frame, with rows.
+        schema: names and types of the record batch that stands for it.
+    """
+
+    __slots__ = ("_frame", "_schema")
+
+    def __init__(self, frame: pl.DataFrame, schema: pa.Schema) -> None:
+        super().__init__(None)
+        self._frame = frame
+        self._schema = schema
+
+    @property
+    def columns(self) -> pa.RecordBatch:
+        """The frame as an Arrow record batch."""
+        if self._columns is None:
+            (self._columns,) = self._frame.to_arrow().cast(self._schema).combine_chunks().to_batches()
+        return self._columns
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The frame."""
+        return self._frame
+
+    def slice(self, start: int, length: int) -> FrameBatch:
+        """Return `length` rows (or what there is of them) from row `start` on, which share their memory with this batch."""
+        return FrameBatch(self._frame.slice(start, length), self._schema)
+
+    def __len__(self) -> int:
+        return self._frame.height
 
 
 Batch = ObjectBatch | ColumnBatch
@@ -83,8 +137,7 @@ def portions(batch: Batch, size: int) -> Iterator[Batch]:
             timestamps = batch.timestamps[start : start + size] if batch.timestamps is not None else None
             yield ObjectBatch(batch.records[start : start + size], timestamps)
         else:
-            times = batch.timestamps.slice(start, size) if batch.timestamps is not None else None
-            yield ColumnBatch(batch.columns.slice(start, size), times)
+            yield batch.slice(start, size)
 
 
 class Watermark(msgspec.Struct, frozen=True, tag=True):

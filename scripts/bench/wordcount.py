@@ -108,14 +108,12 @@ def count_objects(text: Path, slots: int) -> None:
 
 
 def count_batch(batch: pl.DataFrame) -> pl.LazyFrame:
-    import polars as pl  # on the worker: this process must not have polars before its environment is set
-
-    return batch.lazy().group_by("word").len("n").with_columns(pl.col("word").cast(pl.String))
+    return batch.lazy().group_by("word").len("n")
 
 
 def count_columns(columns: Sequence[str], slots: int | Literal["inline"]) -> None:
     pipeline = af.Pipeline("wordcount-columns", parallelism=1 if slots == "inline" else slots)
-    counted = pipeline.read(af.sources.parquet(columns, dictionary=["word"])).map_batches(count_batch)
+    counted = pipeline.read(af.sources.parquet(columns)).map_batches(count_batch)
     counted.key_by("word").sum("n").write(af.sinks.discard())
     af.run(pipeline, slots=slots)
 

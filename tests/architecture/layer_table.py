@@ -35,7 +35,7 @@ HOMES = {
     "rocksdict": ("state",),
     "kazoo": ("coordination",),
     "zmq": ("transport",),
-    "polars": ("operators", "savepoint"),
+    "polars": ("wire", "operators", "connectors", "savepoint"),
     "typer": ("cli",),
     "rich": ("cli", "repl"),
     "pytest": ("testing",),

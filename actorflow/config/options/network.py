@@ -20,7 +20,7 @@ BATCH_RECORDS_INITIAL = Option(
 BATCH_ROWS_MAX = Option(
     "execution.batch-rows.max",
     whole(1, 1 << 24),
-    1 << 20,
+    1 << 21,
     "Rows in one batch of columns that a source reads. Columns are fast when batches are large: a call costs as much for 10 rows as for 10,000.",
 )
 BUFFER_TIMEOUT = Option(
