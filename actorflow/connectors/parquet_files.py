@@ -187,7 +187,7 @@ def _frame_decoder(file: pq.ParquetFile, columns: Sequence[str] | None, uri: str
         schema = pa.schema([schema.field(name) for name in dict.fromkeys(columns)], schema.metadata)
     if path is None or not FrameDecoder.fits(file.metadata, schema):
         return None
-    return FrameDecoder(path, file.metadata, schema)
+    return FrameDecoder(path, file, schema)
 
 
 def _row_groups(files: Sequence[FileInfo]) -> Iterator[tuple[FileRange, int]]:

@@ -32,18 +32,19 @@ class FrameDecoder:
 
     Args:
         path: of the file.
-        metadata: its footer.
+        file: the same, as Arrow has opened it.
         schema: of the columns to read, as Arrow's reader gives them.
     """
 
-    def __init__(self, path: str, metadata: pq.FileMetaData, schema: pa.Schema) -> None:
+    def __init__(self, path: str, file: pq.ParquetFile, schema: pa.Schema) -> None:
+        metadata = file.metadata
         self._path = path
-        self._metadata = metadata
+        self._file = file
         self._schema = schema
         places = {metadata.schema.column(place).path: place for place in range(metadata.num_columns)}
         self._places = [places[name] for name in schema.names]
         self._scan: pl.LazyFrame | None = None
-        self._sound: dict[int, bool] = {}
+        self._looked_at: tuple[int, int, bool] | None = None
         self._starts = [0]
         for group in range(metadata.num_row_groups):
             self._starts.append(self._starts[-1] + metadata.row_group(group).num_rows)
@@ -75,7 +76,9 @@ class FrameDecoder:
         """
         import polars as pl
 
-        if not all(self._group_is_sound(group) for group in range(first_group, stop_group)):
+        if self._looked_at is None or self._looked_at[:2] != (first_group, stop_group):
+            self._looked_at = first_group, stop_group, self._is_sound(range(first_group, stop_group))
+        if not self._looked_at[2]:
             return None
         try:
             if self._scan is None:
@@ -85,18 +88,18 @@ class FrameDecoder:
             return None
         return FrameBatch(frame, self._schema) if frame.height == count and _fits_into_arrow(frame) else None
 
-    def _group_is_sound(self, group: int) -> bool:
-        if group not in self._sound:
-            footer = self._metadata.row_group(group)
-            try:
-                file = os.open(self._path, os.O_RDONLY)
-            except OSError:
-                return False
-            try:
-                self._sound[group] = all(sound(file, footer.column(place), footer.num_rows) for place in self._places)
-            finally:
-                os.close(file)
-        return self._sound[group]
+    def _is_sound(self, groups: range) -> bool:
+        """Return whether Arrow can begin to read these row groups, and the headers of their pages are what the footer says."""
+        try:
+            next(self._file.iter_batches(1, row_groups=list(groups), columns=self._schema.names), None)
+            file = os.open(self._path, os.O_RDONLY)
+        except (OSError, ValueError, NotImplementedError):  # what pyarrow's own errors derive from
+            return False
+        try:
+            footers = [self._file.metadata.row_group(group) for group in groups]
+            return all(sound(file, footer.column(place), footer.num_rows) for footer in footers for place in self._places)
+        finally:
+            os.close(file)
 
 
 def _plain(kind: pa.DataType) -> bool:
