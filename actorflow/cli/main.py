@@ -119,6 +119,7 @@ def shell(
     ] = None,
     arguments: Annotated[list[str] | None, typer.Argument(help="Its own arguments.")] = None,
     define: Define = None,
+    cluster: ClusterFile = None,
     files: Annotated[
         list[Path] | None,
         typer.Option("--config", metavar="FILE", help="A YAML file of options; may be repeated, the later before."),
@@ -129,13 +130,25 @@ def shell(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Look at a living cluster at a Python prompt: an embedded one, with the pipelines of a script."""
+    """Look at a living cluster at a Python prompt: at one that runs, or an embedded one with the pipelines of a script.
+
+    Example: actorflow shell job.py
+    """
     with told(verbose=verbose):
-        from actorflow.config import from_assignments, layered, load
+        from actorflow.config import from_assignments, layered, load, overrides
+        from actorflow.errors import ConfigError
+        from actorflow.repl.shell import attach
         from actorflow.repl.shell import shell as start
 
-        config = layered(load(*(files or [])), from_assignments(define or []))
-        start(str(script) if script is not None else None, arguments or [], config, allow_write=allow_write)
+        if script is not None and cluster is not None:
+            raise ConfigError(
+                "a script runs on a cluster of the shell's own", hint="submit it: actorflow run --cluster FILE --detach"
+            )
+        config = layered(load(*([cluster] if cluster else []), *(files or [])), overrides(), from_assignments(define or []))
+        if cluster is not None:
+            attach(config, allow_write=allow_write)
+        else:
+            start(str(script) if script is not None else None, arguments or [], config, allow_write=allow_write)
 
 
 @example.command("list")

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from actorflow.cluster.job import Job
 from actorflow.cluster.leader_link import LeaderLink
@@ -24,12 +24,15 @@ from actorflow.config import Config, layered, load, options, overrides
 from actorflow.config.values import Duration, duration_s
 from actorflow.coordination import Leader
 from actorflow.errors import ErrorInfo, PlanError, TransportError
-from actorflow.ids import JobId, split_address
+from actorflow.ids import Address, JobId, split_address
 from actorflow.protocol.client_messages import CheckVersions, ClusterDescribed, DescribeCluster, JobsListed, JobSummary, ListJobs
 from actorflow.protocol.job_follower import DispatcherFound
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.wire.user_code import packages_named
 from actorflow.wire.versions import versions_of
+
+if TYPE_CHECKING:
+    from actorflow.inspection.cluster_view import ClusterView
 
 _AGAIN_S = 2.0
 
@@ -235,6 +238,20 @@ class Client:
         if len(found) > 1:
             raise PlanError(f"{len(found)} jobs are called '{name}'", hint=f"say which: {', '.join(job.id for job in found)}")
         return found[0]
+
+    def look(self, *, allow_write: bool = False) -> ClusterView:
+        """Return a view of the living cluster: its actors by path, what they do, who holds a job up.
+
+        Args:
+            allow_write: whether it may also tell and ask operators things.
+        """
+        from actorflow.inspection.cluster_view import ClusterView
+
+        def leader() -> tuple[Address, Address]:
+            found = self._link.leader()
+            return found.dispatcher, found.resource_manager
+
+        return ClusterView(self._link.system, leader, allow_write=allow_write, learn=self._link.learn)
 
     # --- the end -------------------------------------------------------------------------------------------------------------------
 

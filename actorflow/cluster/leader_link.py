@@ -90,6 +90,10 @@ class LeaderLink:
         """Refused: what a JobMaster shows of itself is plain data on other nodes; see `Gateway`."""
         raise ActorflowError(f"the operators and checkpoints of job '{job}' are not shown to programs outside of its cluster")
 
+    def learn(self, node: NodeId, endpoints: tuple[str, ...]) -> None:
+        """Take notice where a node of the cluster can be reached."""
+        self._node.endpoint.learn(node, with_key(endpoints, self._node.keys))
+
     def ask(self, question: Message, timeout_s: float | None = None) -> Any:
         """Return what the leader answers: its Dispatcher, or its ResourceManager if it is about the cluster.
 

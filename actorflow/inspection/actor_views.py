@@ -80,7 +80,8 @@ class ActorView:
             if shows is not None and belongs_to(node, shows["allocation"]):
                 return str(self._answered(row.address, StackRequested()))
         raise ActorflowError(
-            f"{self.path} runs in no worker process", hint="stack() shows those of slots; debug inline jobs with pdb"
+            f"nobody who can be reached from here has started the process of {self.path}",
+            hint="inline jobs have none; of a cluster elsewhere the REST server shows it",
         )
 
     def _looked(self, what: Any, n: int) -> Any:

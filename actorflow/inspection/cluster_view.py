@@ -44,6 +44,7 @@ class ClusterView:
         system: asks.
         leader: returns the addresses of the Dispatcher and the ResourceManager that lead now.
         allow_write: whether operators may be told and asked things, which may change them.
+        learn: told where the nodes of workers can be reached, by a client that nobody has told.
         timeout_s: how long actors may take to answer.
     """
 
@@ -53,12 +54,15 @@ class ClusterView:
         leader: Callable[[], tuple[Address, Address]],
         *,
         allow_write: bool = False,
+        learn: Callable[[NodeId, tuple[str, ...]], None] | None = None,
         timeout_s: float = LOOK_TIMEOUT_S,
     ) -> None:
         self.system = system
         self.allow_write = allow_write
         self.timeout_s = timeout_s
         self._leader = leader
+        self._learn = learn
+        self._learned: dict[NodeId, None] = {}
 
     @property
     def dispatcher(self) -> Address:
@@ -103,12 +107,20 @@ class ClusterView:
         Raises:
             ActorflowError: if it does not answer, or has ended.
         """
-        return JobFacts.of(self.shown(self._job_master(job)))
+        return self._learning(JobFacts.of(self.shown(self._job_master(job))))
 
     def under_way(self) -> list[JobFacts]:
         """Return all jobs that are under way."""
         masters = [self._job_master(job) for job, summary in self.jobs().items() if not summary.status.final]
-        return [JobFacts.of(state) for state in self.look(masters) if state is not None]
+        return [self._learning(JobFacts.of(state)) for state in self.look(masters) if state is not None]
+
+    def _learning(self, facts: JobFacts) -> JobFacts:
+        """Note where the workers of a job can be reached."""
+        for node, endpoints in facts.endpoints.items():
+            if self._learn is not None and node not in self._learned:
+                self._learned[node] = None
+                self._learn(node, endpoints)
+        return facts
 
     def task_managers(self) -> list[TaskManagerFacts]:
         """Return the TaskManagers that are registered."""
@@ -131,7 +143,8 @@ class ClusterView:
         jobs = self.under_way()
         managers = self.task_managers()
         workers = [worker for facts in jobs for worker in facts.workers.values()]
-        nodes = dict.fromkeys(split_address(address)[0] for address in (self.dispatcher, *(m.address for m in managers), *workers))
+        reached = [*workers, *(m.address for m in managers if self._learn is None)]  # TaskManagers are dialled by nobody
+        nodes = dict.fromkeys(split_address(address)[0] for address in (self.dispatcher, *reached))
         seen = self.look([Address(f"{node}/") for node in nodes], "tree")
         names = self._names(jobs)
         rows = [row for node, plain in zip(nodes, seen, strict=True) for row in self._rows(node, plain, names)]
@@ -139,6 +152,7 @@ class ClusterView:
         rows += [
             ActorRow(name.path, name.kind, "no answer", 0, 0, name.restarts, at) for at, name in names.items() if at not in shown
         ]
+        rows += [ActorRow(m.address, "TaskManager", "registered", 0, 0, 0, m.address) for m in managers if m.address not in shown]
         return Tree(self._with_views(rows, names))
 
     def _names(self, jobs: Iterable[JobFacts]) -> dict[Address, _Name]:

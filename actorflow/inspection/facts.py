@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import PlanError
-from actorflow.ids import Address, JobId, SubtaskId, VertexId
+from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.topology import Topology, VertexShape
 from actorflow.wire.plain_form import plain_form, typed
 
@@ -25,6 +25,7 @@ class JobFacts:
         attempt: number of the deployment.
         topology: what runs.
         workers: for each subtask that is deployed the worker that runs it.
+        endpoints: where the nodes of the workers can be reached.
         states: for each subtask where its deployment stands, by value.
         records_in: read by the sources in this attempt.
         records_out: written by the sinks in this attempt.
@@ -38,6 +39,7 @@ class JobFacts:
     attempt: int
     topology: Topology
     workers: Mapping[SubtaskId, Address]
+    endpoints: Mapping[NodeId, tuple[str, ...]]
     states: Mapping[SubtaskId, str]
     records_in: int
     records_out: int
@@ -56,6 +58,7 @@ class JobFacts:
             plain["attempt"],
             typed(plain["topology"], Topology),
             {_subtask(name): Address(worker) for name, worker in plain["workers"].items()},
+            {NodeId(node): tuple(endpoints) for node, endpoints in plain["endpoints"].items()},
             {_subtask(name): state for name, state in plain["subtasks"].items()},
             plain["records_in"],
             plain["records_out"],

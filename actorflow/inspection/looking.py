@@ -9,6 +9,7 @@ from typing import Any
 
 from actorflow.actor import ActorDeadError, ActorSystem, AskTimeout
 from actorflow.actor.messages import Sight
+from actorflow.errors import ActorflowError
 from actorflow.ids import Address
 from actorflow.wire.plain_form import plain_form
 
@@ -29,7 +30,7 @@ def look_at(system: ActorSystem, addresses: Iterable[Address], what: Sight, time
     for target in addresses:
         try:
             futures.append(system.resolve(target).look(what, timeout=timeout_s))
-        except ActorDeadError:
+        except (ActorDeadError, ActorflowError):  # it has ended, or nobody knows where its node is
             futures.append(None)
     answers = []
     for future in futures:

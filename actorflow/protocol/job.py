@@ -369,13 +369,11 @@ class JobMachine:
             self._status,
             self._run.number,
             {str(subtask): attempt.state for subtask, attempt in self._run.attempts.items()},
-            {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()},
-            self._run.slots(),
+            *self._run.shown(),
             *self._run.workers.records,
             self._error,
             self._alignment.observe(),
             self._checkpoints.observe(),
-            self._description.topology(),
         )
 
     def check(self) -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, NodeId, SubtaskId
+from actorflow.plan.topology import Topology
 from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.commit import PreparedOutput, RemoveBegun
 from actorflow.protocol.correspondence import FIRST_LIFE
@@ -466,6 +467,12 @@ class JobRun:
         removed: list[Effect] = [Start(RemoveBegun(tuple(range(self.number, self.failover.latest + 1))))] if self.killed else []
         self.killed = False
         return [*released, *self.output.abort(), *removed]
+
+    def shown(self) -> tuple[Mapping[SubtaskId, Address], tuple[str, ...], Mapping[str, tuple[str, ...]], Topology]:
+        """Return who runs each subtask, the slots, where the nodes of the workers can be reached, and what runs."""
+        workers = {subtask: attempt.worker for subtask, attempt in self.attempts.items()}
+        reachable = {str(worker.node): worker.endpoints for worker in self.workers if worker.endpoints}
+        return workers, self.slots(), reachable, self._description.topology()
 
     def slots(self) -> tuple[str, ...]:
         """Return the slots it holds, as text."""

@@ -16,7 +16,7 @@ from actorflow.protocol.job_messages import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What `JobMachine.observe` shows: among it the state of each subtask, the address of the worker that runs it, and what runs at all."""
+    """What `JobMachine.observe` shows: among it the state of each subtask, the address of the worker that runs it, where its node can be reached."""
 
     job: JobId
     status: JobStatus
@@ -24,9 +24,10 @@ class JobState:
     subtasks: Mapping[str, AttemptState]
     workers: Mapping[SubtaskId, Address]
     slots: tuple[str, ...]
+    endpoints: Mapping[str, tuple[str, ...]]
+    topology: Topology
     records_in: int
     records_out: int
     error: ErrorInfo | None
     alignment: Mapping[str, GroupView]
     checkpoints: CheckpointsView
-    topology: Topology

@@ -1,4 +1,4 @@
-"""The shell itself: an IPython prompt on a cluster of its own, with a script if one is given."""
+"""The shell itself: an IPython prompt on a cluster of its own, with a script if one is given, or on one that runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from actorflow import __version__
+from actorflow.cluster.client import Client
 from actorflow.cluster.local import LocalCluster
 from actorflow.config import Config
 from actorflow.errors import ActorflowError, ConfigError
@@ -39,7 +40,7 @@ def shell(script: str | None, arguments: Sequence[str], config: Config, *, allow
         ConfigError: if IPython is not installed.
         ActorflowError: if the script cannot be read.
     """
-    _check_installed()
+    check_installed()
     with LocalCluster(slots=SLOTS, config=config) as cluster:
         module = ModuleType("__main__")
         sys.modules["__main__"] = module
@@ -51,15 +52,38 @@ def shell(script: str | None, arguments: Sequence[str], config: Config, *, allow
             from actorflow.repl.script import begin
 
             begin(script, arguments, module, cluster)
-        prompt(module, view, "reading and writing" if allow_write else "read-only: --allow-write lets you ask and tell")
+        prompt(module, view)
 
 
-def prompt(module: ModuleType, view: ClusterView, mode: str) -> None:
+def attach(config: Config, *, allow_write: bool) -> None:
+    """Show a prompt on a running cluster; return when that is left. Its jobs go on.
+
+    Args:
+        config: options of the cluster.
+        allow_write: whether operators may be told and asked things, and `client` is there to submit and cancel.
+
+    Raises:
+        ConfigError: if IPython is not installed.
+        TransportError: if no JobManager answers.
+    """
+    check_installed()
+    with Client.reaching(config) as client:
+        module = ModuleType("__main__")
+        sys.modules["__main__"] = module
+        view = client.look(allow_write=allow_write)
+        vars(module).update(Names(view).offered())
+        if allow_write:
+            vars(module)["client"] = client
+        prompt(module, view)
+
+
+def prompt(module: ModuleType, view: ClusterView) -> None:
     """Show a prompt with the names of a module, until it is left."""
     from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
     ipython: Any = TerminalInteractiveShell.instance(user_module=module, user_ns=vars(module), confirm_exit=False)
     ipython.enable_tip = False
+    mode = "reading and writing" if view.allow_write else "read-only: --allow-write lets you ask and tell"
     ipython.banner1 = _BANNER.format(version=__version__, mode=mode)
     ipython.display_formatter.formatters["text/plain"].for_type(Tree, lambda tree, printer, _: printer.text(drawn(tree)))
     ipython.set_custom_exc((ActorflowError, TimeoutError), _tell)
@@ -90,10 +114,14 @@ def _tell(shell: Any, kind: type[BaseException], error: BaseException, trace: ob
     sys.stderr.write(f"error: {error}\n")
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Refuse to go on without what the shell is made of.
+
+    Raises:
+        ConfigError: if IPython is not installed.
+    """
     try:
         import IPython  # noqa: F401
-        import rich  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the shell cannot start: the package '{error.name}' is not installed", hint="pip install 'actorflow[shell]'"

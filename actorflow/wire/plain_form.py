@@ -6,10 +6,9 @@ Nothing that a user's class defines is called but its `__repr__` and `__str__`, 
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
@@ -24,16 +23,21 @@ TEXT_SHOWN_MAX = 500
 
 _DEPTH_MAX = 12
 _INT_LIMIT = 1 << 63
+_AS_THEY_ARE = frozenset({bool, float, str, type(None)})
 
 
 def plain_form(value: object, depth: int = _DEPTH_MAX) -> Any:
     """Return a value as plain data: None, bool, int, float, str, and lists and dicts of them."""
-    if value is None or type(value) in {bool, float, str}:
+    cls = type(value)
+    if cls is int:
+        return value if -_INT_LIMIT <= value < _INT_LIMIT else str(value)  # type: ignore[operator]
+    if cls in _AS_THEY_ARE:
         return value
+    names = _field_names(value, cls)
+    if names is not None and depth:
+        return {name: plain_form(getattr(value, name, None), depth - 1) for name in names}
     if isinstance(value, enum.Enum):
         return plain_form(value.value, depth)
-    if type(value) is int:
-        return value if -_INT_LIMIT <= value < _INT_LIMIT else str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value):,} bytes>"
     if depth == 0:
@@ -42,9 +46,6 @@ def plain_form(value: object, depth: int = _DEPTH_MAX) -> Any:
         return {_key(key): plain_form(inner, depth - 1) for key, inner in value.items()}
     if isinstance(value, list | tuple | AbstractSet | deque):
         return [plain_form(inner, depth - 1) for inner in value]
-    names = _field_names(value)
-    if names is not None:
-        return {name: plain_form(getattr(value, name, None), depth - 1) for name in names}
     return str.__str__(value) if isinstance(value, str) else as_text(value)
 
 
@@ -78,9 +79,9 @@ def _key(key: object) -> str:
         return as_text(key)
 
 
-def _field_names(value: object) -> tuple[str, ...] | None:
+def _field_names(value: object, cls: type) -> Iterable[str] | None:
+    """Return the names of the fields of a message or dataclass; its class is looked at, for that is quick."""
     if isinstance(value, type):
         return None
-    if isinstance(value, msgspec.Struct):
-        return value.__struct_fields__
-    return tuple(field.name for field in dataclasses.fields(value)) if dataclasses.is_dataclass(value) else None
+    names: Iterable[str] | None = getattr(cls, "__struct_fields__", None) or getattr(cls, "__dataclass_fields__", None)
+    return names

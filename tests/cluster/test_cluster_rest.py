@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -36,5 +38,24 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
         [task_manager, *_] = [path for path in actors if path.endswith("/task-manager")]
         assert ask(f"/actors/{task_manager}")["observation"]["slots"] == 2
+
+        view = client.look()  # a node that knows no more than who leads
+        assert {"/jobs/endless", "/jobs/endless/count/1"} <= {row.path for row in view.tree()}
+        assert view.actor("/jobs/endless/count").state(3)
+        assert len(view.actor("/jobs/endless/count/0").tail(2, wait="10s")) == 2
+        assert view.why_slow("endless").status == "running"
+        prompt = 'print("seen", actor("/jobs/endless/count/0").observe()["name"], "client" in globals())\n'
+        command = [sys.executable, "-m", "actorflow.cli.main", "shell", "--cluster", str(cluster.conf)]
+        shell = subprocess.run(
+            command,
+            input=prompt,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**cluster.environment, "IPYTHONDIR": str(tmp_path / "ipython")},
+        )
+        assert "seen count -> sink (1/2) False" in shell.stdout, shell.stderr
+
         ask(f"/jobs/{job.id}?mode=cancel", "PATCH")
         until(job, lambda: job.status().final)

@@ -31,7 +31,7 @@ def test_answers_are_as_the_openapi_page_says(rest):
 
 def _check(operation, rest):
     @settings(
-        max_examples=8,
+        max_examples=5,
         deadline=None,
         database=None,
         derandomize=True,
