@@ -306,7 +306,5 @@ def test_a_step_of_the_transport_that_fails_is_logged_and_the_node_goes_on(nodes
         io._disconnections.append("tcp://127.0.0.1:1")
         two.note(one, 1)
     nodes.spin(lambda: "ZeroDivisionError" in caplog.text)
-    one.inbox.messages.clear()
     two.note(one, 2)
-    nodes.spin(lambda: one.inbox.messages)
-    assert 2 == one.inbox.numbers()[-1]
+    nodes.spin(lambda: 2 in one.inbox.numbers())  # behind the first note, which may still be on its way
