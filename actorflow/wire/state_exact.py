@@ -369,7 +369,7 @@ def _part(value: Any, name: str, path: Path) -> Any:
 def _in_order(values: Iterable[Any]) -> list[Any]:
     try:
         return sorted(values)
-    except TypeError:
+    except Exception:  # whatever their comparison raises
         return list(values)  # one of them is not of the type, which is found next
 
 

@@ -160,6 +160,7 @@ def test_a_value_comes_back_exactly(of, value):
         (list[int], (1,), "it is of type 'tuple', not list"),
         (typing.Literal["a"], "b", "it is of type 'str', not Literal['a']"),
         (set[int], {1, "a"}, "is of type 'str', not int"),
+        (set[int], {Decimal("nan"), Decimal(1)}, "is of type 'Decimal', not int"),
         (dt.datetime, dt.datetime(2020, 1, 1, tzinfo=type("Zone", (dt.tzinfo,), {})()), "it has a time zone of type"),
         (Plain, 5, "it is of type 'int', not Plain"),
         (object, (n for n in ()), "it cannot be pickled"),
