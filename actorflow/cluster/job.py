@@ -15,12 +15,12 @@ from actorflow.config import options
 from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed
 from actorflow.ids import Address, JobId, SubtaskId, unique_suffix
+from actorflow.inspection.facts import JobFacts
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
 from actorflow.protocol.job_follower import JobFollower, RunsAnew
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk
-from actorflow.protocol.job_state import JobState
 from actorflow.runtime.directory import PREFIX, Directory
 from actorflow.runtime.operator_ref import OperatorRef
 from actorflow.storage.files import as_uri, join
@@ -146,8 +146,8 @@ class Gateway(Protocol):
         """
         ...
 
-    def observe(self, job: JobId) -> JobState:
-        """Return how a job stands.
+    def facts(self, job: JobId) -> JobFacts:
+        """Return what the JobMaster of a job says, whose workers can be reached from here.
 
         Raises:
             ActorDeadError: if it has not begun yet, or is over.
@@ -224,16 +224,11 @@ class Job:
             PlanError: if the job has no such operator, or not so many subtasks of it.
             ActorflowError: if the job does not run now.
         """
-        system, state = self._system, self._observe()
-        if self.graph is None:
-            raise ActorflowError(
-                f"what runs in job '{self.name}' is not known here",
-                hint="use the handle that `submit` has returned, where it was submitted",
-            )
-        if not state.workers:
-            raise self._not_running(state.status)
-        target, operator = Directory(self.graph, state.workers).find(f"{PREFIX}{self.graph.name}/{name}/{index}")
-        return OperatorRef(system.resolve(target), operator)
+        facts = self._facts()
+        if not facts.workers:
+            raise self._not_running(JobStatus(facts.status))
+        target, operator = Directory(facts.topology, facts.workers).find(f"{PREFIX}{facts.name}/{name}/{index}")
+        return OperatorRef(self._system.resolve(target), operator)
 
     def checkpoints(self) -> CheckpointsView:
         """Return how its checkpoints go: duration, start delay, alignment, bytes in flight and more, for each subtask.
@@ -241,13 +236,13 @@ class Job:
         Raises:
             ActorflowError: if the job has not begun, or is over.
         """
-        return self._observe().checkpoints
+        return self._facts().checkpoints
 
-    def _observe(self) -> JobState:
+    def _facts(self) -> JobFacts:
         if self.status().final:
             raise self._not_running(self.status())
         try:
-            return self._gateway.observe(self.id)
+            return self._gateway.facts(self.id)
         except ActorDeadError:  # its JobMaster has not begun yet, or the job is over
             raise self._not_running(self.status()) from None
 

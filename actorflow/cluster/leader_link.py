@@ -13,10 +13,10 @@ from actorflow.cluster.node import Node, with_key
 from actorflow.cluster.run_directory import run_directory
 from actorflow.config import Config, options
 from actorflow.coordination import Leader, open_coordination
-from actorflow.errors import ActorflowError, TransportError
+from actorflow.errors import TransportError
 from actorflow.ids import JobId, NodeId, unique_suffix
+from actorflow.inspection.facts import JobFacts
 from actorflow.protocol.client_messages import DescribeCluster, ListJobs
-from actorflow.protocol.job_state import JobState
 from actorflow.wire.message import Message
 
 
@@ -86,9 +86,20 @@ class LeaderLink:
         """Return the Dispatcher of the leader; see `Gateway`."""
         return self.system.resolve(self.leader().dispatcher)
 
-    def observe(self, job: JobId) -> JobState:
-        """Refused: what a JobMaster shows of itself is plain data on other nodes; see `Gateway`."""
-        raise ActorflowError(f"the operators and checkpoints of job '{job}' are not shown to programs outside of its cluster")
+    def facts(self, job: JobId) -> JobFacts:
+        """Return what the JobMaster of a job says, as plain data; see `Gateway`.
+
+        Raises:
+            TransportError: if it does not answer.
+        """
+        master = f"{self.leader().dispatcher}/{job}"
+        try:
+            facts = JobFacts.of(self.system.resolve(master).observe(timeout=self._config[options.ASK_TIMEOUT]))
+        except AskTimeout:
+            raise self._silent() from None
+        for node, endpoints in facts.endpoints.items():
+            self.learn(node, endpoints)
+        return facts
 
     def learn(self, node: NodeId, endpoints: tuple[str, ...]) -> None:
         """Take notice where a node of the cluster can be reached."""
@@ -105,10 +116,14 @@ class LeaderLink:
             asked = leader.resource_manager if isinstance(question, DescribeCluster) else leader.dispatcher
             return self.system.resolve(asked).ask(question, timeout=timeout_s)
         except (AskTimeout, ActorDeadError):
-            raise TransportError(
-                f"the JobManager of cluster '{self._config[options.CLUSTER_ID]}' at {', '.join(leader.endpoints)} does not answer",
-                hint="is it running? `actorflow cluster status` tells, and its log says why not",
-            ) from None
+            raise self._silent() from None
+
+    def _silent(self) -> TransportError:
+        where = f" at {', '.join(self._leader.endpoints)}" if self._leader is not None else ""
+        return TransportError(
+            f"the JobManager of cluster '{self._config[options.CLUSTER_ID]}'{where} does not answer",
+            hint="is it running? `actorflow cluster status` tells, and its log says why not",
+        )
 
     def close(self) -> None:
         """Leave the cluster. A second call does nothing."""

@@ -24,9 +24,9 @@ from actorflow.cluster.submitting import Desk, Submittable, Wait, planned
 from actorflow.config import Config, layered, load, options, overrides
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
+from actorflow.inspection.facts import JobFacts
 from actorflow.protocol.job_follower import DispatcherFound
 from actorflow.protocol.job_messages import NodeLost, WorkerStarted
-from actorflow.protocol.job_state import JobState
 from actorflow.protocol.task_manager import WorkerRecipe
 from actorflow.runtime.context import AsyncHome, AsyncThread
 from actorflow.runtime.deployment import Site
@@ -308,9 +308,8 @@ class _LocalGateway:
     def dispatcher(self) -> ActorRef:
         return self._dispatcher
 
-    def observe(self, job: JobId) -> JobState:
-        state: JobState = self._system.resolve(f"{self._dispatcher.path}/{job}").observe()
-        return state
+    def facts(self, job: JobId) -> JobFacts:
+        return JobFacts.of(self._system.resolve(f"{self._dispatcher.path}/{job}").observe())
 
 
 def _ended(job: Job) -> Callable[[], bool]:

@@ -228,7 +228,7 @@ class ClusterView:
         """
         facts = self.job(job)
         views = self.views(facts)
-        return SlowReport.of(facts, diagnose(facts.topology, views, facts.waiting_for) if views else None)
+        return SlowReport.of(facts, diagnose(facts.topology, views, facts.checkpoints.waiting_for) if views else None)
 
     # --- asking --------------------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actorflow.errors import PlanError
+from actorflow.errors import ErrorInfo, PlanError
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.topology import Topology, VertexShape
+from actorflow.protocol.checkpoint_events import CheckpointStatistics, CheckpointsView
+from actorflow.protocol.checkpoint_messages import SubtaskTimes
 from actorflow.wire.plain_form import plain_form, typed
 
 PREFIX = "/jobs/"
@@ -30,8 +32,7 @@ class JobFacts:
         records_in: read by the sources in this attempt.
         records_out: written by the sinks in this attempt.
         error: why it fails or restarts, as plain data; None if it does not.
-        checkpoints: `protocol.checkpoint_events.CheckpointsView`, as plain data.
-        waiting_for: for each checkpoint under way the subtasks whose parts are missing.
+        checkpoints: how its checkpoints go.
     """
 
     job: JobId
@@ -44,14 +45,12 @@ class JobFacts:
     records_in: int
     records_out: int
     error: Mapping[str, Any] | None
-    checkpoints: Mapping[str, Any]
-    waiting_for: Mapping[int, tuple[SubtaskId, ...]]
+    checkpoints: CheckpointsView
 
     @staticmethod
     def of(state: object) -> JobFacts:
         """Return the facts in `JobState`, or in its plain form."""
         plain = plain_form(state)
-        under_way = plain["checkpoints"]["waiting_for"]
         return JobFacts(
             JobId(plain["job"]),
             plain["status"],
@@ -63,8 +62,7 @@ class JobFacts:
             plain["records_in"],
             plain["records_out"],
             plain["error"],
-            plain["checkpoints"],
-            {int(number): tuple(typed(missing, SubtaskId) for missing in parts) for number, parts in under_way.items()},
+            _checkpoints(plain["checkpoints"]),
         )
 
     @property
@@ -105,6 +103,21 @@ class JobFacts:
             known = ", ".join(f"{operator}/0..{v.parallelism - 1}" for v in self.topology.vertices for operator in v.operators)
             raise PlanError(f"job '{self.name}' has no operator at {rest}", hint=f"there are {known}")
         return vertex, operator, int(number)
+
+
+def _checkpoints(plain: Mapping[str, Any]) -> CheckpointsView:
+    return CheckpointsView(
+        tuple(map(_completed, plain["completed"])),
+        {int(number): tuple(typed(missing, SubtaskId) for missing in parts) for number, parts in plain["waiting_for"].items()},
+        plain["triggered"],
+        plain["failed"],
+        typed(plain["error"], ErrorInfo) if plain["error"] is not None else None,
+    )
+
+
+def _completed(plain: Mapping[str, Any]) -> CheckpointStatistics:
+    times = {_subtask(name): SubtaskTimes(**each) for name, each in plain["times"].items()}
+    return CheckpointStatistics(plain["checkpoint"], plain["timestamp"], plain["location"], plain["duration_s"], times)
 
 
 def _subtask(name: str) -> SubtaskId:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
 
 from actorflow.config import Config
 from actorflow.config.options import ALL
@@ -15,6 +14,7 @@ from actorflow.inspection.facts import JobFacts
 from actorflow.inspection.report import Blame
 from actorflow.inspection.report import SlowReport as Report
 from actorflow.inspection.tree import ActorRow
+from actorflow.protocol.checkpoint_events import CheckpointStatistics
 from actorflow.protocol.checkpoint_messages import CheckpointTaken
 from actorflow.protocol.client_messages import JobSummary
 from actorflow.protocol.job_messages import JobStatus
@@ -176,32 +176,32 @@ def io_metrics(view: SubtaskView | None) -> shapes.IoMetrics:
 def checkpoints(facts: JobFacts) -> shapes.Checkpoints:
     """Return how the checkpoints of a job go; the history begins with the latest."""
     seen = facts.checkpoints
-    history = [_checkpoint(each) for each in reversed(seen["completed"])]
-    under_way = len(facts.waiting_for)
+    history = [_checkpoint(each) for each in reversed(seen.completed)]
+    under_way = len(seen.waiting_for)
     return {
         "counts": {
-            "total": seen["triggered"],
+            "total": seen.triggered,
             "in_progress": under_way,
-            "completed": seen["triggered"] - seen["failed"] - under_way,
-            "failed": seen["failed"],
+            "completed": seen.triggered - seen.failed - under_way,
+            "failed": seen.failed,
         },
         "latest": {"completed": history[0] if history else None},
         "history": history,
-        "error": seen["error"]["message"] if seen["error"] is not None else None,
+        "error": seen.error.message if seen.error is not None else None,
     }
 
 
-def _checkpoint(plain: Mapping[str, Any]) -> shapes.Checkpoint:
-    times = list(plain["times"].values())
+def _checkpoint(completed: CheckpointStatistics) -> shapes.Checkpoint:
+    times = completed.times.values()
     return {
-        "id": plain["checkpoint"],
+        "id": completed.checkpoint,
         "status": "COMPLETED",
-        "trigger_timestamp": plain["timestamp"],
-        "end_to_end_duration": round(plain["duration_s"] * 1000),
-        "external_path": plain["location"] or None,
-        "state_size": sum(each["state_bytes"] for each in times),
-        "checkpointed_size": sum(each["stored_bytes"] for each in times),
-        "alignment": round(max((each["alignment_ms"] for each in times), default=0.0)),
+        "trigger_timestamp": completed.timestamp,
+        "end_to_end_duration": round(completed.duration_s * 1000),
+        "external_path": completed.location or None,
+        "state_size": sum(each.state_bytes for each in times),
+        "checkpointed_size": sum(each.stored_bytes for each in times),
+        "alignment": round(max((each.alignment_ms for each in times), default=0.0)),
         "num_subtasks": len(times),
     }
 

@@ -21,6 +21,7 @@ from actorflow.operators.contract import Chain, OutputPort
 from actorflow.operators.failures import call_user, refused, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, Vertex
 from actorflow.plan.graph import DataPath, Role
+from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import WatermarkReported
 from actorflow.protocol.credit import ReceiverLedger
 from actorflow.protocol.flush import BufferSizing, FlushRules
@@ -81,7 +82,7 @@ class Assembly:
         self._checkpoints = checkpoints
         self._config = deployment.config
         self._graph = deployment.graph
-        self._directory = Directory(deployment.graph, deployment.workers)
+        self._directory = Directory(Topology.of(deployment.graph), deployment.workers)
         self._backends = StateBackends(deployment.config, deployment.job, batch=deployment.graph.batch)
         self.failing: SubtaskId | None = None
         """The subtask that is being completed; if that raises, it is the one to blame."""

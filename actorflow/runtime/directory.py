@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from actorflow.errors import PlanError
 from actorflow.ids import Address, SubtaskId
-from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.topology import Topology
 from actorflow.runtime.messages import UserMessage
 from actorflow.wire import pickling
 
@@ -23,14 +23,14 @@ class Directory:
     """The operators of one deployment of a job.
 
     Args:
-        graph: the job.
+        topology: what runs.
         workers: for each subtask the worker that runs it.
     """
 
-    def __init__(self, graph: ExecutionGraph, workers: Mapping[SubtaskId, Address]) -> None:
-        self._job = graph.name
+    def __init__(self, topology: Topology, workers: Mapping[SubtaskId, Address]) -> None:
+        self._job = topology.name
         self._workers = workers
-        self._vertices = {operator.name: vertex for vertex in graph.vertices for operator in vertex.operators}
+        self._vertices = {operator: vertex for vertex in topology.vertices for operator in vertex.operators}
 
     def find(self, path: str) -> tuple[Address, str]:
         """Return the address of the subtask that runs an operator, and the operator's name.

@@ -13,6 +13,7 @@ import pytest
 from cluster_processes import endless, running_cluster, until
 
 import actorflow as af
+from actorflow.errors import UserFunctionError
 from actorflow.protocol.job_messages import JobStatus
 
 pytestmark = pytest.mark.slow
@@ -184,3 +185,35 @@ def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=30)
     assert (1, 1) == (done.returncode, len(done.stderr.splitlines())), done.stderr
     assert "cannot listen at tcp://127.0.0.1" in done.stderr
+
+
+class Echo(af.OperatorActor):
+    """Answers whatever it is told, with its index."""
+
+    def on_record(self, record, ctx):
+        ctx.emit(record)
+
+    def on_message(self, message, ctx):
+        if message == "fail":
+            raise ValueError("asked to fail")
+        ctx.reply((message, ctx.parallel_index))
+
+
+def test_operators_and_checkpoints_of_a_job_are_reached_by_who_submitted_it_and_by_who_did_not(cluster, client):
+    pipeline = af.Pipeline("talk", config={"execution.checkpointing.interval": "50ms"})
+    pipeline.read(af.sources.generator(rate=1_000)).process(Echo(), name="echo").write(af.sinks.discard())
+    submitted = client.submit(pipeline, parallelism=2)
+    until(submitted, lambda: submitted.progress()[0] > 0)
+    with af.connect(cluster.conf) as other:
+        for job in (submitted, other.job("talk")):
+            assert [("ping", 0), ("ping", 1)] == [job.operator("echo", index).ask("ping") for index in (0, 1)]
+            with pytest.raises(UserFunctionError, match="asked to fail"):
+                job.operator("echo").ask("fail")
+            with pytest.raises(af.PlanError, match=r"/jobs/talk/echo/0\.\.1"):
+                job.operator("nobody")
+            until(job, lambda job=job: job.checkpoints().completed)
+            assert [2] == [len(each.times) for each in job.checkpoints().completed[:1]]
+        submitted.cancel()
+        until(submitted, lambda: submitted.status().final)
+        with pytest.raises(af.ActorflowError, match="does not run now: it is cancelled"):
+            submitted.checkpoints()
