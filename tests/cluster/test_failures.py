@@ -108,10 +108,11 @@ def test_what_a_killed_worker_had_begun_is_removed_and_what_others_write_there_i
 @SLOW
 def test_a_worker_that_is_killed_from_outside_is_noticed_at_once(pipeline):
     pipeline.read(af.sources.generator()).key_by(lambda n: n % 10).count().write(af.sinks.discard())
+    others = children_of(os.getpid())  # servers of tests
     with af.LocalCluster(slots=2) as cluster:
         job = cluster.submit(pipeline)
         assert job.wait_until(lambda: job.progress()[0] > 0, 20)
-        [server] = children_of(os.getpid())
+        [server] = set(children_of(os.getpid())).difference(others)
         os.kill(children_of(server)[1], signal.SIGKILL)
         with pytest.raises(af.JobFailed, match="was killed by SIGKILL"):
             job.wait(timeout="20s")
