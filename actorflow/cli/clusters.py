@@ -169,6 +169,8 @@ def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> 
             print(
                 f"JobManager at {leader['leader']} leads in epoch {leader['epoch']}: {leader['slots_free']} of {leader['slots']} slots are free"
             )
+            if leader["rest_url"] is not None:
+                print(f"REST at {leader['rest_url']}")
 
 
 def _state(launcher: Launcher, plan: NodePlan) -> str:
@@ -185,9 +187,9 @@ def _leader(config: Config) -> dict[str, object]:
         with Client.reaching(config, 2.0) as client:
             found = client.cluster()
     except TransportError:
-        return {"leader": None, "epoch": None, "slots": 0, "slots_free": 0, "task_managers": 0}
+        return {"leader": None, "epoch": None, "rest_url": None, "slots": 0, "slots_free": 0, "task_managers": 0}
     sums = {"slots": found.slots, "slots_free": found.slots_free, "task_managers": len(found.task_managers)}
-    return {"leader": found.leader, "epoch": found.epoch, **sums}
+    return {"leader": found.leader, "epoch": found.epoch, "rest_url": found.rest_url, **sums}
 
 
 def register(app: typer.Typer) -> None:

@@ -70,11 +70,13 @@ class ClusterInfo:
         leader: where the JobManager is reached that leads.
         epoch: of its leadership.
         task_managers: slots, and free slots, of each TaskManager, by its id.
+        rest_url: where its REST server answers, if it has one and has said so.
     """
 
     leader: str
     epoch: int
     task_managers: dict[str, tuple[int, int]]
+    rest_url: str | None = None
 
     @property
     def slots(self) -> int:
@@ -199,7 +201,7 @@ class Client:
         described: ClusterDescribed = self._link.ask(DescribeCluster())
         leader = self._link.leader()
         found = {str(split_address(each.task_manager)[0]): (each.slots, each.free) for each in described.task_managers}
-        return ClusterInfo(leader.endpoints[0].partition("#")[0], leader.epoch, found)
+        return ClusterInfo(leader.endpoints[0].partition("#")[0], leader.epoch, found, leader.rest_url)
 
     def job(self, name: str) -> Job:
         """Return a handle of a job that this program or another one has submitted.

@@ -2,6 +2,7 @@
 
     granted(7) ─► jobs of earlier leaders read ─► /job-manager-7, /resource-manager-7 ─► published ─► TaskManagers and clients come
     revoked ─► both end, and all below
+    one of them has failed ─► the process ends, with the reason in the last line of its log and 1 as its exit code
 
 Their paths carry the epoch: what was meant for an earlier leadership reaches nobody. SIGTERM and Ctrl-C end the process: another JobManager
 may lead at once.
@@ -15,13 +16,14 @@ from contextlib import ExitStack
 
 from actorflow.actor import ActorRef
 from actorflow.cluster.ending import ending_on_signals
+from actorflow.cluster.leader_guard import LeaderGuard
 from actorflow.cluster.leader_rest import serve_leader
 from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.cluster.run_directory import run_directory
 from actorflow.config import Config, options
 from actorflow.coordination import Coordination, Leader, leader_node, open_coordination
-from actorflow.errors import ConfigError, CoordinationError, Deposed
+from actorflow.errors import ActorflowError, ConfigError, CoordinationError, Deposed, ErrorInfo, describe
 from actorflow.ids import NodeId
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.runtime.durable_jobs import DurableJobs, Inheritance
@@ -69,6 +71,7 @@ def run_job_manager(config: Config) -> None:
     Raises:
         ConfigError: if the options do not say how the leader is found.
         TransportError: if it cannot listen where they say.
+        ActorflowError: if it cannot lead any longer: one of the leader's actors has failed.
     """
     place = listening_place(config)
     name = _node_id(config, place)
@@ -87,6 +90,9 @@ def run_job_manager(config: Config) -> None:
         coordination.election.contend(leading.granted, leading.revoked)
         log.info("JobManager %s listens at %s", name, ", ".join(node.endpoint.endpoints))
         node.system.run()
+    if leading.failure is not None:
+        log.critical("the JobManager ends, it cannot lead: %s", leading.failure)
+        raise leading.failure
 
 
 class Leading:
@@ -106,6 +112,8 @@ class Leading:
         """ResourceManager and Dispatcher, while it leads."""
         self._changing = threading.Lock()
         self._deposed = threading.Event()
+        self.failure: ActorflowError | None = None
+        """Why this node ends, if it was not told to."""
         node.endpoint.on_peer_lost.append(self._lost)
         node.endpoint.on_link_broken.append(self._broken)
 
@@ -113,7 +121,7 @@ class Leading:
         """Lead, as soon as it is known what earlier leaders have left."""
         deposed = self._deposed = threading.Event()
         jobs = DurableJobs(self._coordination, epoch) if self._config[options.HA_TYPE] != "none" else None
-        self._node.system.submit_work(lambda: self._take_over(epoch, jobs, deposed))
+        self._node.system.submit_work(lambda: self._begin(epoch, jobs, deposed))
 
     def revoked(self) -> None:
         """Lead no longer: end what runs, and all that belongs to it."""
@@ -124,6 +132,12 @@ class Leading:
             actor.stop(block=False, drain=False)
         if actors:
             log.info("leads no longer")
+
+    def _begin(self, epoch: int, jobs: DurableJobs | None, deposed: threading.Event) -> None:
+        try:
+            self._take_over(epoch, jobs, deposed)
+        except Exception as error:  # nobody waits for this work
+            self._failed("taking over", describe(error))
 
     def _take_over(self, epoch: int, jobs: DurableJobs | None, deposed: threading.Event) -> None:
         inheritance = Inheritance() if jobs is None else self._inherited(jobs, deposed)
@@ -141,11 +155,29 @@ class Leading:
                 epoch=epoch,
                 jobs=jobs,
             )
+            self._node.system.spawn(LeaderGuard, self._actors, self._failed, name=f"leader-guard-{epoch}")
         if jobs is not None:
             dispatcher.tell_control(inheritance)
         log.info("leads in epoch %d, with %d jobs to go on with", epoch, len(inheritance.jobs))
-        serve_leader(self._node.system, self._config, (dispatcher.address, resource_manager.address), deposed)
-        self._publish(Leader(endpoint.node, epoch, endpoint.endpoints, dispatcher.address, resource_manager.address), deposed)
+        addresses = dispatcher.address, resource_manager.address
+
+        def publish(rest_url: str | None) -> None:
+            self._publish(Leader(endpoint.node, epoch, endpoint.endpoints, *addresses, rest_url), deposed)
+
+        publish(None)
+        serve_leader(self._node.system, self._config, addresses, deposed, publish)
+
+    def _failed(self, what: str, error: ErrorInfo) -> None:
+        """End this node: what has failed is needed, and nobody else leads while this node lives."""
+        if self._deposed.is_set():
+            return
+        self.failure = ActorflowError(
+            f"{what} has failed: {error}", hint="its log has the traceback; another JobManager leads now, if there is one"
+        )
+        self._node.system.call_soon(self._end)
+
+    def _end(self) -> None:
+        self._node.system.shutdown()
 
     @staticmethod
     def _inherited(jobs: DurableJobs, deposed: threading.Event) -> Inheritance | None:

@@ -1,6 +1,6 @@
 """The REST server of whoever leads: it comes with the leadership and goes with it, off the threads that decide.
 
-    granted ─► listening, as soon as the port is free     revoked ─► closed      (with `rest.port` only)
+    granted ─► listening, as soon as the port is free ─► published     revoked ─► closed      (with `rest.port` only)
 
 A leader that was deposed on the same host may still hold the port for a moment, so it is tried again.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from actorflow.actor import ActorSystem
 from actorflow.config import Config, options
@@ -21,7 +22,13 @@ log = logging.getLogger(__name__)
 _AGAIN_S = 1.0
 
 
-def serve_leader(system: ActorSystem, config: Config, leader: tuple[Address, Address], deposed: threading.Event) -> None:
+def serve_leader(
+    system: ActorSystem,
+    config: Config,
+    leader: tuple[Address, Address],
+    deposed: threading.Event,
+    published: Callable[[str], None],
+) -> None:
     """Serve a leadership until it ends, on a thread of its own; nothing happens without `rest.port`.
 
     Args:
@@ -29,13 +36,14 @@ def serve_leader(system: ActorSystem, config: Config, leader: tuple[Address, Add
         config: its options.
         leader: addresses of its Dispatcher and its ResourceManager.
         deposed: set when it leads no longer.
+        published: told where it answers, on that thread.
     """
     if config[options.REST_PORT] is not None:
         view = ClusterView(system, lambda: leader)
-        threading.Thread(target=_serve, args=(view, config, deposed), name="actorflow-rest-leader", daemon=True).start()
+        threading.Thread(target=_serve, args=(view, config, deposed, published), name="actorflow-rest-leader", daemon=True).start()
 
 
-def _serve(view: ClusterView, config: Config, deposed: threading.Event) -> None:
+def _serve(view: ClusterView, config: Config, deposed: threading.Event, published: Callable[[str], None]) -> None:
     from actorflow.rest.server import RestServer
 
     while not deposed.is_set():
@@ -46,5 +54,6 @@ def _serve(view: ClusterView, config: Config, deposed: threading.Event) -> None:
             deposed.wait(_AGAIN_S)
         else:
             log.info("REST answers at %s", server.url)
+            published(server.url)
             deposed.wait()
             server.close()

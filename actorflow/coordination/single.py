@@ -19,7 +19,7 @@ from actorflow.coordination.contract import Cancel, Coordination, Granted, Leade
 from actorflow.coordination.remembered import Fence, RememberedJobs, RememberedPointers, RememberedResults
 from actorflow.errors import ActorflowError, ConfigError, CoordinationError
 from actorflow.ids import NodeId, address
-from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH, Leader
+from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH, Leader, rest_url
 from actorflow.storage import files
 from actorflow.wire.message import MessageCodec
 
@@ -77,8 +77,9 @@ def _nothing() -> None:
 
 def _configured_leader(config: Config, place: str) -> Leader:
     node = leader_node(config)
-    endpoint = f"tcp://{place}"
-    return Leader(node, EPOCH, (endpoint,), address(node, DISPATCHER_PATH), address(node, RESOURCE_MANAGER_PATH))
+    endpoint, port = f"tcp://{place}", config[options.REST_PORT]
+    url = rest_url(config[options.REST_ADDRESS], port) if port else None
+    return Leader(node, EPOCH, (endpoint,), address(node, DISPATCHER_PATH), address(node, RESOURCE_MANAGER_PATH), url)
 
 
 class SingleElection:

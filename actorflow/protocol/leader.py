@@ -35,3 +35,8 @@ class Leader(Message, frozen=True):
     dispatcher: Address
     resource_manager: Address
     rest_url: str | None = None
+
+
+def rest_url(host: str, port: int) -> str:
+    """Return the URL of a REST server that listens there."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -9,6 +9,7 @@ from typing import Any
 from actorflow.config import Config, options
 from actorflow.errors import ConfigError
 from actorflow.inspection.cluster_view import ClusterView
+from actorflow.protocol.leader import rest_url
 
 _END_WITHIN_S = 5.0
 _BACKLOG = 128
@@ -43,7 +44,7 @@ class RestServer:
         assert port is not None, "there is a server if there is a port"
         self._socket = _listening(address, port)
         bound: Any = self._socket.getsockname()
-        self.url = f"http://{f'[{address}]' if ':' in address else address}:{bound[1]}"
+        self.url = rest_url(address, bound[1])
         self._savepoints = SavepointRequests(view.system)
         guard = Guard(
             make_app(view, self._savepoints, config),

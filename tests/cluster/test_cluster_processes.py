@@ -14,6 +14,8 @@ from cluster_processes import endless, running_cluster, until
 
 import actorflow as af
 from actorflow.errors import UserFunctionError
+from actorflow.ids import JobId
+from actorflow.protocol.client_messages import JobUnknown
 from actorflow.protocol.job_messages import JobStatus
 
 pytestmark = pytest.mark.slow
@@ -217,3 +219,19 @@ def test_operators_and_checkpoints_of_a_job_are_reached_by_who_submitted_it_and_
         until(submitted, lambda: submitted.status().final)
         with pytest.raises(af.ActorflowError, match="does not run now: it is cancelled"):
             submitted.checkpoints()
+
+
+def test_a_job_manager_one_of_whose_actors_fails_ends_with_the_reason_so_that_another_one_leads(tmp_path):
+    conf = tmp_path / "cluster.yaml"
+    conf.write_text(f"env.pid.dir: {tmp_path}\njobmanager.rpc.port: 0\n")
+    command = [sys.executable, "-m", "actorflow.cli.main", "jobmanager", "--config", str(conf)]
+    environment = {name: value for name, value in os.environ.items() if name != "ACTORFLOW_OVERRIDES"}
+    job_manager = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    with job_manager, af.connect(conf) as client:
+        meaningless = JobUnknown(JobId("no-job"))
+        client._link.system.resolve(client._link.leader().resource_manager).tell_control(meaningless)
+        said = job_manager.communicate(timeout=30)[1].splitlines()
+    assert 1 == job_manager.returncode, said
+    logged, shown = said[-2:]
+    assert "CRITICAL" in logged
+    assert shown.startswith("error: its actor /resource-manager has failed: "), shown

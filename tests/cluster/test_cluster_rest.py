@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -38,6 +39,12 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
         [task_manager, *_] = [path for path in actors if path.endswith("/task-manager")]
         assert ask(f"/actors/{task_manager}")["observation"]["slots"] == 2
+
+        deadline = time.monotonic() + 20
+        while client.cluster().rest_url is None:  # the file of the leader is looked at now and then
+            assert time.monotonic() < deadline
+        assert f"http://127.0.0.1:{port}" == client.cluster().rest_url
+        assert f"REST at http://127.0.0.1:{port}\n" in cluster.command("cluster", "status", cluster.conf)
 
         view = client.look()  # a node that knows no more than who leads
         assert {"/jobs/endless", "/jobs/endless/count/1"} <= {row.path for row in view.tree()}
