@@ -261,6 +261,7 @@ class Assembly:
         watch, unwatch = self._watchers(part)
 
         rows = self._config[options.BATCH_ROWS_MAX] if spec.source.gives is DataPath.COLUMNS else None
+        exchanged = any(edge.source == part.id.vertex for edge in self._graph.edges)
         part.source = SourceFeed(
             part.actor,
             spec.source,
@@ -273,7 +274,8 @@ class Assembly:
                 frames=chain.takes_frames,
             ),
             batch_records_first=rows or self._batch_records_first,
-            batch_records_max=rows or self._config[options.BATCH_RECORDS_MAX],
+            # An exchange costs Python for each batch; without one, larger batches only leave the processor's cache.
+            batch_records_max=rows or (self._config[options.BATCH_RECORDS_MAX] if exchanged else self._batch_records_first),
             ask=lambda: self._ask_split(part.id),
             finished=lambda split: self._split_read(part.id, split),
             watch=watch,

@@ -15,7 +15,7 @@ BATCH_RECORDS_INITIAL = Option(
     "execution.batch-records.initial",
     whole(1, 1 << 20),
     1024,
-    "Records in a batch at first. Batches grow up to the maximum where records are handled fast, and shrink where they are not.",
+    "Records in a batch at first. Batches that go to other subtasks grow up to the maximum where records are handled fast, and shrink where they are not.",
 )
 BATCH_ROWS_MAX = Option(
     "execution.batch-rows.max",
