@@ -83,7 +83,7 @@ class CheckpointCoordinator:
     Args:
         rules: what the user configured.
         wall_offset_ms: wall clock minus the machine's clock, in ms: timestamps of checkpoints are for people.
-        restored: completed checkpoints of an earlier life of the job, oldest first.
+        restored: completed checkpoints of an earlier life of the job, oldest first. They may be more than are retained: the next one replaces them.
         last: the highest number that was given in an earlier life.
     """
 
@@ -102,6 +102,7 @@ class CheckpointCoordinator:
         self._left = LastParts()
         self._under_way: dict[int, UnderWay] = {}
         self._completed: list[CompletedCheckpoint] = list(restored)
+        self._kept_max = max(rules.retained_max, len(restored))
         self._answers: dict[str, CheckpointTaken] = {}
         self._last = max(last, *(completed.checkpoint for completed in restored), 0)
         self._complete = False
@@ -388,7 +389,7 @@ class CheckpointCoordinator:
         """State what must hold between run, checkpoints under way, and those completed."""
         numbers = [one.checkpoint for one in self._completed]
         ensure(numbers == sorted(set(numbers)), f"completed checkpoints are doubled or out of order: {numbers}")
-        ensure(len(numbers) <= self._rules.retained_max, f"{len(numbers)} checkpoints are kept, {self._rules.retained_max} allowed")
+        ensure(len(numbers) <= self._kept_max, f"{len(numbers)} checkpoints are kept, {self._kept_max} allowed")
         ensure(self._run is not None or not self._under_way, "checkpoints are under way without a run")
         periodic = sum(one.periodic for one in self._under_way.values())
         ensure(periodic <= self._rules.limit, f"{periodic} periodic checkpoints are under way, {self._rules.limit} allowed")

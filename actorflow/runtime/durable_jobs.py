@@ -168,7 +168,7 @@ class DurableJobs:
             pointers = self._coordination.checkpoints.read(job)
             if pointers and not is_checkpoint(pointers[-1].location):
                 return self._stopped(submission, pointers[-1].location)
-            checkpoints = _readable(job, pointers)
+            checkpoints = _readable(job, [pointer for pointer in pointers if is_checkpoint(pointer.location)])
         except ActorflowError as error:
             if error.retry is Retry.BACKOFF:
                 raise CoordinationError(f"cannot go on with job '{job}': {error.message}", hint=error.hint) from error
@@ -197,7 +197,6 @@ class DurableJob:
     epoch: int
     submission: SubmitJob
     earlier: EarlierLife
-    retained_max: int = 1
     _pointers: tuple[CheckpointPointer, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _over: bool = field(default=False, init=False)
@@ -207,7 +206,9 @@ class DurableJob:
         self._pointers = tuple(CheckpointPointer(one.checkpoint, one.location) for one in self.earlier.completed)
 
     def completed(self, checkpoint: int, location: str) -> None:
-        """Record a checkpoint whose manifest is written, in place of the oldest. Then it may be committed, and what it replaces removed.
+        """Record a checkpoint whose manifest is written. Then it may be committed, and those before it are needless.
+
+        They stay recorded until somebody says so: if this one is given up after all, the next leader goes on from them.
 
         Raises:
             Deposed: if this leader leads no longer.
@@ -217,8 +218,7 @@ class DurableJob:
             if self._over:
                 raise CheckpointError(f"checkpoint {checkpoint} comes too late: the job is over")
             # It is counted as recorded before that is known: if it was, and nobody has said so, it must not be removed unsaid.
-            pointers = sorted((*self._pointers, CheckpointPointer(checkpoint, location)), key=_number)
-            self._pointers = tuple(pointers[-self.retained_max :])
+            self._pointers = tuple(sorted((*self._pointers, CheckpointPointer(checkpoint, location)), key=_number))
             self._record()
 
     def needless(self, checkpoint: int) -> None:

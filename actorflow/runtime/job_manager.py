@@ -287,8 +287,6 @@ class Dispatcher(Actor):
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
         earlier, durable = self._lives(submission.job)
-        if durable is not None:
-            durable.retained_max = config[options.CHECKPOINTS_RETAINED]
         description = _description(submission, graph, config, self.ctx.system.clock, self.ctx.address, earlier)
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
         own = {name: exponential_delay(config) for name, one in _supervised(graph).items() if one.restart == "exponential"}

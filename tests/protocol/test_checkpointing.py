@@ -367,6 +367,18 @@ def test_numbers_go_on_after_those_of_an_earlier_life():
     assert [2] == [message.checkpoint for message in probe.sent()]
 
 
+def test_those_of_an_earlier_life_beyond_what_is_retained_are_replaced_together():
+    first = coordinator(retained_max=2)
+    for number in (1, 2):
+        first.advance(10)
+        complete(first, number)
+    probe = coordinator(attempt=5, restored=first.machine.observe().completed, retained_max=1)
+    probe.advance(10)
+    complete(probe, 3, attempt=5)
+    assert [3] == completed(probe)
+    assert [1, 2] == [discarded.checkpoint for discarded in work(probe, DiscardStates)]
+
+
 def test_a_timer_of_a_checkpoint_that_has_ended_does_nothing():
     probe = coordinator()
     probe.advance(10)

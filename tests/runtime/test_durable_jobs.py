@@ -7,7 +7,7 @@ from actorflow.coordination import CheckpointPointer, open_coordination
 from actorflow.errors import CheckpointError, CoordinationError, Deposed
 from actorflow.ids import Address, JobId
 from actorflow.plan.execution import ExecutionGraph
-from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates
+from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.runtime.durable_jobs import DurableJobs, JobOutcome, until_written
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
@@ -47,17 +47,40 @@ def leading(tmp_path):
     return Leading(tmp_path)
 
 
-def test_a_checkpoint_is_recorded_in_place_of_the_oldest(leading):
-    leading.job.retained_max = 2
+def test_a_checkpoint_takes_the_place_of_those_that_are_needless(leading):
     for checkpoint in (2, 3):
         leading.job.completed(checkpoint, f"/chk-{checkpoint}")
-    assert leading.coordination.checkpoints.read(JOB) == (CheckpointPointer(2, "/chk-2"), CheckpointPointer(3, "/chk-3"))
+        leading.job.needless(checkpoint - 1)
+    assert leading.coordination.checkpoints.read(JOB) == (CheckpointPointer(3, "/chk-3"),)
 
 
 def test_one_that_is_whole_after_a_later_one_does_not_take_its_place(leading):
     leading.job.completed(3, "/chk-3")
     leading.job.completed(2, "/chk-2")
-    assert leading.pointers() == [3]
+    assert leading.pointers() == [1, 2, 3]
+
+
+def test_when_a_recorded_checkpoint_is_given_up_after_all_the_one_before_it_is_still_recorded(leading):
+    leading.work(StoreCheckpoint(2, 1, 0, None, {}))
+    assert leading.pointers() == [1, 2]
+    leading.work(DiscardStates(2, None, ()))
+    assert leading.pointers() == [1]
+    assert leading.file.exists()
+
+
+def test_when_it_is_not_known_whether_a_checkpoint_was_recorded_the_one_before_it_is_still_recorded(leading, monkeypatch):
+    record = leading.coordination.checkpoints.record
+
+    def unsure(*arguments):
+        record(*arguments)
+        raise CoordinationError("the connection broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(leading.coordination.checkpoints, "record", unsure)
+        with pytest.raises(CoordinationError):
+            leading.work(StoreCheckpoint(2, 1, 0, None, {}))
+    leading.work(DiscardStates(2, None, ()))
+    assert leading.pointers() == [1]
 
 
 def test_what_is_discarded_is_not_recorded_any_more(leading):
