@@ -8,9 +8,8 @@ import pykka
 from pykka.messages import _ActorStop
 
 from actorflow.actor.asking import RemoteReply
-from actorflow.actor.inspection import PlainReply
-from actorflow.actor.messages import Ended, LookRequested, StopRequested, Unwatched, WatchRequested
-from actorflow.actor.signals import End, Envelope, Look, Unwatch, Watch, WatchedEnded
+from actorflow.actor.messages import Ended, StopRequested, Unwatched, WatchRequested
+from actorflow.actor.signals import End, Envelope, Unwatch, Watch, WatchedEnded
 from actorflow.actor.watching import ENDING_OF_UNKNOWN
 from actorflow.ids import ActorPath, Address, address
 from actorflow.protocol.machine import Stopped
@@ -33,8 +32,6 @@ def hand_over(cell: Cell, message: object, *, control: bool, reply_to: Address |
             cell.post_control(Unwatch(watcher))
         case Ended(target=target):
             cell.post_control(WatchedEnded(target, message.ending()))
-        case LookRequested(what=what, n=n) if reply_to is not None:
-            cell.post_control(Look(what, n, PlainReply(RemoteReply(cell.system, reply_to, correlation))))
         case StopRequested(drain=drain) if reply_to is not None:
             reply = RemoteReply(cell.system, reply_to, correlation)
             if drain:

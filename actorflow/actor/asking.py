@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 from actorflow.actor.future import ReplyFuture, refuse_deadlock
-from actorflow.actor.messages import Answered, AskFailed, LookRequested, Sight
+from actorflow.actor.messages import Answered, AskFailed
 from actorflow.errors import ActorflowError, ErrorInfo, UserFunctionError, describe
 from actorflow.ids import ActorPath, Address, NodeId, address, split_address
 from actorflow.wire.message import Message
@@ -54,6 +54,10 @@ class Asks:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def __contains__(self, number: int) -> bool:
+        """Return whether somebody still waits for the answer to a question."""
+        return number in self._pending
+
     def ask(self, target: Address, message: object, *, control: bool, block: bool, timeout_s: float | None) -> Any | Future[Any]:
         """Send a question and wait for its answer, or return a future of it. Thread-safe.
 
@@ -67,14 +71,7 @@ class Asks:
         system = self._system
         if block:
             refuse_deadlock(system.root, "ask", target)
-        wait_s = self._timeout_s if timeout_s is None else timeout_s
-        if math.isnan(wait_s):
-            raise ActorflowError(f"cannot ask {target}: the timeout is not a number")
-        number = next(self._numbers)
-        future = ReplyFuture(system.root)
-        ticket = system.dispatcher.next_ticket()
-        self._pending[number] = _Pending(target, future, wait_s, ticket)
-        system.dispatcher.add_timer(system.clock.now() + wait_s, ticket, self, str(number))
+        number, future = self.expect(target, timeout_s)
         try:
             system.send(target, message, control=control, reply_to=address(system.node, ActorPath("/")), correlation=number)
         except Exception:  # it cannot travel, so nobody will answer
@@ -83,10 +80,22 @@ class Asks:
             raise
         return future.get() if block else future
 
-    def look(self, target: Address, what: Sight, n: int, timeout_s: float | None) -> Future[Any]:
-        """Ask an actor elsewhere for what it shows of itself."""
-        answer: Future[Any] = self.ask(target, LookRequested(what, n), control=True, block=False, timeout_s=timeout_s)
-        return answer
+    def expect(self, target: Address, timeout_s: float | None) -> tuple[int, ReplyFuture]:
+        """Return the number of a question that is about to be sent, and the future of its answer. Thread-safe.
+
+        Raises:
+            ActorflowError: for a timeout that is not a number.
+        """
+        system = self._system
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        if math.isnan(wait_s):
+            raise ActorflowError(f"cannot ask {target}: the timeout is not a number")
+        number = next(self._numbers)
+        future = ReplyFuture(system.root)
+        ticket = system.dispatcher.next_ticket()
+        self._pending[number] = _Pending(target, future, wait_s, ticket)
+        system.dispatcher.add_timer(system.clock.now() + wait_s, ticket, self, str(number))
+        return number, future
 
     def answered(self, number: int, answer: object, sender: NodeId | None) -> None:
         """Take the answer to question `number`. One that comes too late, or from another node than was asked, is dropped. Thread-safe."""
@@ -96,7 +105,7 @@ class Asks:
         if sender is not None and sender != split_address(pending.target)[0]:
             logger.warning("%s answered a question that was for %s: dropped", sender, pending.target)
         elif isinstance(answer, AskFailed):
-            self._fail(number, _as_exception(answer.error))
+            self.fail(number, _as_exception(answer.error))
         elif self._pending.pop(number, None) is not None:
             self._system.dispatcher.forget_timer()
             pending.future.set(answer.value if isinstance(answer, Answered) else answer)
@@ -105,14 +114,15 @@ class Asks:
         """Fail all questions to actors on `node`: nobody there will answer. Thread-safe."""
         for number, pending in tuple(self._pending.items()):
             if split_address(pending.target)[0] == node:
-                self._fail(number, pykka.ActorDeadError(f"{pending.target} did not answer: its node '{node}' is lost"))
+                self.fail(number, pykka.ActorDeadError(f"{pending.target} did not answer: its node '{node}' is lost"))
 
     def give_up(self) -> None:
         """Fail all questions: the loop that would bring the answers has ended."""
         for number, pending in tuple(self._pending.items()):
-            self._fail(number, pykka.ActorDeadError(f"{pending.target} cannot answer: the loop of {self._system} has ended"))
+            self.fail(number, pykka.ActorDeadError(f"{pending.target} cannot answer: the loop of {self._system} has ended"))
 
-    def _fail(self, number: int, error: Exception) -> None:
+    def fail(self, number: int, error: Exception) -> None:
+        """Answer a question with an error of this node. Thread-safe."""
         pending = self._pending.pop(number, None)
         if pending is not None:
             self._system.dispatcher.forget_timer()

@@ -13,10 +13,8 @@ from actorflow.ids import ActorPath
 from actorflow.wire.plain_form import plain_form
 
 if TYPE_CHECKING:
-    from pykka._types import OptExcInfo
-
     from actorflow.actor.cell import Cell
-    from actorflow.actor.signals import Look, Reply
+    from actorflow.actor.signals import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +126,9 @@ def _sight(cell: Cell, what: Sight, n: int) -> object:
             assert_never(what)
 
 
-class PlainReply:
-    """Answers a look from another node: with plain data, of a story with text.
-
-    Args:
-        reply: sends the answer.
-    """
-
-    __slots__ = ("_reply",)
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-
-    def set(self, value: Any = None) -> None:
-        """Answer with a value."""
-        self._reply.set(plain_form(lines(value) if _is_story(value) else value))
-
-    def set_exception(self, exc_info: OptExcInfo | None = None) -> None:
-        """Answer with an error."""
-        self._reply.set_exception(exc_info)
+def shown_elsewhere(value: Any) -> Any:
+    """Return what an actor has shown as plain data, of a story text, for other nodes."""
+    return plain_form(lines(value) if _is_story(value) else value)
 
 
 def lines(entries: Sequence[StoryEntry]) -> tuple[StoryLine, ...]:

@@ -9,16 +9,19 @@ Watch. `WatchRequested(watcher)` goes to the watched actor's address, `Unwatched
 watching system also calls `Router.watch(address)`, so that the transport keeps an eye on the node: when it is gone, the transport
 calls `ActorSystem.node_lost(node)` and every watched address there ends as `Lost(node)`. The watcher hears exactly once.
 
-Look and stop. `LookRequested` is asked (with a correlation) and answered between two messages of the actor. `StopRequested` is
-asked, too, and answered when the actor has ended.
+Look. `LooksRequested` goes to the root of a node, with questions for any actors there and the address to answer; `LooksAnswered` brings answers, all
+at once or some after others. Each answer carries the numbers of the questions that it answers; see `looks`.
+
+Stop. `StopRequested` is asked (with a correlation), and answered when the actor has ended.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
 from actorflow.errors import ErrorInfo
-from actorflow.ids import Address
+from actorflow.ids import ActorPath, Address
 from actorflow.protocol.machine import Done, Ending, Failed, Killed, Lost, Stopped
 from actorflow.wire.message import Message
 
@@ -94,11 +97,48 @@ class AskFailed(Message, frozen=True):
     error: ErrorInfo
 
 
-class LookRequested(Message, frozen=True):
-    """Asks for what an actor shows of itself; `n` bounds how much. The answer is plain data."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Asks for what an actor shows of itself.
 
+    Attributes:
+        path: the actor's.
+        what: what it shall show.
+        n: bounds how much.
+        numbers: of those who ask for just this.
+    """
+
+    path: ActorPath
     what: Sight
-    n: int = 0
+    n: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookAnswer:
+    """What an actor shows, as plain data, or why it cannot.
+
+    Attributes:
+        numbers: those of the question.
+        value: what it shows.
+        error: what it raised instead.
+    """
+
+    numbers: tuple[int, ...]
+    value: Any = None
+    error: ErrorInfo | None = None
+
+
+class LooksRequested(Message, frozen=True):
+    """Asks actors of one node, by way of its root, for what they show of themselves."""
+
+    questions: tuple[Question, ...]
+
+
+class LooksAnswered(Message, frozen=True):
+    """Answers of actors of one node, to the root of the node that has asked."""
+
+    answers: tuple[LookAnswer, ...]
 
 
 class StopRequested(Message, frozen=True):
@@ -111,5 +151,14 @@ class StopRequested(Message, frozen=True):
     drain: bool = True
 
 
-MESSAGES: tuple[type[Message], ...] = (WatchRequested, Unwatched, Ended, Answered, AskFailed, LookRequested, StopRequested)
+MESSAGES: tuple[type[Message], ...] = (
+    WatchRequested,
+    Unwatched,
+    Ended,
+    Answered,
+    AskFailed,
+    LooksRequested,
+    LooksAnswered,
+    StopRequested,
+)
 """For the codec of every node."""

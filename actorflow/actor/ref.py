@@ -325,7 +325,7 @@ class AddressRef(ActorRef):
 
     def look(self, what: Sight, n: int = 10, *, timeout: float | None = 5.0) -> Future[Any]:
         """See `ActorRef.look`."""
-        return self._system.asks.look(self._address, what, n, timeout)
+        return self._system.looks.ask(self._address, what, n, timeout)
 
     def _look(self, what: Sight, n: int, timeout: float | None) -> Any:
         refuse_deadlock(self._system.root, f"wait for {what}() of", self._address)

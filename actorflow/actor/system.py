@@ -18,7 +18,8 @@ from actorflow.actor.dead_letters import DeadLetter, DeadLetters
 from actorflow.actor.dispatcher import ThreadDispatcher
 from actorflow.actor.io import Io, SelectorIo
 from actorflow.actor.keepsakes import kept
-from actorflow.actor.messages import LookRequested
+from actorflow.actor.looks import Looks, take_looks
+from actorflow.actor.messages import LooksAnswered, LooksRequested
 from actorflow.actor.pool import Pool, PoolDispatcher
 from actorflow.actor.ref import ActorRef, AddressRef
 from actorflow.actor.router import Router
@@ -89,6 +90,7 @@ class ActorSystem:
         self._pool = Pool(f"actorflow-{node}-pool", pool_threads_max)
         self.pool_dispatcher = PoolDispatcher(self._pool, self.dispatcher)
         self.asks = Asks(self, ask_timeout_s)
+        self.looks = Looks(self)
         self.recipes: dict[type, Recipe[Any]] = {}
         self._pinned: list[ThreadDispatcher] = []
         self._pinned_lock = threading.Lock()
@@ -326,8 +328,14 @@ class ActorSystem:
         if correlation is not None and reply_to is None:
             self.asks.answered(correlation, message, sender)
             return
+        if isinstance(message, LooksRequested) and reply_to is not None:
+            take_looks(self, message, reply_to)
+            return
+        if isinstance(message, LooksAnswered):
+            self.looks.answered(message, sender)
+            return
         cell = self.find(path)
-        if cell is None or (cell is self.root and not isinstance(message, LookRequested)):
+        if cell is None or cell is self.root:
             arrivals.nobody_there(self, path, message, reply_to, correlation)
             return
         try:

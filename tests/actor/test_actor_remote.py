@@ -4,48 +4,15 @@ import threading
 
 import pykka
 import pytest
+from actor_harness import DEADLINE_S, Link
 
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher, StoryLine, TreeRow
 from actorflow.actor.messages import MESSAGES, Answered, AskFailed, Ended, StopRequested
-from actorflow.clock import ManualClock
-from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, SerializationError, TransportError, UserFunctionError
-from actorflow.ids import Address, NodeId, split_address
+from actorflow.errors import ActorflowError, AskRefused, ErrorInfo, SerializationError, UserFunctionError
+from actorflow.ids import Address, NodeId
 from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Stopped
-from actorflow.wire.message import Message, MessageCodec
+from actorflow.wire.message import MessageCodec
 from actorflow.wire.plain_form import typed
-
-DEADLINE_S = 5.0
-
-
-class Link:
-    """A router that is a function call, except that answers and the layer's own messages become bytes on the way.
-
-    While it is `cut`, it loses everything without a word.
-    """
-
-    cut = False
-
-    def __init__(self, systems):
-        self.systems = {system.node: system for system in systems}
-        self.codec = MessageCodec(MESSAGES)
-        self.watched = []
-        for system in systems:
-            system.router = self
-
-    def send(self, to, message, *, control, reply_to=None, correlation=None):
-        node, path = split_address(to)
-        if isinstance(message, Message) or (reply_to is None and correlation is not None):
-            if not isinstance(message, Message):
-                raise TransportError(f"cannot send a '{type(message).__name__}'")
-            message = self.codec.decode(self.codec.encode(message))
-        if node in self.systems and not self.cut:
-            self.systems[node].deliver(path, message, control=control, reply_to=reply_to, correlation=correlation)
-
-    def watch(self, target):
-        self.watched.append(f"watch {target}")
-
-    def unwatch(self, target):
-        self.watched.append(f"unwatch {target}")
 
 
 class Recorder(Actor):
@@ -63,33 +30,6 @@ class Recorder(Actor):
 
     def observe(self):
         return tuple(self.log)
-
-
-@pytest.fixture
-def pair():
-    systems = [ActorSystem(NodeId(name), ask_timeout_s=DEADLINE_S) for name in ("left", "right")]
-    link = Link(systems)
-    for system in systems:
-        system.start()
-    yield (*systems, link)
-    for system in systems:
-        assert system.shutdown(timeout_s=DEADLINE_S)
-
-
-@pytest.fixture
-def sims():
-    """Two simulated nodes on one clock, and a function that runs both until nothing happens."""
-    clock = ManualClock()
-    systems = [
-        ActorSystem(NodeId(name), clock=clock, dispatcher=SimulatedDispatcher(seed)) for seed, name in enumerate(("left", "right"))
-    ]
-    link = Link(systems)
-
-    def settle():
-        while systems[0].dispatcher.step() or systems[1].dispatcher.step():
-            pass
-
-    return (*systems, link, settle)
 
 
 def test_tell_and_ask_reach_the_other_node(pair):
