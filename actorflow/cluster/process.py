@@ -1,4 +1,4 @@
-"""What this process asks the operating system about processes: ending with another one, and why one ended. Linux only."""
+"""What this process asks the operating system about processes: ending with another one, what one uses, and why one ended. Linux only."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def die_with_parent(parent_pid: int) -> None:
 def thread_count() -> int:
     """Return the number of threads of this process, those of native libraries included."""
     return len(list(Path("/proc/self/task").iterdir()))
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory a process uses (its resident set); 0 if it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def describe_exit(exit_code: int | None, signal_number: int | None) -> str:

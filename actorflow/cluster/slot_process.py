@@ -18,14 +18,18 @@ from typing import assert_never
 from actorflow.actor import Actor, ActorContext, ActorRef, ActorSystem
 from actorflow.actor.signals import Reply
 from actorflow.cluster.fork_server import Exited, ForkServer, ServerLost, SpawnFailed, Started
+from actorflow.cluster.process import resident_bytes
 from actorflow.errors import ActorflowError, SlotLost
-from actorflow.ids import JobId
+from actorflow.ids import Address, JobId
+from actorflow.protocol.machine import TimerFired
 from actorflow.protocol.slots import Allocation
-from actorflow.protocol.task_manager import EndWorker, WorkerRecipe
+from actorflow.protocol.task_manager import EndWorker, WorkerMeasured, WorkerRecipe
 from actorflow.runtime.stacks import SIGNAL as STACK_SIGNAL
 from actorflow.runtime.stacks import StackRequested, read_dump, stack_file
 
 _ENTRY = "actorflow.cluster.worker:main"
+_MEASURE = "measure"
+_MEASURE_EVERY_S = 1.0
 
 
 class SlotProcesses:
@@ -151,6 +155,8 @@ class SlotProcess(Actor):
         self._task_manager = task_manager
         self._copies = {kind: None if path is None else str(path) for kind, path in copies.items()}
         self._pid: int | None = None
+        self._used_bytes = 0
+        """The most memory that it was seen to use."""
         self._ending = False
         self._stack_askers: list[Reply] = []
         self._name = f"slot worker {recipe.index} of {task_manager} (lease {recipe.allocation})"
@@ -160,8 +166,10 @@ class SlotProcess(Actor):
         arguments = {"allocation": self._recipe.allocation, "task_manager": self._task_manager, **self._copies}
         self._processes.start(self._name, self.ctx.ref, arguments)
 
-    def on_receive(self, message: EndWorker | Started | SpawnFailed | Exited | ServerLost | StackRequested | _StackRead) -> None:
-        """Note the process's start, or kill it; its end is this actor's.
+    def on_receive(
+        self, message: EndWorker | Started | SpawnFailed | Exited | ServerLost | StackRequested | _StackRead | TimerFired
+    ) -> None:
+        """Note the process's start, look at its memory, or kill it; its end is this actor's.
 
         Raises:
             SlotLost: when the process has ended, and was not told to.
@@ -172,6 +180,9 @@ class SlotProcess(Actor):
                 self._processes.kill(self._name)
             case Started(pid=pid):
                 self._pid = pid
+                self.ctx.set_timer(_MEASURE, _MEASURE_EVERY_S)
+            case TimerFired():
+                self._measure()
             case StackRequested():
                 self._tell_stack()
             case _StackRead(stack=stack):
@@ -189,6 +200,14 @@ class SlotProcess(Actor):
             case _:
                 assert_never(message)
 
+    def _measure(self) -> None:
+        """Tell the TaskManager of memory that is used, when it is more than ever before."""
+        used = resident_bytes(self._pid) if self._pid is not None else 0
+        if used > self._used_bytes:
+            self._used_bytes = used
+            self.ctx.system.send(Address(self._task_manager), WorkerMeasured(self._recipe.allocation, used))
+        self.ctx.set_timer(_MEASURE, _MEASURE_EVERY_S)
+
     def _tell_stack(self) -> None:
         """Have the worker asked where it stands; whoever asks meanwhile gets the same answer."""
         asker = self.ctx.reply_to
@@ -204,5 +223,10 @@ class SlotProcess(Actor):
         self._processes.leave(self._name)
 
     def observe(self) -> dict[str, object]:
-        """Return the process id and the lease."""
-        return {"pid": self._pid, "allocation": self._recipe.allocation, "slot": self._recipe.index}
+        """Return the process id, the lease, and the most memory it was seen to use."""
+        return {
+            "pid": self._pid,
+            "allocation": self._recipe.allocation,
+            "slot": self._recipe.index,
+            "memory_bytes_max_seen": self._used_bytes,
+        }

@@ -16,6 +16,8 @@ It serves one leader. Under another one, whose ResourceManager knows nothing of 
 runs is ended; slots are offered to whoever leads, for as long as it takes. One that was given up wrongly (`IncarnationFenced`) ends all it
 runs, too, and registers anew in a higher incarnation.
 
+A worker that uses more memory than it may is killed with that as the reason, before the kernel chooses whom to kill.
+
 A TaskManager never runs user code, so nothing a user function does can keep it from seeing its workers die. Each lease gets a fresh
 process: what a job leaves behind in one (memory, threads, patched modules) ends with it, and before the next one begins.
 
@@ -27,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, JobId, split_address
@@ -55,6 +57,9 @@ from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, JobRelease
 
 OVER_MAX = 1_000
 """How many allocations that are over are remembered, so that a late lease of theirs starts nothing."""
+
+
+_MB: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,14 @@ class EndWorker:
     """To the child that stands for a worker: end the process, and then yourself."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerMeasured:
+    """The process of a lease has come to use this much memory, more than ever before."""
+
+    allocation: Allocation
+    memory_bytes: int
+
+
 @dataclass(slots=True)
 class _Held:
     lease: LeaseSlot
@@ -119,6 +132,7 @@ class TaskManagerMachine:
         incarnation: rises with every start of it.
         start_timeout_s: how long a worker may take to report.
         offer_every_s: how long after an offer the slots are offered again.
+        worker_bytes_max: how much memory a worker may use; None if nobody says.
     """
 
     def __init__(
@@ -130,6 +144,7 @@ class TaskManagerMachine:
         incarnation: int = 1,
         start_timeout_s: float = 30.0,
         offer_every_s: float = 5.0,
+        worker_bytes_max: int | None = None,
     ) -> None:
         self._address = address
         self._resource_manager = resource_manager
@@ -138,6 +153,7 @@ class TaskManagerMachine:
         self._leader: LeaderFound | None = None
         self._start_timeout_s = start_timeout_s
         self._offer_every_s = offer_every_s
+        self._worker_bytes_max = worker_bytes_max
         self._held: dict[Allocation, _Held] = {}
         self._processes: dict[Allocation, int] = {}
         """Slots of the processes that live, of freed leases too."""
@@ -164,6 +180,8 @@ class TaskManagerMachine:
                 return self._lease(event, now)
             case WorkerStarted():
                 return self._started(event)
+            case WorkerMeasured():
+                return self._measured(event)
             case FreeSlot(allocation=allocation):
                 return self._free(allocation)
             case JobReleased():
@@ -246,6 +264,13 @@ class TaskManagerMachine:
             return []
         held.ready = SlotReady(started.allocation, started.worker, started.endpoints)
         return [CancelTimer(started.allocation), *self._tell(held)]
+
+    def _measured(self, measured: WorkerMeasured) -> list[Effect]:
+        used, limit = measured.memory_bytes, self._worker_bytes_max
+        if limit is None or used <= limit:
+            return []
+        share = f"its share of the option 'taskmanager.memory.process.size' for {self._slots} slots"
+        return self._kill(measured.allocation, f"it uses {-(-used // _MB)} MB, more than its limit of {limit // _MB} MB ({share})")
 
     def _free(self, allocation: Allocation) -> list[Effect]:
         self._remember(allocation)

@@ -39,12 +39,14 @@ def spawn_task_manager(
         config: the node's options.
         on_job_over: told of each job that is over: what it has kept on this host can go.
     """
+    memory_bytes = config[options.TASKMANAGER_MEMORY]
     machine = TaskManagerMachine(
         Address(f"{system.node}/{name}"),
         resource_manager,
         slots=slots,
         start_timeout_s=config[options.WORKER_START_TIMEOUT],
         offer_every_s=config[options.SLOT_OFFER_INTERVAL],
+        worker_bytes_max=memory_bytes // slots if memory_bytes is not None else None,
     )
 
     def spawn(context: ActorContext, child: str, recipe: object) -> ActorRef:

@@ -8,7 +8,7 @@ from actorflow.protocol.deployment import KillSlot
 from actorflow.protocol.job_messages import LeaseSlot, SlotEnded, SlotReady, WorkerStarted
 from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Send, Spawn, Stopped, TimerFired
 from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, SlotsOffered
-from actorflow.protocol.task_manager import OVER_MAX, EndWorker, Register, TaskManagerMachine, WorkerRecipe
+from actorflow.protocol.task_manager import OVER_MAX, EndWorker, Register, TaskManagerMachine, WorkerMeasured, WorkerRecipe
 from actorflow.testing.probe import Probe
 
 TM, POOL, MASTER = Address("tm-1/tm"), Address("jm/slots"), Address("jm/job")
@@ -76,6 +76,25 @@ def test_a_worker_that_does_not_report_in_time_is_killed():
     probe.tell(ChildEnded(A, Done()))
     assert [SlotEnded] == [type(message) for message in probe.sent()]
     assert "slot worker 0 of tm-1/tm was killed: it did not report within 30 s of its start" == probe.sent()[0].error.message
+
+
+def test_a_worker_that_uses_more_memory_than_it_may_is_killed_with_that_as_the_reason():
+    probe = Probe(TaskManagerMachine(TM, POOL, slots=2, worker_bytes_max=512 << 20))
+    probe.tell(LEASE, STARTED, WorkerMeasured(A, 512 << 20))
+    assert [] == stopped(probe)
+    probe.tell(WorkerMeasured(A, (612 << 20) - 1))
+    assert [A] == stopped(probe)
+    assert [] == probe.tell(WorkerMeasured(A, 700 << 20)), "it is being killed"
+    probe.tell(ChildEnded(A, Done()))
+    error = probe.sent()[0].error
+    assert error.message.startswith("slot worker 0 of tm-1/tm was killed: it uses 612 MB, more than its limit of 512 MB (")
+    assert ("taskmanager.memory.process.size" in error.message, Domain.USER) == (True, error.domain)
+    assert [] == probe.tell(FreeSlot(A), WorkerMeasured(A, 700 << 20)), "it is over"
+
+
+def test_without_a_limit_a_worker_may_use_any_memory():
+    probe = task_manager(LEASE, STARTED)
+    assert [] == probe.tell(WorkerMeasured(A, 1 << 50))
 
 
 @pytest.mark.parametrize("so_far", [[LEASE], [LEASE, STARTED]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorflow.config.kinds import duration, optional, whole
+from actorflow.config.kinds import duration, memory, optional, whole
 from actorflow.config.option import Option
 
 SLOTS = Option(
@@ -11,6 +11,13 @@ SLOTS = Option(
     None,
     "Slots of a TaskManager. Each is a process, so more than the CPU cores rarely helps.",
     unset="the number of CPU cores this process may use",
+)
+TASKMANAGER_MEMORY = Option(
+    "taskmanager.memory.process.size",
+    optional(memory(1 << 20)),
+    None,
+    "Memory of all slot workers of a TaskManager together. Each may use an equal share; one that uses more is killed, and its job restarts or fails.",
+    unset="nobody but the kernel looks",
 )
 SLOT_OFFER_INTERVAL = Option(
     "actorflow.slot.offer-interval",
