@@ -95,8 +95,10 @@ class LayerLine:
             below = Below((), 0, (*line, *([free.file] if free is not None else [])), line)
         elif free is not None:
             lower = _replaced(line, free.sources, free.file)
-            base = 1 if self.is_base(free.sources) else self._base
-            below = Below(lower, base, free.sources if lower != line else (free.file,), line)
+            if lower == line:  # the line went on without them: merged in vain
+                below = Below(line, self._base, (free.file,), line)
+            else:
+                below = Below(lower, 1 if self.is_base(free.sources) else self._base, free.sources, line)
         self._begun[checkpoint] = below
         while len(self._begun) > _BEGUN_MAX:
             self.given_up(min(self._begun))

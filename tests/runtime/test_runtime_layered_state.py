@@ -226,6 +226,22 @@ def test_layers_that_were_merged_and_stand_in_the_line_no_more_do_not_keep_other
     assert ["new base", "delta"] == [file.uri for file in line.due()]
 
 
+def test_a_base_of_several_files_stays_one_when_it_was_merged_in_vain():
+    line = LayerLine(lambda _: None, lambda _: None)
+    base = (StoredFile("base-1", 10, ""), StoredFile("base-2", 10, ""))
+    first, second, merged = (StoredFile(name, size, "") for name, size in (("first", 50), ("second", 5), ("merged", 40)))
+    line.resume(base, 2)
+    line.begin(1)
+    line.begin(2)
+    line.stored(1, (first,))
+    line.completed(1)
+    assert line.merged(line.due(), merged)
+    line.stored(2, (second,))
+    line.completed(2)
+    below = line.begin(3)
+    assert ((*base, second), 2, (merged,)) == (below.layers, below.base, below.kept)
+
+
 def line_of(base, deltas):
     """Return a line with files of these sizes in MB, and the files."""
     line = LayerLine(lambda _: None, lambda _: None)

@@ -157,6 +157,21 @@ def test_no_change_is_lost_when_the_first_checkpoint_completes_after_many_others
     assert {*range(20), 99} == set(subtask.retained[3]["value"])
 
 
+@pytest.mark.parametrize("became", ["unheard", "aborted"])
+def test_what_left_memory_before_a_checkpoint_that_nobody_builds_upon_is_in_the_next_one(became):
+    """Key 0 changes and is written to disk in the interval of the second checkpoint; the third has to hold it all the same."""
+    subtask = Subtask(0, lambda clock: rocksdb(clock, object_bytes=2000))
+    try:
+        run(subtask, [("count", 0), ("snapshot",), ("settle", "completed", True)])
+        table = subtask.backend.table("counts")
+        run(subtask, [("count", 0), *(("count", key) for key in range(1, 100))])
+        assert 0 not in table, "the key has left memory"
+        run(subtask, [("snapshot",), ("settle", became, True), ("count", 100), ("snapshot",), ("settle", "completed", True)])
+        assert 1002 == subtask.retained[3]["counts"][0]
+    finally:
+        subtask.backend.close()
+
+
 def test_a_delta_holds_what_changed_and_no_more():
     subtask = Subtask()
     for key in range(1000):
