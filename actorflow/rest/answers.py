@@ -77,6 +77,22 @@ def job_line(job: JobSummary, start: int) -> shapes.JobLine:
     }
 
 
+def job_exceptions(job: JobSummary, line: shapes.JobLine) -> shapes.JobExceptions:
+    """Return the last error of a job; when it happened is known of one that ended by it."""
+    entries: list[shapes.JobException] = []
+    if job.error is not None:
+        entries.append(
+            {
+                "exceptionName": job.error.kind,
+                "stacktrace": f"{job.error.traceback.rstrip()}\n{job.error}".lstrip(),
+                "timestamp": line["end-time"] if job.status is JobStatus.FAILED else None,
+                "taskName": job.error.context.get("subtask"),
+            }
+        )
+    failures = max(0, job.attempt - 1) + (job.status is JobStatus.FAILED)
+    return {"exceptionHistory": {"entries": entries, "truncated": failures > len(entries)}}
+
+
 def job_details(
     line: shapes.JobLine, now_ms: int, facts: JobFacts | None, views: Mapping[SubtaskId, SubtaskView | None]
 ) -> shapes.Job:

@@ -73,6 +73,7 @@ def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config) -
         ("/jobs/overview", paths.jobs_overview, shapes.JobsOverview),
         ("/jobs/{job}", paths.job, shapes.Job),
         ("/jobs/{job}/vertices/{vertex}", paths.vertex, shapes.VertexDetails),
+        ("/jobs/{job}/exceptions", paths.exceptions, shapes.JobExceptions),
         ("/jobs/{job}/checkpoints", paths.checkpoints, shapes.Checkpoints),
         ("/jobs/{job}/savepoints/{request}", paths.savepoint_status, shapes.SavepointStatus),
         ("/jobs/{job}/why-slow", paths.why_slow, shapes.SlowReport),
@@ -149,6 +150,11 @@ class _Paths:
         summary = self._job(job)
         facts, views = self._running(summary)
         return answers.job_details(self._line(summary), _now_ms(), facts, views)
+
+    def exceptions(self, job: JobPart) -> shapes.JobExceptions:
+        """Why a job has failed, or was last deployed anew; also of one that is over."""
+        summary = self._job(job)
+        return answers.job_exceptions(summary, self._line(summary))
 
     def vertex(self, job: JobPart, vertex: Annotated[str, Path(pattern=_NAME)]) -> shapes.VertexDetails:
         """A vertex with its subtasks."""

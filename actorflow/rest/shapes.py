@@ -120,6 +120,29 @@ Job = TypedDict(
     },
 )
 
+
+class JobException(TypedDict):
+    """An error of a job: what was raised, the user's part of the traceback, and where."""
+
+    exceptionName: str
+    stacktrace: str
+    timestamp: int | None
+    taskName: str | None
+
+
+class ExceptionHistory(TypedDict):
+    """The last errors of a job, and whether there were more."""
+
+    entries: list[JobException]
+    truncated: bool
+
+
+class JobExceptions(TypedDict):
+    """Why a job has failed, or was last deployed anew."""
+
+    exceptionHistory: ExceptionHistory
+
+
 Subtask = TypedDict(
     "Subtask",
     {

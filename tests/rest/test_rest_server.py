@@ -115,6 +115,23 @@ def test_a_job_is_cancelled_and_is_over():
         assert rest.ask(f"{path}/checkpoints")[0] == 409
 
 
+def test_why_a_job_has_failed_is_told_when_it_is_over():
+    pipeline = af.Pipeline("broken")
+    pipeline.read(af.sources.collection([1, 0])).map(lambda n: 1 // n, name="inverse").write(af.sinks.discard())
+    with served() as rest:
+        assert found(rest, f"/jobs/{rest.job.id}/exceptions") == {"exceptionHistory": {"entries": [], "truncated": False}}
+        job = rest.cluster.submit(pipeline)
+        with pytest.raises(af.JobFailed, match="inverse"):
+            job.wait("20s")
+        history = found(rest, f"/jobs/{job.id}/exceptions")["exceptionHistory"]
+
+        [error] = history["entries"]
+        assert (error["exceptionName"], history["truncated"]) == ("ZeroDivisionError", False)
+        assert "1 // n" in error["stacktrace"]
+        assert error["timestamp"] == found(rest, f"/jobs/{job.id}")["end-time"]
+        assert rest.ask("/jobs/nothing/exceptions")[0] == 404
+
+
 def test_a_token_is_demanded_and_never_shown():
     with served({"actorflow.rest.token": SECRET}) as rest:
         token = f"Bearer {SECRET}"
