@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,12 @@ class Deployment:
     def node_of(self, subtask: SubtaskId) -> NodeId:
         """Return the node that runs a subtask."""
         return split_address(self.workers[subtask])[0]
+
+    def replaces(self, earlier: Sequence[int], plane: DataPlane | None) -> None:
+        """Let go of the channels that its subtasks had in earlier deployments, and with them of the state that those held."""
+        if plane is not None and earlier:
+            mine = frozenset(self.mine)
+            plane.unregister(earlier, [one.id for one in self.graph.channels if one.producer in mine or one.consumer in mine])
 
 
 class ResultWindow:

@@ -6,7 +6,7 @@ processed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from actorflow.ids import ChannelId, NodeId
@@ -46,8 +46,8 @@ class DataPlane(Protocol):
         """Have credit (buffers, records in a buffer) of a channel handed to `on_credit`, on the node's dispatcher thread."""
         ...
 
-    def unregister_deployment(self, deployment: int) -> None:
-        """Forget all channels of a deployment; what still arrives for them is dropped."""
+    def unregister(self, deployments: Iterable[int], channels: Collection[int] | None = None) -> None:
+        """Forget these channels of some deployments, or all of them; what still arrives for them is dropped."""
         ...
 
 

@@ -6,7 +6,7 @@ is handed over on the node's dispatcher thread, also when a pinned subtask has s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from actorflow.actor import ActorSystem
 from actorflow.ids import NodeId
@@ -71,8 +71,8 @@ class LoopbackPlane:
         """Have credit of a channel handed to `on_credit`."""
         self._outputs[deployment, channel] = on_credit
 
-    def unregister_deployment(self, deployment: int) -> None:
-        """Forget all channels of a deployment."""
+    def unregister(self, deployments: Iterable[int], channels: Collection[int] | None = None) -> None:
+        """Forget these channels of some deployments, or all of them."""
         for handlers in (self._inputs, self._outputs):
-            for key in [key for key in handlers if key[0] == deployment]:
+            for key in [key for key in handlers if key[0] in deployments and (channels is None or key[1] in channels)]:
                 handlers.pop(key)

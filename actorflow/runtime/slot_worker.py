@@ -126,8 +126,7 @@ class SlotWorker(Actor):
         for part in self._parts.values():
             part.actor.close()
         if self._site.plane is not None:
-            for number in self._numbers:
-                self._site.plane.unregister_deployment(number)
+            self._site.plane.unregister(self._numbers)
 
     def _flush_idle(self) -> None:
         for part in self._parts.values():
@@ -254,6 +253,7 @@ class SlotWorker(Actor):
                 message.quarantined,
                 run=message.attempt,
             )
+            deployment.replaces(self._numbers[:-1], self._site.plane)
             assembly = Assembly(
                 self._site,
                 deployment,

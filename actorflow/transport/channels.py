@@ -7,7 +7,7 @@ more: a missing batch must never look like a complete stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from actorflow.errors import FrameRefused
 from actorflow.ids import NodeId
@@ -45,10 +45,15 @@ class ChannelTable:
         assert channel not in outputs, f"channel {channel} of deployment {deployment} has a sender already"
         outputs[channel] = on_credit
 
-    def unregister_deployment(self, deployment: int) -> None:
-        """Forget all channels of a deployment."""
-        self._inputs.pop(deployment, None)
-        self._outputs.pop(deployment, None)
+    def unregister(self, deployments: Iterable[int], channels: Collection[int] | None = None) -> None:
+        """Forget these channels of some deployments, or all of them."""
+        for deployment in deployments:
+            if channels is None:
+                self._inputs.pop(deployment, None)
+                self._outputs.pop(deployment, None)
+            for channel in channels or ():
+                self._inputs.get(deployment, {}).pop(channel, None)
+                self._outputs.get(deployment, {}).pop(channel, None)
 
     def deliver(self, sender: NodeId, frame: Frame) -> None:
         """Hand a batch or channel event to the channel's receiver.

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from actorflow.clock import Clock
@@ -237,9 +237,9 @@ class Endpoint:
         """Have credit of a channel handed to `on_credit(buffers, records in a buffer)`, on the dispatcher's thread."""
         self._channels.register_output(deployment, channel, on_credit)
 
-    def unregister_deployment(self, deployment: int) -> None:
-        """Forget all channels of a deployment; what still arrives for them is dropped and counted."""
-        self._channels.unregister_deployment(deployment)
+    def unregister(self, deployments: Iterable[int], channels: Collection[int] | None = None) -> None:
+        """Forget these channels of some deployments, or all of them; what still arrives for them is dropped and counted."""
+        self._channels.unregister(deployments, channels)
 
     # --- blobs -----------------------------------------------------------------------------------------------------------
 

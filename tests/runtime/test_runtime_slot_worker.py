@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+from msgspec.structs import replace
 
 import actorflow as af
 from actorflow.actor import ActorSystem, MachineActor, SimulatedDispatcher
@@ -34,6 +37,7 @@ from actorflow.runtime.directory import packed, subtask_name
 from actorflow.runtime.loopback import LoopbackPlane
 from actorflow.runtime.messages import control_codec
 from actorflow.runtime.slot_worker import SlotWorker
+from actorflow.runtime.subtask import Subtask
 from actorflow.wire import pickling
 from actorflow.wire.user_code import dumps_code
 
@@ -194,6 +198,20 @@ def test_a_cancel_leaves_nothing_behind(tmp_path):
 
     assert sorted(m.subtask for m in news) == sorted(bench.mine)
     assert (len(writing), list(tmp_path.iterdir())) == (1, [])
+
+
+def subtasks_in_memory(system):
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, Subtask) and one.ctx.system is system]
+
+
+def test_of_a_region_that_comes_back_again_and_again_nothing_earlier_stays_in_memory():
+    bench = started(Bench(count_words(), ("sim/worker", "sim/other")))
+    for number in (4, 5, 6):
+        bench.say(*(CancelSubtask(subtask, 3) for subtask in bench.mine))
+        bench.say(replace(bench.opening, number=number)).say(*(DeploySubtask(subtask, 3) for subtask in bench.mine))
+    assert [DeploymentOpened(3, ALLOCATION)] * 4 == bench.news(DeploymentOpened)
+    assert len(bench.mine) == len(subtasks_in_memory(bench.system))
 
 
 def test_user_code_that_raises_is_reported_with_operator_and_record():

@@ -93,11 +93,21 @@ def test_header_fields_and_credit_arrive(nodes):
     ]
 
 
+def test_some_channels_of_a_deployment_can_be_forgotten_and_the_others_stay(nodes):
+    one, two = nodes.linked(nodes.make("a"), nodes.make("b"))
+    gone, stays = take(two, 7, deployment=1), take(two, 8, deployment=1)
+    two.endpoint.unregister([1, 2], [7])
+    send(one, two, 7, 1, deployment=1)
+    send(one, two, 8, 1, deployment=1)
+    nodes.spin(lambda: stays)
+    assert [] == gone
+
+
 def test_frames_of_other_deployments_and_channels_are_dropped_and_counted(nodes):
     one, two = nodes.linked(nodes.make("a"), nodes.make("b"))
     frames = take(two, 7, deployment=2)
     old = take(two, 7, deployment=1)
-    two.endpoint.unregister_deployment(1)
+    two.endpoint.unregister([1])
     send(one, two, 7, 1, deployment=1)
     send(one, two, 8, 1, deployment=2)
     one.endpoint.send_credit("b", 2, 7, 1, 1)
