@@ -41,6 +41,9 @@ WRITE_AGAIN_S: Final = 1.0
 NUMBERS_OF_EPOCH: Final = 1_000_000
 """How many numbers an epoch has for the runs of a job, and for its checkpoints."""
 
+NUMBERS_LOOKED_AT: Final = 16
+"""How many numbers behind that of a run are cleaned up behind a lost leader: regions that came back have some of them. What has more stays hidden."""
+
 
 class JobOutcome(Message, frozen=True):
     """How a job ended, as it is stored."""
@@ -351,9 +354,9 @@ def _as_listed(first: Restored, manifest: Manifest) -> Restored:
 
 
 def _runs_until(run: int) -> tuple[int, ...]:
-    """Return the numbers of the runs of one epoch until this one, and the next, which may have begun."""
+    """Return the numbers of the runs of one epoch until this one, and those of regions that came back in it and of the next, as far as one looks."""
     first = (run - 1) // NUMBERS_OF_EPOCH * NUMBERS_OF_EPOCH + 1
-    return tuple(range(first, run + 2))
+    return tuple(range(first, run + 1 + NUMBERS_LOOKED_AT))
 
 
 def _with_restored(submission: SubmitJob, restored: Restored) -> SubmitJob:

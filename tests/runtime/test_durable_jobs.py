@@ -9,10 +9,11 @@ from actorflow.ids import Address, JobId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
-from actorflow.runtime.durable_jobs import DurableJobs, JobOutcome, until_written
+from actorflow.runtime.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, JobOutcome, until_written
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
 from actorflow.runtime.job_work import JobWork
 from actorflow.storage.checkpoint_files import CheckpointFiles
+from actorflow.wire.manifest import Manifest, encode_manifest
 from actorflow.wire.message import MessageCodec
 
 JOB = JobId("wordcount-1")
@@ -131,6 +132,14 @@ def test_after_the_end_nothing_is_recorded_any_more(leading):
     leading.job.still_led()
     leading.job.needless(1)
     assert leading.pointers() == []
+
+
+def test_the_next_leader_cleans_up_behind_regions_that_came_back_too(leading):
+    manifest = Manifest(JOB, "wordcount", 1, NUMBERS_OF_EPOCH + 2, 0, savepoint=False, version="1", vertices=())
+    leading.file.write_bytes(encode_manifest(manifest))
+    (job,) = leading.jobs.inherit().jobs
+    assert (NUMBERS_OF_EPOCH + 1, NUMBERS_OF_EPOCH + 2, NUMBERS_OF_EPOCH + 3) == job.earlier.runs[:3]
+    assert NUMBERS_OF_EPOCH + 2 + NUMBERS_LOOKED_AT == job.earlier.runs[-1]
 
 
 def test_the_next_leader_cleans_up_behind_a_job_whose_leader_died_over_it(leading):
