@@ -104,6 +104,28 @@ def test_a_job_waits_for_slots_and_says_what_is_missing(cluster, client):
     )
 
 
+def workers_of(cluster, node):
+    """The processes that the fork server of a TaskManager has forked."""
+
+    def children(pid):
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+        return listed.stdout.split()
+
+    return [worker for server in children(cluster.pid(node)) for worker in children(server)]
+
+
+def test_a_slot_has_a_process_as_long_as_a_job_holds_it_and_no_longer(cluster, client):
+    job = client.submit(endless("brief"), parallelism=4)
+    until(job, lambda: job.progress()[0] > 0)
+    assert [2, 2] == [len(workers_of(cluster, node)) for node in ("taskmanager-1", "taskmanager-2")]
+    job.cancel()
+    until(job, lambda: job.status().final)
+    deadline = time.monotonic() + 30
+    while workers_of(cluster, "taskmanager-1") + workers_of(cluster, "taskmanager-2"):
+        assert time.monotonic() < deadline
+    assert 4 == client.cluster().slots_free
+
+
 class Reader(af.OperatorActor):
     """Emits where the cached file is, and what is in it."""
 
@@ -221,16 +243,20 @@ def test_operators_and_checkpoints_of_a_job_are_reached_by_who_submitted_it_and_
             submitted.checkpoints()
 
 
-def test_a_job_manager_one_of_whose_actors_fails_ends_with_the_reason_so_that_another_one_leads(tmp_path):
+def test_a_job_manager_one_of_whose_actors_fails_ends_with_the_reason_so_that_another_one_leads(tmp_path, monkeypatch):
+    monkeypatch.delenv("ACTORFLOW_OVERRIDES", raising=False)  # of the cluster that other tests of this module have
     conf = tmp_path / "cluster.yaml"
     conf.write_text(f"env.pid.dir: {tmp_path}\njobmanager.rpc.port: 0\n")
     command = [sys.executable, "-m", "actorflow.cli.main", "jobmanager", "--config", str(conf)]
-    environment = {name: value for name, value in os.environ.items() if name != "ACTORFLOW_OVERRIDES"}
-    job_manager = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    with job_manager, af.connect(conf) as client:
-        meaningless = JobUnknown(JobId("no-job"))
-        client._link.system.resolve(client._link.leader().resource_manager).tell_control(meaningless)
-        said = job_manager.communicate(timeout=30)[1].splitlines()
+    job_manager = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        with af.connect(conf) as client:
+            meaningless = JobUnknown(JobId("no-job"))
+            client._link.system.resolve(client._link.leader().resource_manager).tell_control(meaningless)
+            said = job_manager.communicate(timeout=30)[1].splitlines()
+    finally:
+        job_manager.kill()
+        job_manager.communicate()
     assert 1 == job_manager.returncode, said
     logged, shown = said[-2:]
     assert "CRITICAL" in logged
