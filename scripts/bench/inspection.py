@@ -3,8 +3,8 @@
 A question is one `observe()` of one actor, answered between two batches to whoever asked. One slot counts words, a record at a time, as fast as it
 can; its rate is measured while nobody asks, and while a thread of the client asks its subtasks in turn 1,000 times a second, up to 64 on the way at once:
 *alike*, as people ask, so that those that wait together for the same actor share what it shows; and *no two alike*, so that each is observed for itself, a
-thousand times a second. Spells without and with questions alternate within one run, and the CPU time of the worker's process is measured beside the clock,
-which other load disturbs.
+thousand times a second. Spells without and with questions take turns within one run, two of four without: what these differ by is the noise of the machine. The CPU time of the
+worker's process is measured beside the clock, which other load disturbs.
 """
 
 from __future__ import annotations
@@ -112,12 +112,15 @@ def main() -> None:
         asking = Asking(view, "words")
         ways = {
             "nobody asks": time.sleep,
+            "nobody asks, again": time.sleep,
             "asked": partial(asking.during, alike=True),
             "asked, no two alike": partial(asking.during, alike=False),
         }
         figures: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-        for _ in range(spells):
-            for way, ask in ways.items():
+        for number in range(spells):
+            order = deque(ways.items())
+            order.rotate(number)  # so that no way always follows the same other
+            for way, ask in order:
                 figures[way].append(spell(view, "words", pid, seconds, ask))
         asking.close()
     free = figures.pop("nobody asks")
@@ -127,14 +130,14 @@ def main() -> None:
         {way: statistics.median(rate for rate, _ in each) for way, each in {"nobody asks": free, **figures}.items()},
     )
     bench.figures(
-        f"the same job, asked {asking.answered / (seconds * spells * len(figures)):,.0f} times a second",
+        f"the same job, asked {asking.answered / (seconds * spells * 2):,.0f} times a second",
         "of unasked",
         {
             f"{way}, {figure}": statistics.median(a[index] / f[index] for f, a in zip(free, each, strict=True))
             for way, each in figures.items()
             for index, figure in enumerate(("by the clock", "by CPU time"))
         },
-        targets=[Target(f"{way}, by CPU time", at_least=0.98) for way in figures],
+        targets=[Target(f"{way}, by CPU time", at_least=0.98) for way in figures if way.startswith("asked")],
     )
     bench.figures("how long an answer takes", "ms", percentiles(asking.took_ms))
     bench.finish()
