@@ -143,6 +143,11 @@ class JobBoard:
         """Return whether a job is under way, or over and remembered."""
         return job in self._jobs
 
+    def last_status(self, broke: JobBroke) -> JobStatusChanged:
+        """Return how a job that is known has ended with its JobMaster: in the attempt that was seen last, or it would be late."""
+        news = self._jobs[broke.job].news
+        return JobStatusChanged(broke.job, JobStatus.FAILED, news.attempt, broke.error, news.records_in, news.records_out)
+
     def listed(self, now: float) -> JobsListed:
         """Return all jobs, as they are shown."""
         return JobsListed(tuple(_summary(name, job, now) for name, job in self._jobs.items()))
@@ -198,9 +203,7 @@ class JobBoard:
             job.waits_for = event.error
             return []
         if isinstance(event, JobBroke):
-            news = job.news
-            failed = JobStatusChanged(event.job, JobStatus.FAILED, news.attempt, event.error, news.records_in, news.records_out)
-            return self._changed(job, failed, now)
+            return self._changed(job, self.last_status(event), now)
         if event.attempt < job.news.attempt:
             return []
         match event:

@@ -70,7 +70,7 @@ class DurableDispatcher(Dispatcher):
 
     def _note(self, news: BoardEvent) -> None:
         if isinstance(news, JobBroke):
-            self._conclude(JobStatusChanged(news.job, JobStatus.FAILED, error=news.error))
+            self._conclude(self._board.last_status(news))
         else:
             super()._note(news)
 
