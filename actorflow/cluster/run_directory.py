@@ -44,9 +44,9 @@ def _usual() -> Path:
 
 
 def _check_own(directory: Path) -> None:
-    status = directory.stat()
-    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    status = directory.lstat()  # a link in a directory that others share may lead elsewhere after this look
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(
-            f"run directory '{directory}' can be written to by others than its owner",
-            hint=f"chmod 700 it, or set '{options.RUN_DIRECTORY.name}' to a directory of your own",
+            f"run directory '{directory}' is a link, another user's, or can be written to by others",
+            hint=f"remove it, or chmod 700 it, or set '{options.RUN_DIRECTORY.name}' to a directory of your own",
         )
