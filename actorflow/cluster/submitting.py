@@ -105,7 +105,7 @@ class Desk:
         restored = restored_state(submission.execution, config)
         name = submission.graph.name
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
-        settings = cast("dict[str, OptionValue]", config.plain())
+        settings = cast("dict[str, OptionValue]", config.without_secrets().plain())  # they are the nodes', and jobs are stored
         message = SubmitJob(job, name, submission.payload, settings, self._address(_client_name(job)), restored)
         follower = JobFollower(job, message.client, message, self._again_s)
         return self._handle(follower, job, name, leader, submission.execution, config[options.SAVEPOINT_DIRECTORY], made)

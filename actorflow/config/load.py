@@ -95,6 +95,10 @@ class Config:
         """Return what was set, by name, as values that JSON can hold and `of` reads back."""
         return {name: _plain(setting.given) for name, setting in self.settings.items()}
 
+    def without_secrets(self) -> Config:
+        """Return it without the options whose values must not be shown: for what is stored, or goes to others."""
+        return Config({name: setting for name, setting in self.settings.items() if not BY_NAME[name].secret})
+
     def check(self) -> None:
         """Check that the options fit together.
 
