@@ -74,7 +74,8 @@ def read_table(home: str, file: SavedFile) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(pa.BufferReader(_bytes_of(home, file)))
+        # On this thread alone: the last of Arrow's own threads to let go of the bytes may do so while the interpreter ends, which aborts the process.
+        return pq.ParquetFile(pa.BufferReader(_bytes_of(home, file)), pre_buffer=False).read(use_threads=False)
     except pa.ArrowException as error:
         raise CheckpointError(f"'{join(home, file.path)}' cannot be read: {error}") from error
 

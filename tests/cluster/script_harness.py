@@ -10,7 +10,7 @@ import tempfile
 import textwrap
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +125,8 @@ def running(body, tmp_path, slots, *, prefix=(), temporary=None):
         yield script
     finally:
         for pid in script.family():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may end while the others are killed
+                os.kill(pid, signal.SIGKILL)
         process.communicate()
         shutil.rmtree(directory)
 
