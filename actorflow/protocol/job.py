@@ -58,13 +58,7 @@ from actorflow.protocol.job_messages import (
     SlotReady,
     WorkerFailed,
 )
-from actorflow.protocol.job_run import (
-    JobRun,
-    RunDeployed,
-    RunEnded,
-    RunFailed,
-    RunFinished,
-)
+from actorflow.protocol.job_run import JobRun
 from actorflow.protocol.job_sources import JobSources
 from actorflow.protocol.job_state import JobState
 from actorflow.protocol.machine import (
@@ -80,6 +74,7 @@ from actorflow.protocol.machine import (
 )
 from actorflow.protocol.quarantine import Quarantine
 from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
+from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.slots import Slot, SlotsGranted, SlotsLost, SlotsRefused
 from actorflow.protocol.splits import ListSplits, SourceListingFailed, SplitFinished, SplitRequested
 

@@ -20,20 +20,19 @@ Late rule: what carries another run's number, or an allocation that this run doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
-from actorflow.errors import Domain, ErrorInfo, Retry
-from actorflow.ids import Address, NodeId, SubtaskId
+from actorflow.errors import ErrorInfo
+from actorflow.ids import Address, SubtaskId
 from actorflow.plan.topology import Topology
+from actorflow.protocol.attempts import Attempts
+from actorflow.protocol.building import BuildingOrders, attempt_in, by_allocation
 from actorflow.protocol.checkpoint_plan import Restored
-from actorflow.protocol.commit import PreparedOutput, RemoveBegun
+from actorflow.protocol.commit import PreparedOutput
 from actorflow.protocol.correspondence import FIRST_LIFE
 from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
 from actorflow.protocol.deployment import (
-    Attempt,
     AttemptEnded,
     AttemptRunning,
-    AttemptState,
     Cancel,
     Deploy,
     SlotGone,
@@ -44,18 +43,19 @@ from actorflow.protocol.failover import RegionEnded, RegionFailed, RegionFailove
 from actorflow.protocol.job_description import JobDescription, Timeouts
 from actorflow.protocol.job_messages import (
     DeploymentOpened,
-    DeploySubtask,
     LeaseSlot,
     NodeLost,
-    OpenDeployment,
     ProgressReported,
     SlotEnded,
     SlotReady,
     WorkerFailed,
 )
-from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, Start, TimerFired, ensure
+from actorflow.protocol.leftovers import left_with_checkpoints, remove, runs_before
+from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired
 from actorflow.protocol.placement import place
 from actorflow.protocol.quarantine import Quarantined
+from actorflow.protocol.run_failures import no_talking_to, not_built_in_time, slot_lost
+from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.slots import (
     Allocation,
     Lease,
@@ -67,30 +67,6 @@ from actorflow.protocol.slots import (
     SlotsRequested,
 )
 from actorflow.protocol.workers import Worker, Workers
-
-# --- what a run reports to its job ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RunDeployed:
-    """Every subtask has started."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFinished:
-    """Every subtask has finished; nothing is visible yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailed:
-    """Something went wrong."""
-
-    error: ErrorInfo
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnded:
-    """After a cancel: nothing of the run is left."""
 
 
 class JobRun:
@@ -130,7 +106,7 @@ class JobRun:
     ) -> None:
         self.number = number
         self.placed: Mapping[SubtaskId, Slot] = previous
-        self.attempts: dict[SubtaskId, Attempt] = {}
+        self.attempts = Attempts()
         self.workers = Workers()
         self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s)
         self.failover = RegionFailover(number, description.regions, description.graph.subtasks())
@@ -144,10 +120,6 @@ class JobRun:
         self._ending = False
         self._leasing_timer = f"leasing:{number}"
         self._opening_timer = f"opening:{number}"
-        # Whom to wait for in each step, so that no event has to look at all attempts.
-        self._not_started: dict[SubtaskId, None] = {}
-        self._alive: dict[SubtaskId, None] = {}
-        self._by_timer: dict[str, Attempt] = {}
 
     # --- slots -----------------------------------------------------------------------------------------------------------------
 
@@ -167,7 +139,7 @@ class JobRun:
             case SlotsRefused(request=number, error=error):
                 return [Report(RunFailed(error))] if number == self.number and not self._ending else []
             case SlotsLost(allocations=allocations, reason=reason):
-                error = ErrorInfo("SlotLost", reason, domain=Domain.EXTERNAL, retry=Retry.BACKOFF)
+                error = slot_lost(reason)
                 return [effect for allocation in allocations for effect in self._slot_gone(allocation, error, now)]
             case SlotReady():
                 return self._ready(news, now)
@@ -233,17 +205,11 @@ class JobRun:
         worker = self.workers.at(address)
         if worker is None:
             return []
-        what = (
-            f"'{type(news.message).__name__}' cannot be sent to"
-            if isinstance(news, Undelivered)
-            else "there is no reading what came from"
-        )
-        error = ErrorInfo("TransportError", f"{what} {address}: {news.reason}", retry=Retry.NEVER)
-        return self._worker_failed(WorkerFailed(self.number, worker.lease.allocation, error))
+        return self._worker_failed(WorkerFailed(self.number, worker.lease.allocation, no_talking_to(address, news)))
 
     def node_lost(self, lost: NodeLost) -> list[Effect]:
         """Fail with a worker that cannot be reached: its TaskManager, which may reach it, ends it."""
-        error = ErrorInfo("SlotLost", f"node {lost.node} is lost: {lost.reason}", domain=Domain.EXTERNAL, retry=Retry.BACKOFF)
+        error = slot_lost(f"node {lost.node} is lost: {lost.reason}")
         there = [w.lease.allocation for w in self.workers if w.address is not None and w.node == lost.node]
         return [effect for allocation in there for effect in self._worker_failed(WorkerFailed(self.number, allocation, error))]
 
@@ -261,15 +227,9 @@ class JobRun:
         """Place the subtasks, and have every worker build its own."""
         leases = place(self._description.graph, [worker.lease for worker in self.workers], previous=self.placed)
         self.placed = {subtask: lease.slot for subtask, lease in leases.items()}
-        subtasks: dict[Allocation, list[SubtaskId]] = {}
-        for subtask, lease in leases.items():
-            subtasks.setdefault(lease.allocation, []).append(subtask)
-            self.attempts[subtask] = self._attempt(subtask, lease)
-        self._not_started = dict.fromkeys(self.attempts)
-        self._alive = dict.fromkeys(self.attempts)
-        self._by_timer = {attempt.timer: attempt for attempt in self.attempts.values()}
-        for worker in self.workers:
-            worker.subtasks = tuple(subtasks[worker.lease.allocation])
+        self._expect({subtask: lease.allocation for subtask, lease in leases.items()})
+        for allocation, subtasks in by_allocation(self.attempts, self.attempts).items():
+            self.workers[allocation].subtasks = subtasks
         started = [Report(PeerStarted(worker.reachable, FIRST_LIFE)) for worker in self.workers]
         return [*started, *self._have_built(self.attempts, self.number, now)]
 
@@ -278,63 +238,20 @@ class JobRun:
         region = self.failover.region
         self._restored, self._quarantined = restored, quarantined
         self.output.forget(region)
-        for subtask in region:
-            self.attempts[subtask] = self._attempt(subtask, self.workers[self.attempts[subtask].allocation].lease)
-        self._not_started = dict(region)
-        self._alive |= region
-        self._by_timer |= {self.attempts[subtask].timer: self.attempts[subtask] for subtask in region}
+        self._expect({subtask: self.attempts[subtask].allocation for subtask in region})
         return self._have_built(region, self.failover.come_back(), now)
+
+    def _expect(self, allocations: Mapping[SubtaskId, Allocation]) -> None:
+        workers, timeouts = self.workers, self._timeouts
+        self.attempts.expect({s: attempt_in(workers[there], s, self.number, timeouts) for s, there in allocations.items()})
 
     def _have_built(self, subtasks: Iterable[SubtaskId], number: int, now: float) -> list[Effect]:
         """Have every worker build those of these subtasks that are its own."""
-        addresses = tuple(attempt.worker for attempt in self.attempts.values())
-        endpoints = {worker.node: worker.endpoints for worker in self.workers}
-        theirs: dict[Allocation, list[SubtaskId]] = {}
-        for subtask in subtasks:
-            theirs.setdefault(self.attempts[subtask].allocation, []).append(subtask)
+        theirs = by_allocation(self.attempts, subtasks)
         self.workers.open(theirs)
-        effects: list[Effect] = [SetTimer(self._opening_timer, now + self._timeouts.deploy_s)]
-        for allocation, own in theirs.items():
-            opening = self._opening(allocation, tuple(own), number, addresses, endpoints)
-            effects.append(Send(self.workers[allocation].reachable, opening))
-        return effects
-
-    def _opening(
-        self,
-        allocation: Allocation,
-        subtasks: tuple[SubtaskId, ...],
-        number: int,
-        addresses: tuple[Address, ...],
-        endpoints: dict[NodeId, tuple[str, ...]],
-    ) -> OpenDeployment:
-        description = self._description
-        vertices = dict.fromkeys(subtask.vertex for subtask in subtasks)
-        return OpenDeployment(
-            description.job,
-            self.number,
-            number,
-            allocation,
-            self._address,
-            description.plan,
-            dict(description.options),
-            subtasks,
-            addresses,
-            endpoints,
-            tuple((vertex, self._restored.parts[vertex]) for vertex in vertices if vertex in self._restored.parts),
-            self._quarantined,
-        )
-
-    def _attempt(self, subtask: SubtaskId, lease: Lease) -> Attempt:
-        return Attempt(
-            subtask,
-            self.number,
-            self.workers[lease.allocation].reachable,
-            lease.slot.task_manager,
-            lease.allocation,
-            DeploySubtask(subtask, self.number),
-            deploy_timeout_s=self._timeouts.deploy_s,
-            cancel_timeout_s=self._timeouts.cancel_s,
-        )
+        building = BuildingOrders(self._description, self._address, self.number, number, self._restored, self._quarantined)
+        orders = building.orders(self.workers, self.attempts, theirs)
+        return [SetTimer(self._opening_timer, now + self._timeouts.deploy_s), *(Send(to, order) for to, order in orders)]
 
     def _opened(self, opened: DeploymentOpened, now: float) -> list[Effect]:
         if opened.attempt != self.number or self._ending or not self.workers.opened(opened.allocation):
@@ -350,14 +267,7 @@ class JobRun:
         if self._ending:
             return []
         worker = self.workers.first_not_opened().reachable
-        error = ErrorInfo(
-            "DeploymentTimeout",
-            f"{worker} did not build its subtasks within {self._timeouts.deploy_s:g} s",
-            hint="look at the log of that slot worker; 'actorflow.subtask.start-timeout' says how long it may take",
-            domain=Domain.EXTERNAL,
-            retry=Retry.BACKOFF,
-        )
-        return [Report(RunFailed(error))]
+        return [Report(RunFailed(not_built_in_time(worker, self._timeouts.deploy_s)))]
 
     # --- running ---------------------------------------------------------------------------------------------------------------
 
@@ -378,7 +288,7 @@ class JobRun:
             return self._lease(now)
         if name == self._opening_timer:
             return self._not_opened_in_time()
-        attempt = self._by_timer.get(name)
+        attempt = self.attempts.of_timer(name)
         return self._absorb(attempt.handle(TimerFired(name), now)) if attempt else []
 
     def progress(self, news: ProgressReported) -> bool:
@@ -399,28 +309,27 @@ class JobRun:
         return result
 
     def _attempt_started(self, subtask: SubtaskId) -> list[Effect]:
-        if subtask not in self._not_started:
-            return []
-        del self._not_started[subtask]
-        if self._not_started or self._ending:
+        if not self.attempts.started(subtask) or self._ending:
             return []
         return [Report(RegionReturned() if self.failover.returned() else RunDeployed())]
 
     def _attempt_ended(self, subtask: SubtaskId, error: ErrorInfo | None) -> list[Effect]:
-        del self._alive[subtask]
+        self.attempts.ended(subtask)
         if self._ending:
-            return [] if self._alive else [Report(RunEnded())]
+            return [] if self.attempts.alive else [Report(RunEnded())]
         if self.failover.ends(subtask):
             return [Report(RegionEnded())] if self.failover.ended else []
         if error is not None:
-            alone = self.failover.alone(subtask) and not self._not_started and self.attempts[subtask].allocation in self.workers
+            alone = (
+                self.failover.alone(subtask) and not self.attempts.not_started and self.attempts[subtask].allocation in self.workers
+            )
             return [Report(RegionFailed(subtask, error) if alone else RunFailed(error))]
         started = self._attempt_started(subtask)  # the news of its start may have been overtaken
-        return started if self._alive or self.failover.busy else [*started, Report(RunFinished())]
+        return started if self.attempts.alive or self.failover.busy else [*started, Report(RunFinished())]
 
     def end_region(self, subtask: SubtaskId, now: float) -> list[Effect]:
         """End the region of a subtask that has failed; `RegionEnded` is reported when that is done."""
-        self.failover.failed(subtask, self._alive)
+        self.failover.failed(subtask, self.attempts.alive)
         if self.failover.ended:
             return [Report(RegionEnded())]
         region = tuple(self.failover.region)
@@ -433,7 +342,7 @@ class JobRun:
         self._ending = True
         self.failover.give_up()
         effects: list[Effect] = [CancelTimer(self._leasing_timer), CancelTimer(self._opening_timer)]
-        if not self._alive:
+        if not self.attempts.alive:
             return [*effects, Report(RunEnded())]
         for attempt in self.attempts.values():
             effects += self._absorb(attempt.handle(Cancel(), now))
@@ -441,12 +350,7 @@ class JobRun:
 
     def remove_older(self) -> list[Effect]:
         """Remove what earlier runs have left: where there are checkpoints, what this run goes on from is committed once it is built."""
-        left = self._runs_before(self.number)
-        return [Start(RemoveBegun(left))] if left and self._description.checkpoints.active else []
-
-    def _runs_before(self, number: int) -> tuple[int, ...]:
-        earlier = self._description.earlier
-        return (*earlier.runs, *range(earlier.last_number + 1, number))
+        return remove(runs_before(self._description.earlier, self.number)) if self._description.checkpoints.active else []
 
     def give_back(self, *, keep: bool = False, over: bool = False, finished: bool = False) -> list[Effect]:
         """Release the slots, and remove what was prepared and not committed, and what killed workers have left.
@@ -456,15 +360,15 @@ class JobRun:
             over: whether no run will follow, in this job or another that goes on from its checkpoints.
             finished: whether all that was prepared is committed.
         """
-        self.attempts, self._by_timer = {}, {}
+        self.attempts.clear()
         released = [*self._part_with(self.workers), *self._release(self.workers.clear())]
         if keep or self._description.checkpoints.active:
-            # What checkpoints may refer to is not removed: the next run commits it, if the checkpoint was completed.
-            needed = not over or (self.output.committing and not finished)
-            runs = self._runs_before(self.failover.latest + 1)
-            left = () if needed or (finished and not self.killed and len(runs) == 1) else runs
-            return [*released, Start(RemoveBegun(left))] if left else released
-        removed: list[Effect] = [Start(RemoveBegun(tuple(range(self.number, self.failover.latest + 1))))] if self.killed else []
+            committing, latest = self.output.committing, self.failover.latest
+            left = left_with_checkpoints(
+                self._description.earlier, latest, over=over, committing=committing, finished=finished, killed=self.killed
+            )
+            return [*released, *remove(left)]
+        removed = remove(tuple(range(self.number, self.failover.latest + 1))) if self.killed else []
         self.killed = False
         return [*released, *self.output.abort(), *removed]
 
@@ -483,11 +387,4 @@ class JobRun:
         self.workers.check()
         self.output.check()
         self.failover.check()
-        for subtask, attempt in self.attempts.items():
-            attempt.check()
-            state = attempt.state
-            ensure(attempt.attempt == self.number, f"run {self.number} has attempt {attempt.attempt} of {subtask}")
-            ensure((subtask in self._alive) == (not state.final), f"{subtask} is {state.value}, and the run believes otherwise")
-            ensure(state.final or attempt.allocation in self.workers, f"{subtask} runs in a slot that the run does not hold")
-            finished = state is AttemptState.FINISHED
-            ensure(finished or not self.output.committing, f"the run commits, and {subtask} is {state.value}")
+        self.attempts.check(self.number, self.workers, committing=self.output.committing)

@@ -44,8 +44,8 @@ from actorflow.protocol.job_messages import (
     SlotEnded,
     WorkerFailed,
 )
-from actorflow.protocol.job_run import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.machine import Send, TimerFired
+from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
 
 FIRST, SECOND = allocations()

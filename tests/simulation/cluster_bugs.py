@@ -7,9 +7,10 @@ from actorflow.protocol.commit import AbortLeft, PreparedOutput, RunCommitted
 from actorflow.protocol.delivery import Acknowledged, ReliableSender
 from actorflow.protocol.deployment import KillSlot, SubtaskFinished
 from actorflow.protocol.job_messages import CancelJob, JobStatus, OutputCommitted, ResultChunk, SlotEnded
-from actorflow.protocol.job_run import JobRun, RunFinished
+from actorflow.protocol.job_run import JobRun
 from actorflow.protocol.machine import Report, Send, Start
 from actorflow.protocol.receipt import ReliableReceiver
+from actorflow.protocol.run_reports import RunFinished
 from actorflow.protocol.slots import Lease, Slot, SlotPool, SlotsReleased, _Holding
 from actorflow.protocol.splits import NoMoreSplits, ResetSplits, SplitAssigned, SplitAssignment, SplitRequested
 from actorflow.protocol.task_manager import TaskManagerMachine
@@ -35,7 +36,7 @@ def in_every_run(kind):
 class CommitsBeforeAllHaveFinished(JobRun):
     def _attempt_ended(self, subtask, error):
         reports = super()._attempt_ended(subtask, error)
-        return [Report(RunFinished())] if error is None and not self._ending and len(self._alive) == 1 else reports
+        return [Report(RunFinished())] if error is None and not self._ending and len(self.attempts.alive) == 1 else reports
 
 
 class KeepsTheSlotsOfAFailedRun(JobRun):
