@@ -81,6 +81,7 @@ def test_what_goes_on_from_a_checkpoint_writes_what_an_undisturbed_run_writes(tm
     assert len(undisturbed) > 10 or name == "sessions"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sliding", "sessions", "timers", "all", "interval join"])
 def test_it_does_so_too_where_barriers_overtake(tmp_path, name):
     overtaking = {"execution.checkpointing.unaligned.enabled": True, "execution.batch-records.max": 1}

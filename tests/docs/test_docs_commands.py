@@ -50,6 +50,7 @@ def test_fast_leaves_out_what_is_slow(clone):
     assert " -m not slow -x" in run(clone, "scripts/test", "--fast", "-x").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tool", "step"), [("ruff", "lint format"), ("mypy", "types"), ("pytest", "tests")])
 def test_whatever_fails_fails_the_whole_and_the_rest_still_runs(clone, tool, step):
     write_tool(clone, tool, "exit 3")

@@ -122,6 +122,7 @@ def in_order(results):
     return sorted(tuple(result) for result in results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"mode": "batch"}, {"state.backend.type": "rocksdb"}], ids=["streaming", "batch", "rocksdb"])
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_week_of_flights_gives_what_polars_computes(name, how, departed, reported, week):

@@ -53,6 +53,7 @@ def test_the_seeds_see_every_ending_and_several_runs():
     assert {1, 2, 3} <= set(runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in (PLANTED | IN_REGIONS).items()])
 def test_a_planted_bug_is_found(bug):
     failure = first_failure(lambda seed: run(seed, **bug), range(200))
