@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from actorflow.actor import ActorRef
 from actorflow.cluster.ending import ending_on_signals
 from actorflow.cluster.leader_guard import LeaderGuard
-from actorflow.cluster.leader_rest import serve_leader
+from actorflow.cluster.leader_rest import JobManagerRest, Leadership
 from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.cluster.run_directory import run_directory
@@ -84,7 +84,9 @@ def run_job_manager(config: Config) -> None:
         stack.callback(node.endpoint.close)
         coordination = open_coordination(config, directory)
         stack.callback(coordination.close)
-        leading = Leading(node, config, coordination)
+        rest = JobManagerRest(node.system, config, place)
+        coordination.retrieval.watch(rest.follow)
+        leading = Leading(node, config, coordination, rest)
         stack.callback(leading.revoked)
         ending_on_signals(node.system)
         coordination.election.contend(leading.granted, leading.revoked)
@@ -102,12 +104,14 @@ class Leading:
         node: this one.
         config: its options.
         coordination: tells when it leads.
+        rest: answers over HTTP while it leads.
     """
 
-    def __init__(self, node: Node, config: Config, coordination: Coordination) -> None:
+    def __init__(self, node: Node, config: Config, coordination: Coordination, rest: JobManagerRest) -> None:
         self._node = node
         self._config = config
         self._coordination = coordination
+        self._rest = rest
         self._actors: tuple[ActorRef, ...] = ()
         """ResourceManager and Dispatcher, while it leads."""
         self._changing = threading.Lock()
@@ -131,6 +135,7 @@ class Leading:
         for actor in reversed(actors):
             actor.stop(block=False, drain=False)
         if actors:
+            self._rest.lead(None)
             log.info("leads no longer")
 
     def _begin(self, epoch: int, jobs: DurableJobs | None, deposed: threading.Event) -> None:
@@ -165,7 +170,9 @@ class Leading:
             self._publish(Leader(endpoint.node, epoch, endpoint.endpoints, *addresses, rest_url), deposed)
 
         publish(None)
-        serve_leader(self._node.system, self._config, addresses, deposed, publish)
+        with self._changing:
+            if not deposed.is_set():
+                self._rest.lead(Leadership(addresses, publish))
 
     def _failed(self, what: str, error: ErrorInfo) -> None:
         """End this node: what has failed is needed, and nobody else leads while this node lives."""

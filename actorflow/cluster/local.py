@@ -28,6 +28,7 @@ from actorflow.inspection.facts import JobFacts
 from actorflow.protocol.job_follower import DispatcherFound
 from actorflow.protocol.job_messages import NodeLost, WorkerStarted
 from actorflow.protocol.task_manager import WorkerRecipe
+from actorflow.rest.listening import rest_ports
 from actorflow.runtime.context import AsyncHome, AsyncThread
 from actorflow.runtime.deployment import Site
 from actorflow.runtime.job_manager import spawn_job_manager
@@ -114,7 +115,7 @@ class LocalCluster:
         if not self.inline:
             self._tell_of_lost_nodes()
             self.system.start()
-        if self.config[options.REST_PORT] is not None:
+        if rest_ports(self.config):
             self._rest = self._serve()
 
     # --- slots -------------------------------------------------------------------------------------------------------------------
@@ -172,10 +173,12 @@ class LocalCluster:
         from actorflow.rest.server import RestServer
 
         try:
-            return RestServer(self.look(), self.config)
+            server = RestServer(self.config)
         except BaseException:
             self._free()
             raise
+        server.lead(self.look())
+        return server
 
     @property
     def rest_url(self) -> str | None:

@@ -45,8 +45,8 @@ RULES = (
         "a sender must be able to hold what a receiver grants",
     ),
     Rule(
-        (options.REST_ADDRESS, options.REST_TOKEN),
-        lambda address, token: token is not None or _loopback(address),
+        (options.REST_ADDRESS, options.REST_BIND_ADDRESS, options.REST_TOKEN),
+        lambda address, bound, token: token is not None or _loopback(bound or address),
         "who serves anything but loopback needs a token",
     ),
     Rule(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,9 +101,12 @@ def _hostname(url: str) -> str:
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:
+    await refuse(send, status, why, [(b"www-authenticate", b"Bearer")] if status == 401 else [])
+
+
+async def refuse(send: Send, status: int, why: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    """Answer a request that does not reach the application, in the form of all refusals."""
     body = json.dumps({"errors": [why]}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actorflow.config import Config, options
 from actorflow.errors import ConfigError
 from actorflow.inspection.cluster_view import ClusterView
 from actorflow.protocol.leader import rest_url
+from actorflow.rest.front import Front
+from actorflow.rest.listening import listening, rest_ports
+
+if TYPE_CHECKING:
+    from actorflow.rest.savepoints import SavepointRequests
 
 _END_WITHIN_S = 5.0
-_BACKLOG = 128
 
 
 class RestServer:
-    """Serves a cluster over HTTP until it is closed.
+    """Serves a cluster over HTTP until it is closed: redirects to the leader, or answers itself while it is told to.
 
     Args:
-        view: looks at the cluster.
-        config: options of the JobManager; `rest.port` is set.
+        config: options of the JobManager, with a port; see `rest_ports`.
 
     Attributes:
         url: where it answers.
@@ -29,31 +31,30 @@ class RestServer:
         ConfigError: if it cannot listen there, or what it needs is not installed.
     """
 
-    def __init__(self, view: ClusterView, config: Config) -> None:
+    def __init__(self, config: Config) -> None:
         try:
             import uvicorn
 
-            from actorflow.rest.app import make_app
+            import actorflow.rest.app  # noqa: F401 - to be found missing now, not when it leads
         except ModuleNotFoundError as error:
             hint = "pip install 'actorflow[rest]'"
             raise ConfigError(f"cannot serve REST: the package '{error.name}' is not installed", hint=hint) from None
         from actorflow.rest.guard import Guard
-        from actorflow.rest.savepoints import SavepointRequests
 
-        address, port = config[options.REST_ADDRESS], config[options.REST_PORT]
-        assert port is not None, "there is a server if there is a port"
-        self._socket = _listening(address, port)
+        self._config = config
+        address = config[options.REST_ADDRESS]
+        self._socket = listening(config[options.REST_BIND_ADDRESS] or address, rest_ports(config))
         bound: Any = self._socket.getsockname()
         self.url = rest_url(address, bound[1])
-        self._savepoints = SavepointRequests(view.system)
-        guard = Guard(
-            make_app(view, self._savepoints, config),
-            token=config[options.REST_TOKEN],
-            address=address,
-            body_bytes_max=config[options.REST_CONTENT_BYTES_MAX],
-        )
+        self._front = Front(self.url)
+        self._savepoints: SavepointRequests | None = None
         settings = uvicorn.Config(
-            guard,
+            Guard(
+                self._front,
+                token=config[options.REST_TOKEN],
+                address=address,
+                body_bytes_max=config[options.REST_CONTENT_BYTES_MAX],
+            ),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -66,25 +67,29 @@ class RestServer:
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="actorflow-rest", daemon=True)
         self._thread.start()
 
+    def lead(self, view: ClusterView) -> None:
+        """Answer, with what a view of the cluster shows."""
+        from actorflow.rest.app import make_app
+        from actorflow.rest.savepoints import SavepointRequests
+
+        self.stand_by()
+        self._savepoints = SavepointRequests(view.system)
+        self._front.lead(make_app(view, self._savepoints, self._config))
+
+    def stand_by(self) -> None:
+        """Answer no more, and redirect."""
+        self._front.stand_by()
+        savepoints, self._savepoints = self._savepoints, None
+        if savepoints is not None:
+            savepoints.close()
+
+    def follow(self, leader_url: str | None) -> None:
+        """Redirect to a leader, while this one is none; None if none is known."""
+        self._front.follow(leader_url)
+
     def close(self) -> None:
         """Answer no more requests. A second call does nothing."""
         self._server.should_exit = True
         self._thread.join(_END_WITHIN_S)
-        self._savepoints.close()
+        self.stand_by()
         self._socket.close()
-
-
-def _listening(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((address, port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"the REST server cannot listen on {address}:{port}: {error.strerror}",
-            hint=f"set '{options.REST_PORT.name}' to another port; 0 takes a free one",
-        ) from None
-    return listening

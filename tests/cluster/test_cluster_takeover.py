@@ -1,8 +1,10 @@
 """Clusters of several JobManagers, as `conf/ha.yaml` has them, on a real ZooKeeper server: leaders are stopped and killed, jobs go on."""
 
+import json
 import signal
 import socket
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -39,9 +41,11 @@ def free_ports(count):
 
 @pytest.fixture
 def cluster(zookeeper, tmp_path):
-    hosts = [f"127.0.0.1:{port}" for port in free_ports(3)]
+    *found, first, _, _, _, last = free_ports(8)
+    hosts = [f"127.0.0.1:{port}" for port in found]
     options = {
         "jobmanager.hosts": hosts,
+        "rest.bind-port": f"{first}-{last}",
         "taskmanager.hosts": ["127.0.0.1", "127.0.0.1"],
         "taskmanager.numberOfTaskSlots": 1,
         "high-availability.zookeeper.quorum": zookeeper.quorum,
@@ -51,7 +55,7 @@ def cluster(zookeeper, tmp_path):
         "execution.checkpointing.dir": str(tmp_path / "checkpoints"),
     }
     with running_cluster(tmp_path / "run", "ha", ROOT / "conf" / "ha.yaml", **options) as cluster:
-        cluster.hosts = hosts
+        cluster.hosts, cluster.rest_ports = hosts, range(first, last + 1)
         yield cluster
 
 
@@ -66,6 +70,22 @@ def leading_node(cluster, client, *others):
 def name_of(cluster, leader):
     (number,) = [number for number, host in enumerate(cluster.hosts, 1) if leader.node.endswith(host.replace(":", "-"))]
     return f"jobmanager-{number}"
+
+
+def shown_by(cluster, job, client, servers):
+    """Ask every REST server for a job, until so many answer for the leader that the client follows; return what they say of its state."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        states, leader = [], client.cluster().rest_url
+        for port in cluster.rest_ports:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/jobs/{job.id}", timeout=5) as answer:
+                    states += [json.load(answer)["state"]] if leader is not None and answer.url.startswith(leader) else []
+            except OSError:  # nobody listens there, or nobody is known to lead
+                continue
+        if len(states) == servers:
+            return states
+    raise AssertionError("not all REST servers show the leader's jobs")
 
 
 def counting(directory, gate):
@@ -92,12 +112,14 @@ def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(
     with af.connect(cluster.conf) as client:
         job = client.submit(counting(out, gate), parallelism=2)
         until(job, lambda: len(written(out)) > 100)
+        assert shown_by(cluster, job, client, 3) == ["RUNNING"] * 3
         first = leading_node(cluster, client)
         cluster.signal(first, signal.SIGSTOP)
         until(job, lambda: job.attempts > NUMBERS_OF_EPOCH and job.status() is JobStatus.RUNNING)
         cluster.signal(first, signal.SIGCONT)
         cluster.signal(leading_node(cluster, client, first), signal.SIGKILL)
-        until(job, lambda: job.attempts > 2 * NUMBERS_OF_EPOCH)
+        until(job, lambda: job.attempts > 2 * NUMBERS_OF_EPOCH and job.status() is JobStatus.RUNNING)
+        assert shown_by(cluster, job, client, 2) == ["RUNNING"] * 2
         gate.touch()
         job.wait("60s")
         assert job.status() is JobStatus.FINISHED

@@ -13,12 +13,6 @@ from actorflow.errors import ConfigError
 SECRET = "a-token-of-24-characters"
 
 
-@pytest.fixture(scope="module")
-def rest():
-    with served() as served_:
-        yield served_
-
-
 def found(rest, path):
     status, content = rest.ask(path)
     assert status == 200, content

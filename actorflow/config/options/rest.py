@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from actorflow.config.kinds import TEXT, memory, optional, whole
+from actorflow.config.kinds import TEXT, memory, optional, ports, whole
 from actorflow.config.option import Option
 
 REST_ADDRESS = Option(
     "rest.address",
     TEXT,
     "127.0.0.1",
-    "Interface on which the REST server listens. Anything but loopback needs a token.",
+    "Host by which others find the REST server. Anything but loopback needs a token.",
+)
+REST_BIND_ADDRESS = Option(
+    "rest.bind-address",
+    optional(TEXT),
+    None,
+    "Interface on which the REST server listens, such as `0.0.0.0`. Anything but loopback needs a token.",
+    unset="as `rest.address`",
 )
 REST_PORT = Option(
     "rest.port",
     optional(whole(0, 65535)),
     None,
     "Port of the REST server; 0 takes a free one. Flink's server listens at 8081, whether or not it is asked to.",
-    unset="there is no REST server",
+    unset="there is no REST server, unless `rest.bind-port` is set",
+)
+REST_BIND_PORT = Option(
+    "rest.bind-port",
+    optional(ports()),
+    None,
+    "Where the REST server listens: a port, or a range such as `8081-8090` of which the first free one is taken. "
+    "If a host has as many ports as JobManagers, each of them answers, and those that do not lead redirect to the leader.",
+    unset="as `rest.port`",
 )
 REST_TOKEN = Option(
     "actorflow.rest.token",

@@ -1,0 +1,103 @@
+"""JobManagers that do not lead: they redirect to the one that does, as soon as it is known."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actorflow.cluster.leader_rest import stands_by
+from actorflow.config import Config
+from actorflow.rest.front import Front
+from actorflow.rest.server import RestServer
+
+OWN, LEADER = "http://127.0.0.1:8081", "http://127.0.0.1:8082"
+
+
+def asked(front, path=b"/jobs", query=b""):
+    """Ask a front; return status, headers and body."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(front({"type": "http", "raw_path": path, "query_string": query, "headers": []}, None, send))
+    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+
+async def application(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"here"})
+
+
+def test_who_leads_answers_and_who_does_not_redirects_to_the_leader():
+    front = Front(OWN)
+    front.follow(LEADER)
+    assert asked(front, b"/jobs/a%20b", b"n=1&m=2")[:1] == (307,)
+    assert asked(front, b"/jobs/a%20b", b"n=1&m=2")[1][b"location"] == b"http://127.0.0.1:8082/jobs/a%20b?n=1&m=2"
+    front.lead(application)
+    assert asked(front)[::2] == (200, b"here")
+    front.stand_by()
+    assert asked(front)[1][b"location"] == b"http://127.0.0.1:8082/jobs"
+
+
+def test_while_nobody_is_known_to_lead_clients_are_asked_to_wait():
+    front = Front(OWN)
+    for leader in (None, OWN):  # its own address is left over from when it led
+        front.follow(leader)
+        status, headers, body = asked(front)
+        assert (status, headers[b"retry-after"]) == (503, b"1")
+        assert body.startswith(b'{"errors": ["this JobManager does not lead')
+
+
+@given(st.binary(max_size=20))
+def test_a_redirect_leads_to_the_leader_whatever_is_asked_for(path):
+    front = Front(OWN)
+    front.follow(LEADER)
+    status, headers, _ = asked(front, path)
+    assert (status == 307) == path.startswith(b"/")
+    assert status != 307 or headers[b"location"].startswith(b"http://127.0.0.1:8082/")
+
+
+def test_clients_that_follow_redirects_reach_the_leader(rest):
+    standby = RestServer(Config.of({"rest.bind-port": "0"}, "test"))
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{standby.url}/jobs", timeout=20)
+        standby.follow(rest.cluster.rest_url)
+        with urllib.request.urlopen(f"{standby.url}/jobs/overview", timeout=20) as answer:
+            assert answer.url == f"{rest.cluster.rest_url}/jobs/overview"
+            assert rest.job.id.encode() in answer.read()
+        with pytest.raises(urllib.error.HTTPError, match="403"):  # what passes no guard is told nothing
+            urllib.request.urlopen(urllib.request.Request(standby.url, headers={"Host": "evil.example"}), timeout=20)
+    finally:
+        standby.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, False),
+        ({"rest.port": 8081}, False),
+        ({"rest.port": 0}, True),
+        ({"rest.bind-port": "8081-8082"}, False),
+        ({"rest.bind-port": "8081-8083"}, True),
+        ({"rest.port": 8081, "jobmanager.hosts": "a:1,b:1,c:1"}, True),
+    ],
+)
+def test_a_jobmanager_stands_by_if_there_are_ports_for_all_on_its_host(options, expected):
+    config = Config.of({"high-availability.type": "zookeeper", "jobmanager.hosts": "a:1,a:2,a:3,b:1", **options}, "test")
+    assert stands_by(config, "a:1") == expected
+
+
+def test_of_several_ports_the_first_that_is_free_is_taken(rest):
+    taken = int(rest.cluster.rest_url.rpartition(":")[2])
+    server = RestServer(Config.of({"rest.bind-port": f"{taken}-{min(taken + 20, 65535)}", "rest.port": 1}, "test"))
+    try:
+        assert taken < int(server.url.rpartition(":")[2])
+    finally:
+        server.close()
