@@ -55,6 +55,7 @@ def run_task_manager(config: Config) -> None:
 
         def follow(leader: Leader | None) -> None:
             if leader is not None:
+                log.info("follows %s, which leads in epoch %d", leader.node, leader.epoch)
                 node.endpoint.learn(leader.node, with_key(leader.endpoints, node.keys))
                 task_manager.tell_control(LeaderFound(leader.epoch, leader.resource_manager, leader.dispatcher))
 

@@ -44,6 +44,9 @@ NUMBERS_OF_EPOCH: Final = 1_000_000
 NUMBERS_LOOKED_AT: Final = 16
 """How many numbers behind that of a run are cleaned up behind a lost leader: regions that came back have some of them. What has more stays hidden."""
 
+FRUITLESS_EPOCHS, FRUITLESS_RUNS = 32, 4
+"""How many of the last leaders that have completed no checkpoint of a job are cleaned up behind, and how many runs of each. What has more stays hidden."""
+
 
 class JobOutcome(Message, frozen=True):
     """How a job ended, as it is stored."""
@@ -178,10 +181,11 @@ class DurableJobs:
             log.error("job '%s' cannot go on: %s", job, error)
             return _lost(job, job, error.message)
         if not checkpoints:
-            return SurvivingJob(submission, EarlierLife(last_number=self.last_number))
+            return SurvivingJob(submission, EarlierLife(runs=_runs_after(0, self._epoch), last_number=self.last_number))
         last = checkpoints[-1][1]
         completed = tuple(_completed(manifest, location) for location, manifest in checkpoints)
-        earlier = EarlierLife(completed, _runs_until(last.epoch), self.last_number)
+        runs = (*_runs_until(last.epoch), *_runs_after(_epoch_of(last.epoch), self._epoch))
+        earlier = EarlierLife(completed, runs, self.last_number)
         return SurvivingJob(_with_restored(submission, _as_listed(submission.restored, last)), earlier)
 
     def _stopped(self, submission: SubmitJob, savepoint: str) -> SurvivingJob:
@@ -355,8 +359,21 @@ def _as_listed(first: Restored, manifest: Manifest) -> Restored:
 
 def _runs_until(run: int) -> tuple[int, ...]:
     """Return the numbers of the runs of one epoch until this one, and those of regions that came back in it and of the next, as far as one looks."""
-    first = (run - 1) // NUMBERS_OF_EPOCH * NUMBERS_OF_EPOCH + 1
-    return tuple(range(first, run + 1 + NUMBERS_LOOKED_AT))
+    return tuple(range(_first_run(_epoch_of(run)), run + 1 + NUMBERS_LOOKED_AT))
+
+
+def _runs_after(epoch: int, own: int) -> tuple[int, ...]:
+    """Return the numbers of the runs that leaders between two epochs may have begun: they have completed no checkpoint."""
+    fruitless = range(max(epoch + 1, own - FRUITLESS_EPOCHS), own)
+    return tuple(_first_run(each) + run for each in fruitless for run in range(FRUITLESS_RUNS))
+
+
+def _epoch_of(run: int) -> int:
+    return (run - 1) // NUMBERS_OF_EPOCH + 1
+
+
+def _first_run(epoch: int) -> int:
+    return (epoch - 1) * NUMBERS_OF_EPOCH + 1
 
 
 def _with_restored(submission: SubmitJob, restored: Restored) -> SubmitJob:

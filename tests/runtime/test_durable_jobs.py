@@ -142,6 +142,19 @@ def test_the_next_leader_cleans_up_behind_regions_that_came_back_too(leading):
     assert NUMBERS_OF_EPOCH + 2 + NUMBERS_LOOKED_AT == job.earlier.runs[-1]
 
 
+def test_leaders_that_completed_no_checkpoint_are_cleaned_up_behind_too(leading):
+    manifest = Manifest(JOB, "wordcount", 1, NUMBERS_OF_EPOCH + 2, 0, savepoint=False, version="1", vertices=())
+    leading.file.write_bytes(encode_manifest(manifest))
+    (after_checkpoint,) = DurableJobs(leading.coordination, 5).inherit().jobs
+    leading.coordination.checkpoints.remove(JOB, 1)
+    (without,) = DurableJobs(leading.coordination, 3).inherit().jobs
+    firsts = [(each - 1) * NUMBERS_OF_EPOCH + 1 for each in range(1, 5)]
+    assert [run for run in after_checkpoint.earlier.runs if run in firsts] == firsts[1:]
+    assert [run for run in without.earlier.runs if run in firsts] == firsts[:2]
+    assert without.earlier.last_number == 2 * NUMBERS_OF_EPOCH
+    assert max(without.earlier.runs) <= without.earlier.last_number
+
+
 def test_the_next_leader_cleans_up_behind_a_job_whose_leader_died_over_it(leading):
     leading.coordination.results.put(JOB, b"no outcome", 1)
     inheritance = leading.jobs.inherit()
