@@ -77,10 +77,10 @@ def undisturbed(count: int) -> Counter[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now, below those that the kernel gives to connections."""
+    """Return ports that are free now, below those that the kernel gives to connections, and above those of ZooKeeper servers, which are slow to listen."""
     with ExitStack() as stack:
         ports: list[int] = []
-        for port in random.Random(os.getpid()).sample(range(15_000, 30_000), 100):
+        for port in random.Random(os.getpid()).sample(range(30_000, 32_000), 100):
             candidate = stack.enter_context(socket.socket())
             try:
                 candidate.bind(("127.0.0.1", port))
