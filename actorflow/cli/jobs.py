@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the name of its pipeline.")]
 Timeout = Annotated[str, typer.Option(help="How long to wait.")]
+SavepointType = Annotated[
+    Literal["canonical", "native"],
+    typer.Option("--type", help="Open files for every backend, or the checkpoints' own format, which is quicker."),
+]
 
 _COLUMNS = ("job", "name", "status", "attempts", "in", "out", "time")
 
@@ -105,6 +109,7 @@ def stop(
     drain: Annotated[
         bool, typer.Option("--drain", help="Bring event time to its end before: for a job that is not continued.")
     ] = False,
+    form: SavepointType = "canonical",
     verbose: Verbose = False,
 ) -> None:
     """End a job with a savepoint, and its output committed up to there.
@@ -113,7 +118,7 @@ def stop(
     """
     with told(verbose=verbose), _client(cluster, define) as client:
         job = client.job(name)
-        path = job.stop(savepoint, drain=drain, timeout=timeout)
+        path = job.stop(savepoint, drain=drain, format=form, timeout=timeout)
         print(f"stopped job {job.id} with savepoint {path}")
 
 
@@ -124,11 +129,12 @@ def take_savepoint(
     define: Define = None,
     timeout: Timeout = "10min",
     *,
+    form: SavepointType = "canonical",
     verbose: Verbose = False,
 ) -> None:
     """Take a savepoint of a job, which goes on."""
     with told(verbose=verbose), _client(cluster, define) as client:
-        print(client.job(name).savepoint(directory, timeout=timeout))
+        print(client.job(name).savepoint(directory, format=form, timeout=timeout))
 
 
 def register(app: typer.Typer) -> None:

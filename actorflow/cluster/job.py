@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol, assert_never
+from typing import Any, Protocol, assert_never, get_args
 
 from actorflow.actor import ActorDeadError, ActorRef, ActorSystem, MachineActor
 from actorflow.config import options
@@ -25,7 +25,7 @@ from actorflow.runtime.directory import PREFIX, Directory
 from actorflow.runtime.operator_ref import OperatorRef
 from actorflow.storage.files import as_uri, join
 from actorflow.wire import pickling
-from actorflow.wire.batch import SavepointOrder
+from actorflow.wire.batch import SavepointFormat, SavepointOrder, SavepointThen
 
 log = logging.getLogger(__name__)
 
@@ -253,11 +253,18 @@ class Job:
         """Ask the job to end; its sinks commit nothing. `wait` tells when it has."""
         self._gateway.dispatcher().tell_control(CancelJob(self.id))
 
-    def savepoint(self, directory: str | os.PathLike[str] | None = None, *, timeout: Duration = "10min") -> str:
+    def savepoint(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        format: SavepointFormat = "canonical",  # noqa: A002 - the word for it
+        timeout: Duration = "10min",
+    ) -> str:
         """Take a savepoint; the job goes on. Return its path, for `af.run(pipeline, from_savepoint=path)`.
 
         Args:
             directory: where to make a directory for it; by default as `execution.checkpointing.savepoint-dir` says.
+            format: `canonical`: open files, for every backend and tool. `native`: the checkpoints' own, which takes little more than a checkpoint.
             timeout: how long to wait.
 
         Raises:
@@ -265,15 +272,23 @@ class Job:
             ConfigError: if nobody says where.
             TimeoutError: if it has not been taken in time.
         """
-        return self._request(directory, "go on", timeout)
+        return self._request(directory, "go on", format, timeout)
 
-    def stop(self, savepoint: str | os.PathLike[str] | None = None, *, drain: bool = False, timeout: Duration = "10min") -> str:
+    def stop(
+        self,
+        savepoint: str | os.PathLike[str] | None = None,
+        *,
+        drain: bool = False,
+        format: SavepointFormat = "canonical",  # noqa: A002 - as above
+        timeout: Duration = "10min",
+    ) -> str:
         """End the job with a savepoint, and its output committed up to there. Return the savepoint's path once the job has ended.
 
         Args:
             savepoint: where to make a directory for it; by default as `execution.checkpointing.savepoint-dir` says.
             drain: bring event time to its end before, so that all windows and timers fire: for a job that is not to be continued.
                 Without it they stay, and fire when a job goes on from the savepoint.
+            format: see `savepoint`.
             timeout: how long to wait.
 
         Raises:
@@ -283,11 +298,15 @@ class Job:
             TimeoutError: if it has not ended in time.
         """
         deadline = self._now() + duration_s(timeout)
-        path = self._request(savepoint, "drain" if drain else "stop", timeout)
+        path = self._request(savepoint, "drain" if drain else "stop", format, timeout)
         self.wait(timedelta(seconds=max(0.0, deadline - self._now())))
         return path
 
-    def _request(self, directory: str | os.PathLike[str] | None, then: Literal["go on", "stop", "drain"], timeout: Duration) -> str:
+    def _request(
+        self, directory: str | os.PathLike[str] | None, then: SavepointThen, form: SavepointFormat, timeout: Duration
+    ) -> str:
+        if form not in get_args(SavepointFormat):
+            raise ConfigError(f"a savepoint cannot be '{form}'", hint=f"choose one of {', '.join(get_args(SavepointFormat))}")
         parent = directory if directory is not None else self._savepoints
         if parent is None:
             raise ConfigError(
@@ -295,7 +314,7 @@ class Job:
                 hint=f"give the directory, or set '{options.SAVEPOINT_DIRECTORY.name}'",
             )
         request = unique_suffix()
-        order = SavepointOrder(join(as_uri(parent), f"savepoint-{self.id}-{request}"), then)
+        order = SavepointOrder(join(as_uri(parent), f"savepoint-{self.id}-{request}"), then, form)
         master = Address(f"{self._gateway.dispatcher().address}/{self.id}")
         self._system.send(master, CheckpointRequested(request, self._client, order))
         taken = self._news.taken

@@ -84,10 +84,10 @@ def memory(at_least: int, at_most: int | None = None) -> Kind[int]:
 
 
 def choice(*words: str) -> Kind[str]:
-    """Return the kind of one of some words."""
+    """Return the kind of one of some words; `NO_CLAIM` is taken for `no-claim`."""
 
     def parse(value: object, option: str) -> str:
-        word = value.strip().lower() if isinstance(value, str) else value
+        word = value.strip().lower().replace("_", "-") if isinstance(value, str) else value
         if word not in words:
             refuse(option, value, "one of the possible words", " or ".join(f"'{word}'" for word in words))
         return str(word)

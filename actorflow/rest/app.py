@@ -23,6 +23,7 @@ from actorflow.protocol.job_messages import CancelJob
 from actorflow.rest import answers, metrics, shapes
 from actorflow.rest.savepoints import SavepointRequests
 from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.wire.batch import SavepointThen
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": shapes.Errors, "description": text}
@@ -183,11 +184,13 @@ class _Paths:
 
     def savepoint(self, job: JobPart, wanted: shapes.SavepointWanted) -> shapes.Requested:
         """Take a savepoint; with `cancel-job` the job ends with it."""
-        return self._request(job, wanted.get("target-directory"), "stop" if wanted.get("cancel-job", False) else "go on")
+        then: SavepointThen = "stop" if wanted.get("cancel-job", False) else "go on"
+        return self._request(job, wanted.get("target-directory"), then, wanted.get("formatType", "CANONICAL"))
 
     def stop(self, job: JobPart, wanted: shapes.StopWanted) -> shapes.Requested:
         """End a job with a savepoint; with `drain`, all windows and timers fire before."""
-        return self._request(job, wanted.get("targetDirectory"), "drain" if wanted.get("drain", False) else "stop")
+        then: SavepointThen = "drain" if wanted.get("drain", False) else "stop"
+        return self._request(job, wanted.get("targetDirectory"), then, wanted.get("formatType", "CANONICAL"))
 
     def savepoint_status(self, job: JobPart, request: Annotated[str, Path(pattern=_NAME)]) -> shapes.SavepointStatus:
         """What has become of a request for a savepoint."""
@@ -198,13 +201,13 @@ class _Paths:
         known = self.view.jobs().get(JobId(job))
         return answers.savepoint_status(taken, over=known is None or known.status.final)
 
-    def _request(self, job: str, directory: str | None, then: Literal["go on", "stop", "drain"]) -> shapes.Requested:
+    def _request(self, job: str, directory: str | None, then: SavepointThen, form: shapes.FormatType) -> shapes.Requested:
         summary = self._under_way(job)
         target = directory or self.config[options.SAVEPOINT_DIRECTORY]
         if not target or "\x00" in target:
             raise HTTPException(400, f"say where the savepoint goes (hint: or set '{options.SAVEPOINT_DIRECTORY.name}')")
         master = Address(f"{self.view.dispatcher}/{summary.job}")
-        return {"request-id": self.savepoints.ask(summary.job, master, target, then)}
+        return {"request-id": self.savepoints.ask(summary.job, master, target, then, "native" if form == "NATIVE" else "canonical")}
 
     def _line(self, summary: JobSummary) -> shapes.JobLine:
         """Return a job with the time of its submission, which is known by how long ago that was: it is taken when the job is first seen."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Literal
 
 from actorflow.actor import Actor, ActorSystem
 from actorflow.ids import Address, JobId, unique_suffix
 from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
 from actorflow.storage.files import as_uri, join
-from actorflow.wire.batch import SavepointOrder
+from actorflow.wire.batch import SavepointFormat, SavepointOrder, SavepointThen
 
 REQUESTS_MAX = 1_000
 """Requests that are remembered; of more the oldest are forgotten."""
@@ -32,14 +31,14 @@ class SavepointRequests:
         self._requests: dict[str, tuple[JobId, CheckpointTaken | None]] = {}
         self._ear = system.spawn(_Ear, self._taken, name=f"rest-{unique_suffix()}")
 
-    def ask(self, job: JobId, master: Address, directory: str, then: Literal["go on", "stop", "drain"]) -> str:
+    def ask(self, job: JobId, master: Address, directory: str, then: SavepointThen, form: SavepointFormat) -> str:
         """Ask for a savepoint below a directory; return the id of the request.
 
         Raises:
             ActorflowError: if there is no file system for that directory.
         """
         request = unique_suffix()
-        order = SavepointOrder(join(as_uri(directory), f"savepoint-{job}-{request}"), then)
+        order = SavepointOrder(join(as_uri(directory), f"savepoint-{job}-{request}"), then, form)
         with self._lock:
             self._requests[request] = job, None
             if len(self._requests) > REQUESTS_MAX:

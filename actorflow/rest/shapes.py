@@ -5,7 +5,7 @@ Times are ms since the Unix epoch, durations ms; -1 stands for a time that has n
 
 from __future__ import annotations
 
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -210,7 +210,11 @@ class Checkpoints(TypedDict):
     error: str | None
 
 
-SavepointWanted = TypedDict("SavepointWanted", {"target-directory": NotRequired[str | None], "cancel-job": NotRequired[bool]})
+FormatType = Literal["CANONICAL", "NATIVE"]
+SavepointWanted = TypedDict(
+    "SavepointWanted",
+    {"target-directory": NotRequired[str | None], "cancel-job": NotRequired[bool], "formatType": NotRequired[FormatType]},
+)
 
 
 class StopWanted(TypedDict):
@@ -218,6 +222,7 @@ class StopWanted(TypedDict):
 
     targetDirectory: NotRequired[str | None]
     drain: NotRequired[bool]
+    formatType: NotRequired[FormatType]
 
 
 Requested = TypedDict("Requested", {"request-id": str})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from actorflow.clock import Clock
@@ -20,8 +20,9 @@ from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.input_barriers import alignment_rules
 from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part
 from actorflow.storage.files import join, remove
+from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire import pickling
-from actorflow.wire.manifest import Manifest, VertexState, decode_part
+from actorflow.wire.manifest import Manifest, SubtaskState, VertexState, decode_part
 
 _SPLITS_BYTES_MAX = 1 << 16
 """Bytes of the splits of a source that stand in the manifest of each checkpoint."""
@@ -110,6 +111,8 @@ class CheckpointWork:
         Raises:
             CheckpointError: if the manifest cannot be written.
         """
+        if work.savepoint is not None and work.savepoint.format == "native":
+            return NativeSavepoint(work.savepoint.directory).complete(self._manifest(work))
         if work.savepoint is not None:
             from actorflow.runtime.savepoint_work import store_savepoint  # brings Parquet, which few jobs need
 
@@ -180,6 +183,7 @@ class CheckpointWork:
                     self._files.collect_orphans([])
 
     def _manifest(self, work: StoreCheckpoint) -> Manifest:
+        saved = work.savepoint is not None
         vertices = tuple(
             VertexState(
                 vertex.id,
@@ -187,7 +191,7 @@ class CheckpointWork:
                 tuple((operator.id, operator.name) for operator in vertex.operators),
                 vertex.parallelism,
                 vertex.max_parallelism,
-                tuple(decode_part(work.states[SubtaskId(vertex.id, index)]) for index in range(vertex.parallelism)),
+                tuple(part_left(work.states, SubtaskId(vertex.id, index)) for index in range(vertex.parallelism)),
             )
             for vertex in self._graph.vertices
         )
@@ -197,11 +201,25 @@ class CheckpointWork:
             work.checkpoint,
             work.attempt,
             work.timestamp,
-            savepoint=False,
+            savepoint=saved,
             version=version("actorflow"),
             vertices=vertices,
-            splits={vertex: pickling.dumps(splits) for vertex, splits in self.listed.items() if _are_small(splits)},
+            splits={vertex: pickling.dumps(splits) for vertex, splits in self.listed.items() if saved or _are_small(splits)},
         )
+
+
+def part_left(states: Mapping[SubtaskId, bytes], subtask: SubtaskId) -> SubtaskState:
+    """Return what a subtask has said, or left at its end.
+
+    Raises:
+        CheckpointError: if it has finished and has left nothing, which is so where only savepoints are taken.
+    """
+    if not states[subtask]:
+        raise CheckpointError(
+            f"no savepoint can be taken: {subtask} has finished, and has not left its state",
+            hint="'execution.checkpointing.interval' has finished subtasks leave it",
+        )
+    return decode_part(states[subtask])
 
 
 def _are_small(splits: Sequence[bytes]) -> bool:

@@ -9,6 +9,8 @@ few files. When the deltas are larger than their base, the next snapshot is a ba
 are many, they are merged off the subtask's thread: all of them with the base into a new base, or with each other; what is too large to be
 merged in memory becomes a base again as well, when its deltas are twice as large. A snapshot that does without some files refers to
 them all the same: one that was taken before this one is known to be complete may still need them.
+
+A native savepoint borrows the line: it takes files of its own of it, and nothing is built upon what it adds.
 """
 
 from __future__ import annotations
@@ -72,6 +74,7 @@ class LayerLine:
         self._base = 0  # so many files of the line are the base
         self._merged: _Merged | None = None
         self._begun: dict[int, Below] = {}
+        self._lent: set[int] = set()
         self._stored: dict[int, Line] = {}
 
     def resume(self, line: Line, base: int) -> None:
@@ -89,8 +92,8 @@ class LayerLine:
         """
         line = self._line
         below = Below(line, self._base, (), line)
-        free = self._merged if not any(begun.kept for begun in self._begun.values()) else None
-        if self._base_is_due(afresh=afresh):
+        free = self._merged if not self._lent and not any(begun.kept for begun in self._begun.values()) else None
+        if self._base_is_due(afresh=afresh) and not self._lent:
             # What was merged in vain goes with this snapshot.
             below = Below((), 0, (*line, *([free.file] if free is not None else [])), line)
         elif free is not None:
@@ -103,6 +106,15 @@ class LayerLine:
         while len(self._begun) > _BEGUN_MAX:
             self.given_up(min(self._begun))
         return below
+
+    def lend(self, checkpoint: int) -> Below:
+        """Return what the snapshot of a savepoint builds upon. Until it is given back, later snapshots name all of these files: they stay."""
+        self._lent.add(checkpoint)
+        return Below(self._line, self._base, (), self._line)
+
+    def given_back(self, checkpoint: int) -> None:
+        """Note that a savepoint has files of its own; nothing if none was lent any."""
+        self._lent.discard(checkpoint)
 
     def stored(self, checkpoint: int, layer: Line) -> None:
         """Note the files of a snapshot's own layer; none if it stands in the part. Called before the snapshot is acknowledged, on any thread."""

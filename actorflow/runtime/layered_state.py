@@ -9,7 +9,7 @@ how it comes back, `restored_layers`. Without files (a JobManager that keeps che
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -41,6 +41,11 @@ class Captured:
     checkpoint: int
     below: Below
     pieces: Sequence[tuple[str, Piece]]
+
+    def layers(self, inline_bytes_max: int) -> Iterator[bytes]:
+        """Give it as one layer, or as several if it is large; one that fits into a part is alone."""
+        payloads = ((name, payload) for name, piece in self.pieces for payload in piece.payloads())
+        return encode_layers(payloads, max(LAYER_BYTES_MAX, inline_bytes_max + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,25 @@ class LayeredState:
             self._line.given_up(checkpoint)
             raise
 
+    def capture_apart(self, checkpoint: int) -> Captured:
+        """Return what has changed, for a savepoint that has files of its own: nothing is built upon it. See `given_back`.
+
+        Raises:
+            CheckpointError: see `capture`.
+        """
+        below = self._line.lend(checkpoint)
+        try:
+            return Captured(checkpoint, below, self._pieces(checkpoint, whole=not below.layers))
+        except BaseException:
+            self._line.given_back(checkpoint)
+            raise
+        finally:
+            self._decline(checkpoint)
+
+    def given_back(self, checkpoint: int) -> None:
+        """Note that a savepoint that was captured apart has been stored, or not."""
+        self._line.given_back(checkpoint)
+
     def capture_all(self, checkpoint: int) -> Captured:
         """Return everything, for a part that stands alone."""
         return Captured(checkpoint, Below(), self._pieces(checkpoint, whole=True))
@@ -143,12 +167,12 @@ class LayeredState:
         Raises:
             CheckpointError: if a value cannot be pickled, or a file not be written.
         """
-        payloads = ((name, payload) for name, piece in captured.pieces for payload in piece.payloads())
         if self._files is None:
+            payloads = ((name, payload) for name, piece in captured.pieces for payload in piece.payloads())
             return self._in_part(captured, encode_layer(payloads))
         own: list[StoredFile] = []
         try:
-            for data in encode_layers(payloads, max(LAYER_BYTES_MAX, self._inline_bytes_max + 1)):
+            for data in captured.layers(self._inline_bytes_max):
                 if not own and len(data) <= self._inline_bytes_max:
                     return self._in_part(captured, data)
                 own.append(self._files.write_shared(data))
@@ -157,11 +181,11 @@ class LayeredState:
                 self._files.withdraw(file)
             raise
         self._line.stored(captured.checkpoint, tuple(own))
-        return _stored(captured.below, tuple(own), b"")
+        return stored_layers(captured.below, tuple(own), b"")
 
     def _in_part(self, captured: Captured, data: bytes) -> StoredLayers:
         self._line.stored(captured.checkpoint, ())
-        return _stored(captured.below, (), data)
+        return stored_layers(captured.below, (), data)
 
     def withdraw(self, captured: Captured, stored: StoredLayers) -> None:
         """Remove what was stored for a part that nobody will hear of. It would stay until the job ends, and the disk may be full."""
@@ -210,7 +234,7 @@ class LayeredState:
             submit(partial(self._files.withdraw, file))
 
 
-def _stored(below: Below, own: Line, top: bytes) -> StoredLayers:
+def stored_layers(below: Below, own: Line, top: bytes) -> StoredLayers:
     """Return what a part says of a snapshot's own layer, and of those below it."""
     line = (*below.layers, *own)
     layers = {f"layer-{number}": file for number, file in enumerate(line)}

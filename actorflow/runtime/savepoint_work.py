@@ -6,17 +6,16 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from actorflow.errors import CheckpointError
 from actorflow.ids import JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.checkpoint_events import StoreCheckpoint
 from actorflow.runtime.earlier_parts import whole_snapshot
+from actorflow.runtime.job_checkpoint_work import part_left
 from actorflow.runtime.saved_parts import operators_of, taken_part
 from actorflow.savepoint.files import write_manifest, write_rows
 from actorflow.savepoint.layouts import split_rows
 from actorflow.wire.batch import SavepointOrder
-from actorflow.wire.manifest import InlineState
-from actorflow.wire.manifest import decode_part as decode_checkpoint_part
+from actorflow.wire.manifest import InlineState, SubtaskState
 from actorflow.wire.savepoint_manifest import SavedInput, SavedOperator, SavedPart, SavedState, Savepoint, decode_part
 
 
@@ -42,7 +41,8 @@ def store_savepoint(
     operators: list[SavedOperator] = []
     for vertex in graph.vertices:
         parts = [
-            _part(work.states[SubtaskId(vertex.id, index)], vertex, index, order.directory) for index in range(vertex.parallelism)
+            _part(part_left(work.states, SubtaskId(vertex.id, index)), vertex, order.directory)
+            for index in range(vertex.parallelism)
         ]
         saved = operators_of(vertex, parts)
         if vertex.id in listed:
@@ -72,19 +72,12 @@ def _splits(home: str, source: SavedOperator, listed: Sequence[bytes]) -> SavedS
     return SavedState("splits", rows.layout, (write_rows(home, source.id, "splits", 0, rows),))
 
 
-def _part(data: bytes, vertex: Vertex, index: int, home: str) -> SavedPart:
+def _part(part: SubtaskState, vertex: Vertex, home: str) -> SavedPart:
     """Return what a subtask says; one that has finished has left its state in the form of a checkpoint."""
-    subtask = SubtaskId(vertex.id, index)
-    if not data:
-        raise CheckpointError(
-            f"no savepoint can be taken: {subtask} has finished, and has not left its state",
-            hint="'execution.checkpointing.interval' has finished subtasks leave it",
-        )
-    part = decode_checkpoint_part(data)
     saved = decode_part(part.state.data) if isinstance(part.state, InlineState) else None
     if saved is not None:
         return saved
-    taken = taken_part(whole_snapshot(part, vertex), vertex, index, part.positions, part.read)
+    taken = taken_part(whole_snapshot(part, vertex), vertex, part.index, part.positions, part.read)
     return taken.written(home, {operator.name: operator.id for operator in vertex.operators})
 
 

@@ -32,6 +32,7 @@ from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.in_flight import StoredBatches, Unsent
 from actorflow.runtime.input_barriers import InputBarriers, Recording
 from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers
+from actorflow.runtime.native_parts import NativePart
 from actorflow.runtime.output_barriers import OutputBarriers
 from actorflow.runtime.snapshots import take
 from actorflow.storage.checkpoint_files import files_of_part
@@ -183,7 +184,7 @@ class SubtaskCheckpoints:
             sink.prepare(number)
         positions, read = self._positions()
         try:
-            state = self._state(number) if barrier.savepoint is None else self._saved(barrier.savepoint, positions, read)
+            state = self._state(number) if barrier.savepoint is None else self._saved(number, barrier.savepoint, positions, read)
         except Exception as error:
             if barrier.savepoint is None:
                 raise
@@ -213,13 +214,17 @@ class SubtaskCheckpoints:
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
         return _State(data, self._layers.capture(number))
 
-    def _saved(self, savepoint: SavepointOrder, positions: dict[int, bytes], read: tuple[int, ...]) -> _State:
-        """Take the state for a savepoint, which is not built upon, and builds upon nothing."""
+    def _saved(self, number: int, savepoint: SavepointOrder, positions: dict[int, bytes], read: tuple[int, ...]) -> _State:
+        """Take the state for a savepoint, which is not built upon."""
+        for sink in self._subtask.sinks:
+            sink.in_checkpoints = True  # what it has prepared is not removed any more: the savepoint refers to it
+        if savepoint.format == "native":
+            data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
+            native = NativePart(self._id, data, self._layers.capture_apart(number), positions, read)
+            return _State(b"", None, lambda: native.written(savepoint.directory, self._site.inline_bytes_max))
         from actorflow.runtime.saved_parts import saved_part, taken_part  # brings Parquet, which few jobs need
 
         taken = taken_part(take(self._subtask, self._vertex.max_parallelism), self._vertex, self._id.index, positions, read)
-        for sink in self._subtask.sinks:
-            sink.in_checkpoints = True  # what it has prepared is not removed any more: the savepoint refers to it
         return _State(b"", None, lambda: saved_part(taken, savepoint.directory, self._vertex, positions, read))
 
     def _decline(self, number: int, error: BaseException) -> None:
@@ -304,11 +309,12 @@ class SubtaskCheckpoints:
             times = SubtaskTimes(*waited, state_bytes, stored_bytes, in_flight.payload_bytes, *self.restored)
             self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
         finally:
-            self._subtask.post(self._stored)
+            self._subtask.post(lambda: self._stored(number))
 
-    def _stored(self) -> None:
+    def _stored(self, number: int) -> None:
         """Let a subtask end that has waited for this."""
         self.storing -= 1
+        self._layers.given_back(number)
         self._subtask.wake()
 
     def _part(

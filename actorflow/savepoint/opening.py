@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
+
+from actorflow.errors import ActorflowError
 from actorflow.savepoint.files import home_of, manifest_bytes, read_manifest, remove_savepoint
 from actorflow.storage.checkpoint_files import MANIFEST, files_of_part
 from actorflow.storage.checkpoint_files import read_manifest as read_checkpoint
-from actorflow.storage.files import join, remove
+from actorflow.storage.files import join, list_files, remove
 from actorflow.wire.manifest import Manifest
 from actorflow.wire.savepoint_manifest import Savepoint, is_savepoint
 
@@ -26,7 +29,7 @@ def open_snapshot(path: str) -> tuple[str, Savepoint | Manifest]:
 
 
 def remove_snapshot(path: str) -> None:
-    """Remove a savepoint, or a checkpoint with those of its files that no other can share.
+    """Remove a savepoint, or a checkpoint with those of its files that no other checkpoint of its job names.
 
     Raises:
         CheckpointError: if there is none, or it is damaged.
@@ -37,7 +40,21 @@ def remove_snapshot(path: str) -> None:
         remove_savepoint(home, snapshot)
         return
     remove(join(home, MANIFEST), missing_ok=True)
-    files = [file for vertex in snapshot.vertices for part in vertex.parts for file in files_of_part(part)]
-    for file in files:
-        if file.uri.startswith(f"{home}/"):
-            remove(file.uri, missing_ok=True)
+    job = home.rpartition("/")[0]
+    shared = _named_by_others(job) if not snapshot.savepoint else frozenset()
+    for uri in _files_of(snapshot):
+        if uri.startswith(f"{home}/") or (uri.startswith(f"{job}/") and shared is not None and uri not in shared):
+            remove(uri, missing_ok=True)
+
+
+def _named_by_others(job: str) -> frozenset[str] | None:
+    """Return the files that the checkpoints in a job's directory name; None if that cannot be known."""
+    try:
+        others = {info.uri for info in list_files(job) if posixpath.basename(info.uri) == MANIFEST}
+        return frozenset(uri for other in others for uri in _files_of(read_checkpoint(other)))
+    except ActorflowError:
+        return None
+
+
+def _files_of(manifest: Manifest) -> list[str]:
+    return [file.uri for vertex in manifest.vertices for part in vertex.parts for file in files_of_part(part)]

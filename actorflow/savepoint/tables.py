@@ -249,12 +249,13 @@ def read(path: str | os.PathLike[str]) -> SavepointTables:
         path: its directory.
 
     Raises:
-        CheckpointError: if there is none, it is damaged, or it is a checkpoint, which only a job can read.
+        CheckpointError: if there is none, it is damaged, or it is native or a checkpoint, which only a job can read.
     """
     home, snapshot = open_snapshot(str(path))
     if not isinstance(snapshot, Savepoint):
+        what = "savepoint is native" if snapshot.savepoint else "is a checkpoint"
         raise CheckpointError(
-            f"'{home}' is a checkpoint, which only a job can read", hint="start a job from it, and take a savepoint"
+            f"'{home}': this {what}, which only a job can read", hint="start a job from it, and take a canonical savepoint"
         )
     return SavepointTables(read_manifest(home), home)
 

@@ -106,7 +106,7 @@ class CheckpointFiles:
         """
         if len(data) <= self._inline_bytes_max:
             return InlineState(data)
-        name = f"part-{self._attempt}-{_plain(subtask)}-{uuid.uuid4().hex[:12]}"
+        name = f"part-{self._attempt}-{plain_name(subtask)}-{uuid.uuid4().hex[:12]}"
         return self._write(join(self._home, f"chk-{checkpoint}"), name, data)
 
     def write_shared(self, data: bytes) -> StoredFile:
@@ -129,41 +129,28 @@ class CheckpointFiles:
         return file.uri.startswith(f"{self._home}/")
 
     def _write(self, directory: str, name: str, data: bytes) -> StoredFile:
-        uri = join(directory, name)
-        try:
-            make_directory(directory)
-            write_whole(uri, data)
-        except ActorflowError as error:
-            raise CheckpointError(f"cannot store state: {error.message}", hint=error.hint) from error
+        file = write_file(directory, name, data)
         if self._copies is not None:
             self._copies.write(name, data)
-        return StoredFile(uri, len(data), checksum(data))
+        return file
 
     # --- the whole (JobMaster) -------------------------------------------------------------------------------------------------
 
-    def write_manifest(self, manifest: Manifest, directory: str | None = None) -> str:
+    def write_manifest(self, manifest: Manifest) -> str:
         """Make a checkpoint whole; return the URI of its manifest.
 
         Args:
             manifest: with absolute URIs of the files.
-            directory: where a savepoint goes; None for a checkpoint.
 
         Raises:
             CheckpointError: if it cannot be written, or names a file that was removed; then there is no such checkpoint.
         """
-        if directory is None:
-            home = join(self._home, f"chk-{manifest.checkpoint}")
-        else:
-            home = join(directory, f"savepoint-{manifest.checkpoint}-{uuid.uuid4().hex[:8]}")
-        location, begun = join(home, MANIFEST), join(home, f"{MANIFEST}.{uuid.uuid4().hex[:8]}")
         self._claim(manifest)
         try:
-            make_directory(home)
-            write_whole(begun, encode_manifest(_relative_to(manifest, home)))
-            rename(begun, location)
-        except ActorflowError as error:
+            location = write_manifest_in(join(self._home, f"chk-{manifest.checkpoint}"), manifest)
+        except CheckpointError:
             self._release(_files_of(manifest))
-            raise CheckpointError(f"cannot complete checkpoint {manifest.checkpoint}: {error.message}", hint=error.hint) from error
+            raise
         self._written[location] = None
         return location
 
@@ -281,6 +268,37 @@ class CheckpointFiles:
         return needless
 
 
+def write_file(directory: str, name: str, data: bytes) -> StoredFile:
+    """Write a file of state whose name nobody else has; return what a manifest says of it.
+
+    Raises:
+        CheckpointError: if it cannot be written; what was begun is removed.
+    """
+    uri = join(directory, name)
+    try:
+        make_directory(directory)
+        write_whole(uri, data)
+    except ActorflowError as error:
+        raise CheckpointError(f"cannot store state: {error.message}", hint=error.hint) from error
+    return StoredFile(uri, len(data), checksum(data))
+
+
+def write_manifest_in(home: str, manifest: Manifest) -> str:
+    """Write a manifest into its directory, by renaming it; return its URI.
+
+    Raises:
+        CheckpointError: if it cannot be written.
+    """
+    location, begun = join(home, MANIFEST), join(home, f"{MANIFEST}.{uuid.uuid4().hex[:8]}")
+    try:
+        make_directory(home)
+        write_whole(begun, encode_manifest(_relative_to(manifest, home)))
+        rename(begun, location)
+    except ActorflowError as error:
+        raise CheckpointError(f"cannot complete checkpoint {manifest.checkpoint}: {error.message}", hint=error.hint) from error
+    return location
+
+
 def read_manifest(location: str) -> Manifest:
     """Return a manifest, with the URIs of its files made absolute.
 
@@ -339,7 +357,7 @@ def _attempt_of(name: str, otherwise: int) -> int:
     return otherwise if found is None else int(found[1])
 
 
-def _plain(subtask: str) -> str:
+def plain_name(subtask: str) -> str:
     """Return a subtask's name as it can stand in a file's name."""
     return "".join(character if character.isalnum() or character in "-." else "-" for character in subtask)[:80]
 

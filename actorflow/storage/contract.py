@@ -57,6 +57,10 @@ class FileSystem(Protocol):
         """Give a file another name, in place of what had it. Atomic on local disks; a copy and a removal on object stores."""
         ...
 
+    def duplicate(self, path: str, target: str) -> None:
+        """Make `target` a file with the same bytes: by a hard link where there are such, else a copy. It survives a power cut once its directory does."""
+        ...
+
     def remove(self, path: str) -> None:
         """Remove a file."""
         ...

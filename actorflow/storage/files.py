@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from actorflow.errors import Retry, SinkError, SourceError
 from actorflow.storage.contract import FileInfo, FileSystem
@@ -164,6 +164,23 @@ def rename(uri: str, target: str) -> None:
     with writing(target):
         files, path = resolve(uri)
         files.rename(path, resolve(target)[1])
+
+
+def duplicate(uri: str, target: str) -> None:
+    """Give what is in a file another file, which is there as long as nobody removes it. None of the two may be changed: they may be one.
+
+    Raises:
+        SourceError: if it cannot be read.
+        SinkError: if the other one cannot be written.
+    """
+    if urlsplit(uri)[:2] == urlsplit(target)[:2]:
+        with writing(target):
+            files, path = resolve(uri)
+            files.duplicate(path, resolve(target)[1])
+    else:
+        with open_input(uri) as source:
+            data = source.read()
+        write_whole(target, data)
 
 
 def remove(uri: str, *, missing_ok: bool = False) -> None:

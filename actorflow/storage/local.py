@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from actorflow.storage.contract import FileInfo, is_hidden
+
+_MISSING = (errno.ENOENT, errno.EEXIST, errno.ENOSPC)
+"""What a copy would fail with as well."""
 
 
 class LocalFileSystem:
@@ -53,6 +58,18 @@ class LocalFileSystem:
         """Give a file another name, atomically and durably."""
         os.replace(path, target)  # noqa: PTH105 - the same call, without two Path objects
         _sync_directory(os.path.dirname(target) or ".")  # noqa: PTH120 - as above
+
+    def duplicate(self, path: str, target: str) -> None:
+        """Link a file, or copy it onto another disk, or where there are no links."""
+        try:
+            os.link(path, target)
+        except OSError as error:
+            if error.errno in _MISSING:
+                raise
+            with Path(path).open("rb") as source, self.open_output(target) as copied:
+                shutil.copyfileobj(source, copied)
+                copied.flush()
+                os.fsync(copied.fileno())
 
     def remove(self, path: str) -> None:
         """Remove a file."""

@@ -96,6 +96,10 @@ class RemoteFileSystem:
         """Give a file another name."""
         self._files.mv(path, target)
 
+    def duplicate(self, path: str, target: str) -> None:
+        """Copy a file, without its bytes coming here where the store can do that."""
+        self._files.cp_file(path, target)
+
     def remove(self, path: str) -> None:
         """Remove a file."""
         self._files.rm_file(path)

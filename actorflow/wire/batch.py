@@ -146,16 +146,22 @@ class Watermark(msgspec.Struct, frozen=True, tag=True):
     timestamp: int
 
 
+SavepointThen = Literal["go on", "stop", "drain"]
+SavepointFormat = Literal["canonical", "native"]
+
+
 class SavepointOrder(msgspec.Struct, frozen=True):
     """What a savepoint wants of every subtask.
 
     Attributes:
         directory: URI of the savepoint's own directory.
         then: whether the job goes on behind it or stops there; to drain it brings event time to its end before.
+        format: open files for everybody, or the checkpoints' own, which is quicker.
     """
 
     directory: str
-    then: Literal["go on", "stop", "drain"] = "go on"
+    then: SavepointThen = "go on"
+    format: SavepointFormat = "canonical"
 
     @property
     def stops(self) -> bool:

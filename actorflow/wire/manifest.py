@@ -128,9 +128,10 @@ class Manifest(msgspec.Struct, frozen=True):
 
     def with_uris(self, change: Callable[[str], str]) -> Manifest:
         """Return the manifest with the URI of each file changed."""
+        return self.with_files(lambda file: msgspec.structs.replace(file, uri=change(file.uri)))
 
-        def moved(file: StoredFile) -> StoredFile:
-            return StoredFile(change(file.uri), file.size_bytes, file.checksum)
+    def with_files(self, moved: Callable[[StoredFile], StoredFile]) -> Manifest:
+        """Return the manifest with other files instead of its own."""
 
         def moved_part(part: SubtaskState) -> SubtaskState:
             state = moved(part.state) if isinstance(part.state, StoredFile) else part.state

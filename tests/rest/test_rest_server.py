@@ -9,6 +9,9 @@ from rest_harness import DEADLINE_S, served
 
 import actorflow as af
 from actorflow.errors import ConfigError
+from actorflow.savepoint.opening import open_snapshot
+from actorflow.wire.manifest import Manifest
+from actorflow.wire.savepoint_manifest import Savepoint
 
 SECRET = "a-token-of-24-characters"
 
@@ -84,8 +87,9 @@ def test_a_page_from_elsewhere_may_not_use_a_server_without_a_token(rest):
     assert rest.ask("/jobs", origin=rest.cluster.rest_url)[0] == 200
 
 
-def test_a_savepoint_is_asked_for_and_come_back_for(rest, tmp_path):
-    status, asked = rest.ask(f"/jobs/{rest.job.id}/savepoints", "POST", {"target-directory": str(tmp_path)})
+@pytest.mark.parametrize(("kind", "native"), [({}, False), ({"formatType": "CANONICAL"}, False), ({"formatType": "NATIVE"}, True)])
+def test_a_savepoint_is_asked_for_and_come_back_for(rest, tmp_path, kind, native):
+    status, asked = rest.ask(f"/jobs/{rest.job.id}/savepoints", "POST", {"target-directory": str(tmp_path), **kind})
     assert status == 202
     path = f"/jobs/{rest.job.id}/savepoints/{asked['request-id']}"
     deadline = time.monotonic() + DEADLINE_S
@@ -93,6 +97,8 @@ def test_a_savepoint_is_asked_for_and_come_back_for(rest, tmp_path):
     while answer["status"]["id"] != "COMPLETED" and time.monotonic() < deadline:
         answer = found(rest, path)
     assert answer["operation"]["location"].startswith(str(tmp_path))
+    assert isinstance(open_snapshot(answer["operation"]["location"])[1], Manifest if native else Savepoint)
+    assert rest.ask(f"/jobs/{rest.job.id}/savepoints", "POST", {"target-directory": str(tmp_path), "formatType": "X"})[0] == 400
     assert rest.ask(f"/jobs/other/savepoints/{asked['request-id']}")[0] == 404
     assert rest.ask(f"/jobs/{rest.job.id}/savepoints", "POST", {})[0] == 400  # nobody says where it goes
 

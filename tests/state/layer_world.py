@@ -70,6 +70,7 @@ class Subtask:
         self.files = Files()
         self.inline_bytes_max = inline_bytes_max
         self.pending = {}
+        self.savepoints = []
         self.retained = None
         self.number = 0
 
@@ -90,6 +91,7 @@ class Subtask:
     def restart(self):
         self.backend.close()
         self.pending = {}
+        self.savepoints = []
         backend = self.made()
         if self.retained is not None:
             self.restore(backend)
@@ -154,6 +156,23 @@ class Subtask:
         # The bytes are made later, off the thread: what happens now must not show.
         self.pending[self.number] = (below, pieces, self.contents(self.backend))
 
+    def savepoint(self):
+        """Capture what a native savepoint adds to the line, which later snapshots know nothing of."""
+        self.number += 1
+        below = self.line.lend(self.number)
+        pieces = self.log.capture(self.number, whole=not below.layers)
+        self.log.decline(self.number)
+        self.savepoints.append((self.number, below, pieces, self.contents(self.backend)))
+
+    def store_savepoint(self):
+        """Store the oldest savepoint: all files that it was lent are still there."""
+        number, below, pieces, expected = self.savepoints.pop(0)
+        data = encode_layer((OPERATOR, one) for piece in pieces for one in piece.payloads())
+        restored = HashMapBackend(lambda: 0)
+        self.absorb(restored, [*(self.files.data[file] for file in below.layers), data])
+        assert ordered(expected) == ordered(self.contents(restored))
+        self.line.given_back(number)
+
     def settle(self, number, outcome):
         below, pieces, expected = self.pending.pop(number)
         if outcome == "unheard":  # stored or not: nobody tells the subtask
@@ -194,9 +213,13 @@ class Subtask:
     def restore(self, backend):
         """Restore from the retained checkpoint."""
         layers, _, top, _ = self.retained
+        self.absorb(backend, [*(self.files.data[file] for file in layers), *([top] if top else [])])
+
+    @staticmethod
+    def absorb(backend, layers):
         for name in ("panes", "bags"):
             backend.namespaces(name)
-        for data in [*(self.files.data[file] for file in layers), *([top] if top else [])]:
+        for data in layers:
             for _, chunk in decode_layer(data):
                 backend.absorb(chunk)
 
@@ -247,6 +270,11 @@ def run(subtask, steps, *, check=True):
                     subtask.settle(number, outcome)
             case ("merge",):
                 subtask.merge()
+            case ("savepoint",):
+                subtask.savepoint()
+            case ("store savepoint",):
+                if subtask.savepoints:
+                    subtask.store_savepoint()
             case ("restart",):
                 subtask.restart()
         if check or step[0] == "settle":

@@ -31,7 +31,18 @@ CHANGES = st.one_of(
     st.tuples(st.just("timer"), st.sampled_from(["set", "delete", "take"]), KEYS, st.integers(0, 5)),
 )
 OUTCOMES = st.lists(st.tuples(st.sampled_from(["completed", "completed", "aborted", "unheard"]), st.booleans()), max_size=2)
-THEN = st.sampled_from([(), (), ("merge",), ("merge", "restart"), ("restart",)])
+THEN = st.sampled_from(
+    [
+        (),
+        (),
+        ("merge",),
+        ("merge", "restart"),
+        ("restart",),
+        ("savepoint",),
+        ("savepoint", "store savepoint"),
+        ("store savepoint", "merge"),
+    ]
+)
 ROUNDS = st.lists(st.tuples(st.lists(CHANGES, max_size=6), OUTCOMES, THEN), min_size=3, max_size=12)
 
 

@@ -68,13 +68,6 @@ def test_a_checkpoint_can_be_moved(checkpoints, tmp_path):
     assert not Path(location).exists()
 
 
-def test_a_savepoint_goes_where_its_owner_wants_it(checkpoints, tmp_path):
-    manifest = manifest_of(3, SubtaskState(0, checkpoints.write_state(3, "count/0", b"x")))
-    location = checkpoints.write_manifest(manifest, str(tmp_path / "mine"))
-    assert str(tmp_path / "mine") in location
-    assert 3 == read_manifest(location).checkpoint
-
-
 def test_what_a_later_checkpoint_refers_to_is_kept_when_the_earlier_one_is_discarded(checkpoints, tmp_path):
     shared, own = checkpoints.write_shared(b"both"), checkpoints.write_shared(b"first")
     first, manifest = take(checkpoints, 1, shared, own)
