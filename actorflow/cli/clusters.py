@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ import typer
 from actorflow.cli.arguments import AsJson, Verbose
 from actorflow.cli.failure import told
 from actorflow.cli.tables import show_table
+from actorflow.config import options
 from actorflow.errors import ActorflowError, TransportError
+from actorflow.ids import NodeId
 
 if TYPE_CHECKING:
     from actorflow.cluster.launching import Launcher, NodePlan
@@ -38,8 +41,8 @@ class _Site:
 
 def _site(file: Path, node: str | None) -> _Site:
     from actorflow.cluster.launching import Launcher, planned_nodes
-    from actorflow.cluster.run_directory import run_directory
-    from actorflow.config import layered, load, options, overrides
+    from actorflow.cluster.run_directory import log_directory, run_directory
+    from actorflow.config import layered, load, overrides
     from actorflow.errors import ConfigError
 
     config = layered(load(file), overrides())
@@ -50,9 +53,7 @@ def _site(file: Path, node: str | None) -> _Site:
         nodes = [plan for plan in nodes if plan.name == node]
         if not nodes:
             raise ConfigError(f"{file} describes no node '{node}'", hint=f"there are {known}")
-    directory = run_directory(config)
-    logs = Path(config[options.LOG_DIRECTORY] or directory / "log")
-    return _Site(config, nodes, Launcher(directory, logs), path)
+    return _Site(config, nodes, Launcher(run_directory(config), log_directory(config)), path)
 
 
 def _elsewhere(plan: NodePlan, node: str | None) -> bool:
@@ -61,7 +62,7 @@ def _elsewhere(plan: NodePlan, node: str | None) -> bool:
 
 def _over_ssh(plan: NodePlan, verb: str, file: str, *, dry_run: bool) -> None:
     command = plan.over_ssh(verb, file)
-    print(shlex.join(command), flush=True)
+    print(shlex.join(command), flush=True, file=sys.stdout if dry_run else sys.stderr)
     if not dry_run and subprocess.run(command, check=False).returncode != 0:  # noqa: S603 - host and file are the user's own
         raise ActorflowError(f"cannot {verb} {plan.name} on {plan.host}", hint="does `ssh` log in there without a password?")
 
@@ -81,6 +82,7 @@ def start(
     with told(verbose=verbose):
         from actorflow.config import duration_s
 
+        wait_s = duration_s(wait, "--wait")
         site = _site(file, node)
         for plan in site.nodes:
             if _elsewhere(plan, node):
@@ -90,8 +92,8 @@ def start(
             else:
                 pid = site.launcher.start(plan)
                 print(f"{plan.name} runs already" if pid is None else f"{plan.name} started, process {pid}", flush=True)
-        if not dry_run and node is None and duration_s(wait):
-            _wait(site, duration_s(wait))
+        if not dry_run and node is None and wait_s:
+            _wait(site, wait_s)
 
 
 def _wait(site: _Site, timeout_s: float) -> None:
@@ -147,6 +149,19 @@ def stop(file: File, node: Node = None, *, dry_run: DryRun = False, verbose: Ver
             else:
                 killed = site.launcher.stop([plan.name])
                 print(f"{plan.name} {'was killed: it did not end by itself' if killed else 'stopped'}", flush=True)
+        if node is None:
+            _end_started(site.config, dry_run=dry_run)
+
+
+def _end_started(config: Config, *, dry_run: bool) -> None:
+    """End the TaskManagers that a resource driver has started, and that its JobManager has not ended."""
+    from actorflow.cluster.resource_drivers import open_driver
+
+    driver = open_driver(config)
+    for name in sorted(driver.task_managers()) if driver is not None else ():
+        if driver is not None and not dry_run:
+            driver.release_task_manager(NodeId(name))
+        print(f"{name} {'would be stopped' if dry_run else 'stopped'}", flush=True)
 
 
 def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> None:
@@ -157,6 +172,7 @@ def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> 
     with told(verbose=verbose):
         site = _site(file, None)
         rows = [(plan.name, plan.host, _state(site.launcher, plan), str(site.launcher.log_of(plan.name))) for plan in site.nodes]
+        rows += _started(site)
         leader = _leader(site.config)
         if as_json:
             nodes = [dict(zip(("name", "host", "state", "log"), row, strict=True)) for row in rows]
@@ -171,6 +187,17 @@ def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> 
             )
             if leader["rest_url"] is not None:
                 print(f"REST at {leader['rest_url']}")
+
+
+def _started(site: _Site) -> list[tuple[str, str, str, str]]:
+    """Return the TaskManagers that driver `process` has started, as rows."""
+    from actorflow.cluster.process_driver import ProcessDriver
+    from actorflow.cluster.resource_drivers import open_driver
+
+    driver = open_driver(site.config)
+    found = sorted(driver.found().items()) if isinstance(driver, ProcessDriver) else []
+    host = site.config[options.TASKMANAGER_HOST]
+    return [(name, host, f"process {pid}", str(site.launcher.log_of(name))) for name, pid in found]
 
 
 def _state(launcher: Launcher, plan: NodePlan) -> str:

@@ -18,9 +18,11 @@ from actorflow.actor import ActorRef
 from actorflow.cluster.ending import ending_on_signals
 from actorflow.cluster.leader_guard import LeaderGuard
 from actorflow.cluster.leader_rest import JobManagerRest, Leadership
+from actorflow.cluster.local import slots_given
 from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
-from actorflow.cluster.run_directory import run_directory
+from actorflow.cluster.resource_drivers import end_task_managers, open_driver
+from actorflow.cluster.run_directory import run_directory, task_manager_prefix
 from actorflow.config import Config, options
 from actorflow.coordination import Coordination, Leader, leader_node, open_coordination
 from actorflow.errors import ActorflowError, ConfigError, CoordinationError, Deposed, ErrorInfo, describe
@@ -28,6 +30,7 @@ from actorflow.ids import NodeId
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.runtime.durable_jobs import DurableJobs, Inheritance
 from actorflow.runtime.job_manager import spawn_job_manager
+from actorflow.runtime.resource_manager import Driving
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ def run_job_manager(config: Config) -> None:
     name = _node_id(config, place)
     start_logging(config, f"jobmanager-{place.replace(':', '-')}")
     directory = run_directory(config)
+    driver = open_driver(config)
     with ExitStack() as stack:
         host, _, port = place.rpartition(":")
         bound = config[options.JOBMANAGER_BIND_HOST]
@@ -86,7 +90,10 @@ def run_job_manager(config: Config) -> None:
         stack.callback(coordination.close)
         rest = JobManagerRest(node.system, config, place)
         coordination.retrieval.watch(rest.follow)
-        leading = Leading(node, config, coordination, rest)
+        if driver is not None and config[options.HA_TYPE] == "none":
+            stack.callback(end_task_managers, driver)  # nobody will lead them
+        driving = Driving(driver, task_manager_prefix(config), slots_given(None, config)) if driver is not None else None
+        leading = Leading(node, config, coordination, rest, driving)
         stack.callback(leading.revoked)
         ending_on_signals(node.system)
         coordination.election.contend(leading.granted, leading.revoked)
@@ -105,13 +112,17 @@ class Leading:
         config: its options.
         coordination: tells when it leads.
         rest: answers over HTTP while it leads.
+        driving: what starts TaskManagers for it, if anything does.
     """
 
-    def __init__(self, node: Node, config: Config, coordination: Coordination, rest: JobManagerRest) -> None:
+    def __init__(
+        self, node: Node, config: Config, coordination: Coordination, rest: JobManagerRest, driving: Driving | None = None
+    ) -> None:
         self._node = node
         self._config = config
         self._coordination = coordination
         self._rest = rest
+        self._driving = driving
         self._actors: tuple[ActorRef, ...] = ()
         """ResourceManager and Dispatcher, while it leads."""
         self._changing = threading.Lock()
@@ -159,6 +170,7 @@ class Leading:
                 learn=endpoint.learn,
                 epoch=epoch,
                 jobs=jobs,
+                driving=self._driving,
             )
             self._node.system.spawn(LeaderGuard, self._actors, self._failed, name=f"leader-guard-{epoch}")
         if jobs is not None:

@@ -10,18 +10,17 @@ holds when its process began, so that a later process of the same number is neve
 from __future__ import annotations
 
 import json
-import os
-import select
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from actorflow.cluster.job_manager_process import leader_places
+from actorflow.cluster.process import end_process
+from actorflow.cluster.resource_drivers import STANDALONE
 from actorflow.config import Config, options
 from actorflow.errors import ActorflowError
 from actorflow.transport.addresses import parse
@@ -64,14 +63,16 @@ class NodeStatus:
 
 
 def planned_nodes(config: Config, file: str) -> list[NodePlan]:
-    """Return the processes that a configuration describes, in the order of their start."""
+    """Return the processes that a configuration describes, in the order of their start; none that a resource driver starts."""
     plans = []
     for number, place in enumerate(leader_places(config), 1):
         host, _, port = place.rpartition(":")
         address, of_port = f"{options.JOBMANAGER_ADDRESS.name}={host}", f"{options.JOBMANAGER_PORT.name}={port}"
         plans.append(NodePlan(f"jobmanager-{number}", host, ("jobmanager", "--config", file, "-D", address, "-D", of_port)))
     hosts = config[options.TASKMANAGER_HOSTS]
-    for number, host in enumerate(hosts or (config[options.TASKMANAGER_HOST],), 1):
+    if not hosts and config[options.RESOURCE_DRIVER] == STANDALONE:
+        hosts = (config[options.TASKMANAGER_HOST],)
+    for number, host in enumerate(hosts, 1):
         address = f"{options.TASKMANAGER_HOST.name}={host}"
         plans.append(NodePlan(f"taskmanager-{number}", host, ("taskmanager", "--config", file, "-D", address)))
     return plans
@@ -128,9 +129,9 @@ class Launcher:
         running = {name: pid for name in names if (pid := self.pid(name)) is not None}
         killed = []
         for name, pid in running.items():
-            if not _end(pid, signal.SIGTERM, _STOP_S):
+            if not end_process(pid, signal.SIGTERM, _STOP_S):
                 killed.append(name)
-                _end(pid, signal.SIGKILL, _STOP_S)
+                end_process(pid, signal.SIGKILL, _STOP_S)
         for name in names:
             self._file(name).unlink(missing_ok=True)
         return killed
@@ -150,18 +151,3 @@ def _began(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in {"Z", "X"} else int(fields[19])
-
-
-def _end(pid: int, number: int, timeout_s: float) -> bool:
-    """Send a signal to a process, and return whether it ends in time."""
-    try:
-        watched = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(watched, number)
-        ready, _, _ = select.select([watched], [], [], timeout_s)
-        return bool(ready)
-    finally:
-        os.close(watched)

@@ -1,10 +1,12 @@
-"""What this process asks the operating system about processes: ending with another one, what one uses, and why one ended. Linux only."""
+"""What this process asks the operating system about processes: ending with another one, ending one, what one uses, why one ended. Linux only."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -39,6 +41,21 @@ def resident_bytes(pid: int) -> int:
     except (OSError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def end_process(pid: int, number: int, timeout_s: float) -> bool:
+    """Send a signal to a process, and return whether it ends in time."""
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(watched, number)
+        ready, _, _ = select.select([watched], [], [], timeout_s)
+        return bool(ready)
+    finally:
+        os.close(watched)
 
 
 def describe_exit(exit_code: int | None, signal_number: int | None) -> str:

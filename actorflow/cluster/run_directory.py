@@ -39,6 +39,20 @@ def run_directory(config: Config) -> Path:
     return directory
 
 
+def log_directory(config: Config) -> Path:
+    """Return where the nodes of a cluster on this host leave what they print.
+
+    Raises:
+        ConfigError: see `run_directory`.
+    """
+    return Path(config[options.LOG_DIRECTORY] or run_directory(config) / "log")
+
+
+def task_manager_prefix(config: Config) -> str:
+    """Return what the ids of TaskManagers begin with that a driver of this cluster starts."""
+    return f"{config[options.CLUSTER_ID]}-elastic"
+
+
 def _usual() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"actorflow-{os.getuid()}"
 

@@ -1,6 +1,6 @@
 """The process of a TaskManager: a node that offers its slots to whoever leads, and starts a process for each that is leased.
 
-It never runs user code. It looks for the leader for as long as it runs, and follows it. SIGTERM and Ctrl-C end the process: it says goodbye, so
+It never runs user code. It looks for the leader for as long as it may, and follows it. SIGTERM and Ctrl-C end the process: it says goodbye, so
 that its slots are gone at once, and its workers end with it; those of a TaskManager that is killed do, too.
 """
 
@@ -40,7 +40,7 @@ def run_task_manager(config: Config) -> None:
         ConfigError: if the options do not say how the leader is found.
         TransportError: if it cannot listen where they say.
     """
-    name = NodeId(f"{config[options.CLUSTER_ID]}-taskmanager-{unique_suffix()}")
+    name = NodeId(config[options.RESOURCE_ID] or f"{config[options.CLUSTER_ID]}-taskmanager-{unique_suffix()}")
     start_logging(config, name)
     own = merged(config, Config.of({options.BIND_HOST.name: config[options.TASKMANAGER_HOST]}, options.TASKMANAGER_HOST.name))
     with ExitStack() as stack:
@@ -82,6 +82,11 @@ def _listening(name: NodeId, config: Config, server: ForkServer) -> Node:
 def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]:
     """Start the actor with its slots; return what ends their processes."""
     system, kept = node.system, _Kept(config)
+
+    def unwanted(for_s: float) -> None:
+        log.warning("ends, because no JobManager has taken its slots for %g s ('%s')", for_s, options.REGISTRATION_TIMEOUT.name)
+        system.shutdown()
+
     arguments = {"endpoints": node.endpoint.endpoints, "directory": str(server.directory), "settings": config.plain()}
     processes = SlotProcesses(system, server, arguments, kept.backup, kept.cache, kept.clean_up)
     task_manager = spawn_task_manager(
@@ -92,6 +97,7 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
         slots=slots_given(None, config),
         config=config,
         on_job_over=lambda job: system.submit_work(lambda: kept.release(job)),
+        on_unregistered=unwanted,
     )
     node.endpoint.on_peer_lost.append(lambda peer, reason: task_manager.tell_control(NodeLost(peer, reason)))
     node.endpoint.on_link_broken.append(lambda peer: task_manager.tell_control(LinkBroken(peer)))

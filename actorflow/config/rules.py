@@ -110,6 +110,21 @@ RULES = (
         "who says nothing of itself has no nodes of its own",
     ),
     Rule(
+        (options.RESOURCE_DRIVER, options.SLOTS_MAX),
+        lambda driver, slots_max: driver == "standalone" or slots_max is not None,
+        "who starts TaskManagers needs a limit",
+    ),
+    Rule(
+        (options.SLOTS_MIN, options.SLOTS_MAX),
+        lambda slots_min, slots_max: slots_max is None or slots_min <= slots_max,
+        "the least is not more than the most",
+    ),
+    Rule(
+        (options.RESOURCE_DRIVER, options.JOBMANAGER_HOSTS),
+        lambda driver, hosts: driver != "process" or len({place.rpartition(":")[0] for place in hosts}) <= 1,
+        "driver `process` starts TaskManagers on the leader's host, and the next leader has to find them there",
+    ),
+    Rule(
         (options.LOCAL_PROTOCOL, options.BIND_HOST, options.CURVE_KEY_FILE),
         lambda protocol, host, key_file: protocol == "ipc" or key_file is not None or _loopback(host),
         "who listens on anything but loopback needs keys; `actorflow keygen DIR` makes them",

@@ -17,7 +17,16 @@ from actorflow.ids import Address, split_address
 from actorflow.protocol.heartbeat import IncarnationFenced
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.machine import CancelTimer, Effect, Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.slots import JobEnded, JobReleased, SlotPool, SlotPoolState, SlotsOffered, TaskManagerLost
+from actorflow.protocol.slots import (
+    JobEnded,
+    JobReleased,
+    OfferAccepted,
+    SlotDemand,
+    SlotPool,
+    SlotPoolState,
+    SlotsOffered,
+    TaskManagerLost,
+)
 
 _SILENT = "silent:"
 
@@ -70,7 +79,7 @@ class ResourceManagerMachine:
         self._registered[task_manager] = offer.incarnation
         back = [CancelTimer(_SILENT + task_manager)] if task_manager in self._silent else []
         self._silent.pop(task_manager, None)
-        return [*back, *self._pool.handle(offer, now)]
+        return [*back, Send(task_manager, OfferAccepted(self._address)), *self._pool.handle(offer, now)]
 
     def _fell_silent(self, task_manager: Address, now: float) -> list[Effect]:
         if task_manager in self._silent:
@@ -86,6 +95,14 @@ class ResourceManagerMachine:
         silent = [CancelTimer(_SILENT + task_manager)] if task_manager in self._silent else []
         self._silent.pop(task_manager, None)
         return [*silent, *self._pool.handle(TaskManagerLost(task_manager, incarnation, reason), now)]
+
+    def demand(self) -> SlotDemand:
+        """Return what is lacking, and what there is."""
+        return self._pool.demand()
+
+    def still_awaited(self, because: str) -> list[Effect]:
+        """Say to those who wait for slots why there are none."""
+        return self._pool.awaited(because)
 
     def observe(self) -> SlotPoolState:
         """Return the pool as a value."""

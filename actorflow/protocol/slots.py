@@ -20,7 +20,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Literal, NewType
 
 from actorflow.errors import ErrorInfo, NotEnoughSlots
-from actorflow.ids import Address, JobId
+from actorflow.ids import Address, JobId, NodeId, split_address
 from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
 from actorflow.wire.message import Message
 
@@ -137,6 +137,12 @@ class JobReleased(Message, frozen=True):
     job: JobId
 
 
+class OfferAccepted(Message, frozen=True):
+    """To a TaskManager: the ResourceManager `by` has its slots. Every offer is answered."""
+
+    by: Address
+
+
 class FreeSlot(Message, frozen=True):
     """To a TaskManager: whatever still runs under `allocation` is to be ended."""
 
@@ -145,7 +151,7 @@ class FreeSlot(Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SlotsAwaited:
-    """Reported when a request has to wait; `error` says what is missing."""
+    """Reported when a request has to wait, and when what there is has changed; `error` says what is missing."""
 
     job: JobId
     request: int
@@ -192,6 +198,23 @@ class SlotPoolState:
     waiting: tuple[SlotsRequested, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TaskManagerLoad:
+    """One TaskManager in a `SlotDemand`."""
+
+    node: NodeId
+    slots: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDemand:
+    """How many slots each waiting request is for, in order of arrival, and what there is."""
+
+    waiting: tuple[int, ...]
+    task_managers: tuple[TaskManagerLoad, ...]
+
+
 class SlotPool:
     """Grants slots to jobs.
 
@@ -199,12 +222,21 @@ class SlotPool:
         life: names this ResourceManager, and no other: its allocations begin with it.
         request_timeout_s: how long a request may wait; 0 refuses at once.
         fill: `spread` takes from the TaskManager with the most free slots, `pack` from the one with the fewest.
+        slots_max: how many slots there will ever be; None if nobody knows.
     """
 
-    def __init__(self, *, life: str = "1", request_timeout_s: float = 300.0, fill: Literal["spread", "pack"] = "spread") -> None:
+    def __init__(
+        self,
+        *,
+        life: str = "1",
+        request_timeout_s: float = 300.0,
+        fill: Literal["spread", "pack"] = "spread",
+        slots_max: int | None = None,
+    ) -> None:
         self._life = life
         self._request_timeout_s = request_timeout_s
         self._fill = fill
+        self._slots_max = slots_max
         self._allocations = 0
         self._task_managers: dict[Address, _TaskManager] = {}
         self._registered = 0
@@ -233,13 +265,21 @@ class SlotPool:
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
-    def missing(self, job: JobId, slots: int) -> NotEnoughSlots:
-        """Return the error that says what `job` lacks of `slots`, with the sums."""
+    def missing(self, job: JobId, slots: int, because: str = "") -> NotEnoughSlots:
+        """Return the error that says what `job` lacks of `slots`, with the sums, and why that stays so, if that is known."""
         registered = f"{self._registered} registered on {_count(len(self._task_managers), 'TaskManager')}"
-        return NotEnoughSlots(
-            f"job '{job}' needs {_count(slots, 'slot')}, {self._free()} of {registered} are free",
-            hint="start more TaskManagers, raise taskmanager.numberOfTaskSlots, or lower the parallelism",
-        )
+        hint = "start more TaskManagers, raise taskmanager.numberOfTaskSlots, or lower the parallelism"
+        if self._slots_max is not None and slots > self._slots_max:
+            hint = f"raise slotmanager.number-of-slots.max, which is {self._slots_max}, or lower the parallelism"
+        needs = f"job '{job}' needs {_count(slots, 'slot')}, {self._free()} of {registered} are free"
+        return NotEnoughSlots(f"{needs}; {because}" if because else needs, hint=hint)
+
+    def awaited(self, because: str = "") -> list[Effect]:
+        """Say anew what those lack who wait."""
+        return [
+            Report(SlotsAwaited(job, number, self.missing(job, request.slots, because).info()))
+            for (job, number), request in self._waiting.items()
+        ]
 
     def _offered(self, offer: SlotsOffered) -> list[Effect]:
         address = offer.task_manager
@@ -253,11 +293,14 @@ class SlotPool:
             self._task_managers[address] = known = _TaskManager(offer.incarnation, [None] * offer.slots, [])
             self._registered += offer.slots
             known.free = list(range(offer.slots))
-        elif offer.incarnation < known.incarnation:
+            return [*effects, *self._free_unknown(offer), *self._serve(), *self.awaited()]
+        if offer.incarnation < known.incarnation:
             return []
+        return [*self._free_unknown(offer), *self._serve()]
+
+    def _free_unknown(self, offer: SlotsOffered) -> list[Effect]:
         unknown = [held.allocation for held in offer.leases if held.allocation not in self._holdings]
-        effects += [Send(address, FreeSlot(allocation)) for allocation in unknown]
-        return effects + self._serve()
+        return [Send(offer.task_manager, FreeSlot(allocation)) for allocation in unknown]
 
     def _requested(self, request: SlotsRequested, now: float) -> list[Effect]:
         job, number = request.job, request.request
@@ -291,7 +334,7 @@ class SlotPool:
         known = self._task_managers.get(address)
         if known is None or known.incarnation > lost.incarnation:
             return []
-        return self._drop(address, lost.reason) + self._serve()
+        return [*self._drop(address, lost.reason), *self._serve(), *self.awaited()]
 
     def _job_ended(self, job: JobId) -> list[Effect]:
         self._ended[job] = None
@@ -373,6 +416,11 @@ class SlotPool:
 
     def _free(self) -> int:
         return self._registered - len(self._holdings)
+
+    def demand(self) -> SlotDemand:
+        """Return what is lacking, and what there is."""
+        loads = [TaskManagerLoad(split_address(at)[0], len(tm.leased), len(tm.free)) for at, tm in self._task_managers.items()]
+        return SlotDemand(tuple(request.slots for request in self._waiting.values()), tuple(loads))
 
     def observe(self) -> SlotPoolState:
         """Return the pool as a value."""

@@ -16,6 +16,8 @@ It serves one leader. Under another one, whose ResourceManager knows nothing of 
 runs is ended; slots are offered to whoever leads, for as long as it takes. One that was given up wrongly (`IncarnationFenced`) ends all it
 runs, too, and registers anew in a higher incarnation.
 
+One that nobody has wanted for long, because no ResourceManager has accepted its offers, says so (`NotRegistered`), if it is told to.
+
 A worker that uses more memory than it may is killed with that as the reason, before the kernel chooses whom to kill.
 
 A TaskManager never runs user code, so nothing a user function does can keep it from seeing its workers die. Each lease gets a fresh
@@ -53,7 +55,7 @@ from actorflow.protocol.machine import (
     TimerFired,
     ensure,
 )
-from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, JobReleased, SlotsOffered
+from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, JobReleased, OfferAccepted, SlotsOffered
 
 OVER_MAX = 1_000
 """How many allocations that are over are remembered, so that a late lease of theirs starts nothing."""
@@ -80,6 +82,13 @@ class LeaderFound:
     epoch: int
     resource_manager: Address
     dispatcher: Address
+
+
+@dataclass(frozen=True, slots=True)
+class NotRegistered:
+    """Reported once, when no ResourceManager has accepted an offer for `for_s` seconds."""
+
+    for_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,7 @@ class TaskManagerMachine:
         start_timeout_s: how long a worker may take to report.
         offer_every_s: how long after an offer the slots are offered again.
         worker_bytes_max: how much memory a worker may use; None if nobody says.
+        registration_timeout_s: how long it may be without a ResourceManager; None: for ever.
     """
 
     def __init__(
@@ -145,6 +155,7 @@ class TaskManagerMachine:
         start_timeout_s: float = 30.0,
         offer_every_s: float = 5.0,
         worker_bytes_max: int | None = None,
+        registration_timeout_s: float | None = None,
     ) -> None:
         self._address = address
         self._resource_manager = resource_manager
@@ -154,6 +165,7 @@ class TaskManagerMachine:
         self._start_timeout_s = start_timeout_s
         self._offer_every_s = offer_every_s
         self._worker_bytes_max = worker_bytes_max
+        self._registration_timeout_s = registration_timeout_s
         self._held: dict[Allocation, _Held] = {}
         self._processes: dict[Allocation, int] = {}
         """Slots of the processes that live, of freed leases too."""
@@ -166,8 +178,14 @@ class TaskManagerMachine:
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event; see the diagram above."""
         match event:
-            case Register() | TimerFired(name="offer"):
+            case Register():
+                return [*self._expect_to_be_wanted(now), *self._offer(now)]
+            case TimerFired(name="offer"):
                 return self._offer(now)
+            case OfferAccepted(by=by):
+                return self._expect_to_be_wanted(now) if by == self._resource_manager else []
+            case TimerFired(name="registration"):
+                return [Report(NotRegistered(self._registration_timeout_s or 0.0))]
             case LeaderFound():
                 return self._led_by(event, now)
             case NodeLost(node=node):
@@ -195,6 +213,10 @@ class TaskManagerMachine:
                 return self._kill(allocation, f"it did not report within {self._start_timeout_s:g} s of its start")
             case _:
                 raise AssertionError(f"unknown event {event!r}")
+
+    def _expect_to_be_wanted(self, now: float) -> list[Effect]:
+        timeout_s = self._registration_timeout_s
+        return [] if timeout_s is None else [SetTimer("registration", now + timeout_s)]
 
     def _leads(self, node: str) -> bool:
         return self._resource_manager is not None and split_address(self._resource_manager)[0] == node

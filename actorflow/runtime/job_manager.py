@@ -19,7 +19,7 @@ from actorflow.clock import Clock
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import SourceSpec
 from actorflow.errors import ErrorInfo, describe
-from actorflow.ids import ActorPath, Address, JobId, NodeId, SubtaskId, address, split_address, unique_suffix
+from actorflow.ids import ActorPath, Address, JobId, NodeId, SubtaskId, split_address
 from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
@@ -29,11 +29,8 @@ from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import (
     AttachClient,
     CheckVersions,
-    ClusterDescribed,
-    DescribeCluster,
     ListJobs,
     ResultsReceived,
-    TaskManagerSummary,
     VersionsChecked,
 )
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
@@ -47,13 +44,13 @@ from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH
 from actorflow.protocol.machine import ChildEnded, Ending, Failed, Machine, Report, Send
 from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
-from actorflow.protocol.registration import ResourceManagerMachine
 from actorflow.protocol.restarts import Backoff, ByOperator, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
-from actorflow.protocol.slots import JobEnded, SlotPool, SlotPoolState, SlotsAwaited
+from actorflow.protocol.slots import JobEnded, SlotsAwaited
 from actorflow.runtime.durable_jobs import DurableJob, DurableJobs
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
 from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
+from actorflow.runtime.resource_manager import Driving, spawn_resource_manager
 from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
 from actorflow.wire.versions import differences
@@ -180,20 +177,6 @@ class JobMaster(MachineActor):
 
 def _is_known(node: NodeId, endpoints: Sequence[str]) -> None:
     """Where JobManager and TaskManager share a node, workers connect to it before they say that they are ready."""
-
-
-class ResourceManager(MachineActor):
-    """The shell of a `ResourceManagerMachine`, which tells clients of it."""
-
-    def on_receive(self, message: Any) -> None:
-        """Hand the message to the machine, or answer a client."""
-        if not isinstance(message, DescribeCluster):
-            super().on_receive(message)
-            return
-        pool = self.observe()
-        assert isinstance(pool, SlotPoolState), "it shows the pool"
-        found = [TaskManagerSummary(each.address, len(each.leased), each.leased.count(None)) for each in pool.task_managers]
-        self.ctx.reply(ClusterDescribed(tuple(found)))
 
 
 class Dispatcher(Actor):
@@ -327,6 +310,7 @@ def spawn_job_manager(
     learn: Learn = _is_known,
     epoch: int = 1,
     jobs: DurableJobs | None = None,
+    driving: Driving | None = None,
 ) -> tuple[ActorRef, ActorRef]:
     """Start ResourceManager and Dispatcher on a node; return their refs in this order.
 
@@ -337,17 +321,17 @@ def spawn_job_manager(
         learn: see `Learn`.
         epoch: of the leadership on whose behalf they act.
         jobs: where the Dispatcher writes down what the next leader needs, if there can be one. It waits for an `Inheritance`.
+        driving: what starts TaskManagers, if anything does.
+
+    Raises:
+        ConfigError: if the options leave the driver no room.
     """
     dispatcher_path, resource_manager_path = _in_epoch(DISPATCHER_PATH, epoch), _in_epoch(RESOURCE_MANAGER_PATH, epoch)
 
-    def awaited(report: object) -> None:
-        if isinstance(report, SlotsAwaited):
-            system.resolve(dispatcher_path).tell_control(JobWaits(report.job, report.error))
+    def awaited(report: SlotsAwaited) -> None:
+        system.resolve(dispatcher_path).tell_control(JobWaits(report.job, report.error))
 
-    pool = SlotPool(life=f"{epoch}-{unique_suffix()}", request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT])
-    address_of_it = address(system.node, resource_manager_path)
-    machine = ResourceManagerMachine(address_of_it, pool, reconnect_s=config[options.RECONNECT_TIMEOUT])
-    resource_manager = system.spawn(ResourceManager, machine, on_report=awaited, name=resource_manager_path[1:])
+    resource_manager = spawn_resource_manager(system, config, resource_manager_path, epoch=epoch, awaited=awaited, driving=driving)
     name = dispatcher_path[1:]
     if jobs is None:
         return resource_manager, system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, name=name)

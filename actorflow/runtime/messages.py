@@ -24,6 +24,7 @@ from actorflow.protocol.job_messages import JOB_MESSAGES
 from actorflow.protocol.slots import (
     FreeSlot,
     JobReleased,
+    OfferAccepted,
     SlotsGranted,
     SlotsLost,
     SlotsOffered,
@@ -44,6 +45,7 @@ _SLOT_MESSAGES = (
     SlotsLost,
     FreeSlot,
     JobReleased,
+    OfferAccepted,
     IncarnationFenced,
 )
 _SUBTASK_MESSAGES = (

@@ -12,7 +12,7 @@ from actorflow.actor import ActorContext, ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
 from actorflow.ids import Address, JobId
 from actorflow.protocol.slots import JobReleased
-from actorflow.protocol.task_manager import Register, TaskManagerMachine, WorkerRecipe
+from actorflow.protocol.task_manager import NotRegistered, Register, TaskManagerMachine, WorkerRecipe
 
 Launch = Callable[[ActorContext, str, WorkerRecipe], ActorRef]
 """Makes the child actor that stands for one slot worker: `(context of the TaskManager, child's name, recipe)`."""
@@ -27,6 +27,7 @@ def spawn_task_manager(
     slots: int,
     config: Config,
     on_job_over: Callable[[JobId], None] = lambda _: None,
+    on_unregistered: Callable[[float], None] = lambda _: None,
 ) -> ActorRef:
     """Start a TaskManager on a node.
 
@@ -38,6 +39,7 @@ def spawn_task_manager(
         slots: how many it has.
         config: the node's options.
         on_job_over: told of each job that is over: what it has kept on this host can go.
+        on_unregistered: told when nobody has wanted its slots for as long as the options allow, in seconds.
     """
     memory_bytes = config[options.TASKMANAGER_MEMORY]
     machine = TaskManagerMachine(
@@ -47,16 +49,22 @@ def spawn_task_manager(
         start_timeout_s=config[options.WORKER_START_TIMEOUT],
         offer_every_s=config[options.SLOT_OFFER_INTERVAL],
         worker_bytes_max=memory_bytes // slots if memory_bytes is not None else None,
+        registration_timeout_s=config[options.REGISTRATION_TIMEOUT],
     )
 
     def spawn(context: ActorContext, child: str, recipe: object) -> ActorRef:
         assert isinstance(recipe, WorkerRecipe), "a TaskManager's children are workers"
         return launch(context, child, recipe)
 
-    def over(report: object) -> None:
-        assert isinstance(report, JobReleased), "a TaskManager reports nothing else"
-        on_job_over(report.job)
+    def tell(report: object) -> None:
+        match report:
+            case JobReleased(job=job):
+                on_job_over(job)
+            case NotRegistered(for_s):
+                on_unregistered(for_s)
+            case _:
+                raise AssertionError(f"a TaskManager does not report {report!r}")
 
-    task_manager = system.spawn(MachineActor, machine, spawn=spawn, on_report=over, name=name)
+    task_manager = system.spawn(MachineActor, machine, spawn=spawn, on_report=tell, name=name)
     task_manager.tell_control(Register())
     return task_manager

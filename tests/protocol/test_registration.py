@@ -14,13 +14,14 @@ from actorflow.protocol.slots import (
     HeldLease,
     JobEnded,
     JobReleased,
+    OfferAccepted,
     SlotPool,
     SlotsGranted,
     SlotsLost,
     SlotsOffered,
     SlotsRequested,
 )
-from actorflow.protocol.task_manager import EndWorker, LeaderFound, Register, TaskManagerMachine
+from actorflow.protocol.task_manager import EndWorker, LeaderFound, NotRegistered, Register, TaskManagerMachine
 from actorflow.testing.probe import Probe
 
 RM, TM, OTHER = Address("jm/resource-manager"), Address("tm-1/tm"), Address("tm-2/tm")
@@ -54,6 +55,11 @@ def test_one_that_does_not_is_lost_and_the_holders_of_its_slots_hear_of_it():
     assert "TaskManager tm-1/tm is lost: it did not come back within 1 s after its connection broke" == lost.reason
 
 
+def test_every_offer_is_answered():
+    probe = resource_manager(OFFER)
+    assert [Send(TM, OfferAccepted(RM))] == probe.effects == probe.tell(OFFER)
+
+
 @pytest.mark.parametrize("before", [(), (LinkBroken(NodeId("tm-1")),)])
 def test_one_that_leaves_is_lost_at_once_and_others_stay(before):
     probe = resource_manager(OFFER, SlotsOffered(OTHER, 1, 2), *before)
@@ -65,7 +71,7 @@ def test_one_that_was_given_up_wrongly_is_told_so_and_may_register_anew():
     probe = resource_manager(OFFER, NodeLost(NodeId("tm-1"), "it could not be reached"))
     assert [Send(TM, IncarnationFenced(RM, 1))] == probe.tell(OFFER)
     probe.tell(SlotsOffered(TM, 2, 2), OFFER)
-    assert ([TM], []) == (registered(probe), [effect for effect in probe.effects if effect.message.incarnation != 1])
+    assert ([TM], [IncarnationFenced(RM, 1)]) == (registered(probe), probe.sent(IncarnationFenced))
 
 
 def test_when_a_job_is_over_every_task_manager_is_told_and_lets_go_of_what_the_job_has_kept():
@@ -134,6 +140,18 @@ def test_one_that_was_given_up_ends_what_it_runs_and_registers_anew():
     probe.tell(IncarnationFenced(RM, 1))
     assert ([Address(f"{TM}/{A}")], [SlotsOffered(TM, 2, 2)]) == (ended(probe), probe.sent(SlotsOffered))
     assert [] == probe.tell(IncarnationFenced(RM, 1)), "an answer to the offer of an earlier incarnation"
+
+
+def test_one_that_nobody_wants_says_so_after_its_time_and_each_accepted_offer_begins_it_anew():
+    probe = Probe(TaskManagerMachine(TM, None, slots=2, registration_timeout_s=60.0))
+    probe.tell(Register())
+    probe.advance(59.0)
+    probe.tell(FIRST, OfferAccepted(RM))
+    probe.advance(59.9)
+    assert [] == probe.reports()
+    probe.tell(OfferAccepted(SECOND.resource_manager))
+    probe.advance(0.1)
+    assert [NotRegistered(60.0)] == probe.reports()
 
 
 # --- both together, on links that break --------------------------------------------------------------------------------------------

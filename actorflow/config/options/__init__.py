@@ -10,6 +10,7 @@ checkpoints.py   when, how, where, how long             savepoints.py   where th
 failures.py      restarts, heartbeats                   nodes.py        actors, transport, keys
 logs.py          what is logged, and where to           coordination.py which cluster, and its leader
 processes.py     where TaskManagers listen, run directories
+resources.py     who starts TaskManagers, and where jobs go
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from actorflow.config.options.network import *  # noqa: F403
 from actorflow.config.options.nodes import *  # noqa: F403
 from actorflow.config.options.pipeline import *  # noqa: F403
 from actorflow.config.options.processes import *  # noqa: F403
+from actorflow.config.options.resources import *  # noqa: F403
 from actorflow.config.options.rest import *  # noqa: F403
 from actorflow.config.options.savepoints import *  # noqa: F403
 from actorflow.config.options.state import *  # noqa: F403

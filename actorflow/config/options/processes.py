@@ -22,7 +22,8 @@ TASKMANAGER_HOSTS = Option(
     "taskmanager.hosts",
     TEXTS,
     (),
-    "Hosts of the TaskManagers that `actorflow cluster start` starts, one for each time that a host is named. None is one on this host.",
+    "Hosts of the TaskManagers that `actorflow cluster start` starts, one for each time that a host is named. None is one on this host, "
+    "and with a resource driver none.",
 )
 JOBMANAGER_BIND_HOST = Option(
     "jobmanager.bind-host",

@@ -1,0 +1,125 @@
+"""The ResourceManager's actor: which slots there are, and, with a driver, which TaskManagers are started and ended for them.
+
+The shell of `protocol.registration.ResourceManagerMachine`, or of `protocol.elastic.ElasticResourceManager` if there is a driver.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.actor import ActorRef, ActorSystem, MachineActor
+from actorflow.config import Config, options
+from actorflow.ids import ActorPath, address, unique_suffix
+from actorflow.protocol.client_messages import ClusterDescribed, DescribeCluster, TaskManagerSummary
+from actorflow.protocol.elastic import ElasticResourceManager
+from actorflow.protocol.fleet import Fleet
+from actorflow.protocol.fleet_events import DriverFailed, OpenFleet, StartFailed
+from actorflow.protocol.job_messages import LinkBroken, NodeLost
+from actorflow.protocol.machine import TimerFired, WorkDone, WorkFailed
+from actorflow.protocol.registration import ResourceManagerMachine
+from actorflow.protocol.slots import JobEnded, SlotPool, SlotPoolState, SlotsAwaited, SlotsOffered, SlotsReleased, SlotsRequested
+from actorflow.runtime.resource_driver import ResourceDriver, driver_work, fleet_rules, tell_of_failures
+
+log = logging.getLogger(__name__)
+
+_EVENTS = (
+    SlotsOffered,
+    SlotsRequested,
+    SlotsReleased,
+    JobEnded,
+    LinkBroken,
+    NodeLost,
+    TimerFired,
+    WorkDone,
+    WorkFailed,
+    OpenFleet,
+)
+"""What its machine takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driving:
+    """What starts and ends TaskManagers.
+
+    Attributes:
+        driver: does it.
+        prefix: of the names of those that it starts.
+        slots_each: how many slots each of them has.
+    """
+
+    driver: ResourceDriver
+    prefix: str
+    slots_each: int
+
+
+class ResourceManager(MachineActor):
+    """The shell of its machine, which tells clients of it."""
+
+    def on_receive(self, message: Any) -> None:
+        """Hand the message to the machine, or answer a client."""
+        if isinstance(message, DescribeCluster):
+            self._describe()
+        elif isinstance(message, _EVENTS):
+            super().on_receive(message)
+        else:  # whoever can reach this node can send it any message
+            log.warning("the ResourceManager dropped a message that is not for it: '%s'", type(message).__name__)
+
+    def _describe(self) -> None:
+        pool = self.observe()
+        assert isinstance(pool, SlotPoolState), "it shows the pool"
+        found = [TaskManagerSummary(each.address, len(each.leased), each.leased.count(None)) for each in pool.task_managers]
+        self.ctx.reply(ClusterDescribed(tuple(found)))
+
+
+def spawn_resource_manager(
+    system: ActorSystem,
+    config: Config,
+    path: ActorPath,
+    *,
+    epoch: int,
+    awaited: Callable[[SlotsAwaited], None],
+    driving: Driving | None = None,
+) -> ActorRef:
+    """Start a ResourceManager on a node.
+
+    Args:
+        system: the node's actors.
+        config: the node's options.
+        path: its own.
+        epoch: of the leadership on whose behalf it acts.
+        awaited: told of each request that has to wait for slots.
+        driving: what starts TaskManagers, if anything does.
+
+    Raises:
+        ConfigError: if the options leave the driver no room.
+    """
+    life = f"{epoch}-{unique_suffix()}"
+    pool = SlotPool(
+        life=life,
+        request_timeout_s=config[options.SLOT_REQUEST_TIMEOUT],
+        fill="pack" if config[options.LOAD_BALANCE] == "none" else "spread",
+        slots_max=config[options.SLOTS_MAX] if driving is not None else None,
+    )
+    machine = ResourceManagerMachine(address(system.node, path), pool, reconnect_s=config[options.RECONNECT_TIMEOUT])
+
+    def tell(report: object) -> None:
+        match report:
+            case SlotsAwaited():
+                log.info("%s", report.error)
+                awaited(report)
+            case StartFailed() | DriverFailed():
+                tell_of_failures(report)
+            case _:
+                raise AssertionError(f"a ResourceManager does not report {report!r}")
+
+    name = path[1:]
+    if driving is None:
+        return system.spawn(ResourceManager, machine, on_report=tell, name=name)
+    rules = fleet_rules(config, prefix=f"{driving.prefix}-{life}", slots_each=driving.slots_each)
+    elastic = ElasticResourceManager(machine, Fleet(rules))
+    resource_manager = system.spawn(ResourceManager, elastic, work=driver_work(driving.driver), on_report=tell, name=name)
+    resource_manager.tell_control(OpenFleet())
+    return resource_manager
