@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from actorflow.ids import Address
+from actorflow.operators.metrics import Metrics
 from actorflow.state.descriptors import StateDescriptor
 
 TimeDomain = Literal["event", "processing"]
@@ -71,6 +72,7 @@ class OperatorContext(Protocol):
         parallelism: number of subtasks of the operator.
         attempt: 1 for the first deployment, one more after each restart.
         log: a logger named after the subtask.
+        metrics: makes counters, gauges and histograms of the operator's own, which are seen wherever the engine's are.
     """
 
     key: Any
@@ -79,6 +81,7 @@ class OperatorContext(Protocol):
     parallelism: int
     attempt: int
     log: logging.Logger
+    metrics: Metrics
 
     @property
     def timers(self) -> Timers:

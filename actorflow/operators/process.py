@@ -21,6 +21,7 @@ from actorflow.operators.columns import to_objects
 from actorflow.operators.emitting import Outputs
 from actorflow.operators.failures import NOTHING, call_user, entered, user_failure
 from actorflow.operators.key_check import key_check
+from actorflow.operators.metrics import Metrics
 from actorflow.operators.place import Place
 from actorflow.operators.running_context import EventTimerContext, ProcessingTimerContext, RunningContext
 from actorflow.operators.sieve import Sieve
@@ -59,7 +60,8 @@ class OperatorStage(Stage, Generic[Own]):
         self._subtask_context = place.context
         self._outputs = outputs = Outputs(place.name, place.following, place.sides)
         self._timers = KeyTimers(place.name, self._backend, place.context, keyed=keyed, ring=self._ring)
-        shared = (place.name, outputs, self._timers, self._backend, place.context)
+        self._metrics = Metrics(place.name, place.context.log)
+        shared = (place.name, outputs, self._timers, self._backend, place.context, self._metrics)
         self._ctx = self._context_class(*shared)
         self._at_event = EventTimerContext(*shared)
         self._at_processing = ProcessingTimerContext(*shared)
@@ -257,13 +259,14 @@ class OperatorStage(Stage, Generic[Own]):
     # --- being looked at -----------------------------------------------------------------------------------------------------
 
     def observe(self) -> dict[str, dict[str, object]]:
-        """Return records in and out, and the numbers of keys in state and of timers."""
+        """Return records in and out, the numbers of keys in state and of timers, what the operator shows of itself, and its metrics."""
         facts: dict[str, object] = {"records_in": self._records_in, "records_out": self._outputs.records_out}
         if self._keyed:
             facts["keys"] = len(self._backend)
             facts["timers"] = len(self._timers)
         own: Mapping[str, object] = call_user(self._operator.observe, operator=self._name, subtask=self._subtask)
-        return {self._name: {**facts, **own}}
+        metrics = self._metrics.values()
+        return {self._name: {**facts, **own, **({"metrics": metrics} if metrics else {})}}
 
     def lookups(self) -> Mapping[str, Lookup]:
         """Return how to read the states of a key."""

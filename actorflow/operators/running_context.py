@@ -10,6 +10,7 @@ from actorflow.ids import Address
 from actorflow.operators.actor import Recipient, Tagged
 from actorflow.operators.contract import SubtaskContext
 from actorflow.operators.emitting import Outputs
+from actorflow.operators.metrics import Metrics
 from actorflow.operators.timing import KeyTimers
 from actorflow.state.backend import NO_KEY, KeyedBackend
 from actorflow.state.descriptors import StateDescriptor
@@ -25,9 +26,12 @@ class RunningContext:
         timers: of the current key.
         backend: keeps the states.
         context: the subtask.
+        metrics: the operator's own.
     """
 
-    def __init__(self, name: str, outputs: Outputs, timers: KeyTimers, backend: KeyedBackend, context: SubtaskContext) -> None:
+    def __init__(
+        self, name: str, outputs: Outputs, timers: KeyTimers, backend: KeyedBackend, context: SubtaskContext, metrics: Metrics
+    ) -> None:
         self.key: Any = None
         self.timestamp: int | None = None
         self.watermark = backend.watermark
@@ -36,6 +40,7 @@ class RunningContext:
         self.parallelism = context.parallelism
         self.attempt = context.attempt
         self.log = context.log
+        self.metrics = metrics
         self.replying: Callable[[object], None] | None = None
         self._name = name
         self._main = outputs.main

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from actorflow.inspection.cluster_view import ClusterView
 from actorflow.inspection.facts import JobFacts
+from actorflow.operators.metrics import QUANTILES, quantile_name
 from actorflow.rest.answers import checkpoints
 from actorflow.runtime.subtask_contract import SubtaskView
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 if TYPE_CHECKING:
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.core import GaugeMetricFamily, Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -55,6 +56,7 @@ CLUSTER: Mapping[str, str] = {
 }
 """Of the cluster, by Flink's name."""
 
+_OPERATOR_PREFIX = "flink_taskmanager_job_task_operator_"
 _TASK_LABELS = ("job_id", "job_name", "task_id", "task_name", "subtask_index")
 
 
@@ -77,7 +79,7 @@ class _Collector:
     def describe(self) -> list[GaugeMetricFamily]:
         return []
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily
 
         jobs = self._view.under_way()
@@ -96,6 +98,7 @@ class _Collector:
         watermark = GaugeMetricFamily(
             "flink_taskmanager_job_task_currentInputWatermark", "ms; absent before the first", labels=_TASK_LABELS
         )
+        own = _OwnMetrics()
         for facts in jobs:
             for name, value in _of_job(facts).items():
                 of_jobs[name].add_metric([facts.job, facts.name], value)
@@ -104,9 +107,49 @@ class _Collector:
                 if seen is not None:
                     for name, (_, read) in TASK.items():
                         of_tasks[name].add_metric(labels, read(seen))
+                    own.add(labels, seen)
                     if MIN_TIMESTAMP < seen.watermark < MAX_TIMESTAMP:
                         watermark.add_metric(labels, seen.watermark)
-        yield from (*of_jobs.values(), *of_tasks.values(), watermark)
+        yield from (*of_jobs.values(), *of_tasks.values(), watermark, *own.families.values())
+
+
+class _OwnMetrics:
+    """What operators have made by `ctx.metrics`: counters, gauges that are numbers, and histograms as summaries with Flink's quantiles.
+
+    A name is one thing to Prometheus: if two operators give it to metrics of different kinds, only those of the first kind are there.
+    """
+
+    def __init__(self) -> None:
+        self.families: dict[str, Metric] = {}
+
+    def add(self, labels: list[str], view: SubtaskView) -> None:
+        """Take the metrics of a subtask's operators in."""
+        for operator, facts in view.operators.items():
+            metrics = facts.get("metrics") if isinstance(facts, Mapping) else None
+            for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
+                self._add(
+                    f"{_OPERATOR_PREFIX}{name}",
+                    dict(zip((*_TASK_LABELS, "operator_name"), (*labels, operator), strict=True)),
+                    value,
+                )
+
+    def _add(self, name: str, labels: dict[str, str], value: object) -> None:
+        from prometheus_client.core import Metric
+
+        histogram = isinstance(value, Mapping) and isinstance(value.get("count"), int)
+        if not histogram and not isinstance(value, int | float):
+            return
+        kind = "summary" if histogram else "gauge"
+        family = self.families.setdefault(name, Metric(name, "made by an operator", kind))
+        if family.type != kind:
+            return
+        if isinstance(value, int | float):
+            family.add_sample(name, labels, value)
+        elif isinstance(value, Mapping):
+            family.add_sample(f"{name}_count", labels, value["count"])
+            for quantile in QUANTILES:
+                if (read := value.get(quantile_name(quantile))) is not None:
+                    family.add_sample(name, {**labels, "quantile": str(quantile)}, read)
 
 
 def _of_job(facts: JobFacts) -> dict[str, float]:

@@ -12,12 +12,27 @@ import actorflow as af
 DEADLINE_S = 20
 
 
+class Measured(af.OperatorActor):
+    """Passes numbers on, and keeps metrics of its own."""
+
+    def on_start(self, ctx):
+        self.passed = ctx.metrics.counter("passed")
+        self.sizes = ctx.metrics.histogram("sizes")
+        ctx.metrics.gauge("note", lambda: "no number")
+
+    def on_record(self, number, ctx):
+        self.passed.inc()
+        self.sizes.update(number)
+        ctx.emit(number)
+
+
 @contextlib.contextmanager
 def served(config=None, slots="inline"):
     """A cluster with one job that runs until it is cancelled."""
     pipeline = af.Pipeline("visits")
     numbers = pipeline.read(af.sources.generator(rate=500)).map(lambda n: n % 10, name="last digit")
-    numbers.key_by(lambda n: n).count(name="count").write(af.sinks.discard(), name="nowhere")
+    measured = numbers.process(Measured(), name="measured")
+    measured.key_by(lambda n: n).count(name="count").write(af.sinks.discard(), name="nowhere")
     with af.LocalCluster(slots=slots, config={"rest.port": 0, **(config or {})}) as cluster:
         job = cluster.submit(pipeline, parallelism=2)
         assert job.wait_until(lambda: job.progress()[1] > 50, DEADLINE_S)

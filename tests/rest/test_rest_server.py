@@ -37,7 +37,7 @@ def test_a_job_with_its_vertices_and_their_subtasks(rest):
     job = found(rest, f"/jobs/{listed['id']}")
 
     assert (listed, line["name"], line["state"]) == ({"id": rest.job.id, "status": "RUNNING"}, "visits", "RUNNING")
-    assert [vertex["name"] for vertex in job["vertices"]] == ["source -> last digit", "count -> nowhere"]
+    assert [vertex["name"] for vertex in job["vertices"]] == ["source -> last digit -> measured", "count -> nowhere"]
     assert [edge["ship_strategy"] for edge in job["edges"]] == ["HASH"]
     assert job["start-time"] == line["start-time"]
     source, count = (found(rest, f"/jobs/{rest.job.id}/vertices/{vertex['id']}") for vertex in job["vertices"])
@@ -52,7 +52,7 @@ def test_actors_by_their_paths(rest):
 
     assert {"/job-manager", "/jobs/visits", "/jobs/visits/count/1"} <= paths
     assert found(rest, "/actors/jobs/visits/count/1")["observation"]["name"] == "count -> nowhere (2/2)"
-    assert found(rest, "/actors/jobs/visits/last%20digit/0")["observation"]["name"] == "source -> last digit (1/2)"
+    assert found(rest, "/actors/jobs/visits/last%20digit/0")["observation"]["name"] == "source -> last digit -> measured (1/2)"
     assert [entry["event"] for entry in found(rest, "/actors/job-manager/story?n=1")["story"]] == ["started"]
     assert found(rest, "/actors/inline/task-manager-1")["path"] == "inline/task-manager-1"  # an address, as of another node
 
@@ -64,6 +64,19 @@ def test_metrics_have_flinks_names(rest):
     for name in ("numRecordsIn", "numRecordsOut", "busyTimeMsPerSecond", "backPressuredTimeMsPerSecond", "isBackPressured"):
         of_count = [line for line in lines if line.startswith(f"flink_taskmanager_job_task_{name}{{") and 'name="count ' in line]
         assert len(of_count) == 2
+
+
+def test_metrics_that_operators_make_stand_beside_them(rest):
+    text = found(rest, "/metrics")
+    lines = dict(line.rpartition(" ")[::2] for line in text.splitlines() if 'operator_name="measured"' in line)
+
+    passed = {line: float(value) for line, value in lines.items() if line.startswith("flink_taskmanager_job_task_operator_passed{")}
+    assert len(passed) == 2
+    assert sum(passed.values()) > 50
+    assert "# TYPE flink_taskmanager_job_task_operator_sizes summary" in text
+    assert sum(line.startswith("flink_taskmanager_job_task_operator_sizes_count{") for line in lines) == 2
+    assert sum('quantile="0.999"' in line for line in lines) == 2
+    assert "operator_note" not in text
 
 
 def test_what_is_not_there_is_refused_in_one_form(rest):
