@@ -23,15 +23,15 @@ import logging
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,8 @@ from actorflow.protocol.job_messages import JobStatus
 from actorflow.runtime.durable_jobs import NUMBERS_OF_EPOCH
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from zookeeper_server import JAR, ZooKeeperServer, missing
+from zookeeper_history import History
+from zookeeper_server import ZooKeeperServer, missing
 
 KEYS = 61
 AGAIN_S, END_S = 60.0, 120.0
@@ -138,10 +139,14 @@ class Cluster:
             self._launcher.start(self._plans[name])
 
     def send(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a node."""
+        """Send a signal to a node; return when it has ended, if it is killed."""
         pid = self._launcher.pid(name)
         assert pid is not None, f"{name} does not run"
-        os.kill(pid, number)
+        process = os.pidfd_open(pid)
+        signal.pidfd_send_signal(process, number)
+        if number == signal.SIGKILL:
+            select.select([process], [], [])
+        os.close(process)
 
     def stop(self) -> list[str]:
         """End all nodes; return those that did not end by themselves."""
@@ -159,55 +164,6 @@ class Cluster:
     def epochs(self, name: str, pattern: str) -> list[int]:
         """Return the epochs that a node's log names."""
         return [int(epoch) for epoch in re.findall(pattern, self.log(name))] if self._launcher.log_of(name).exists() else []
-
-
-# --- what ZooKeeper has written -------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class History:
-    """Who wrote what, by the transaction log of ZooKeeper.
-
-    Attributes:
-        epochs: how many were granted.
-        writes: how many transactions of leaders there were.
-        faults: what should not be there.
-    """
-
-    epochs: int = 0
-    writes: int = 0
-    faults: list[str] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, directory: Path) -> History:
-        """Read the log of a server that has ended."""
-        history, leading = cls(), ""
-        for session, operations in transactions(directory):
-            raised = re.search(r"setData:[^;]*/epoch\W+(\d+)", operations)
-            if raised is not None:
-                history.epochs += 1
-                leading = session
-                if int(raised[1]) != history.epochs:
-                    history.faults.append(f"epoch {raised[1]} comes after {history.epochs - 1}")
-            elif re.search(r"/(jobs|checkpoints|results|leader)\b", operations):
-                history.writes += 1
-                if session != leading:
-                    history.faults.append(
-                        f"session {session} writes in epoch {history.epochs}, which is of {leading}: {operations}"
-                    )
-        return history
-
-
-def transactions(directory: Path) -> Iterator[tuple[str, str]]:
-    """Give the session and the operations of each transaction that has happened, in their order."""
-    for file in sorted(directory.rglob("log.*"), key=lambda file: int(file.suffix[1:], 16)):
-        toolkit = "org.apache.zookeeper.server.persistence.TxnLogToolkit"
-        printed = subprocess.run(["java", "-cp", str(JAR), toolkit, "-d", str(file)], capture_output=True, check=True).stdout
-        entries = re.split(r"^(?=\S+, \S+ \S+ \S+ session 0x)", printed.decode(errors="replace"), flags=re.MULTILINE)
-        for entry in entries:
-            found = re.search(r"session (0x\w+) .*? multi (.*)", entry, re.DOTALL)
-            if found is not None and "error:" not in found[2]:
-                yield found[1], found[2]
 
 
 # --- blows -----------------------------------------------------------------------------------------------------------------------

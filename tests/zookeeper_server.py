@@ -42,17 +42,24 @@ def _free_port():
 
 
 class ZooKeeperServer:
-    """One server, which can be stopped for a while, killed, and started again with what it knew."""
+    """One server, which can be stopped for a while, killed, and started again with what it knew.
 
-    def __init__(self, directory):
+    Args:
+        directory: where it keeps that.
+        address: where it listens.
+        prefix: what the command begins with that runs it, if it is to run on another host.
+    """
+
+    def __init__(self, directory, address="127.0.0.1", prefix=()):
         self._directory = directory
+        self._prefix = prefix
         self.port = _free_port()
-        self.quorum = f"127.0.0.1:{self.port}"
+        self.quorum = f"{address}:{self.port}"
         self._process = None
         settings = {
             "dataDir": directory / "data",
             "clientPort": self.port,
-            "clientPortAddress": "127.0.0.1",
+            "clientPortAddress": address,
             "tickTime": TICK_MS,
             "minSessionTimeout": 2 * TICK_MS,
             "maxSessionTimeout": 60_000,
@@ -65,7 +72,7 @@ class ZooKeeperServer:
         """Start the process unless it runs; who connects finds it as soon as it listens."""
         if self._process is not None and self._process.poll() is None:
             return self
-        command = ["java", *FLAGS, "-Dzookeeper.forceSync=no", "-cp", str(JAR)]
+        command = [*self._prefix, "java", *FLAGS, "-Dzookeeper.forceSync=no", "-cp", str(JAR)]
         main = ["org.apache.zookeeper.server.ZooKeeperServerMain", str(self._directory / "zoo.cfg")]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen([*command, *main], stdout=log, stderr=log)

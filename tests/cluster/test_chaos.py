@@ -26,7 +26,7 @@ def test_a_job_whose_workers_are_killed_commits_what_an_undisturbed_one_commits(
 @pytest.mark.skipif(zookeeper_server.missing() is not None, reason=str(zookeeper_server.missing()))
 def test_a_job_whose_leaders_are_killed_and_stopped_commits_the_same_and_never_two_of_them_act():
     ended = subprocess.run(
-        [sys.executable, CHAOS.with_name("chaos_cluster.py"), "--seconds", "5", "--seed", "1", "--session-timeout", "1"],
+        [sys.executable, CHAOS.with_name("chaos_cluster.py"), "--seconds", "3", "--seed", "1", "--session-timeout", "1"],
         capture_output=True,
         text=True,
         timeout=110,
