@@ -136,10 +136,6 @@ class LayeredState:
         """Note that a savepoint that was captured apart has been stored, or not."""
         self._line.given_back(checkpoint)
 
-    def capture_all(self, checkpoint: int) -> Captured:
-        """Return everything, for a part that stands alone."""
-        return Captured(checkpoint, Below(), self._pieces(checkpoint, whole=True))
-
     def _pieces(self, checkpoint: int, *, whole: bool) -> list[tuple[str, Piece]]:
         return [(name, piece) for name, log in self._logs.items() for piece in log.capture(checkpoint, whole=whole)]
 

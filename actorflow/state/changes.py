@@ -231,7 +231,8 @@ class ChangeLog:
 
     def _compare(self, place: Place, table: Table, ordered: Ordered, *, whole: bool) -> Piece:
         now = self._now
-        left = now.left[place] = now.left.get(place, {}) | ordered.left
+        earlier = now.left.get(place)
+        left = now.left[place] = earlier | ordered.left if earlier else ordered.left
         if not ordered.in_order:
             for values in (self._confirmed, now.values):
                 values.pop(place, None)
@@ -241,7 +242,8 @@ class ChangeLog:
         now.values[place] = keys.values(ordered, before.first if before.values else ordered.first)
         if not whole:
             for _, changes in reversed(self._unconfirmed):
-                left = changes.left.get(place, {}) | left
+                earlier = changes.left.get(place)
+                left = earlier | left if earlier else left
             return Comparison(place, keys, before, now.values[place], left)
         if isinstance(table, dict):
             return Comparison(place, keys, NOTHING, now.values[place], {})

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import compress, islice
-from operator import is_not
+from itertools import compress, filterfalse, islice, repeat
+from operator import is_, is_not
 from typing import Any, Final, NamedTuple
 
 from actorflow.state.layers import CHUNK_KEYS, Chunk, Place, payload
@@ -22,7 +22,8 @@ from actorflow.state.layers import CHUNK_KEYS, Chunk, Place, payload
 MISSING: Final = object()
 """Stands for the value of a key that has none."""
 
-_COMPARED_AT_ONCE: Final = 8192
+_COMPARED_AT_ONCE: Final = 2048
+"""Values that fit into a processor's cache together with what they are compared with."""
 
 
 class Values(NamedTuple):
@@ -118,14 +119,24 @@ class Comparison:
         if keys:
             yield payload(Chunk(self._place, keys, values, []))
 
+    def _changed_of_left(self, gone: int) -> Iterator[tuple[list[Any], list[Any]]]:
+        """Give keys and values of those that have left and were not the same before; so many of the first ones that were there are gone."""
+        left, same = self._left, set[Any]()
+        start = self._before.first - self._first
+        for at in range(0, gone, _COMPARED_AT_ONCE):
+            end = min(gone, at + _COMPARED_AT_ONCE)
+            known = self._keys[start + at : start + end]
+            same.update(compress(known, map(is_, map(left.get, known, repeat(MISSING)), self._before.values[at:end])))
+        keys = iter(left)
+        while some := list(islice(keys, _COMPARED_AT_ONCE)):
+            changed = list(filterfalse(same.__contains__, some)) if same else some
+            yield changed, list(map(left.__getitem__, changed))
+
     def _changed(self) -> Iterator[tuple[list[Any], list[Any]]]:
         """Give keys and values: of those that have left first, for some of them may have come again."""
         before, now = self._before, self._now
         gone = min(max(0, now.first - before.first), len(before.values))
-        known = self._keys[before.first - self._first :][:gone] if gone else []
-        same = {key for key, value in zip(known, before.values, strict=False) if self._left.get(key, MISSING) is value}
-        left = [(key, value) for key, value in self._left.items() if key not in same]
-        yield [key for key, _ in left], [value for _, value in left]
+        yield from self._changed_of_left(gone)
         place, ahead = now.first - self._first, now.first - before.first
         for at in range(0, len(now.values), _COMPARED_AT_ONCE):
             values = now.values[at : at + _COMPARED_AT_ONCE]
