@@ -6,6 +6,7 @@ embedded cluster, in the JobManager behind REST, and in a client. It may be used
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ from actorflow.inspection.facts import PREFIX, JobFacts
 from actorflow.inspection.looking import look_at
 from actorflow.inspection.report import SlowReport
 from actorflow.inspection.tree import ActorRow, Tree, named_row
-from actorflow.protocol.client_messages import JobsListed, JobSummary, ListJobs
+from actorflow.protocol.client_messages import DescribeEndedJob, EndedJobDescribed, JobsListed, JobSummary, ListJobs
 from actorflow.runtime.directory import subtask_name
 from actorflow.runtime.subtask_contract import SubtaskView
 from actorflow.wire.plain_form import plain_form, typed
@@ -77,12 +78,7 @@ class ClusterView:
         Raises:
             ActorflowError: if the Dispatcher does not answer.
         """
-        dispatcher = self.dispatcher
-        try:
-            future = self.system.resolve(dispatcher).ask(ListJobs(), block=False, timeout=self.timeout_s, control=True)
-            listed: JobsListed = future.get(timeout=self.timeout_s)
-        except (ActorDeadError, AskTimeout) as error:
-            raise ActorflowError(f"{dispatcher} does not answer: {error}") from None
+        listed: JobsListed = self._asked(ListJobs())
         return {summary.job: summary for summary in listed.jobs}
 
     def job(self, name: str) -> JobFacts:
@@ -108,6 +104,15 @@ class ClusterView:
             ActorflowError: if it does not answer, or has ended.
         """
         return self._learning(JobFacts.of(self.shown(self._job_master(job))))
+
+    def ended(self, job: JobId) -> JobFacts | None:
+        """Return how a job looked when it ended; None if that is not known any more.
+
+        Raises:
+            ActorflowError: if the Dispatcher does not answer.
+        """
+        described: EndedJobDescribed = self._asked(DescribeEndedJob(job))
+        return JobFacts.of(json.loads(described.record)) if described.record else None
 
     def under_way(self) -> list[JobFacts]:
         """Return all jobs that are under way."""
@@ -235,6 +240,15 @@ class ClusterView:
     def look(self, addresses: Iterable[Address], what: Any = "observe") -> list[Any]:
         """Return what actors show, as plain data; None for those that do not answer. See `looking.look_at`."""
         return look_at(self.system, addresses, what, self.timeout_s)
+
+    def _asked(self, question: ListJobs | DescribeEndedJob) -> Any:
+        """Return what the Dispatcher answers."""
+        dispatcher = self.dispatcher
+        try:
+            future = self.system.resolve(dispatcher).ask(question, block=False, timeout=self.timeout_s, control=True)
+            return future.get(timeout=self.timeout_s)
+        except (ActorDeadError, AskTimeout) as error:
+            raise ActorflowError(f"{dispatcher} does not answer: {error}") from None
 
     def shown(self, address: Address) -> Any:
         """Return what one actor shows, as plain data.

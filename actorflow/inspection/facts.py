@@ -11,6 +11,7 @@ from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.topology import Topology, VertexShape
 from actorflow.protocol.checkpoint_events import CheckpointStatistics, CheckpointsView
 from actorflow.protocol.checkpoint_messages import SubtaskTimes
+from actorflow.protocol.deployment import SubtaskTotals
 from actorflow.wire.plain_form import plain_form, typed
 
 PREFIX = "/jobs/"
@@ -33,6 +34,7 @@ class JobFacts:
         records_out: written by the sinks in this attempt.
         error: why it fails or restarts, as plain data; None if it does not.
         checkpoints: how its checkpoints go.
+        totals: what each subtask has done that has ended.
     """
 
     job: JobId
@@ -46,6 +48,7 @@ class JobFacts:
     records_out: int
     error: Mapping[str, Any] | None
     checkpoints: CheckpointsView
+    totals: Mapping[SubtaskId, SubtaskTotals]
 
     @staticmethod
     def of(state: object) -> JobFacts:
@@ -63,6 +66,7 @@ class JobFacts:
             plain["records_out"],
             plain["error"],
             _checkpoints(plain["checkpoints"]),
+            {_subtask(name): SubtaskTotals(**totals) for name, totals in plain["totals"].items()},
         )
 
     @property

@@ -92,6 +92,19 @@ class JobsListed(Message, frozen=True):
     jobs: tuple[JobSummary, ...]
 
 
+class DescribeEndedJob(Message, frozen=True):
+    """Asked of the Dispatcher: how did a job end? Answered by `EndedJobDescribed`. A job that is under way describes itself."""
+
+    job: JobId
+
+
+class EndedJobDescribed(Message, frozen=True):
+    """How a job ended: what its `JobState` showed, as JSON; nothing if it is not over, or not known so well any more."""
+
+    job: JobId
+    record: bytes
+
+
 class DescribeCluster(Message, frozen=True):
     """Asked of the ResourceManager; answered by `ClusterDescribed`."""
 
@@ -119,6 +132,8 @@ CLIENT_MESSAGES: tuple[type[Message], ...] = (
     VersionsChecked,
     ListJobs,
     JobsListed,
+    DescribeEndedJob,
+    EndedJobDescribed,
     DescribeCluster,
     ClusterDescribed,
 )

@@ -55,6 +55,18 @@ class SubtaskStarted(Message, frozen=True):
     attempt: int
 
 
+class SubtaskTotals(Message, frozen=True):
+    """What a subtask has done by its end: records and encoded bytes that came and went, and how it has spent its time, in ms."""
+
+    records_in: int = 0
+    records_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    busy_ms: int = 0
+    idle_ms: int = 0
+    back_pressured_ms: int = 0
+
+
 class SubtaskFinished(Message, frozen=True):
     """The subtask has processed all of its input.
 
@@ -64,6 +76,7 @@ class SubtaskFinished(Message, frozen=True):
         committables: what its sinks have prepared, pickled, or nothing.
         state: where there are checkpoints: its part of those whose barrier it will not meet.
         passed: the highest checkpoint whose barrier it has passed on.
+        totals: what it has done.
     """
 
     subtask: SubtaskId
@@ -71,21 +84,24 @@ class SubtaskFinished(Message, frozen=True):
     committables: bytes = b""
     state: bytes = b""
     passed: int = 0
+    totals: SubtaskTotals | None = None
 
 
 class SubtaskCancelled(Message, frozen=True):
-    """The subtask was cancelled and holds nothing any more."""
+    """The subtask was cancelled and holds nothing any more; `totals` is what it has done, if it was built."""
 
     subtask: SubtaskId
     attempt: int
+    totals: SubtaskTotals | None = None
 
 
 class SubtaskFailed(Message, frozen=True):
-    """The subtask ended in an error, or its slot worker was lost."""
+    """The subtask ended in an error, or its slot worker was lost; `totals` is what it has done, if that is known."""
 
     subtask: SubtaskId
     attempt: int
     error: ErrorInfo
+    totals: SubtaskTotals | None = None
 
 
 SubtaskNews = SubtaskStarted | SubtaskFinished | SubtaskCancelled | SubtaskFailed

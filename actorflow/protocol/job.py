@@ -345,10 +345,11 @@ class JobMachine:
             return []
         self._error = error
         changed = self._become(status)
+        last = self.observe()
         discarded = self._checkpoints.job_over(status)
         keep, over = self._checkpoints.outlast(), not self._checkpoints.outlast(status)
         given_back = self._run.give_back(keep=keep, over=over, finished=status is JobStatus.FINISHED)
-        return [*changed, *given_back, *discarded, Report(JobOver(self._job, status))]
+        return [*changed, *given_back, *discarded, Report(JobOver(self._job, status, last))]
 
     def _become(self, status: JobStatus) -> list[Effect]:
         self._status = status
@@ -369,6 +370,7 @@ class JobMachine:
             self._error,
             self._alignment.observe(),
             self._checkpoints.observe(),
+            dict(self._run.totals),
         )
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
 """What a Dispatcher knows of its jobs, and whom it tells: clients come and go, jobs stay.
 
-    job:     submitted ──► under way ──final status──► over ──older than `remembered_max` others──► forgotten
+    job:     submitted ──► under way ──final status──► over ──older than `Memory` allows──► forgotten
     client:  attached (by submitting the job, or later) ──its node is lost──► gone
 
 JobMasters tell the board; it tells every client that is attached. A client that may have missed something attaches again, and is answered
@@ -31,8 +31,13 @@ from actorflow.protocol.job_messages import (
 )
 from actorflow.protocol.machine import Effect, Report, Send, ensure
 
-REMEMBERED_MAX = 1_000
-"""How many jobs that are over are remembered: a cluster may run jobs for years."""
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How many jobs that are over are remembered, and for how long: a cluster may run jobs for years."""
+
+    jobs_max: int = 1_000
+    seconds: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,14 @@ class JobRemembered:
 
     name: str
     news: JobStatusChanged
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecorded:
+    """How a job looked at its end, as JSON: kept for as long as the job is remembered."""
+
+    job: JobId
+    record: bytes
 
 
 @dataclass(slots=True)
@@ -71,6 +84,7 @@ class _Job:
     ended_at: float | None = None
     waits_for: ErrorInfo | None = None
     """What it lacks while it waits for slots."""
+    record: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ class JobBroke:
 
 BoardEvent = (
     JobRemembered
+    | JobRecorded
     | JobBroke
     | SubmitJob
     | AttachClient
@@ -108,22 +123,27 @@ class JobBoard:
 
     Args:
         address: the Dispatcher's own; its JobMasters are below it, by the ids of their jobs.
-        remembered_max: how many jobs that are over are kept.
+        memory: of jobs that are over.
     """
 
-    def __init__(self, address: Address, remembered_max: int = REMEMBERED_MAX) -> None:
+    def __init__(self, address: Address, memory: Memory = Memory()) -> None:
         self._address = address
-        self._remembered_max = remembered_max
+        self._memory = memory
         self._jobs: dict[JobId, _Job] = {}
         self._over: dict[JobId, None] = {}
 
     def handle(self, event: BoardEvent, now: float) -> list[Effect]:
         """Take one event; see the messages."""
+        self._forget_oldest(now)
         match event:
             case SubmitJob():
                 return self._submitted(event, now)
             case JobRemembered(name=name, news=news):
                 self._remember(name, news, now)
+                return []
+            case JobRecorded(job=job, record=record):
+                if job in self._jobs:
+                    self._jobs[job].record = record
                 return []
             case AttachClient(job=job, client=client):
                 return self._attached(job, client)
@@ -150,7 +170,13 @@ class JobBoard:
 
     def listed(self, now: float) -> JobsListed:
         """Return all jobs, as they are shown."""
+        self._forget_oldest(now)
         return JobsListed(tuple(_summary(name, job, now) for name, job in self._jobs.items()))
+
+    def record(self, job: JobId) -> bytes:
+        """Return how a job looked at its end; nothing if it is not over, or that is not known."""
+        known = self._jobs.get(job)
+        return known.record if known is not None else b""
 
     def _submitted(self, submission: SubmitJob, now: float) -> list[Effect]:
         job = submission.job
@@ -167,11 +193,15 @@ class JobBoard:
         if job not in self._jobs:
             self._jobs[job] = _Job(name, Address(f"{self._address}/{job}"), now, news, {}, None, ended_at=now)
             self._over[job] = None
-            self._forget_oldest()
+            self._forget_oldest(now)
 
-    def _forget_oldest(self) -> None:
-        if len(self._over) > self._remembered_max:
+    def _forget_oldest(self, now: float) -> None:
+        while self._over:
             oldest = next(iter(self._over))
+            ended_at = self._jobs[oldest].ended_at
+            assert ended_at is not None, "who is over has ended"
+            if len(self._over) <= self._memory.jobs_max and now - ended_at <= self._memory.seconds:
+                return
             del self._over[oldest], self._jobs[oldest]
 
     def _attached(self, name: JobId, client: Address) -> list[Effect]:
@@ -224,7 +254,7 @@ class JobBoard:
             self._over[news.job] = None
         waits = job.reader if news.status.final and _unread(job) else None
         told: list[Effect] = [Send(client, news) for client in job.clients if client != waits]
-        self._forget_oldest()
+        self._forget_oldest(now)
         return told
 
     def _result(self, job: _Job, chunk: ResultChunk) -> list[Effect]:
@@ -265,7 +295,7 @@ class JobBoard:
                 numbers = [chunk.number for chunk in results.unread]
                 last = list(range(results.number - len(numbers) + 1, results.number + 1))
                 ensure(numbers == last, f"results {numbers} of {subtask} are unread, of {results.number}")
-        ensure(len(self._over) <= self._remembered_max, f"{len(self._over)} jobs that are over are remembered")
+        ensure(len(self._over) <= self._memory.jobs_max, f"{len(self._over)} jobs that are over are remembered")
 
 
 def _unread(job: _Job) -> list[ResultsSent]:

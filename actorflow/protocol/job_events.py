@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from actorflow.errors import ErrorInfo
 from actorflow.ids import JobId
 from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.job_state import JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,11 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class JobOver:
-    """Reported once, when the job has reached a final status."""
+    """Reported once, when the job has reached a final status; `state` is the job as it ended, before it gave back its slots."""
 
     job: JobId
     status: JobStatus
+    state: JobState
 
 
 @dataclass(frozen=True, slots=True)

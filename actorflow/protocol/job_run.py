@@ -38,6 +38,8 @@ from actorflow.protocol.deployment import (
     SlotGone,
     SubtaskFinished,
     SubtaskNews,
+    SubtaskStarted,
+    SubtaskTotals,
 )
 from actorflow.protocol.failover import RegionEnded, RegionFailed, RegionFailover, RegionReturned
 from actorflow.protocol.job_description import JobDescription, Timeouts
@@ -108,6 +110,8 @@ class JobRun:
         self.placed: Mapping[SubtaskId, Slot] = previous
         self.attempts = Attempts()
         self.workers = Workers()
+        self.totals: dict[SubtaskId, SubtaskTotals] = {}
+        """Of the subtasks that have ended."""
         self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s)
         self.failover = RegionFailover(number, description.regions, description.graph.subtasks())
         self._description = description
@@ -276,6 +280,8 @@ class JobRun:
         attempt = self.attempts.get(news.subtask)
         if attempt is None or news.attempt != self.number:
             return []
+        if not isinstance(news, SubtaskStarted) and news.totals is not None:
+            self.totals[news.subtask] = news.totals
         if isinstance(news, SubtaskFinished):
             self.output.prepared(news, attempt.worker, attempt.task_manager, attempt.allocation)
         return self._absorb(attempt.handle(news, now))

@@ -10,13 +10,16 @@ from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import GroupView
 from actorflow.protocol.checkpoint_events import CheckpointsView
-from actorflow.protocol.deployment import AttemptState
+from actorflow.protocol.deployment import AttemptState, SubtaskTotals
 from actorflow.protocol.job_messages import JobStatus
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What `JobMachine.observe` shows: among it the state of each subtask, the address of the worker that runs it, where its node can be reached."""
+    """What `JobMachine.observe` shows.
+
+    Of each subtask its state, the address of the worker that runs it, where that one's node can be reached; of one that has ended what it has done.
+    """
 
     job: JobId
     status: JobStatus
@@ -31,3 +34,4 @@ class JobState:
     error: ErrorInfo | None
     alignment: Mapping[str, GroupView]
     checkpoints: CheckpointsView
+    totals: Mapping[SubtaskId, SubtaskTotals]

@@ -17,9 +17,11 @@ from actorflow.inspection.tree import ActorRow
 from actorflow.protocol.checkpoint_events import CheckpointStatistics
 from actorflow.protocol.checkpoint_messages import CheckpointTaken
 from actorflow.protocol.client_messages import JobSummary
+from actorflow.protocol.deployment import SubtaskTotals
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.rest import shapes
 from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.viewing import totals_in
 from actorflow.wire.batch import MIN_TIMESTAMP
 
 RELEASE = version("actorflow")
@@ -96,7 +98,7 @@ def job_exceptions(job: JobSummary, line: shapes.JobLine) -> shapes.JobException
 def job_details(
     line: shapes.JobLine, now_ms: int, facts: JobFacts | None, views: Mapping[SubtaskId, SubtaskView | None]
 ) -> shapes.Job:
-    """Return a job with its vertices; of one that is over nobody knows them any more."""
+    """Return a job with its vertices; without them, if nobody knows them any more."""
     vertices = [vertex(facts, shape.id, views) for shape in facts.topology.vertices] if facts is not None else []
     edges: list[shapes.Edge] = [
         {"source": edge.source, "target": edge.target, "ship_strategy": edge.partitioning.upper()}
@@ -123,17 +125,25 @@ def vertex(facts: JobFacts, vertex_id: VertexId, views: Mapping[SubtaskId, Subta
     """Return a vertex with the sums of its subtasks."""
     shape = facts.topology.vertex(vertex_id)
     states = [subtask_state(facts, SubtaskId(vertex_id, index)) for index in range(shape.parallelism)]
-    seen = [io_metrics(views.get(SubtaskId(vertex_id, index))) for index in range(shape.parallelism)]
-    total = {name: sum(each[name] for each in seen) for name in io_metrics(None)}  # type: ignore[literal-required]  # their own names
+    seen = [io_metrics(facts, SubtaskId(vertex_id, index), views) for index in range(shape.parallelism)]
+    total = {name: sum(each[name] for each in seen) for name in seen[0]}  # type: ignore[literal-required]  # their own names
     return {
         "id": shape.id,
         "name": shape.name,
         "parallelism": shape.parallelism,
         "maxParallelism": shape.max_parallelism,
-        "status": min(states, key=STATES.index),
+        "status": vertex_state(states),
         "tasks": _counted(states),
         "metrics": total,  # type: ignore[typeddict-item]
     }
+
+
+def vertex_state(states: Sequence[str]) -> str:
+    """Return where a vertex stands whose subtasks stand there: what has failed or was cancelled decides, else who is behind."""
+    decisive = next((state for state in ("FAILED", "CANCELING") if state in states), None)
+    if decisive is None and "CANCELED" in states and not {"CREATED", "DEPLOYING", "RUNNING"}.intersection(states):
+        decisive = "CANCELED"
+    return decisive or min(states, key=STATES.index)
 
 
 def subtask_state(facts: JobFacts, subtask: SubtaskId) -> str:
@@ -166,7 +176,7 @@ def _subtask(facts: JobFacts, subtask: SubtaskId, views: Mapping[SubtaskId, Subt
         "attempt": facts.attempt,
         "endpoint": worker.partition("/")[0],
         "taskmanager-id": worker,
-        "metrics": io_metrics(view),
+        "metrics": io_metrics(facts, subtask, views),
         "watermark": None if view is None or view.watermark == MIN_TIMESTAMP else view.watermark,
         "busy-ratio": None if view is None else view.metrics.busy_ms_per_second / 1000,
         "idle-ratio": None if view is None else view.metrics.idle_ms_per_second / 1000,
@@ -175,17 +185,19 @@ def _subtask(facts: JobFacts, subtask: SubtaskId, views: Mapping[SubtaskId, Subt
     }
 
 
-def io_metrics(view: SubtaskView | None) -> shapes.IoMetrics:
-    """Return what passes through a subtask; nothing, if it does not answer."""
-    metrics = view.metrics if view is not None else None
+def io_metrics(facts: JobFacts, subtask: SubtaskId, views: Mapping[SubtaskId, SubtaskView | None]) -> shapes.IoMetrics:
+    """Return what passes through a subtask, or has until its end; nothing, if it does not answer."""
+    view, done = views.get(subtask), facts.totals.get(subtask, SubtaskTotals())
+    if view is not None:
+        done = totals_in(view.metrics)
     return {
-        "read-bytes": metrics.bytes_in if metrics is not None else 0,
-        "write-bytes": metrics.bytes_out if metrics is not None else 0,
-        "read-records": metrics.records_in if metrics is not None else 0,
-        "write-records": metrics.records_out if metrics is not None else 0,
-        "accumulated-busy-time": round(metrics.busy_s * 1000) if metrics is not None else 0,
-        "accumulated-idle-time": round(metrics.idle_s * 1000) if metrics is not None else 0,
-        "accumulated-backpressured-time": round(metrics.back_pressured_s * 1000) if metrics is not None else 0,
+        "read-bytes": done.bytes_in,
+        "write-bytes": done.bytes_out,
+        "read-records": done.records_in,
+        "write-records": done.records_out,
+        "accumulated-busy-time": done.busy_ms,
+        "accumulated-idle-time": done.idle_ms,
+        "accumulated-backpressured-time": done.back_pressured_ms,
     }
 
 

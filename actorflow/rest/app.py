@@ -19,7 +19,7 @@ from actorflow.inspection.actor_views import ActorView
 from actorflow.inspection.cluster_view import ClusterView
 from actorflow.inspection.facts import PREFIX, JobFacts
 from actorflow.protocol.client_messages import JobSummary
-from actorflow.protocol.job_messages import CancelJob
+from actorflow.protocol.job_messages import CancelJob, JobStatus
 from actorflow.rest import answers, metrics, shapes
 from actorflow.rest.savepoints import SavepointRequests
 from actorflow.runtime.subtask_contract import SubtaskView
@@ -32,7 +32,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         401: "the token is missing or wrong",
         403: "the request comes from elsewhere",
         404: "there is no such thing",
-        409: "the job is over",
+        409: "the job is not under way, or not any more",
         405: "the path has no such method",
         413: "the body is too large",
         503: "an actor did not answer in time",
@@ -149,8 +149,8 @@ class _Paths:
     def job(self, job: JobPart) -> shapes.Job:
         """A job with its vertices."""
         summary = self._job(job)
-        facts, views = self._running(summary)
-        return answers.job_details(self._line(summary), _now_ms(), facts, views)
+        facts = self._known(summary)
+        return answers.job_details(self._line(summary), _now_ms(), facts, self._views(facts) if facts is not None else {})
 
     def exceptions(self, job: JobPart) -> shapes.JobExceptions:
         """Why a job has failed, or was last deployed anew; also of one that is over."""
@@ -163,7 +163,7 @@ class _Paths:
         found = next((each.id for each in facts.topology.vertices if each.id == vertex), None)
         if found is None:
             raise HTTPException(404, f"job '{facts.name}' has no vertex '{vertex}'")
-        return answers.vertex_details(facts, found, self.view.views(facts), _now_ms())
+        return answers.vertex_details(facts, found, self._views(facts), _now_ms())
 
     def checkpoints(self, job: JobPart) -> shapes.Checkpoints:
         """How the checkpoints of a job go."""
@@ -171,7 +171,7 @@ class _Paths:
 
     def why_slow(self, job: JobPart) -> shapes.SlowReport:
         """Who holds up the job: its data, its event time, its checkpoints."""
-        return answers.slow_report(self.view.why_slow(self._facts(job).job))
+        return answers.slow_report(self.view.why_slow(self._under_way(job).job))
 
     def cancel(
         self,
@@ -229,13 +229,18 @@ class _Paths:
         return summary
 
     def _facts(self, job: str) -> JobFacts:
-        return self.view.facts(self._under_way(job).job)
+        """Return a job as it is, or was when it ended."""
+        summary = self._job(job)
+        facts = self._known(summary)
+        if facts is None:
+            raise HTTPException(404, f"job '{job}' is over, and was run by an earlier leader: nobody knows its vertices any more")
+        return facts
 
-    def _running(self, summary: JobSummary) -> tuple[JobFacts | None, Mapping[SubtaskId, SubtaskView | None]]:
-        if summary.status.final:
-            return None, {}
-        facts = self.view.facts(summary.job)
-        return facts, self.view.views(facts)
+    def _known(self, summary: JobSummary) -> JobFacts | None:
+        return self.view.ended(summary.job) if summary.status.final else self.view.facts(summary.job)
+
+    def _views(self, facts: JobFacts) -> Mapping[SubtaskId, SubtaskView | None]:
+        return {} if JobStatus(facts.status).final else self.view.views(facts)
 
     # --- actors ------------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from actorflow.errors import ActorflowError, ErrorInfo, describe
 from actorflow.ids import JobId
 from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import AttachClient
-from actorflow.protocol.job_board import BoardEvent, JobBroke, JobRemembered
+from actorflow.protocol.job_board import BoardEvent, JobBroke, JobRemembered, Memory
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.runtime.durable_jobs import DurableJob, DurableJobs, Inheritance, until_written
 from actorflow.runtime.job_manager import Dispatcher, Learn
@@ -42,11 +42,12 @@ class DurableDispatcher(Dispatcher):
         resource_manager: see `Dispatcher`.
         message_bytes_max: see `Dispatcher`.
         learn: see `Dispatcher`.
+        memory: see `Dispatcher`.
         jobs: where it is written down.
     """
 
-    def __init__(self, resource_manager: ActorRef, message_bytes_max: int, learn: Learn, jobs: DurableJobs) -> None:
-        super().__init__(resource_manager, message_bytes_max, learn)
+    def __init__(self, resource_manager: ActorRef, message_bytes_max: int, learn: Learn, memory: Memory, jobs: DurableJobs) -> None:
+        super().__init__(resource_manager, message_bytes_max, learn, memory)
         self._jobs = jobs
         self._durable: dict[JobId, DurableJob] = {}
         """Of the jobs that are being accepted or under way."""

@@ -9,6 +9,7 @@ One job's failure never touches another: each has its own machine, and its user 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import (
     AttachClient,
     CheckVersions,
+    DescribeEndedJob,
+    EndedJobDescribed,
     ListJobs,
     ResultsReceived,
     VersionsChecked,
@@ -36,7 +39,7 @@ from actorflow.protocol.client_messages import (
 from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.job import JobMachine
-from actorflow.protocol.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobWaits
+from actorflow.protocol.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobRecorded, JobWaits, Memory
 from actorflow.protocol.job_description import JobDescription, Timeouts
 from actorflow.protocol.job_events import Begin, JobOver, RegionRestarting
 from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatusChanged, NodeLost, ResultChunk, SlotReady, SubmitJob
@@ -52,6 +55,7 @@ from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
 from actorflow.runtime.resource_manager import Driving, spawn_resource_manager
 from actorflow.wire.message import Message
+from actorflow.wire.plain_form import plain_form
 from actorflow.wire.user_code import dumps_code, loads_code
 from actorflow.wire.versions import differences
 
@@ -186,15 +190,22 @@ class Dispatcher(Actor):
         resource_manager: where the JobMasters get slots.
         message_bytes_max: the largest control message that can be sent.
         learn: see `Learn`.
+        memory: of jobs that are over.
     """
 
-    def __init__(self, resource_manager: ActorRef, message_bytes_max: int, learn: Learn = _is_known) -> None:
+    def __init__(
+        self,
+        resource_manager: ActorRef,
+        message_bytes_max: int,
+        learn: Learn = _is_known,
+        memory: Memory = Memory(),  # noqa: B008 - a frozen value
+    ) -> None:
         super().__init__()
         self._resource_manager = resource_manager
         self._message_bytes_max = message_bytes_max
         self._learn = learn
         self._codec = control_codec()
-        self._board = JobBoard(self.ctx.address)
+        self._board = JobBoard(self.ctx.address, memory)
 
     def on_receive(self, message: Any) -> Message | None:
         """Handle a request of a client, the news of a job, or its end."""
@@ -210,7 +221,10 @@ class Dispatcher(Actor):
                 for job in self._board.under_way():
                     self._master(job).tell_control(message)
                 self._note(message)
-            case JobOver(job=job):
+            case DescribeEndedJob(job=job):
+                return EndedJobDescribed(job, self._board.record(job))
+            case JobOver(job=job, state=state):
+                self._note(JobRecorded(job, json.dumps(plain_form(state)).encode()))
                 self._end(job)
             case RegionRestarting(job=job, error=error, after_s=after_s):
                 log.warning(
@@ -332,12 +346,12 @@ def spawn_job_manager(
         system.resolve(dispatcher_path).tell_control(JobWaits(report.job, report.error))
 
     resource_manager = spawn_resource_manager(system, config, resource_manager_path, epoch=epoch, awaited=awaited, driving=driving)
-    name = dispatcher_path[1:]
+    name, memory = dispatcher_path[1:], Memory(config[options.RESULTS_MAX], config[options.RESULTS_EXPIRE])
     if jobs is None:
-        return resource_manager, system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, name=name)
+        return resource_manager, system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, memory, name=name)
     from actorflow.runtime.durable_dispatcher import DurableDispatcher  # built on this module
 
-    return resource_manager, system.spawn(DurableDispatcher, resource_manager, message_bytes_max, learn, jobs, name=name)
+    return resource_manager, system.spawn(DurableDispatcher, resource_manager, message_bytes_max, learn, memory, jobs, name=name)
 
 
 def _in_epoch(path: ActorPath, epoch: int) -> ActorPath:

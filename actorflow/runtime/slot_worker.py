@@ -53,6 +53,7 @@ from actorflow.runtime.job_master_link import JobMasterLink
 from actorflow.runtime.split_requests import SplitRequests
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import BEGIN
+from actorflow.runtime.viewing import totals_of
 from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest, parse
 from actorflow.wire.message import Message
@@ -291,7 +292,7 @@ class SlotWorker(Actor):
         """Close a subtask, on its own thread, and say so."""
         part.actor.close()
         part.actor.abort()
-        self._on_own_thread(lambda: self._tell(SubtaskCancelled(part.id, self._attempt)))
+        self._on_own_thread(lambda: self._tell(SubtaskCancelled(part.id, self._attempt, totals_of(part.actor))))
 
     def _commit(self, number: int) -> None:
         error: ErrorInfo | None = None
@@ -362,17 +363,17 @@ class SlotWorker(Actor):
         part = self._part_of(subtask)
         prepared = [sink.prepared() for sink in subtask.sinks]
         committables = dumps_code(prepared) if any(prepared) else b""
-        state, passed = subtask.last_part or (b"", 0)
+        last_part = subtask.last_part or (b"", 0)
 
         def report() -> None:
             self._report_progress()
-            self._tell(SubtaskFinished(part.id, self._attempt, committables, state, passed))
+            self._tell(SubtaskFinished(part.id, self._attempt, committables, *last_part, totals_of(subtask)))
 
         self._on_own_thread(report)
 
     def subtask_failed(self, subtask: Subtask, error: ErrorInfo) -> None:
         """Tell the JobMaster that a subtask cannot go on."""
-        self._on_own_thread(lambda: self._tell(SubtaskFailed(self._part_of(subtask).id, self._attempt, error)))
+        self._on_own_thread(lambda: self._tell(SubtaskFailed(self._part_of(subtask).id, self._attempt, error, totals_of(subtask))))
 
     def _subtask_broke(self, name: str, error: ErrorInfo) -> None:
         """Report a subtask whose actor ended by an error that it could not report itself."""
@@ -385,10 +386,9 @@ class SlotWorker(Actor):
     def _report_progress(self) -> None:
         records_in = sum(part.actor.feed.records_in for part in self._parts.values() if part.source is not None)
         records_out = sum(sink.records for part in self._parts.values() for sink in part.actor.sinks)
-        if (records_in, records_out) == self._reported:
-            return
-        self._reported = (records_in, records_out)
-        self._tell(ProgressReported(self._attempt, self._allocation, records_in, records_out))
+        if (records_in, records_out) != self._reported:
+            self._reported = (records_in, records_out)
+            self._tell(ProgressReported(self._attempt, self._allocation, records_in, records_out))
 
     def _tell(self, message: Message) -> None:
         self._link.tell(self._job_master, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actorflow.protocol.deployment import SubtaskTotals
 from actorflow.runtime.meter import SubtaskMetrics
 from actorflow.runtime.subtask_contract import OutputView, SubtaskView
 
@@ -22,6 +23,17 @@ def metrics_of(subtask: Subtask) -> SubtaskMetrics:
         *totals,
         *subtask.meter.rates,
     )
+
+
+def totals_of(subtask: Subtask) -> SubtaskTotals:
+    """Return what a subtask has done by now."""
+    return totals_in(metrics_of(subtask))
+
+
+def totals_in(done: SubtaskMetrics) -> SubtaskTotals:
+    """Return the totals among a subtask's counters."""
+    spent = (round(1000 * seconds) for seconds in (done.busy_s, done.idle_s, done.back_pressured_s))
+    return SubtaskTotals(done.records_in, done.records_out, done.bytes_in, done.bytes_out, *spent)
 
 
 def records_of(subtask: Subtask) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def test_a_job_goes_from_waiting_to_finished_and_tells_its_client_of_each_step()
     probe.tell(*committed())
     assert [S.FINISHED] == statuses(probe)
     assert [SlotsReleased(JOB, allocations())] == probe.sent(SlotsReleased)
-    assert [JobOver(JOB, S.FINISHED)] == probe.reports(JobOver)
+    assert [S.FINISHED] == [over.status for over in probe.reports(JobOver)]
 
 
 def test_a_job_whose_sinks_prepare_nothing_finishes_without_asking_anyone_to_commit():

@@ -7,7 +7,7 @@ import pytest
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.protocol.client_messages import AttachClient, JobUnknown, ResultsReceived, ResultsSent
-from actorflow.protocol.job_board import JobAccepted, JobBoard, JobBroke, JobRemembered, JobWaits
+from actorflow.protocol.job_board import JobAccepted, JobBoard, JobBroke, JobRecorded, JobRemembered, JobWaits, Memory
 from actorflow.protocol.job_follower import DispatcherFound, JobFollower, RunsAnew
 from actorflow.protocol.job_messages import (
     JobProgressed,
@@ -122,13 +122,25 @@ def test_a_job_whose_master_broke_has_failed():
 
 
 def test_only_the_last_jobs_that_are_over_are_remembered():
-    probe = board(remembered_max=2)
+    probe = board(memory=Memory(jobs_max=2))
     for job in ("a", "b", "running", "c"):
         probe.tell(SubmitJob(JobId(job), job, b"", {}, CLIENT))
         if job != "running":
             probe.tell(JobStatusChanged(JobId(job), JobStatus.FINISHED, 1))
     assert ["b", "running", "c"] == [job.name for job in probe.machine.listed(9.0).jobs]
     assert ("running",) == probe.machine.under_way()
+
+
+def test_a_job_that_is_over_is_remembered_with_its_record_until_its_time_is_over():
+    probe = board(SUBMISSION, JobRecorded(JOB, b"as it was"), memory=Memory(seconds=60.0))
+    probe.advance(100.0)
+    probe.tell(FINISHED)
+    probe.advance(60.0)
+    assert (b"as it was", 1) == (probe.machine.record(JOB), len(probe.machine.listed(160.0).jobs))
+    assert () == probe.machine.listed(160.1).jobs
+    assert (b"", False) == (probe.machine.record(JOB), probe.machine.knows(JOB))
+    probe.tell(JobRecorded(JOB, b"late"))
+    assert b"" == probe.machine.record(JOB)
 
 
 def test_the_time_of_a_job_ends_with_it():

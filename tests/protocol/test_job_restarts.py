@@ -112,7 +112,7 @@ def test_a_job_whose_strategy_gives_up_has_failed_with_the_last_error():
     probe = failing(NoRestart())
     probe.tell(*cancelled())
     assert [JobStatusChanged(JOB, S.FAILED, 1, ERROR)] == probe.sent(JobStatusChanged)
-    assert [JobOver(JOB, S.FAILED)] == probe.reports(JobOver)
+    assert [S.FAILED] == [over.status for over in probe.reports(JobOver)]
 
 
 def test_what_was_prepared_in_a_run_that_failed_is_removed_once():

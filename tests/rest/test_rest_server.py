@@ -123,9 +123,35 @@ def test_a_job_is_cancelled_and_is_over():
         with pytest.raises(af.ActorflowError, match="cancelled"):
             rest.job.wait("20s")
         job = found(rest, path)
-        assert (job["state"], job["vertices"], job["end-time"] - job["start-time"]) == ("CANCELED", [], job["duration"])
+        assert (job["state"], job["end-time"] - job["start-time"]) == ("CANCELED", job["duration"])
+        source, count = job["vertices"]
+        assert (source["status"], source["tasks"]["CANCELED"], source["metrics"]["write-records"] > 50) == ("CANCELED", 2, True)
+        assert found(rest, f"{path}/vertices/{count['id']}")["subtasks"][1]["status"] == "CANCELED"
         assert rest.ask(path, "PATCH")[0] == 409
-        assert rest.ask(f"{path}/checkpoints")[0] == 409
+        assert rest.ask(f"{path}/why-slow")[0] == 409
+
+
+def test_a_finished_job_is_shown_with_its_final_counts_and_its_last_checkpoints(tmp_path):
+    pipeline = af.Pipeline("hundred")
+    numbers = pipeline.read(af.sources.generator(count=100, rate=1_000))
+    numbers.key_by(lambda n: n % 3).count(name="count").write(af.sinks.discard())
+    options = {"execution.checkpointing.interval": "20ms", "execution.checkpointing.dir": str(tmp_path)}
+    with served(options) as rest:
+        job = rest.cluster.submit(pipeline, parallelism=2)
+        job.wait("20s")
+        path = f"/jobs/{job.id}"
+        shown = found(rest, path)
+
+        assert (shown["state"], shown["status-counts"]["FINISHED"]) == ("FINISHED", 2)
+        moved = [(vertex["metrics"]["read-records"], vertex["metrics"]["write-records"]) for vertex in shown["vertices"]]
+        assert moved == [(100, 100), (100, 100)]
+        subtasks = found(rest, f"{path}/vertices/{shown['vertices'][1]['id']}")["subtasks"]
+        assert sorted(subtask["metrics"]["read-records"] for subtask in subtasks) == [34, 66]
+        assert found(rest, f"{path}/checkpoints")["counts"]["completed"] > 0
+
+
+def test_only_of_jobs_that_are_over_it_is_known_how_they_ended(rest):
+    assert [rest.cluster.look().ended(job) for job in (rest.job.id, "nobody")] == [None, None]
 
 
 def test_why_a_job_has_failed_is_told_when_it_is_over():

@@ -14,7 +14,14 @@ from actorflow.clock import ManualClock
 from actorflow.ids import Address, JobId, NodeId, split_address
 from actorflow.protocol.correspondence import Correspondence, ReliableMachine
 from actorflow.protocol.delivery import Envelope, PeerStarted, ReliableSender
-from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.deployment import (
+    CancelSubtask,
+    SubtaskCancelled,
+    SubtaskFailed,
+    SubtaskFinished,
+    SubtaskStarted,
+    SubtaskTotals,
+)
 from actorflow.protocol.job_messages import (
     CommitOutput,
     DeploymentOpened,
@@ -353,7 +360,7 @@ def test_a_message_that_comes_after_the_end_is_a_dead_letter():
     bench.system.resolve(f"sim/worker/{subtask_name(bench.mine[0])}").tell(packed("greeter", "late"))
     bench.say()
 
-    assert bench.news(SubtaskFinished, SubtaskFailed) == [SubtaskFinished(bench.mine[0], 3)]
+    assert bench.news(SubtaskFinished, SubtaskFailed) == [SubtaskFinished(bench.mine[0], 3, totals=SubtaskTotals())]
     assert bench.system.dead_letters.count == before + 1
 
 

@@ -36,6 +36,13 @@ RESULTS_MAX = Option(
     "How many jobs that are over a cluster remembers.",
 )
 
+RESULTS_EXPIRE = Option(
+    "jobstore.expiration-time",
+    duration(0.0),
+    3600.0,
+    "How long the JobManager that leads remembers a job that is over; one that comes to lead counts from then on.",
+)
+
 # --- high availability --------------------------------------------------------------------------------------------------------
 
 HA_TYPE = Option(
