@@ -98,7 +98,8 @@ class ProcessDriver:
 
     def found(self) -> dict[NodeId, int]:
         """Return the process of each TaskManager that lives, whoever has started it."""
-        living: dict[NodeId, int] = {}
+        with self._lock:  # one that is only just beginning has no command line yet
+            living = {name: child.pid for name, child in self._children.items() if child.poll() is None}
         for entry in Path("/proc").iterdir():
             name = self._name_of(entry) if entry.name.isdecimal() else None
             if name is not None:
