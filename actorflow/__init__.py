@@ -36,7 +36,7 @@ row 6  `savepoint` is the state of a job as open files, and what of it belongs t
 
 row 7  `runtime` is the cluster's actors: jobs, slots, subtasks, gates with credits. `api` is what users write; neither knows the other.
 
-row 8  `inspection` looks at the living actors of a cluster: the tree, single ones by path, and why a job is slow.
+row 8  `inspection` looks at the living actors of a cluster: the tree, single ones by path, and why a job is slow. `web` is the pages of a browser.
 
 row 9  `rest` shows the same over HTTP, under Flink's names, and metrics.
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Path, Query, Request
@@ -23,6 +24,7 @@ from actorflow.protocol.job_messages import CancelJob, JobStatus
 from actorflow.rest import answers, metrics, shapes
 from actorflow.rest.savepoints import SavepointRequests
 from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.web import CONTENT_SECURITY, WebFile
 from actorflow.wire.batch import SavepointThen
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -45,13 +47,14 @@ _NAME = r"^[^/\x00]+$"
 JobPart = Annotated[str, Path(description="id of the job", pattern=_NAME)]
 
 
-def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config) -> FastAPI:
+def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config, web: Mapping[str, WebFile]) -> FastAPI:
     """Return the application.
 
     Args:
         view: looks at the cluster.
         savepoints: takes savepoints.
         config: options of the JobManager.
+        web: files of the web UI, by their paths.
     """
     app = FastAPI(
         title="actorflow",
@@ -88,6 +91,8 @@ def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config) -
     app.add_api_route("/jobs/{job}/savepoints", paths.savepoint, methods=["POST"], status_code=202, response_model=shapes.Requested)
     app.add_api_route("/jobs/{job}/stop", paths.stop, methods=["POST"], status_code=202, response_model=shapes.Requested)
     prometheus: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    for path, file in web.items():
+        app.add_api_route(path, partial(_web_file, file), methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", paths.metrics, methods=["GET"], response_class=Response, responses=prometheus)
     return app
 
@@ -272,6 +277,11 @@ class _Paths:
         """Where the Python threads of an actor's worker stand, also while user code holds it."""
         found = self._actor(path)
         return {"path": found.path, "stack": found.stack()}
+
+
+def _web_file(file: WebFile) -> Response:
+    headers = {"content-security-policy": CONTENT_SECURITY, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
+    return Response(file.content, media_type=file.media_type, headers=headers)
 
 
 def _now_ms() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,12 +30,16 @@ class Guard:
     Args:
         application: gets the rest.
         token: what requests must carry; None if nothing.
+        public: paths that may be read without the token: pages that ask for it.
         address: the interface that is listened on.
         body_bytes_max: largest body.
     """
 
-    def __init__(self, application: Application, *, token: str | None, address: str, body_bytes_max: int) -> None:
+    def __init__(
+        self, application: Application, *, token: str | None, public: Collection[str], address: str, body_bytes_max: int
+    ) -> None:
         self._application = application
+        self._public = public
         self._token = token.encode() if token is not None else None
         self._hosts = (*_LOCAL_NAMES, address)
         self._body_bytes_max = body_bytes_max
@@ -45,7 +49,7 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers, public=scope["method"] == "GET" and scope["path"] in self._public)
         if refusal is not None:
             await _refuse(send, *refusal)
             return
@@ -70,7 +74,7 @@ class Guard:
             if not answered:
                 await _refuse(send, 413, self._too_large())
 
-    def _refusal(self, headers: MutableMapping[bytes, bytes]) -> tuple[int, str] | None:
+    def _refusal(self, headers: MutableMapping[bytes, bytes], *, public: bool) -> tuple[int, str] | None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
             return 400, "the length of the body is no number"
@@ -78,7 +82,7 @@ class Guard:
             return 413, self._too_large()
         if self._token is not None:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if scheme.lower() != b"bearer" or not secrets.compare_digest(given.strip(), self._token):
+            if not public and (scheme.lower() != b"bearer" or not secrets.compare_digest(given.strip(), self._token)):
                 return 401, "this server wants a token (hint: Authorization: Bearer TOKEN)"
             return None
         host = headers.get(b"host", b"").decode("latin-1")

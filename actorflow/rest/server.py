@@ -11,6 +11,7 @@ from actorflow.inspection.cluster_view import ClusterView
 from actorflow.protocol.leader import rest_url
 from actorflow.rest.front import Front
 from actorflow.rest.listening import listening, rest_ports
+from actorflow.web import web_files
 
 if TYPE_CHECKING:
     from actorflow.rest.savepoints import SavepointRequests
@@ -46,12 +47,14 @@ class RestServer:
         self._socket = listening(config[options.REST_BIND_ADDRESS] or address, rest_ports(config))
         bound: Any = self._socket.getsockname()
         self.url = rest_url(address, bound[1])
+        self._web = web_files()
         self._front = Front(self.url)
         self._savepoints: SavepointRequests | None = None
         settings = uvicorn.Config(
             Guard(
                 self._front,
                 token=config[options.REST_TOKEN],
+                public=self._web,
                 address=address,
                 body_bytes_max=config[options.REST_CONTENT_BYTES_MAX],
             ),
@@ -74,7 +77,7 @@ class RestServer:
 
         self.stand_by()
         self._savepoints = SavepointRequests(view.system)
-        self._front.lead(make_app(view, self._savepoints, self._config))
+        self._front.lead(make_app(view, self._savepoints, self._config, self._web))
 
     def stand_by(self) -> None:
         """Answer no more, and redirect."""

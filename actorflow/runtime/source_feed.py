@@ -300,7 +300,9 @@ class SourceFeed:
             return "a split"
         seconds = min(split.pause_s for split in self._waiting.values())
         who = "its reader, which has" if len(self._waiting) == 1 else f"its {len(self._waiting)} readers, which have"
-        return f"{who} nothing for {seconds:g} s" if seconds < math.inf else f"{who} nothing any more"
+        if seconds == math.inf:
+            return f"{who} nothing any more"
+        return f"{who} nothing for {seconds:g} s" if seconds >= 1 else f"{who} nothing for {seconds * 1000:.3g} ms"
 
     def close(self) -> None:
         """Close the readers."""

@@ -13,11 +13,11 @@ ROWS = (
     ("operators", "connectors", "table"),
     ("savepoint",),
     ("runtime", "api"),
-    ("inspection",),
+    ("inspection", "web"),
     ("rest",),
     ("cluster",),
     ("actorflow",),  # the package's own `__init__`: what `import actorflow` gives users
-    ("repl", "web", "testing", "examples"),
+    ("repl", "testing", "examples"),
     ("cli",),  # the command starts all of them
 )
 """Lowest first. A package imports from rows below its own, and from itself; never from a sibling in its row, never upwards."""

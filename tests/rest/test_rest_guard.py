@@ -12,7 +12,7 @@ from actorflow.rest.guard import Guard
 TOKEN = "0123456789abcdef"
 
 
-def passed(headers, chunks=(b"",), token=None, body_bytes_max=100):
+def passed(headers, chunks=(b"",), token=None, body_bytes_max=100, public=(), path="/jobs", method="GET"):
     """Send a request through a guard; return its status, and what the application has read of the body."""
     read, sent = [], []
 
@@ -35,10 +35,10 @@ def passed(headers, chunks=(b"",), token=None, body_bytes_max=100):
     async def send(message):
         sent.append(message)
 
-    guard = Guard(application, token=token, address="127.0.0.1", body_bytes_max=body_bytes_max)
+    guard = Guard(application, token=token, public=public, address="127.0.0.1", body_bytes_max=body_bytes_max)
     named = any(name == b"host" for name, _ in headers)
     host = [] if named else [(b"host", b"localhost:1")]
-    asyncio.run(guard({"type": "http", "headers": [*host, *headers]}, receive, send))
+    asyncio.run(guard({"type": "http", "method": method, "path": path, "headers": [*host, *headers]}, receive, send))
     return sent[0]["status"], b"".join(read)
 
 
@@ -60,6 +60,19 @@ def test_no_other_token_passes(other):
     expected = other.strip() == TOKEN.encode()
     assert (status, read) == ((200, b"x") if expected else (401, b""))
     assert passed([(b"authorization", f"Bearer {TOKEN}".encode())], token=TOKEN)[0] == 200
+
+
+def test_public_paths_are_read_without_the_token_and_nothing_else():
+    public = ("/", "/web/app.js")
+    for path, method, status in (
+        ("/", "GET", 200),
+        ("/web/app.js", "GET", 200),
+        ("/", "POST", 401),
+        ("/web/app.js/../jobs", "GET", 401),
+        ("/web/", "GET", 401),
+        ("/jobs", "GET", 401),
+    ):
+        assert passed([], token=TOKEN, public=public, path=path, method=method)[0] == status, path
 
 
 def test_only_names_of_this_host_are_answered_to():

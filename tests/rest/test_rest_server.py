@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -77,6 +78,15 @@ def test_metrics_that_operators_make_stand_beside_them(rest):
     assert sum(line.startswith("flink_taskmanager_job_task_operator_sizes_count{") for line in lines) == 2
     assert sum('quantile="0.999"' in line for line in lines) == 2
     assert "operator_note" not in text
+
+
+def test_the_web_ui_is_served_with_what_it_asks_for(rest):
+    asked = re.findall(r'ask\(\["(\w+)"(?:, "(\w+)")?\]', found(rest, "/web/pages.js"))
+    assert ("overview", "") in asked
+    for parts in asked:
+        assert rest.ask("/" + "/".join(filter(None, parts)))[0] == 200
+    assert found(rest, "/").startswith("<!doctype html>")
+    assert rest.ask("/web/nothing.js")[0] == 404
 
 
 def test_what_is_not_there_is_refused_in_one_form(rest):
@@ -181,6 +191,7 @@ def test_a_token_is_demanded_and_never_shown():
             200,
         ]
         assert rest.ask("/openapi.json")[0] == 401
+        assert (rest.ask("/")[0], rest.ask("/web/app.js")[0]) == (200, 200)  # the page that asks for it
         _, settings = rest.ask("/jobmanager/config", authorization=token)
         assert {setting["key"]: setting["value"] for setting in settings}["actorflow.rest.token"] == "******"
         paths = [actor["path"] for actor in rest.ask("/actors", authorization=token)[1]["actors"]]

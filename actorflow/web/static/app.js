@@ -1,0 +1,84 @@
+// Which page is shown, and when it is shown anew.
+
+import { ask, keepToken, Refused } from "./ask.js";
+import { el } from "./dom.js";
+import * as pages from "./pages.js";
+
+const page = document.getElementById("page");
+const fresh = document.getElementById("fresh");
+let refreshMs = 3000;
+let timer;
+let visit = 0;
+
+/** Return the page that the address asks for: `#/jobs/<id>/<vertex>`, ... */
+function chosen() {
+  const [place, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const found = {
+    "": () => pages.overview(),
+    "jobs": () => (rest.length > 1 ? pages.vertex(rest[0], rest[1]) : pages.job(rest[0])),
+    "task-managers": () => pages.taskManagers(),
+    "actors": () => (rest.length ? pages.actor(rest.join("/")) : pages.actors()),
+    "configuration": () => pages.configuration(),
+  }[place];
+  return found ?? (async () => el("p", {}, "There is no such page."));
+}
+
+async function show() {
+  clearTimeout(timer);
+  const mine = ++visit;
+  mark();
+  try {
+    const content = await chosen()();
+    if (mine !== visit) return;
+    page.replaceChildren(...[content].flat(Infinity).filter(Boolean));
+    say(new Date().toLocaleTimeString(), false);
+  } catch (error) {
+    if (mine !== visit) return;
+    if (error instanceof Refused && error.status === 401) return askForToken();
+    if (error instanceof Refused && error.status === 404) page.replaceChildren(el("p", { class: "error" }, error.message));
+    say(error instanceof Refused ? error.message : "the JobManager does not answer", true);
+  }
+  timer = setTimeout(show, refreshMs);
+}
+
+function say(text, lost) {
+  fresh.textContent = text;
+  fresh.classList.toggle("lost", lost);
+}
+
+function mark() {
+  const place = (location.hash || "#/").split("/")[1];
+  for (const entry of document.querySelectorAll("nav a")) {
+    const here = (entry.getAttribute("href").split("/")[1] ?? null) === place || (place === "jobs" && entry.hash === "#/");
+    if (here && entry.hash) entry.setAttribute("aria-current", "page");
+    else entry.removeAttribute("aria-current");
+  }
+}
+
+function askForToken() {
+  const input = el("input", { type: "password", autocomplete: "current-password", "aria-label": "token" });
+  const send = () => {
+    keepToken(input.value.trim());
+    start();
+  };
+  input.addEventListener("keydown", (event) => event.key === "Enter" && send());
+  page.replaceChildren(el("div", { class: "card" }, [
+    el("h1", {}, "This cluster wants a token"),
+    el("div", { class: "row" }, [input, el("button", { onclick: send }, "Go on")]),
+    el("p", { class: "dim" }, "It is that of actorflow.rest.token, and is kept in this tab until it is closed."),
+  ]));
+  input.focus();
+}
+
+async function start() {
+  try {
+    refreshMs = (await ask(["config"]))["refresh-interval"];
+  } catch {
+    // the page says what is wrong when it asks itself
+  }
+  show();
+}
+
+addEventListener("hashchange", show);
+document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : show()));
+start();
