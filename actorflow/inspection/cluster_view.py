@@ -23,6 +23,8 @@ from actorflow.inspection.tree import ActorRow, Tree, named_row
 from actorflow.protocol.client_messages import DescribeEndedJob, EndedJobDescribed, JobsListed, JobSummary, ListJobs
 from actorflow.runtime.directory import subtask_name
 from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.transport.endpoint import Endpoint
+from actorflow.transport.observation import TransportObservation
 from actorflow.wire.plain_form import plain_form, typed
 
 LOOK_TIMEOUT_S = 2.0
@@ -142,6 +144,11 @@ class ClusterView:
         return {subtask: _view(plain) for subtask, plain in zip(subtasks, seen, strict=True)}
 
     # --- the tree ------------------------------------------------------------------------------------------------------------
+
+    def transport(self) -> TransportObservation | None:
+        """Return what the node that looks has let in and kept out; None if it has no way to others."""
+        router = self.system.router
+        return router.observe() if isinstance(router, Endpoint) else None
 
     def tree(self) -> Tree:
         """Return every actor of the cluster: first the JobManager's node, then TaskManagers and workers, below each parents before children."""

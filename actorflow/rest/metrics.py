@@ -13,6 +13,7 @@ from actorflow.inspection.facts import JobFacts
 from actorflow.operators.metrics import QUANTILES, quantile_name
 from actorflow.rest.answers import checkpoints
 from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.transport.observation import TransportObservation
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ CLUSTER: Mapping[str, str] = {
 }
 """Of the cluster, by Flink's name."""
 
+NODE: Mapping[str, tuple[str, Callable[[TransportObservation], float]]] = {
+    "unknownKeys": ("connections without a known key", lambda seen: seen.turned_away),
+    "failedHandshakes": ("connections that ended before they were let in", lambda seen: seen.handshakes_failed),
+    "refusedFrames": ("frames that were refused", lambda seen: sum(seen.refused.values())),
+}
+"""Of the node that answers, by name (Flink has none): what it has kept out."""
+
 _OPERATOR_PREFIX = "flink_taskmanager_job_task_operator_"
 _TASK_LABELS = ("job_id", "job_name", "task_id", "task_name", "subtask_index")
 
@@ -87,6 +95,10 @@ class _Collector:
         figures = (len(managers), sum(m.slots for m in managers), sum(m.free for m in managers), len(jobs))
         for (name, text), figure in zip(CLUSTER.items(), figures, strict=True):
             yield GaugeMetricFamily(f"flink_jobmanager_{name}", text, value=figure)
+        transport = self._view.transport()
+        if transport is not None:
+            for name, (text, count) in NODE.items():
+                yield GaugeMetricFamily(f"actorflow_jobmanager_{name}", text, value=count(transport))
         of_jobs = {
             name: GaugeMetricFamily(f"flink_jobmanager_job_{name}", text, labels=("job_id", "job_name"))
             for name, text in JOB.items()

@@ -40,6 +40,7 @@ class RestServer:
         except ModuleNotFoundError as error:
             hint = "pip install 'actorflow[rest]'"
             raise ConfigError(f"cannot serve REST: the package '{error.name}' is not installed", hint=hint) from None
+        from actorflow.rest.connections import PromptConnection
         from actorflow.rest.guard import Guard
 
         self._config = config
@@ -61,7 +62,7 @@ class RestServer:
             log_config=None,
             access_log=False,
             lifespan="off",
-            http="h11",
+            http=PromptConnection,
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=1,

@@ -279,6 +279,7 @@ class Endpoint:
             refused=dict(self._refused),
             last_refusals=tuple(self._last_refusals),
             turned_away=self._socket.gate.turned_away if self._socket.gate is not None else 0,
+            handshakes_failed=self._socket.handshakes_failed,
             blobs_waiting=self._blobs.waiting(),
             channels=len(self._channels),
         )

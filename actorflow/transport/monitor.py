@@ -1,4 +1,4 @@
-"""What ZeroMQ's own thread saw of a socket's connections: which attempts to connect stand, and which connections have ended.
+"""What ZeroMQ's own thread saw of a socket's connections: which attempts to connect stand, which connections have ended, and how many were not let in.
 
 A process whose thread is busy with user code answers nothing for minutes, and lives: its operating system and its ZeroMQ thread accept
 and keep connections meanwhile. So a dialled endpoint *stands* once there is evidence that a process is behind it, without a word from that
@@ -13,17 +13,25 @@ from zmq.utils.monitor import parse_monitor_message
 
 from actorflow.transport.addresses import Location
 
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
 
 class Monitor:
     """Watches one socket.
 
     Args:
         socket: is watched until `close`.
+
+    Attributes:
+        handshakes_failed: connections that have ended before they were let in, as far as it has read.
     """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._watched = socket
-        self._events = socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._events = socket.get_monitor_socket(
+            zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _FAILED
+        )
+        self.handshakes_failed = 0
         self._evidence: dict[str, int] = {}
         self._standing: set[str] = set()
         self._ended: list[str] = []
@@ -65,5 +73,7 @@ class Monitor:
             if event == zmq.EVENT_DISCONNECTED:
                 self._ended.append(url)
                 self._standing.discard(url)
+            elif event & _FAILED:
+                self.handshakes_failed += 1
             elif event == self._evidence.get(url):
                 self._standing.add(url)

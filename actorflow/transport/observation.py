@@ -44,6 +44,7 @@ class TransportObservation:
         refused: frames refused, by reason.
         last_refusals: texts of the last refusals, oldest first.
         turned_away: connections without a known key.
+        handshakes_failed: connections that have ended before they were let in, for whatever reason.
         blobs_waiting: blobs being sent or queued.
         channels: registered ends of channels.
     """
@@ -60,5 +61,6 @@ class TransportObservation:
     refused: Mapping[str, int]
     last_refusals: tuple[str, ...]
     turned_away: int
+    handshakes_failed: int
     blobs_waiting: int
     channels: int

@@ -79,6 +79,11 @@ class RouterSocket:
         """Return the descriptor that becomes readable when there may be `disconnections`."""
         return self._monitor.fileno()
 
+    @property
+    def handshakes_failed(self) -> int:
+        """How many connections have ended before they were let in."""
+        return self._monitor.handshakes_failed
+
     def disconnections(self) -> list[str]:
         """Return the endpoints (dialled, or listened at) of connections that have ended since the last call."""
         return self._monitor.ended()

@@ -42,7 +42,7 @@ def test_a_node_with_an_unknown_key_gets_nothing_decoded(nodes, first, second):
     one, two = nodes.make(first, keys=CurveKeys.make()), nodes.make(second, keys=CurveKeys.make())
     one.knows(two)
     one.note(two, 1)
-    nodes.spin(lambda: two.endpoint.observe().turned_away)
+    nodes.spin(lambda: two.endpoint.observe().turned_away and two.endpoint.observe().handshakes_failed)
     nodes.settle()
     assert (0, 0, {}) == (two.codec.decoded, two.endpoint.observe().frames_in, two.endpoint.observe().refused)
     assert 0 == one.endpoint.observe().frames_in
