@@ -8,7 +8,8 @@ from typing import Any
 
 from actorflow.plan.execution import Vertex
 from actorflow.plan.key_groups import key_group
-from actorflow.runtime.restored_layers import Chunks, ReadState, layers_of, restored_layers
+from actorflow.runtime.restored_layers import Chunks, ReadState, layers_of, read_chunk, restored_layers
+from actorflow.runtime.revival import Revival, revival_of
 from actorflow.runtime.snapshots import SubtaskSnapshot, decoded
 from actorflow.state.layers import Chunk, Layers
 from actorflow.storage.checkpoint_files import files_of_part, read_state
@@ -62,10 +63,14 @@ def earlier_parts(restored: Sequence[bytes], vertex: Vertex, index: int, read: R
     home = next((part.home for part in saved if part is not None), None)
     if home is not None:
         return Earlier(list(_of_own_savepoint(home, parts, saved, vertex, index)))
-    snapshots = [_taken_of(decoded(read(part.state)), part.adopted) for part in parts]
+    revivals = _revivals(parts, vertex)
+    snapshots = [
+        _taken_of(decoded(data) if revival is None else revival.snapshot(data), part.adopted)
+        for part, revival, data in zip(parts, revivals, (read(part.state) for part in parts), strict=True)
+    ]
     in_flight = [decode_in_flight(read(part.in_flight)) if part.in_flight else InFlight() for part in parts]
     own = len(parts) == vertex.parallelism and all(part.adopted is None for part in parts) and not snapshots[index].keyed
-    return Earlier(snapshots, _layers(parts, vertex, index, read), in_flight, parts[index] if own else None)
+    return Earlier(snapshots, _layers(parts, revivals, vertex, index, read), in_flight, parts[index] if own else None)
 
 
 def _of_own_savepoint(
@@ -106,13 +111,26 @@ def _by_group(states: Mapping[str, Mapping[Any, Any]], max_parallelism: int) -> 
     return groups
 
 
-def _layers(parts: Sequence[SubtaskState], vertex: Vertex, index: int, read: ReadState) -> Iterator[tuple[str, Chunk]]:
+def _revivals(parts: Sequence[SubtaskState], vertex: Vertex) -> list[Revival | None]:
+    """Return for each part how it is read. Those of one vertex are read alike."""
+    found: list[Revival | None] = []
+    for before, part in zip([None, *parts], parts, strict=False):
+        same = before is not None and before.adopted == part.adopted
+        found.append(found[-1] if same else revival_of(part.adopted, vertex))
+    return found
+
+
+def _layers(
+    parts: Sequence[SubtaskState], revivals: Sequence[Revival | None], vertex: Vertex, index: int, read: ReadState
+) -> Iterator[tuple[str, Chunk]]:
     """Give the keyed state that parts have in layers, those of each vertex that they are of by themselves."""
     start = 0
     for stop in [*(at for at, part in enumerate(parts) if at and part.index == 0), len(parts)]:
         of_vertex = parts[start:stop]
         adopted = of_vertex[0].adopted
-        for operator, chunk in restored_layers(of_vertex, index, vertex.parallelism, vertex.max_parallelism, read):
+        revival = revivals[start]
+        chunks = read_chunk if revival is None else revival.chunk
+        for operator, chunk in restored_layers(of_vertex, index, vertex.parallelism, vertex.max_parallelism, read, chunks):
             name = operator if adopted is None else adopted.names.get(operator)
             if name is not None:
                 yield name, chunk

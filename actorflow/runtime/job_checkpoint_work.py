@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from actorflow.clock import Clock
 from actorflow.config import Config, options
@@ -18,6 +19,7 @@ from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardClaimed,
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.input_barriers import alignment_rules
+from actorflow.savepoint.declared import schemas_of
 from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part
 from actorflow.storage.files import join, remove
 from actorflow.storage.native_savepoint import NativeSavepoint
@@ -100,6 +102,10 @@ class CheckpointWork:
         self._job = job
         self._graph = graph
         self._files = files
+        self._schemas: dict[VertexId, dict[str, dict[str, dict[str, Any]]]] = {
+            vertex.id: {operator.id: found for operator in vertex.operators if (found := schemas_of(operator.spec))}
+            for vertex in graph.vertices
+        }
         self.listed: dict[VertexId, Sequence[bytes]] = {}
         self._writing = threading.Lock()
         self._removing = threading.Lock()
@@ -192,6 +198,7 @@ class CheckpointWork:
                 vertex.parallelism,
                 vertex.max_parallelism,
                 tuple(part_left(work.states, SubtaskId(vertex.id, index)) for index in range(vertex.parallelism)),
+                self._schemas[vertex.id],
             )
             for vertex in self._graph.vertices
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from actorflow.errors import CheckpointError
 from actorflow.plan.key_groups import group_range, key_group
-from actorflow.state.layers import Chunk, Place, decode_layer
+from actorflow.state.layers import Chunk, Place, decode_layer, decode_parts
 from actorflow.state.timers import TIMERS_STATE
 from actorflow.storage.checkpoint_files import read_state
 from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState
@@ -23,12 +23,25 @@ from actorflow.wire.stable_hash import stable_hash
 ReadState = Callable[[StoredFile | InlineState], bytes]
 """Returns the bytes of a state, after a look whether they are those that were written."""
 
+ReadChunk = Callable[[str, memoryview], list[Any]]
+"""Returns the parts of a chunk of an operator. See `state.layers.decode_layer`."""
+
 Chunks = Iterable[tuple[str, Chunk]]
 """Chunks in their order, each with the name of its operator."""
 
 
+def read_chunk(_operator: str, data: memoryview) -> list[Any]:
+    """Return the parts of a chunk as they were written."""
+    return decode_parts(data)
+
+
 def restored_layers(
-    parts: Sequence[SubtaskState], index: int, parallelism: int, max_parallelism: int, read: ReadState = read_state
+    parts: Sequence[SubtaskState],
+    index: int,
+    parallelism: int,
+    max_parallelism: int,
+    read: ReadState = read_state,
+    chunk: ReadChunk = read_chunk,
 ) -> Iterator[tuple[str, Chunk]]:
     """Give the keyed state of one subtask, to be taken in this order.
 
@@ -38,6 +51,7 @@ def restored_layers(
         parallelism: number of subtasks now.
         max_parallelism: number of key groups.
         read: returns the bytes of a file.
+        chunk: returns the parts of a chunk of an operator.
 
     Raises:
         CheckpointError: if a layer is missing or damaged.
@@ -49,8 +63,8 @@ def restored_layers(
         if max(mine.start, theirs.start) >= min(mine.stop, theirs.stop):
             continue
         inside = mine.start <= theirs.start and theirs.stop <= mine.stop
-        for operator, chunk in _chunks_of(part, read, alone=alone):
-            yield operator, chunk if inside else _within(chunk, mine, max_parallelism)
+        for operator, found in _chunks_of(part, read, chunk, alone=alone):
+            yield operator, found if inside else _within(found, mine, max_parallelism)
         alone = False
 
 
@@ -64,21 +78,21 @@ def layers_of(part: SubtaskState, read: ReadState = read_state) -> Iterator[byte
         yield part.top
 
 
-def _chunks_of(part: SubtaskState, read: ReadState, *, alone: bool) -> Iterator[tuple[str, Chunk]]:
+def _chunks_of(part: SubtaskState, read: ReadState, read_one: ReadChunk, *, alone: bool) -> Iterator[tuple[str, Chunk]]:
     """Give what the layers of a part say; if it is not alone, without voiding whole tables, which have keys of other parts, too."""
     for number, layer in enumerate(layers_of(part, read)):
-        for operator, chunk in decode_layer(layer):
+        for operator, chunk in decode_layer(layer, read_one):
             if chunk.dropped and not alone:
-                yield from ((operator, void) for void in _voided(part, read, number, operator, chunk.place))
+                yield from ((operator, void) for void in _voided(part, read, read_one, number, operator, chunk.place))
                 yield operator, chunk._replace(dropped=False)
             else:
                 yield operator, chunk
 
 
-def _voided(part: SubtaskState, read: ReadState, layers: int, operator: str, place: Place) -> Iterator[Chunk]:
+def _voided(part: SubtaskState, read: ReadState, read_one: ReadChunk, layers: int, operator: str, place: Place) -> Iterator[Chunk]:
     """Give all keys of a table that the first layers of a part have, as keys that are gone. They are read again for it, which is rare."""
     for _, layer in zip(range(layers), layers_of(part, read), strict=False):
-        for owner, chunk in decode_layer(layer):
+        for owner, chunk in decode_layer(layer, read_one):
             if owner == operator and chunk.place == place:
                 yield Chunk(place, [], [], chunk.keys)
 

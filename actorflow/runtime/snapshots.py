@@ -9,7 +9,7 @@ key groups that are its own from all parts, its share of the operator states, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,14 +75,18 @@ def take(subtask: Subtask, max_parallelism: int, layered: Collection[str] = ()) 
     return SubtaskSnapshot(keyed, watermarks, subtask.chain.snapshot(), outputs, max_parallelism)
 
 
-def decoded(data: bytes) -> SubtaskSnapshot:
+def decoded(data: bytes, loads: Callable[[bytes], Any] = pickling.loads) -> SubtaskSnapshot:
     """Return a snapshot from its bytes.
+
+    Args:
+        data: what `encoded` has returned.
+        loads: reads pickles.
 
     Raises:
         CheckpointError: if they are none that this program can read.
     """
     try:
-        snapshot = pickling.loads(data)
+        snapshot = loads(data)
     except Exception as error:
         raise CheckpointError(f"state cannot be read: {type(error).__name__}: {error}", hint=_CHANGED) from error
     if not isinstance(snapshot, SubtaskSnapshot):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from actorflow.plan.graph import OperatorSpec
 from actorflow.state.descriptors import StateDescriptor, declared_states
 from actorflow.state.operator_state import OperatorStateDescriptor, declared_operator_states
+from actorflow.state.schema import schema_of_state
 from actorflow.wire.savepoint_manifest import SavedState
 
 
@@ -26,6 +28,13 @@ class Declared:
     def lacks(self, state: SavedState) -> bool:
         """Return whether a state was declared, and is not any more."""
         return state.schema is not None and state.name not in self.keyed and state.name not in self.of_operator
+
+
+def schemas_of(spec: OperatorSpec) -> dict[str, dict[str, Any]]:
+    """Return what the operator of a spec declares of its states, by their names, as `StateSchema` writes itself down."""
+    declared = declared_of(spec)
+    keyed = {name: schema_of_state(state).to_data() for name, state in declared.keyed.items()}
+    return keyed | {name: schema_of_state(state).to_data() for name, state in declared.of_operator.items()}
 
 
 def declared_of(spec: OperatorSpec) -> Declared:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from actorflow.errors import CheckpointError, PlanError
 from actorflow.ids import OperatorId, VertexId
@@ -67,7 +67,7 @@ def restored_from(
     claimed = home if claim_mode == "claim" else ""
     if isinstance(snapshot, Savepoint):
         return _of_savepoint(home, snapshot, graph, claimed, allow=allow_non_restored_state)
-    return _of_checkpoint(snapshot, graph, claimed)
+    return _of_checkpoint(snapshot, graph, claimed, allow=allow_non_restored_state)
 
 
 def _operators_of(snapshot: Savepoint | Manifest) -> list[_Old]:
@@ -145,24 +145,31 @@ def _check_operator(saved: SavedOperator, operator: LogicalOperator, vertex: Ver
             hint=f"set max_parallelism={saved.max_parallelism}: it is fixed for the life of a job's state",
         )
     declared = declared_of(operator.spec)
-    for state in saved.states:
-        descriptor = declared.keyed.get(state.name) or declared.of_operator.get(state.name)
-        if descriptor is not None and state.schema is not None:
-            found = compatibility(StateSchema.from_data(state.schema), schema_of_state(descriptor))
+    kept = [state for state in saved.states if state.files or not declared.lacks(state)]
+    _check_states({state.name: state.schema for state in kept if state.schema is not None}, operator, allow=allow)
+
+
+def _check_states(schemas: Mapping[str, dict[str, Any]], operator: LogicalOperator, *, allow: bool) -> None:
+    """Refuse state that cannot become what is declared now, or that is not declared any more, unless it is allowed to stay behind."""
+    declared = declared_of(operator.spec)
+    for name, schema in schemas.items():
+        descriptor = declared.keyed.get(name) or declared.of_operator.get(name)
+        if descriptor is not None:
+            found = compatibility(StateSchema.from_data(schema), schema_of_state(descriptor))
             if isinstance(found, Incompatible):
-                raise incompatible(f"state '{state.name}' of '{operator.name}'", found.reasons)
-        if declared.lacks(state) and state.files and not allow:
+                raise incompatible(f"state '{name}' of '{operator.name}'", found.reasons)
+        elif not allow:
             names = [*declared.keyed, *declared.of_operator]
             raise CheckpointError(
-                f"cannot restore '{operator.name}': it declares no state '{state.name}' any more",
-                hint=f"{nearest(state.name, names)}; or leave it behind with allow_non_restored_state",
+                f"cannot restore '{operator.name}': it declares no state '{name}' any more",
+                hint=f"{nearest(name, names)}; or leave it behind with allow_non_restored_state",
             )
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------------------------------
 
 
-def _of_checkpoint(manifest: Manifest, graph: ExecutionGraph, claimed: str) -> Restored:
+def _of_checkpoint(manifest: Manifest, graph: ExecutionGraph, claimed: str, *, allow: bool) -> Restored:
     chains = [tuple(operator for operator, _ in vertex.operators) for vertex in manifest.vertices]
     if any(part.in_flight for vertex in manifest.vertices for part in vertex.parts) and chains != [
         tuple(operator.id for operator in vertex.operators) for vertex in graph.vertices
@@ -176,8 +183,11 @@ def _of_checkpoint(manifest: Manifest, graph: ExecutionGraph, claimed: str) -> R
     splits: dict[VertexId, ResetSplits] = {}
     listed: dict[VertexId, tuple[bytes, ...]] = {}
     listed_for: dict[VertexId, int] = {}
+    schemas = {operator: found for vertex in manifest.vertices for operator, found in vertex.schemas.items()}
     for vertex in graph.vertices:
         now = {operator.id: operator.name for operator in vertex.operators}
+        for operator in vertex.operators:
+            _check_states(schemas.get(operator.id, {}), operator, allow=allow)
         found = list(_parts_for(now, manifest.vertices))
         if found:
             parts[vertex.id] = tuple(map(encode_part, found))
@@ -197,5 +207,10 @@ def _parts_for(now: Mapping[OperatorId, str], vertices: tuple[VertexState, ...])
         names = {name: now[OperatorId(operator)] for operator, name in vertex.operators if operator in now}
         if names:
             head, last = vertex.operators[0][0], vertex.operators[-1][0]
+            schemas = {
+                name: vertex.schemas[operator]
+                for operator, name in vertex.operators
+                if operator in vertex.schemas and operator in now
+            }
             for part in vertex.parts:
-                yield adopted(part, Adopted(names, outputs=last in now), read=head in now)
+                yield adopted(part, Adopted(names, outputs=last in now, schemas=schemas), read=head in now)

@@ -19,11 +19,11 @@ what it reads. Timers are a table, too: its keys are triples of timestamp, key a
 from __future__ import annotations
 
 import struct
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from actorflow.errors import CheckpointError
+from actorflow.errors import ActorflowError, CheckpointError
 from actorflow.state.backend import KeyGroupState
 from actorflow.state.timers import TIMERS_STATE
 from actorflow.wire import pickling
@@ -121,8 +121,20 @@ def encode_layers(payloads: Iterable[tuple[str, bytes]], bytes_max: int | None) 
         yield encode_layer(some)
 
 
-def decode_layer(data: bytes) -> Iterator[tuple[str, Chunk]]:
+def decode_parts(data: memoryview, loads: Callable[[memoryview], Any] = pickling.loads) -> list[Any]:
+    """Return the parts of a chunk: those of its place, keys, values, what is gone, and whether the table was dropped."""
+    parts: list[Any] = decode_plain(data[1:]) if data[0] == _PLAIN[0] else loads(data[1:])
+    return parts
+
+
+def decode_layer(
+    data: bytes, read: Callable[[str, memoryview], list[Any]] = lambda _operator, data: decode_parts(data)
+) -> Iterator[tuple[str, Chunk]]:
     """Give the chunks of a layer, each with the name of its operator.
+
+    Args:
+        data: the bytes of the layer.
+        read: returns the parts of a chunk of an operator. See `decode_parts`.
 
     Raises:
         CheckpointError: if it is no layer, or one of a newer version, or its values cannot be read by this program.
@@ -141,9 +153,9 @@ def decode_layer(data: bytes) -> Iterator[tuple[str, Chunk]]:
         operator = bytes(view[at : at + name_length]).decode()
         at += name_length
         try:
-            written = view[at + 1 : at + length]
-            parts = decode_plain(written) if data[at : at + 1] == _PLAIN else pickling.loads(written)
-            *place, keys, values, gone, dropped = parts
+            *place, keys, values, gone, dropped = read(operator, view[at : at + length])
+        except ActorflowError:
+            raise
         except Exception as error:
             text = f"state of '{operator}' cannot be read: {type(error).__name__}: {error}"
             raise CheckpointError(text, hint="was the program changed since the checkpoint?") from error

@@ -10,7 +10,7 @@ reads it; a newer one is refused by number.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from xxhash import xxh3_64_hexdigest
@@ -47,10 +47,12 @@ class Adopted(msgspec.Struct, frozen=True):
     Attributes:
         names: of the operators that it takes, by the names that they had: the ones they have now.
         outputs: whether it takes the output that waits to be committed.
+        schemas: what these operators had declared of their states, by the names that they had; see `VertexState`.
     """
 
     names: dict[str, str]
     outputs: bool
+    schemas: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 class SubtaskState(msgspec.Struct, frozen=True):
@@ -91,6 +93,7 @@ class VertexState(msgspec.Struct, frozen=True):
         parallelism: number of subtasks.
         max_parallelism: number of key groups.
         parts: one for each subtask.
+        schemas: by operator id and state what operators declare of their states, as `state.schema.StateSchema` writes itself down.
     """
 
     id: str
@@ -99,6 +102,7 @@ class VertexState(msgspec.Struct, frozen=True):
     parallelism: int
     max_parallelism: int
     parts: tuple[SubtaskState, ...]
+    schemas: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True):

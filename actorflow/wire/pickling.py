@@ -57,7 +57,7 @@ class _DefinitionPickler(pickle.Pickler):
     """Writes classes and functions that cannot be imported as their cached definition."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if not isinstance(obj, (type, types.FunctionType)) or _importable(obj):
+        if not isinstance(obj, (type, types.FunctionType)) or importable(obj):
             return NotImplemented
         definition = _definitions.get(obj)
         if definition is None:
@@ -70,7 +70,8 @@ def _load_definition(definition: bytes) -> Any:
     return cloudpickle.loads(definition)
 
 
-def _importable(obj: type | types.FunctionType) -> bool:
+def importable(obj: type | types.FunctionType) -> bool:
+    """Return whether pickle can name a class or function, so that whoever reads it has the one of its own program."""
     if obj.__module__ == "__main__":
         return False
     found: object = sys.modules.get(obj.__module__)

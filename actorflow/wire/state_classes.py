@@ -70,9 +70,9 @@ def record_fields(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def _default_of(value: Any, factory: Any, missing: object) -> Any:
-    if value is not missing:
+    if type(value) is not type(missing):  # by type: a class that was pickled by its definition has another one
         return lambda: value
-    return None if factory is missing else factory
+    return None if type(factory) is type(missing) else factory
 
 
 def record_of(cls: type, values: dict[str, Any]) -> Any:

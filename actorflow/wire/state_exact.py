@@ -204,7 +204,7 @@ class ExactForm:
             return self._lower_instance(value, cls, path)
         if isinstance(definition, Record):
             return [
-                self._lower(field.type, _part(value, field.name, path), (*path, f".{field.name}")) for field in definition.fields
+                self._lower(field.type, part_of(value, field.name, path), (*path, f".{field.name}")) for field in definition.fields
             ]
         if definition.flag:
             return lower_plain("int", value.value, path)
@@ -359,7 +359,12 @@ def _lift_member(cls: Any, definition: Enumeration, tree: Any, path: Path) -> An
     return cls[tree]
 
 
-def _part(value: Any, name: str, path: Path) -> Any:
+def part_of(value: Any, name: str, path: Path) -> Any:
+    """Return the field of a record.
+
+    Raises:
+        Mismatch: if it is not set.
+    """
     try:
         return getattr(value, name)
     except AttributeError:

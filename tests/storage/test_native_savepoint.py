@@ -7,6 +7,7 @@ import pytest
 from test_checkpoint_files import BIG, files_in, manifest_of
 
 from actorflow.errors import CheckpointError
+from actorflow.savepoint.opening import remove_snapshot
 from actorflow.storage.checkpoint_files import CheckpointFiles, read_manifest, read_state
 from actorflow.storage.files import open_output
 from actorflow.storage.native_savepoint import NativeSavepoint
@@ -71,3 +72,16 @@ def test_a_savepoint_of_damaged_files_is_refused_by_their_name_and_leaves_nothin
     assert lost.uri in refused.value.message
     assert [] == files_in(tmp_path / "saved")
     assert b"layer" == read_state(layer)
+
+
+def test_a_checkpoint_that_was_claimed_goes_with_the_shared_files_that_no_other_one_names(checkpoints, tmp_path):
+    both, own = checkpoints.write_shared(b"both"), checkpoints.write_shared(b"own")
+    older = checkpoints.write_manifest(manifest_of(1, SubtaskState(0, checkpoints.write_state(1, "count/0", BIG), {"a": both})))
+    newer = checkpoints.write_manifest(
+        manifest_of(2, SubtaskState(0, checkpoints.write_state(2, "count/0", BIG), {"a": both, "b": own}))
+    )
+    remove_snapshot(newer)
+    assert not Path(own.uri).exists()
+    assert not Path(newer).exists()
+    remove_snapshot(older)
+    assert [] == files_in(tmp_path / "checkpoints")
