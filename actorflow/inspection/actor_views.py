@@ -78,11 +78,15 @@ class ActorView:
         seen = cluster.look([row.address for row in rows])
         for row, shows in zip(rows, seen, strict=True):
             if shows is not None and belongs_to(node, shows["allocation"]):
-                return str(self._answered(row.address, StackRequested()))
+                return ActorView(cluster, self.path, row.address).process_stack()
         raise ActorflowError(
             f"nobody who can be reached from here has started the process of {self.path}",
             hint="inline jobs have none; of a cluster elsewhere the REST server shows it",
         )
+
+    def process_stack(self) -> str:
+        """Return where the threads of the process stand that this actor has started. See `stack`."""
+        return str(self._answered(self.address, StackRequested()))
 
     def _looked(self, what: Any, n: int) -> Any:
         timeout_s = self._cluster.timeout_s

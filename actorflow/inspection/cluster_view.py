@@ -242,6 +242,12 @@ class ClusterView:
         views = self.views(facts)
         return SlowReport.of(facts, diagnose(facts.topology, views, facts.checkpoints.waiting_for) if views else None)
 
+    def stacks(self, task_manager: Address) -> dict[str, str]:
+        """Return where the processes of a TaskManager's workers stand, also while user code holds them, by the path of who has started each."""
+        node = split_address(task_manager)[0]
+        started = [row for row in self.tree() if row.kind == "SlotProcess" and split_address(row.address)[0] == node]
+        return {row.path: ActorView(self, row.path, row.address).process_stack() for row in started}
+
     # --- asking --------------------------------------------------------------------------------------------------------------
 
     def look(self, addresses: Iterable[Address], what: Any = "observe") -> list[Any]:

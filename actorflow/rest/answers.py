@@ -163,11 +163,12 @@ def vertex_details(
         "parallelism": shape.parallelism,
         "maxParallelism": shape.max_parallelism,
         "now": now_ms,
-        "subtasks": [_subtask(facts, SubtaskId(vertex_id, index), views) for index in range(shape.parallelism)],
+        "subtasks": [subtask_details(facts, SubtaskId(vertex_id, index), views) for index in range(shape.parallelism)],
     }
 
 
-def _subtask(facts: JobFacts, subtask: SubtaskId, views: Mapping[SubtaskId, SubtaskView | None]) -> shapes.Subtask:
+def subtask_details(facts: JobFacts, subtask: SubtaskId, views: Mapping[SubtaskId, SubtaskView | None]) -> shapes.Subtask:
+    """Return a subtask: where it runs, what passes through it, what it spends its time on."""
     view = views.get(subtask)
     worker = facts.workers.get(subtask, "")
     return {
@@ -204,7 +205,7 @@ def io_metrics(facts: JobFacts, subtask: SubtaskId, views: Mapping[SubtaskId, Su
 def checkpoints(facts: JobFacts) -> shapes.Checkpoints:
     """Return how the checkpoints of a job go; the history begins with the latest."""
     seen = facts.checkpoints
-    history = [_checkpoint(each) for each in reversed(seen.completed)]
+    history = [checkpoint(each) for each in reversed(seen.completed)]
     under_way = len(seen.waiting_for)
     return {
         "counts": {
@@ -219,7 +220,8 @@ def checkpoints(facts: JobFacts) -> shapes.Checkpoints:
     }
 
 
-def _checkpoint(completed: CheckpointStatistics) -> shapes.Checkpoint:
+def checkpoint(completed: CheckpointStatistics) -> shapes.Checkpoint:
+    """Return a completed checkpoint with the sums of its subtasks."""
     times = completed.times.values()
     return {
         "id": completed.checkpoint,

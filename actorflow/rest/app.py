@@ -15,15 +15,17 @@ from fastapi.responses import JSONResponse, Response
 
 from actorflow.config import Config, options
 from actorflow.errors import ActorflowError, Domain, PlanError
-from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.ids import Address, JobId
 from actorflow.inspection.actor_views import ActorView
 from actorflow.inspection.cluster_view import ClusterView
-from actorflow.inspection.facts import PREFIX, JobFacts
+from actorflow.inspection.facts import PREFIX
 from actorflow.protocol.client_messages import JobSummary
-from actorflow.protocol.job_messages import CancelJob, JobStatus
+from actorflow.protocol.job_messages import CancelJob
 from actorflow.rest import answers, metrics, shapes
+from actorflow.rest.lookup import NAME, Lookup
+from actorflow.rest.node_paths import add_node_paths
+from actorflow.rest.part_paths import Job, Vertex, add_part_paths
 from actorflow.rest.savepoints import SavepointRequests
-from actorflow.runtime.subtask_contract import SubtaskView
 from actorflow.web import CONTENT_SECURITY, WebFile
 from actorflow.wire.batch import SavepointThen
 
@@ -43,8 +45,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 _STORY_MAX = 1_000
 _STARTS_MAX = 10_000
-_NAME = r"^[^/\x00]+$"
-JobPart = Annotated[str, Path(description="id of the job", pattern=_NAME)]
 
 
 def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config, web: Mapping[str, WebFile]) -> FastAPI:
@@ -67,12 +67,11 @@ def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config, w
     app.add_exception_handler(RequestValidationError, _malformed)
     for refusal in (HTTPException, 404, 405):
         app.add_exception_handler(refusal, _told)
-    paths = _Paths(view, savepoints, config)
+    lookup = Lookup(view)
+    paths = _Paths(view, lookup, savepoints, config)
     for path, endpoint, shape in (
         ("/overview", paths.overview, shapes.Overview),
         ("/config", paths.dashboard, shapes.Dashboard),
-        ("/jobmanager/config", paths.settings, list[shapes.Setting]),
-        ("/taskmanagers", paths.task_managers, shapes.TaskManagers),
         ("/jobs", paths.jobs, shapes.Jobs),
         ("/jobs/overview", paths.jobs_overview, shapes.JobsOverview),
         ("/jobs/{job}", paths.job, shapes.Job),
@@ -90,6 +89,8 @@ def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config, w
     app.add_api_route("/jobs/{job}", paths.cancel, methods=["PATCH"], status_code=202, response_model=dict[str, str])
     app.add_api_route("/jobs/{job}/savepoints", paths.savepoint, methods=["POST"], status_code=202, response_model=shapes.Requested)
     app.add_api_route("/jobs/{job}/stop", paths.stop, methods=["POST"], status_code=202, response_model=shapes.Requested)
+    add_part_paths(app, lookup)
+    add_node_paths(app, lookup, config)
     prometheus: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     for path, file in web.items():
         app.add_api_route(path, partial(_web_file, file), methods=["GET"], include_in_schema=False)
@@ -102,6 +103,7 @@ class _Paths:
     """The endpoints; docstrings are shown on the OpenAPI page."""
 
     view: ClusterView
+    lookup: Lookup
     savepoints: SavepointRequests
     config: Config
     starts: dict[JobId, int] = field(default_factory=dict)
@@ -124,19 +126,6 @@ class _Paths:
             "features": {"web-submit": False, "web-cancel": True, "web-rescale": False, "web-history": False},
         }
 
-    def settings(self) -> list[shapes.Setting]:
-        """The options that are set, and where; secrets are hidden."""
-        return answers.settings(self.config)
-
-    def task_managers(self) -> shapes.TaskManagers:
-        """The TaskManagers and their slots."""
-        return {
-            "taskmanagers": [
-                {"id": manager.address, "path": manager.address, "slotsNumber": manager.slots, "freeSlots": manager.free}
-                for manager in self.view.task_managers()
-            ]
-        }
-
     def metrics(self) -> Response:
         """All metrics, in Prometheus' text format."""
         return Response(metrics.exposition(self.view), media_type=metrics.CONTENT_TYPE)
@@ -151,53 +140,50 @@ class _Paths:
         """All jobs."""
         return {"jobs": [self._line(each) for each in self.view.jobs().values()]}
 
-    def job(self, job: JobPart) -> shapes.Job:
+    def job(self, job: Job) -> shapes.Job:
         """A job with its vertices."""
-        summary = self._job(job)
-        facts = self._known(summary)
-        return answers.job_details(self._line(summary), _now_ms(), facts, self._views(facts) if facts is not None else {})
+        summary = self.lookup.job(job)
+        facts = self.lookup.known(summary)
+        return answers.job_details(self._line(summary), _now_ms(), facts, self.lookup.views(facts) if facts is not None else {})
 
-    def exceptions(self, job: JobPart) -> shapes.JobExceptions:
+    def exceptions(self, job: Job) -> shapes.JobExceptions:
         """Why a job has failed, or was last deployed anew; also of one that is over."""
-        summary = self._job(job)
+        summary = self.lookup.job(job)
         return answers.job_exceptions(summary, self._line(summary))
 
-    def vertex(self, job: JobPart, vertex: Annotated[str, Path(pattern=_NAME)]) -> shapes.VertexDetails:
+    def vertex(self, job: Job, vertex: Vertex) -> shapes.VertexDetails:
         """A vertex with its subtasks."""
-        facts = self._facts(job)
-        found = next((each.id for each in facts.topology.vertices if each.id == vertex), None)
-        if found is None:
-            raise HTTPException(404, f"job '{facts.name}' has no vertex '{vertex}'")
-        return answers.vertex_details(facts, found, self._views(facts), _now_ms())
+        facts = self.lookup.facts(job)
+        return answers.vertex_details(facts, self.lookup.vertex(facts, vertex).id, self.lookup.views(facts), _now_ms())
 
-    def checkpoints(self, job: JobPart) -> shapes.Checkpoints:
+    def checkpoints(self, job: Job) -> shapes.Checkpoints:
         """How the checkpoints of a job go."""
-        return answers.checkpoints(self._facts(job))
+        return answers.checkpoints(self.lookup.facts(job))
 
-    def why_slow(self, job: JobPart) -> shapes.SlowReport:
+    def why_slow(self, job: Job) -> shapes.SlowReport:
         """Who holds up the job: its data, its event time, its checkpoints."""
-        return answers.slow_report(self.view.why_slow(self._under_way(job).job))
+        return answers.slow_report(self.view.why_slow(self.lookup.under_way(job).job))
 
     def cancel(
         self,
-        job: JobPart,
+        job: Job,
         mode: Annotated[Literal["cancel"], Query(description="Flink's other modes are gone")] = "cancel",  # noqa: ARG002 - checked by its type
     ) -> dict[str, str]:
         """Cancel a job; its sinks commit nothing more."""
-        self.view.system.resolve(self.view.dispatcher).tell_control(CancelJob(self._under_way(job).job))
+        self.view.system.resolve(self.view.dispatcher).tell_control(CancelJob(self.lookup.under_way(job).job))
         return {}
 
-    def savepoint(self, job: JobPart, wanted: shapes.SavepointWanted) -> shapes.Requested:
+    def savepoint(self, job: Job, wanted: shapes.SavepointWanted) -> shapes.Requested:
         """Take a savepoint; with `cancel-job` the job ends with it."""
         then: SavepointThen = "stop" if wanted.get("cancel-job", False) else "go on"
         return self._request(job, wanted.get("target-directory"), then, wanted.get("formatType", "CANONICAL"))
 
-    def stop(self, job: JobPart, wanted: shapes.StopWanted) -> shapes.Requested:
+    def stop(self, job: Job, wanted: shapes.StopWanted) -> shapes.Requested:
         """End a job with a savepoint; with `drain`, all windows and timers fire before."""
         then: SavepointThen = "drain" if wanted.get("drain", False) else "stop"
         return self._request(job, wanted.get("targetDirectory"), then, wanted.get("formatType", "CANONICAL"))
 
-    def savepoint_status(self, job: JobPart, request: Annotated[str, Path(pattern=_NAME)]) -> shapes.SavepointStatus:
+    def savepoint_status(self, job: Job, request: Annotated[str, Path(pattern=NAME)]) -> shapes.SavepointStatus:
         """What has become of a request for a savepoint."""
         try:
             taken = self.savepoints.status(JobId(job), request)
@@ -207,7 +193,7 @@ class _Paths:
         return answers.savepoint_status(taken, over=known is None or known.status.final)
 
     def _request(self, job: str, directory: str | None, then: SavepointThen, form: shapes.FormatType) -> shapes.Requested:
-        summary = self._under_way(job)
+        summary = self.lookup.under_way(job)
         target = directory or self.config[options.SAVEPOINT_DIRECTORY]
         if not target or "\x00" in target:
             raise HTTPException(400, f"say where the savepoint goes (hint: or set '{options.SAVEPOINT_DIRECTORY.name}')")
@@ -220,32 +206,6 @@ class _Paths:
         if len(self.starts) > _STARTS_MAX:
             self.starts.pop(next(iter(self.starts)), None)
         return answers.job_line(summary, start)
-
-    def _job(self, job: str) -> JobSummary:
-        known = self.view.jobs().get(JobId(job))
-        if known is None:
-            raise HTTPException(404, f"there is no job '{job}'")
-        return known
-
-    def _under_way(self, job: str) -> JobSummary:
-        summary = self._job(job)
-        if summary.status.final:
-            raise HTTPException(409, f"job '{job}' is over: it is {summary.status.value}")
-        return summary
-
-    def _facts(self, job: str) -> JobFacts:
-        """Return a job as it is, or was when it ended."""
-        summary = self._job(job)
-        facts = self._known(summary)
-        if facts is None:
-            raise HTTPException(404, f"job '{job}' is over, and was run by an earlier leader: nobody knows its vertices any more")
-        return facts
-
-    def _known(self, summary: JobSummary) -> JobFacts | None:
-        return self.view.ended(summary.job) if summary.status.final else self.view.facts(summary.job)
-
-    def _views(self, facts: JobFacts) -> Mapping[SubtaskId, SubtaskView | None]:
-        return {} if JobStatus(facts.status).final else self.view.views(facts)
 
     # --- actors ------------------------------------------------------------------------------------------------------------
 

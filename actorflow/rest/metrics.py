@@ -65,6 +65,7 @@ NODE: Mapping[str, tuple[str, Callable[[TransportObservation], float]]] = {
 """Of the node that answers, by name (Flink has none): what it has kept out."""
 
 _OPERATOR_PREFIX = "flink_taskmanager_job_task_operator_"
+_WATERMARK = "currentInputWatermark"
 _TASK_LABELS = ("job_id", "job_name", "task_id", "task_name", "subtask_index")
 
 
@@ -91,10 +92,8 @@ class _Collector:
         from prometheus_client.core import GaugeMetricFamily
 
         jobs = self._view.under_way()
-        managers = self._view.task_managers()
-        figures = (len(managers), sum(m.slots for m in managers), sum(m.free for m in managers), len(jobs))
-        for (name, text), figure in zip(CLUSTER.items(), figures, strict=True):
-            yield GaugeMetricFamily(f"flink_jobmanager_{name}", text, value=figure)
+        for name, figure in of_cluster(self._view).items():
+            yield GaugeMetricFamily(f"flink_jobmanager_{name}", CLUSTER[name], value=figure)
         transport = self._view.transport()
         if transport is not None:
             for name, (text, count) in NODE.items():
@@ -103,26 +102,21 @@ class _Collector:
             name: GaugeMetricFamily(f"flink_jobmanager_job_{name}", text, labels=("job_id", "job_name"))
             for name, text in JOB.items()
         }
+        texts = {**{name: text for name, (text, _) in TASK.items()}, _WATERMARK: "ms; absent before the first"}
         of_tasks = {
-            name: GaugeMetricFamily(f"flink_taskmanager_job_task_{name}", text, labels=_TASK_LABELS)
-            for name, (text, _) in TASK.items()
+            name: GaugeMetricFamily(f"flink_taskmanager_job_task_{name}", text, labels=_TASK_LABELS) for name, text in texts.items()
         }
-        watermark = GaugeMetricFamily(
-            "flink_taskmanager_job_task_currentInputWatermark", "ms; absent before the first", labels=_TASK_LABELS
-        )
         own = _OwnMetrics()
         for facts in jobs:
-            for name, value in _of_job(facts).items():
+            for name, value in of_job(facts).items():
                 of_jobs[name].add_metric([facts.job, facts.name], value)
             for subtask, seen in self._view.views(facts).items():
                 labels = [facts.job, facts.name, subtask.vertex, facts.topology.vertex(subtask.vertex).name, str(subtask.index)]
                 if seen is not None:
-                    for name, (_, read) in TASK.items():
-                        of_tasks[name].add_metric(labels, read(seen))
+                    for name, value in of_task(seen).items():
+                        of_tasks[name].add_metric(labels, value)
                     own.add(labels, seen)
-                    if MIN_TIMESTAMP < seen.watermark < MAX_TIMESTAMP:
-                        watermark.add_metric(labels, seen.watermark)
-        yield from (*of_jobs.values(), *of_tasks.values(), watermark, *own.families.values())
+        yield from (*of_jobs.values(), *of_tasks.values(), *own.families.values())
 
 
 class _OwnMetrics:
@@ -164,7 +158,22 @@ class _OwnMetrics:
                     family.add_sample(name, {**labels, "quantile": str(quantile)}, read)
 
 
-def _of_job(facts: JobFacts) -> dict[str, float]:
+def of_cluster(view: ClusterView) -> dict[str, float]:
+    """Return the metrics of the cluster by their names."""
+    managers = view.task_managers()
+    running = sum(not summary.status.final for summary in view.jobs().values())
+    figures = (len(managers), sum(each.slots for each in managers), sum(each.free for each in managers), running)
+    return dict(zip(CLUSTER, figures, strict=True))
+
+
+def of_task(view: SubtaskView) -> dict[str, float]:
+    """Return the metrics of a subtask by their names; its watermark once it has reached one."""
+    read = {name: float(value(view)) for name, (_, value) in TASK.items()}
+    return {**read, _WATERMARK: view.watermark} if MIN_TIMESTAMP < view.watermark < MAX_TIMESTAMP else read
+
+
+def of_job(facts: JobFacts) -> dict[str, float]:
+    """Return the metrics of a job by their names."""
     seen = checkpoints(facts)
     counts, last = seen["counts"], seen["latest"]["completed"]
     figures: dict[str, float] = {

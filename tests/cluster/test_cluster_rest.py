@@ -37,6 +37,8 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         assert sorted(actors.values()).count("SlotProcess") == 2
         assert ask("/overview")["slots-total"] == 4
         assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
+        dumps = [ask(f"/taskmanagers/{each['id']}/thread-dump")["threadInfos"] for each in ask("/taskmanagers")["taskmanagers"]]
+        assert ["most recent call last" in each["stringifiedThreadInfo"] for dump in dumps for each in dump] == [True, True]
         [task_manager, *_] = [path for path in actors if path.endswith("/task-manager")]
         assert ask(f"/actors/{task_manager}")["observation"]["slots"] == 2
 

@@ -1,0 +1,116 @@
+"""From what actors say to what the server answers about parts of a job: pure functions, under Flink's names. See `answers`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from actorflow.ids import SubtaskId
+from actorflow.inspection.facts import JobFacts
+from actorflow.plan.topology import VertexShape
+from actorflow.protocol.checkpoint_events import CheckpointStatistics
+from actorflow.rest import part_shapes as shapes
+from actorflow.rest.answers import checkpoint
+from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.wire.batch import MIN_TIMESTAMP
+
+_LEVELS = ((0.5, "high"), (0.1, "low"), (0.0, "ok"))
+"""Flink's names for shares of time, each above its bound."""
+
+
+def plan(facts: JobFacts) -> shapes.Plan:
+    """Return what a job is made of."""
+    kind = "BATCH" if facts.topology.batch else "STREAMING"
+    nodes = [_node(facts, vertex) for vertex in facts.topology.vertices]
+    return {"plan": {"jid": facts.job, "name": facts.name, "type": kind, "nodes": nodes}}
+
+
+def _node(facts: JobFacts, vertex: VertexShape) -> shapes.PlanNode:
+    feeding = [edge for edge in facts.topology.edges if edge.target == vertex.id]
+    exchange = "blocking" if facts.topology.batch else "pipelined_bounded"
+    return {
+        "id": vertex.id,
+        "parallelism": vertex.parallelism,
+        "operator": "",
+        "operator_strategy": "",
+        "description": vertex.name,
+        "inputs": [
+            {"num": number, "id": edge.source, "ship_strategy": edge.partitioning.upper(), "exchange": exchange}
+            for number, edge in enumerate(feeding)
+        ],
+    }
+
+
+def back_pressure(
+    facts: JobFacts, vertex: VertexShape, views: Mapping[SubtaskId, SubtaskView | None], now_ms: int
+) -> shapes.BackPressure:
+    """Return how much of the last second the subtasks of a vertex were held up by their outputs; those that do not answer are left out."""
+    seen = [(index, views.get(SubtaskId(vertex.id, index))) for index in range(vertex.parallelism)]
+    subtasks: list[shapes.Pressure] = [
+        {
+            "subtask": index,
+            "attempt-number": facts.attempt,
+            "backpressure-level": _level(view.metrics.back_pressured_ms_per_second / 1000),
+            "ratio": view.metrics.back_pressured_ms_per_second / 1000,
+            "idleRatio": view.metrics.idle_ms_per_second / 1000,
+            "busyRatio": view.metrics.busy_ms_per_second / 1000,
+        }
+        for index, view in seen
+        if view is not None
+    ]
+    worst = max((each["ratio"] for each in subtasks), default=0.0)
+    status = "ok" if subtasks else "deprecated"
+    return {"status": status, "backpressure-level": _level(worst), "end-timestamp": now_ms, "subtasks": subtasks}
+
+
+def _level(ratio: float) -> str:
+    return next((name for bound, name in _LEVELS if ratio > bound), "ok")
+
+
+def watermarks(vertex: VertexShape, views: Mapping[SubtaskId, SubtaskView | None]) -> list[shapes.Figure]:
+    """Return the event time that each subtask of a vertex has reached, in ms; those that have reached none are left out."""
+    seen = ((index, views.get(SubtaskId(vertex.id, index))) for index in range(vertex.parallelism))
+    return [
+        {"id": f"{index}.currentInputWatermark", "value": str(view.watermark)}
+        for index, view in seen
+        if view is not None and view.watermark > MIN_TIMESTAMP
+    ]
+
+
+def figures(values: Mapping[str, float], wanted: str | None) -> list[shapes.Figure]:
+    """Return the names of metrics, or, of those that are wanted and known, the values.
+
+    Args:
+        values: by name.
+        wanted: names with commas between them; None for the names alone.
+    """
+    if wanted is None:
+        return [{"id": name} for name in values]
+    names = dict.fromkeys(name.strip() for name in wanted.split(","))
+    return [
+        {"id": name, "value": f"{values[name]:g}" if values[name] % 1 else str(int(values[name]))}
+        for name in names
+        if name in values
+    ]
+
+
+def checkpoint_details(facts: JobFacts, completed: CheckpointStatistics) -> shapes.CheckpointDetails:
+    """Return a checkpoint with what each subtask took for it."""
+    tasks: list[shapes.CheckpointTask] = []
+    for vertex in facts.topology.vertices:
+        taken = [(index, completed.times.get(SubtaskId(vertex.id, index))) for index in range(vertex.parallelism)]
+        subtasks: Sequence[shapes.SubtaskTimesShown] = [
+            {
+                "index": index,
+                "start_delay": times.start_delay_ms,
+                "alignment": times.alignment_ms,
+                "sync": times.sync_ms,
+                "async_duration": times.async_ms,
+                "state_size": times.state_bytes,
+                "checkpointed_size": times.stored_bytes,
+                "in_flight_size": times.in_flight_bytes,
+            }
+            for index, times in taken
+            if times is not None
+        ]
+        tasks.append({"id": vertex.id, "name": vertex.name, "subtasks": list(subtasks)})
+    return {"checkpoint": checkpoint(completed), "tasks": tasks}

@@ -1,0 +1,94 @@
+"""The paths of parts: of a job's plan, vertices, subtasks, checkpoints and metrics. See `app`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Path, Query
+
+from actorflow.rest import answers, metrics, part_answers, shapes
+from actorflow.rest import part_shapes as parts
+from actorflow.rest.lookup import NAME, Lookup
+
+Job = Annotated[str, Path(description="id of the job", pattern=NAME)]
+Vertex = Annotated[str, Path(description="id of the vertex", pattern=NAME)]
+Index = Annotated[int, Path(description="index of the subtask", ge=0, le=1_000_000)]
+Get = Annotated[str | None, Query(description="names of metrics with commas between them; without it, all names are answered")]
+
+
+def add_part_paths(app: FastAPI, lookup: Lookup) -> None:
+    """Add the paths of this module to an application."""
+    paths = _PartPaths(lookup)
+    routes: tuple[tuple[str, Any, Any], ...] = (
+        ("/jobs/{job}/plan", paths.plan, parts.Plan),
+        ("/jobs/{job}/metrics", paths.job_metrics, list[parts.Figure]),
+        ("/jobs/{job}/checkpoints/details/{checkpoint}", paths.checkpoint, parts.CheckpointDetails),
+        ("/jobs/{job}/vertices/{vertex}/backpressure", paths.back_pressure, parts.BackPressure),
+        ("/jobs/{job}/vertices/{vertex}/watermarks", paths.watermarks, list[parts.Figure]),
+        ("/jobs/{job}/vertices/{vertex}/metrics", paths.vertex_metrics, list[parts.Figure]),
+        ("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}", paths.subtask, shapes.Subtask),
+        ("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/metrics", paths.subtask_metrics, list[parts.Figure]),
+    )
+    for path, endpoint, shape in routes:
+        app.add_api_route(path, endpoint, methods=["GET"], response_model=shape, response_model_exclude_unset=True)
+
+
+@dataclass(frozen=True)
+class _PartPaths:
+    """The endpoints; docstrings are shown on the OpenAPI page."""
+
+    lookup: Lookup
+
+    def plan(self, job: Job) -> parts.Plan:
+        """What a job is made of."""
+        return part_answers.plan(self.lookup.facts(job))
+
+    def job_metrics(self, job: Job, get: Get = None) -> list[parts.Figure]:
+        """Metrics of a job by their names."""
+        return part_answers.figures(metrics.of_job(self.lookup.facts(job)), get)
+
+    def checkpoint(self, job: Job, checkpoint: Annotated[int, Path(ge=0, le=1 << 62)]) -> parts.CheckpointDetails:
+        """What each subtask took for one of the last checkpoints."""
+        facts = self.lookup.facts(job)
+        completed = next((each for each in facts.checkpoints.completed if each.checkpoint == checkpoint), None)
+        if completed is None:
+            raise HTTPException(404, f"checkpoint {checkpoint} is none of the last of job '{facts.name}'")
+        return part_answers.checkpoint_details(facts, completed)
+
+    def back_pressure(self, job: Job, vertex: Vertex) -> parts.BackPressure:
+        """How much the subtasks of a vertex are held up by their outputs."""
+        facts = self.lookup.facts(job)
+        return part_answers.back_pressure(
+            facts, self.lookup.vertex(facts, vertex), self.lookup.views(facts), time.time_ns() // 1_000_000
+        )
+
+    def watermarks(self, job: Job, vertex: Vertex) -> list[parts.Figure]:
+        """The event time that the subtasks of a vertex have reached."""
+        facts = self.lookup.facts(job)
+        return part_answers.watermarks(self.lookup.vertex(facts, vertex), self.lookup.views(facts))
+
+    def vertex_metrics(self, job: Job, vertex: Vertex, get: Get = None) -> list[parts.Figure]:
+        """Metrics of the subtasks of a vertex, each name behind the index of its subtask, as in `0.numRecordsIn`."""
+        facts = self.lookup.facts(job)
+        shape, views = self.lookup.vertex(facts, vertex), self.lookup.views(facts)
+        seen = {
+            f"{subtask.index}.{name}": value
+            for subtask, view in views.items()
+            if subtask.vertex == shape.id and view is not None
+            for name, value in metrics.of_task(view).items()
+        }
+        return part_answers.figures(seen, get)
+
+    def subtask(self, job: Job, vertex: Vertex, subtask: Index) -> shapes.Subtask:
+        """A subtask."""
+        facts = self.lookup.facts(job)
+        found = self.lookup.subtask(facts, vertex, subtask)
+        return answers.subtask_details(facts, found, self.lookup.views(facts))
+
+    def subtask_metrics(self, job: Job, vertex: Vertex, subtask: Index, get: Get = None) -> list[parts.Figure]:
+        """Metrics of a subtask by their names."""
+        facts = self.lookup.facts(job)
+        view = self.lookup.views(facts).get(self.lookup.subtask(facts, vertex, subtask))
+        return part_answers.figures(metrics.of_task(view) if view is not None else {}, get)

@@ -1,0 +1,140 @@
+"""The shapes of what the server answers about parts: of a job's plan, its vertices, checkpoints and metrics, and of nodes. Names are Flink's."""
+
+from __future__ import annotations
+
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+from actorflow.rest.shapes import Checkpoint
+
+
+class PlanInput(TypedDict):
+    """What feeds a node of a plan: the other node, and how records are exchanged."""
+
+    num: int
+    id: str
+    ship_strategy: str
+    exchange: str
+
+
+class PlanNode(TypedDict):
+    """A vertex in a plan."""
+
+    id: str
+    parallelism: int
+    operator: str
+    operator_strategy: str
+    description: str
+    inputs: list[PlanInput]
+
+
+class PlanGraph(TypedDict):
+    """The nodes of a plan in topological order."""
+
+    jid: str
+    name: str
+    type: str
+    nodes: list[PlanNode]
+
+
+class Plan(TypedDict):
+    """What a job is made of."""
+
+    plan: PlanGraph
+
+
+Pressure = TypedDict(
+    "Pressure",
+    {
+        "subtask": int,
+        "attempt-number": int,
+        "backpressure-level": str,
+        "ratio": float,
+        "idleRatio": float,
+        "busyRatio": float,
+    },
+)
+BackPressure = TypedDict(
+    "BackPressure",
+    {"status": str, "backpressure-level": str, "end-timestamp": int, "subtasks": list[Pressure]},
+)
+
+
+class Figure(TypedDict):
+    """A metric by its name, with its value as text where it was asked for."""
+
+    id: str
+    value: NotRequired[str]
+
+
+class SubtaskTimesShown(TypedDict):
+    """What a subtask took for its part of a checkpoint; times in ms, sizes in bytes."""
+
+    index: int
+    start_delay: float
+    alignment: float
+    sync: float
+    async_duration: float
+    state_size: int
+    checkpointed_size: int
+    in_flight_size: int
+
+
+class CheckpointTask(TypedDict):
+    """What the subtasks of a vertex took for a checkpoint."""
+
+    id: str
+    name: str
+    subtasks: list[SubtaskTimesShown]
+
+
+class CheckpointDetails(TypedDict):
+    """A completed checkpoint with what each subtask took for it."""
+
+    checkpoint: Checkpoint
+    tasks: list[CheckpointTask]
+
+
+class SlotShown(TypedDict):
+    """A slot that is leased."""
+
+    index: int
+    jobId: str
+
+
+class TaskManagerDetails(TypedDict):
+    """A TaskManager with the slots that jobs hold."""
+
+    id: str
+    path: str
+    slotsNumber: int
+    freeSlots: int
+    allocatedSlots: list[SlotShown]
+
+
+class ThreadInfo(TypedDict):
+    """Where the threads of a process stand."""
+
+    threadName: str
+    stringifiedThreadInfo: str
+
+
+class ThreadDump(TypedDict):
+    """Where the processes of a TaskManager's workers stand."""
+
+    threadInfos: list[ThreadInfo]
+
+
+class LogFile(TypedDict):
+    """A file of the log, its bytes and when it was written last, in ms."""
+
+    name: str
+    size: int
+    mtime: int
+
+
+class Logs(TypedDict):
+    """The files of the log of this process, the current one first."""
+
+    logs: list[LogFile]

@@ -1,0 +1,94 @@
+"""Parts of jobs and nodes over HTTP: plans, vertices, subtasks, metrics by name, checkpoints, TaskManagers, logs."""
+
+from __future__ import annotations
+
+import pytest
+from rest_harness import served
+
+import actorflow as af
+
+
+def found(rest, path):
+    status, content = rest.ask(path)
+    assert status == 200, content
+    return content
+
+
+@pytest.fixture(scope="module")
+def vertices(rest):
+    return [vertex["id"] for vertex in found(rest, f"/jobs/{rest.job.id}")["vertices"]]
+
+
+def test_the_plan_of_a_job(rest, vertices):
+    plan = found(rest, f"/jobs/{rest.job.id}/plan")["plan"]
+    source, count = plan["nodes"]
+
+    assert (plan["jid"], plan["name"], plan["type"]) == (rest.job.id, "visits", "STREAMING")
+    assert [node["id"] for node in plan["nodes"]] == vertices
+    assert (source["inputs"], source["parallelism"]) == ([], 2)
+    assert count["inputs"] == [{"num": 0, "id": vertices[0], "ship_strategy": "HASH", "exchange": "pipelined_bounded"}]
+
+
+def test_a_vertex_with_its_back_pressure_watermarks_and_subtasks(rest, vertices):
+    path = f"/jobs/{rest.job.id}/vertices/{vertices[1]}"
+    pressure = found(rest, f"{path}/backpressure")
+
+    assert (pressure["status"], [each["subtask"] for each in pressure["subtasks"]]) == ("ok", [0, 1])
+    assert pressure["backpressure-level"] in {"ok", "low", "high"}
+    assert found(rest, f"{path}/watermarks") == []  # the job has no event time
+    subtasks = [found(rest, f"{path}/subtasks/{index}") for index in (0, 1)]
+    assert [(each["subtask"], each["status"]) for each in subtasks] == [(0, "RUNNING"), (1, "RUNNING")]
+    assert rest.ask(f"{path}/subtasks/2")[0] == 404
+    assert rest.ask(f"{path}/subtasks/-1")[0] == 400
+
+
+def test_metrics_by_their_names(rest, vertices):
+    path = f"/jobs/{rest.job.id}/vertices/{vertices[0]}"
+
+    assert {"id": "0.numRecordsOut"} in found(rest, f"{path}/metrics")
+    [read, again] = found(rest, f"{path}/metrics?get=1.numRecordsOut,0.numRecordsOut,nothing,1.numRecordsOut")
+    assert [read["id"], again["id"]] == ["1.numRecordsOut", "0.numRecordsOut"]
+    assert int(read["value"]) + int(again["value"]) > 50
+    [of_subtask] = found(rest, f"{path}/subtasks/1/metrics?get=numRecordsOut")
+    assert int(of_subtask["value"]) >= int(read["value"])
+    assert found(rest, f"/jobs/{rest.job.id}/metrics?get=numRestarts") == [{"id": "numRestarts", "value": "0"}]
+    assert found(rest, "/jobmanager/metrics?get=numRunningJobs") == [{"id": "numRunningJobs", "value": "1"}]
+
+
+def test_a_taskmanager_with_its_slots(rest):
+    [manager] = found(rest, "/taskmanagers")["taskmanagers"]
+    details = found(rest, f"/taskmanagers/{manager['id']}")
+
+    assert sorted(slot["index"] for slot in details["allocatedSlots"]) == [0, 1]
+    assert {slot["jobId"] for slot in details["allocatedSlots"]} == {rest.job.id}
+    assert found(rest, f"/taskmanagers/{manager['id']}/thread-dump") == {"threadInfos": []}  # inline workers are no processes
+    assert rest.ask("/taskmanagers/nobody")[0] == 404
+
+
+def test_logs_of_the_jobmanager(tmp_path):
+    (tmp_path / "jobmanager.log").write_text("leads in epoch 1\n")
+    (tmp_path / "secret.txt").write_text("no log")
+    (tmp_path / "linked.log").symlink_to(tmp_path / "secret.txt")
+    with served({"env.log.dir": str(tmp_path)}) as rest:
+        [shown] = found(rest, "/jobmanager/logs")["logs"]
+        assert (shown["name"], shown["size"]) == ("jobmanager.log", 17)
+        assert found(rest, "/jobmanager/logs/jobmanager.log") == "leads in epoch 1\n"
+        for other in ("secret.txt", "linked.log", "..%2Fjobmanager.log", "nothing.log"):
+            assert rest.ask(f"/jobmanager/logs/{other}")[0] == 404
+
+
+def test_what_each_subtask_took_for_a_checkpoint(tmp_path):
+    options = {"execution.checkpointing.interval": "20ms", "execution.checkpointing.dir": str(tmp_path)}
+    with served(options) as rest:
+        assert rest.job.wait_until(lambda: rest.job.checkpoints() and rest.job.checkpoints().completed, 20)
+        rest.job.cancel()
+        with pytest.raises(af.ActorflowError, match="cancelled"):
+            rest.job.wait("20s")
+        path = f"/jobs/{rest.job.id}/checkpoints"
+        latest = found(rest, path)["latest"]["completed"]
+        details = found(rest, f"{path}/details/{latest['id']}")
+
+        assert details["checkpoint"] == latest
+        assert [len(task["subtasks"]) for task in details["tasks"]] == [2, 2]
+        assert sum(each["state_size"] for task in details["tasks"] for each in task["subtasks"]) == latest["state_size"]
+        assert rest.ask(f"{path}/details/{latest['id'] + 1000}")[0] == 404
