@@ -74,11 +74,11 @@ class Pipeline:
     def cached_file(self, name: str, path: str | os.PathLike[str]) -> None:
         """Have a file or directory on the local disk of each TaskManager: operators open it at `ctx.cached_file(name)`.
 
-        It is copied once for each TaskManager, when the first subtask there asks for it, and removed when the job is over.
+        There is one copy for each TaskManager, for reading only, and it is removed when the job is over.
 
         Args:
             name: what operators call it.
-            path: where it is: a path or URI that all hosts of the cluster reach.
+            path: where it is: a path on this host, from where it is sent to the cluster, or a URI that all hosts of the cluster reach.
 
         Raises:
             PlanError: if the name is malformed, or already used for another file.

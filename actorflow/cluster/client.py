@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from actorflow.cluster.job import Job
 from actorflow.cluster.leader_link import LeaderLink
+from actorflow.cluster.shipping import Shipping
 from actorflow.cluster.starting import ClaimMode
 from actorflow.cluster.submitting import Desk, Submittable, planned
 from actorflow.config import Config, layered, load, options, overrides
@@ -115,7 +116,8 @@ class Client:
         self.config = config
         self._handles: weakref.WeakSet[Job] = weakref.WeakSet()
         self._link = LeaderLink(config, self._led_by)
-        self._desk = Desk(self._link.system, self._link, lambda news: news.wait, again_s=_AGAIN_S)
+        ship = Shipping(self._link, config[options.BLOB_OFFLOAD])
+        self._desk = Desk(self._link.system, self._link, lambda news: news.wait, again_s=_AGAIN_S, ship=ship)
 
     def _led_by(self, leader: Leader) -> None:
         for job in list(self._handles):
@@ -158,7 +160,7 @@ class Client:
             PlanError: if it cannot run as it is written, or the cluster has other versions of Python, actorflow or a package.
             CheckpointError: if there is no such savepoint, it is damaged, or it does not fit.
             IncompatibleState: if the type of a state has changed in a way that it cannot be read.
-            TransportError: if the JobManager does not answer.
+            TransportError: if the JobManager does not answer, or does not take the job's files.
         """
         submission, config = planned(
             pipeline,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 from actorflow.actor import ActorRef
 from actorflow.cluster.ending import ending_on_signals
@@ -26,11 +27,15 @@ from actorflow.cluster.run_directory import run_directory, task_manager_prefix
 from actorflow.config import Config, options
 from actorflow.coordination import Coordination, Leader, leader_node, open_coordination
 from actorflow.errors import ActorflowError, ConfigError, CoordinationError, Deposed, ErrorInfo, describe
-from actorflow.ids import NodeId
+from actorflow.ids import NodeId, address
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
+from actorflow.protocol.leader import BLOB_SERVER_PATH
+from actorflow.runtime.blob_server import BlobServer, spawn_blob_desk
+from actorflow.runtime.durable_blobs import DurableBlobs
 from actorflow.runtime.durable_jobs import DurableJobs, Inheritance
-from actorflow.runtime.job_manager import spawn_job_manager
+from actorflow.runtime.job_manager import in_epoch, spawn_job_manager
 from actorflow.runtime.resource_manager import Driving
+from actorflow.storage.spill_file import spill_directories
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +129,7 @@ class Leading:
         self._rest = rest
         self._driving = driving
         self._actors: tuple[ActorRef, ...] = ()
-        """ResourceManager and Dispatcher, while it leads."""
+        """ResourceManager, Dispatcher and blob server, while it leads."""
         self._changing = threading.Lock()
         self._deposed = threading.Event()
         self.failure: ActorflowError | None = None
@@ -135,8 +140,7 @@ class Leading:
     def granted(self, epoch: int) -> None:
         """Lead, as soon as it is known what earlier leaders have left."""
         deposed = self._deposed = threading.Event()
-        jobs = DurableJobs(self._coordination, epoch) if self._config[options.HA_TYPE] != "none" else None
-        self._node.system.submit_work(lambda: self._begin(epoch, jobs, deposed))
+        self._node.system.submit_work(lambda: self._begin(epoch, deposed))
 
     def revoked(self) -> None:
         """Lead no longer: end what runs, and all that belongs to it."""
@@ -149,21 +153,22 @@ class Leading:
             self._rest.lead(None)
             log.info("leads no longer")
 
-    def _begin(self, epoch: int, jobs: DurableJobs | None, deposed: threading.Event) -> None:
+    def _begin(self, epoch: int, deposed: threading.Event) -> None:
         try:
-            self._take_over(epoch, jobs, deposed)
+            self._take_over(epoch, deposed)
         except Exception as error:  # nobody waits for this work
             self._failed("taking over", describe(error))
 
-    def _take_over(self, epoch: int, jobs: DurableJobs | None, deposed: threading.Event) -> None:
+    def _take_over(self, epoch: int, deposed: threading.Event) -> None:
+        endpoint, blobs = self._node.endpoint, self._blob_server(epoch)
+        jobs = self._durable_jobs(epoch, blobs)
         inheritance = Inheritance() if jobs is None else self._inherited(jobs, deposed)
-        if inheritance is None:
-            return
-        endpoint = self._node.endpoint
         with self._changing:
-            if deposed.is_set():
+            if inheritance is None or deposed.is_set():
+                blobs.close()
                 return
-            self._actors = resource_manager, dispatcher = spawn_job_manager(
+            desk = spawn_blob_desk(self._node.system, blobs, endpoint.receive_blobs)
+            resource_manager, dispatcher = spawn_job_manager(
                 self._node.system,
                 self._config,
                 message_bytes_max=endpoint.limits.message_bytes_max,
@@ -171,7 +176,9 @@ class Leading:
                 epoch=epoch,
                 jobs=jobs,
                 driving=self._driving,
+                blobs=blobs,
             )
+            self._actors = resource_manager, dispatcher, desk
             self._node.system.spawn(LeaderGuard, self._actors, self._failed, name=f"leader-guard-{epoch}")
         if jobs is not None:
             dispatcher.tell_control(inheritance)
@@ -185,6 +192,24 @@ class Leading:
         with self._changing:
             if not deposed.is_set():
                 self._rest.lead(Leadership(addresses, publish))
+
+    def _blob_server(self, epoch: int) -> BlobServer:
+        config = self._config
+        return BlobServer(
+            address(self._node.endpoint.node, in_epoch(BLOB_SERVER_PATH, epoch)),
+            Path(spill_directories(config[options.BLOB_DIRECTORY] or config[options.TMP_DIRS])[0]),
+            self._node.endpoint.send_blob,
+            bytes_max=config[options.BLOB_STORAGE_BYTES_MAX],
+            submit_work=self._node.system.submit_work,
+        )
+
+    def _durable_jobs(self, epoch: int, blobs: BlobServer) -> DurableJobs | None:
+        """Return where this leader writes down what the next one needs; None if there cannot be one."""
+        storage = self._coordination.storage
+        if self._config[options.HA_TYPE] == "none":
+            return None
+        kept = DurableBlobs(storage, epoch, blobs.files) if storage is not None else None
+        return DurableJobs(self._coordination, epoch, kept)
 
     def _failed(self, what: str, error: ErrorInfo) -> None:
         """End this node: what has failed is needed, and nobody else leads while this node lives."""
@@ -227,7 +252,7 @@ class Leading:
                 return
 
     def _lost(self, peer: NodeId, reason: str) -> None:
-        for actor in self._actors:
+        for actor in self._actors[:2]:
             actor.tell_control(NodeLost(peer, reason))
 
     def _broken(self, peer: NodeId) -> None:

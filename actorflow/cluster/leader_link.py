@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from actorflow.coordination import Leader, open_coordination
 from actorflow.errors import TransportError
 from actorflow.ids import JobId, NodeId, unique_suffix
 from actorflow.inspection.facts import JobFacts
+from actorflow.protocol.blobs import OfferBlobs, blob_server_beside
 from actorflow.protocol.client_messages import DescribeCluster, ListJobs
 from actorflow.wire.message import Message
 
@@ -105,15 +106,34 @@ class LeaderLink:
         """Take notice where a node of the cluster can be reached."""
         self._node.endpoint.learn(node, with_key(endpoints, self._node.keys))
 
+    @property
+    def node(self) -> NodeId:
+        """This program's node."""
+        return self.system.node
+
+    def send_blob(self, digest: str, pieces: Iterable[bytes], on_end: Callable[[bool], None]) -> None:
+        """Send a blob to the leader's node, in pieces; `on_end` is told whether it has taken it.
+
+        Raises:
+            TransportError: if nobody leads, as far as is known.
+        """
+        self._node.endpoint.send_blob(self.leader().node, digest, pieces, on_end)
+
     def ask(self, question: Message, timeout_s: float | None = None) -> Any:
-        """Return what the leader answers: its Dispatcher, or its ResourceManager if it is about the cluster.
+        """Return what the leader answers: its Dispatcher, its ResourceManager if it is about the cluster, or its blob server if it is about files.
 
         Raises:
             TransportError: if it does not.
         """
         leader = self.leader()
         try:
-            asked = leader.resource_manager if isinstance(question, DescribeCluster) else leader.dispatcher
+            match question:
+                case DescribeCluster():
+                    asked = leader.resource_manager
+                case OfferBlobs():
+                    asked = blob_server_beside(leader.dispatcher)
+                case _:
+                    asked = leader.dispatcher
             return self.system.resolve(asked).ask(question, timeout=timeout_s)
         except (AskTimeout, ActorDeadError):
             raise self._silent() from None

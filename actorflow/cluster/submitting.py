@@ -10,6 +10,7 @@ from actorflow.actor import ActorSystem
 from actorflow.api.pipeline import Pipeline
 from actorflow.api.submission import Submission, prepare
 from actorflow.cluster.job import Gateway, Job, JobClient, JobNews
+from actorflow.cluster.shipping import Shipped, carried
 from actorflow.cluster.starting import ClaimMode, restored_state, starting
 from actorflow.config import Config, layered, options, overrides
 from actorflow.ids import Address, JobId, split_address, unique_suffix
@@ -81,15 +82,23 @@ class Desk:
         gateway: how the JobManager is reached.
         waiting: given what is known of a job, returns how its handle waits for news.
         again_s: see `JobFollower`.
+        ship: sends what a job brings, before it is submitted.
     """
 
     def __init__(
-        self, system: ActorSystem, gateway: Gateway, waiting: Callable[[JobNews], Wait], *, again_s: float | None = None
+        self,
+        system: ActorSystem,
+        gateway: Gateway,
+        waiting: Callable[[JobNews], Wait],
+        *,
+        again_s: float | None = None,
+        ship: Callable[[JobId, Submission], Shipped] = carried,
     ) -> None:
         self._system = system
         self._gateway = gateway
         self._waiting = waiting
         self._again_s = again_s
+        self._ship = ship
 
     def submit(
         self, submission: Submission, config: Config, leader: DispatcherFound, made: Callable[[Job], None] = lambda _: None
@@ -106,7 +115,9 @@ class Desk:
         name = submission.graph.name
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
         settings = cast("dict[str, OptionValue]", config.without_secrets().plain())  # they are the nodes', and jobs are stored
-        message = SubmitJob(job, name, submission.payload, settings, self._address(_client_name(job)), restored)
+        shipped = self._ship(job, submission)
+        client = self._address(_client_name(job))
+        message = SubmitJob(job, name, shipped.plan, settings, client, restored, shipped.code, shipped.files)
         follower = JobFollower(job, message.client, message, self._again_s)
         return self._handle(follower, job, name, leader, submission.execution, config[options.SAVEPOINT_DIRECTORY], made)
 

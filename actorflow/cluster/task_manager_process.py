@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from actorflow.actor import ActorRef
 from actorflow.cluster.ending import ending_on_signals
 from actorflow.cluster.fork_server import ForkServer
 from actorflow.cluster.job_directories import JobDirectories
@@ -22,15 +23,21 @@ from actorflow.cluster.slot_process import SlotProcesses
 from actorflow.config import Config, merged, options
 from actorflow.coordination import Leader, open_coordination
 from actorflow.errors import TransportError
-from actorflow.ids import JobId, NodeId, unique_suffix
+from actorflow.ids import ActorPath, JobId, NodeId, address, unique_suffix
+from actorflow.protocol.blob_fetching import BlobFetching
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
+from actorflow.protocol.slots import JobReleased
 from actorflow.protocol.task_manager import LeaderFound
+from actorflow.runtime.blob_cache import BlobCache
 from actorflow.runtime.task_manager import spawn_task_manager
 from actorflow.state.backends import local_directories
-from actorflow.state.directories import remove_leftovers
+from actorflow.state.directories import OwnedDirectory, remove_leftovers
+from actorflow.storage.blob_files import BlobFiles
 from actorflow.transport.addresses import parse
 
 log = logging.getLogger(__name__)
+
+_BLOB_CACHE_PATH = ActorPath("/blob-cache")
 
 
 def run_task_manager(config: Config) -> None:
@@ -88,7 +95,13 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
         system.shutdown()
 
     arguments = {"endpoints": node.endpoint.endpoints, "directory": str(server.directory), "settings": config.plain()}
-    processes = SlotProcesses(system, server, arguments, kept.backup, kept.cache, kept.clean_up)
+    processes = SlotProcesses(system, server, {**arguments, "blobs": str(kept.blobs)}, kept.backup, kept.cache, kept.clean_up)
+    cache = _blob_cache(node, config, kept.blobs)
+
+    def over(job: JobId) -> None:
+        cache.tell_control(JobReleased(job))
+        system.submit_work(lambda: kept.release(job))
+
     task_manager = spawn_task_manager(
         system,
         None,
@@ -96,7 +109,8 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
         name="task-manager",
         slots=slots_given(None, config),
         config=config,
-        on_job_over=lambda job: system.submit_work(lambda: kept.release(job)),
+        on_job_over=over,
+        on_blobs_needed=cache.tell_control,
         on_unregistered=unwanted,
     )
     node.endpoint.on_peer_lost.append(lambda peer, reason: task_manager.tell_control(NodeLost(peer, reason)))
@@ -109,17 +123,33 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
     return end
 
 
+def _blob_cache(node: Node, config: Config, directory: Path) -> ActorRef:
+    """Start the actor that fetches what jobs bring, and tells the TaskManager when it is here."""
+    system = node.system
+    machine = BlobFetching(address(system.node, _BLOB_CACHE_PATH), retries=config[options.BLOB_RETRIES])
+    on_here = system.resolve("/task-manager").tell_control
+    return system.spawn(BlobCache, machine, BlobFiles(directory), node.endpoint.receive_blobs, on_here, name=_BLOB_CACHE_PATH[1:])
+
+
 class _Kept:
-    """What jobs keep on the disks of this host beyond the life of a worker: copies of their state, and of cached files.
+    """What jobs keep on the disks of this host beyond the life of a worker: copies of their state, and of cached files, and what they have brought.
 
     Args:
         config: the node's options.
+
+    Attributes:
+        blobs: the directory with the blobs of all jobs.
+
+    Raises:
+        StateError: if it cannot be made.
     """
 
     def __init__(self, config: Config) -> None:
         self._parents = local_directories(config)
         self._backs_up = config[options.LOCAL_BACKUP]
         self._backups, self._caches = JobDirectories("backup"), JobDirectories("cache")
+        self._blobs = OwnedDirectory(self._parents[0], "blobs")
+        self.blobs = self._blobs.path
 
     def backup(self, job: JobId) -> Path | None:
         """Return where a job keeps copies of its state."""
@@ -148,3 +178,4 @@ class _Kept:
         """Remove everything."""
         self._backups.close()
         self._caches.close()
+        self._blobs.close()

@@ -49,6 +49,7 @@ def main(
     settings: Mapping[str, OptionValue],
     backup: str | None = None,
     cache: str | None = None,
+    blobs: str | None = None,
 ) -> None:
     """Run a slot worker until it is killed.
 
@@ -60,6 +61,7 @@ def main(
         settings: the node's options by name.
         backup: where its job keeps copies of its state on this host.
         cache: where its job keeps copies of cached files on this host.
+        blobs: where its TaskManager keeps the blobs that it has fetched.
     """
     config = Config.of(settings, "node")
     name = NodeId(f"worker-{allocation}-{unique_suffix()}")
@@ -83,6 +85,7 @@ def main(
         message_bytes_max=endpoint.limits.message_bytes_max,
         backup=None if backup is None else Path(backup),
         cache=None if cache is None else Path(cache),
+        blobs=None if blobs is None else Path(blobs),
     )
     worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, announce, name="worker")
     endpoint.on_link_broken.append(lambda peer: worker.tell_control(LinkBroken(peer)))

@@ -208,6 +208,7 @@ class Coordination:
         checkpoints: their completed checkpoints.
         results: jobs that are over.
         close: leaves the election, ends all watches, and lets go of connections and threads.
+        storage: URI of the directory that every JobManager of the cluster reaches, and has for itself; None if there is none.
     """
 
     election: LeaderElection
@@ -216,3 +217,4 @@ class Coordination:
     checkpoints: CheckpointPointers
     results: JobResultStore
     close: Callable[[], None]
+    storage: str | None = None

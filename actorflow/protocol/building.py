@@ -98,6 +98,7 @@ class BuildingOrders:
                 endpoints,
                 tuple((vertex, parts[vertex]) for vertex in vertices if vertex in parts),
                 self._quarantined,
+                description.code,
             )
             orders.append((workers[allocation].reachable, order))
         return orders

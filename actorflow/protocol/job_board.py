@@ -159,6 +159,10 @@ class JobBoard:
         """Return the jobs that are not over, oldest first."""
         return tuple(job for job in self._jobs if job not in self._over)
 
+    def is_under_way(self, job: JobId) -> bool:
+        """Return whether a job is known, and not over."""
+        return job in self._jobs and job not in self._over
+
     def knows(self, job: JobId) -> bool:
         """Return whether a job is under way, or over and remembered."""
         return job in self._jobs

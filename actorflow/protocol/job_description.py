@@ -10,6 +10,7 @@ from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.regions import Region
 from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import Member
+from actorflow.protocol.blobs import JobBlobs
 from actorflow.protocol.checkpoint_plan import CheckpointPlan, EarlierLife, Restored
 from actorflow.protocol.job_messages import OptionValue
 
@@ -24,7 +25,7 @@ class JobDescription:
         sources: vertices that read from a source, with their parallelism.
         partitioned: those of them whose splits are read at the same time.
         aligned: readers that must not run ahead of each other in event time.
-        plan: the graph with user code, as bytes, for the workers.
+        plan: the graph with user code, as bytes, for the workers; empty if it is in a blob.
         options: effective options by name, for the workers.
         client: is told of every change.
         checkpoints: how it takes checkpoints.
@@ -32,6 +33,8 @@ class JobDescription:
         restored: what its first run goes on from: another job's savepoint, or nothing.
         earlier: what it has done under leaders before this one.
         regions: what can be brought back by itself; none if all fail together.
+        code: digest of the blob with the plan, if it is in one.
+        blobs: what TaskManagers have to have before workers are of use.
     """
 
     job: JobId
@@ -47,6 +50,8 @@ class JobDescription:
     restored: Restored = field(default_factory=Restored)
     earlier: EarlierLife = field(default_factory=EarlierLife)
     regions: tuple[Region, ...] = ()
+    code: str = ""
+    blobs: JobBlobs | None = None
 
     def topology(self) -> Topology:
         """Return what runs, without its code."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
+from actorflow.protocol.blobs import BlobRef, JobBlobs
 from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.quarantine import Quarantined
 from actorflow.protocol.slots import Allocation
@@ -50,10 +51,13 @@ class SubmitJob(Message, frozen=True):
     Attributes:
         job: unique id.
         name: the pipeline's name.
-        plan: the execution graph with user code, as `wire.user_code.dumps_code` made it.
+        plan: the execution graph with user code, as `wire.user_code.dumps_code` made it; empty if it is in a blob.
         options: the effective configuration, by option name.
         client: is told of every change of status, and gets the results of `collect` sinks.
         restored: what its first run goes on from.
+        code: the blob with the plan, if it is too large for messages.
+        files: blobs with files that its operators read.
+        kept_at: where a leader has stored its blobs for the next one: a URI, or nothing.
     """
 
     job: JobId
@@ -62,6 +66,14 @@ class SubmitJob(Message, frozen=True):
     options: dict[str, OptionValue]
     client: Address
     restored: Restored = Restored()
+    code: BlobRef | None = None
+    files: tuple[BlobRef, ...] = ()
+    kept_at: str = ""
+
+    @property
+    def blobs(self) -> tuple[BlobRef, ...]:
+        """All blobs that it needs."""
+        return self.files if self.code is None else (*self.files, self.code)
 
 
 class CancelJob(Message, frozen=True):
@@ -131,12 +143,14 @@ class LeaseSlot(Message, frozen=True):
         index: which slot of the TaskManager.
         job: for whom.
         job_master: is told when the worker is ready, and when it ends.
+        blobs: what the TaskManager has to have before the worker is ready, if anything.
     """
 
     allocation: Allocation
     index: int
     job: JobId
     job_master: Address
+    blobs: JobBlobs | None = None
 
 
 class WorkerStarted(Message, frozen=True):
@@ -166,6 +180,13 @@ class SlotEnded(Message, frozen=True):
 
     allocation: Allocation
     error: ErrorInfo
+
+
+class JobsKept(Message, frozen=True):
+    """To the Dispatcher: a TaskManager keeps files of these jobs. Answered by a `JobReleased` for each that is not under way."""
+
+    task_manager: Address
+    jobs: tuple[JobId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +223,7 @@ class OpenDeployment(Message, frozen=True):
         endpoints: where the nodes of those workers can be reached.
         restored: what a checkpoint holds of these subtasks: by vertex the parts of all subtasks that it had, in their order.
         quarantined: records that operators are to put aside.
+        code: digest of the blob with the plan, if it is too large for messages: the TaskManager has it.
     """
 
     job: JobId
@@ -216,6 +238,7 @@ class OpenDeployment(Message, frozen=True):
     endpoints: dict[NodeId, tuple[str, ...]]
     restored: tuple[tuple[VertexId, tuple[bytes, ...]], ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
+    code: str = ""
 
 
 class DeploymentOpened(Message, frozen=True):
@@ -276,6 +299,7 @@ JOB_MESSAGES: tuple[type[Message], ...] = (
     WorkerStarted,
     SlotReady,
     SlotEnded,
+    JobsKept,
     OpenDeployment,
     DeploymentOpened,
     DeploySubtask,

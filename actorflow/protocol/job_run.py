@@ -168,7 +168,7 @@ class JobRun:
             return []
         effects: list[Effect] = [SetTimer(self._leasing_timer, now + self._timeouts.lease_again_s)]
         for lease in self.workers.not_ready():
-            order = LeaseSlot(lease.allocation, lease.slot.index, self._description.job, self._address)
+            order = LeaseSlot(lease.allocation, lease.slot.index, self._description.job, self._address, self._description.blobs)
             effects.append(Send(lease.slot.task_manager, order))
         return effects
 

@@ -16,6 +16,9 @@ DISPATCHER_PATH: Final = ActorPath("/job-manager")
 RESOURCE_MANAGER_PATH: Final = ActorPath("/resource-manager")
 """Of the actor that takes offers of slots."""
 
+BLOB_SERVER_PATH: Final = ActorPath("/blob-server")
+"""Of the actor that has the files and the code of jobs."""
+
 
 class Leader(Message, frozen=True):
     """The JobManager that leads.

@@ -23,6 +23,9 @@ A worker that uses more memory than it may is killed with that as the reason, be
 A TaskManager never runs user code, so nothing a user function does can keep it from seeing its workers die. Each lease gets a fresh
 process: what a job leaves behind in one (memory, threads, patched modules) ends with it, and before the next one begins.
 
+The workers of a job that brings files or code are not said to be ready before those are here; what jobs have here goes when they are over (see
+`job_files`).
+
 Late rule: a lease that is over (freed, perhaps before it came) is dropped; so is everything of an unknown allocation, a lease by a JobMaster
 whose leader is not this one's, and a worker's word that it is up after it was killed.
 """
@@ -35,8 +38,11 @@ from typing import Final, assert_never
 
 from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, JobId, split_address
+from actorflow.protocol import job_files
+from actorflow.protocol.blob_fetching import BlobsHere
 from actorflow.protocol.deployment import KillSlot
 from actorflow.protocol.heartbeat import IncarnationFenced
+from actorflow.protocol.job_files import JobFiles
 from actorflow.protocol.job_messages import LeaseSlot, LinkBroken, NodeLost, SlotEnded, SlotReady, WorkerStarted
 from actorflow.protocol.machine import (
     CancelTimer,
@@ -143,6 +149,7 @@ class TaskManagerMachine:
         offer_every_s: how long after an offer the slots are offered again.
         worker_bytes_max: how much memory a worker may use; None if nobody says.
         registration_timeout_s: how long it may be without a ResourceManager; None: for ever.
+        keep_files_s: how long files of jobs are kept when there is no leader.
     """
 
     def __init__(
@@ -156,6 +163,7 @@ class TaskManagerMachine:
         offer_every_s: float = 5.0,
         worker_bytes_max: int | None = None,
         registration_timeout_s: float | None = None,
+        keep_files_s: float = 3600.0,
     ) -> None:
         self._address = address
         self._resource_manager = resource_manager
@@ -166,6 +174,7 @@ class TaskManagerMachine:
         self._offer_every_s = offer_every_s
         self._worker_bytes_max = worker_bytes_max
         self._registration_timeout_s = registration_timeout_s
+        self._files = JobFiles(address, keep_files_s)
         self._held: dict[Allocation, _Held] = {}
         self._processes: dict[Allocation, int] = {}
         """Slots of the processes that live, of freed leases too."""
@@ -189,7 +198,7 @@ class TaskManagerMachine:
             case LeaderFound():
                 return self._led_by(event, now)
             case NodeLost(node=node):
-                return self._node_lost(node)
+                return self._node_lost(node, now)
             case LinkBroken(node=node):
                 return self._offer(now) if self._leads(node) else []
             case IncarnationFenced(incarnation=incarnation):
@@ -202,8 +211,12 @@ class TaskManagerMachine:
                 return self._measured(event)
             case FreeSlot(allocation=allocation):
                 return self._free(allocation)
-            case JobReleased():
-                return [Report(event)]
+            case BlobsHere(job=job, error=error):
+                return self._blobs_here(job, error)
+            case JobReleased(job=job):
+                return self._files.released(job)
+            case TimerFired(name=job_files.ABANDONED):
+                return self._files.abandoned()
             case KillSlot(allocation=allocation, reason=reason):
                 return self._kill(allocation, reason)
             case ChildEnded(name=name, ending=ending):
@@ -226,10 +239,11 @@ class TaskManagerMachine:
             return []
         ended = [] if leader == self._leader else self._free_all(lambda _: True)
         self._leader, self._resource_manager = leader, leader.resource_manager
-        return [*ended, *self._offer(now)]
+        return [*ended, *self._files.led(), *self._offer(now)]
 
-    def _node_lost(self, node: str) -> list[Effect]:
-        return self._free_all(lambda job_master: split_address(job_master)[0] == node)
+    def _node_lost(self, node: str, now: float) -> list[Effect]:
+        abandoned = self._files.leader_lost(now) if self._leads(node) else []
+        return [*self._free_all(lambda job_master: split_address(job_master)[0] == node), *abandoned]
 
     def _fenced(self, incarnation: int, now: float) -> list[Effect]:
         if incarnation != self._incarnation:
@@ -248,20 +262,28 @@ class TaskManagerMachine:
         held = tuple(HeldLease(h.lease.index, a, h.lease.job, h.lease.job_master) for a, h in self._held.items())
         offer = SlotsOffered(self._address, self._incarnation, self._slots, held)
         told_again = [Send(h.lease.job_master, h.ended) for h in self._held.values() if h.ended is not None]
-        return [Send(self._resource_manager, offer), *told_again, SetTimer("offer", now + self._offer_every_s)]
+        kept = self._files.told_to(self._leader.dispatcher if self._leader is not None else None)
+        return [Send(self._resource_manager, offer), *told_again, *kept, SetTimer("offer", now + self._offer_every_s)]
 
     def _lease(self, lease: LeaseSlot, now: float) -> list[Effect]:
         allocation = lease.allocation
         if allocation in self._over or (self._leader and not lease.job_master.startswith(f"{self._leader.dispatcher}/")):
             return []
         if allocation in self._held:
-            return self._tell(self._held[allocation])
+            return [*self._files.leased(lease), *self._tell(self._held[allocation])]
         if not 0 <= lease.index < self._slots:
             error = ErrorInfo("SlotLost", f"{self._address} has no slot {lease.index}", retry=Retry.NEVER)
             return [Send(lease.job_master, SlotEnded(allocation, error))]
         self._held[allocation] = _Held(lease)
         self._queues.setdefault(lease.index, {})[allocation] = None
-        return self._start_next(lease.index, now)
+        return [*self._files.leased(lease), *self._start_next(lease.index, now)]
+
+    def _blobs_here(self, job: JobId, error: ErrorInfo | None) -> list[Effect]:
+        theirs = {allocation: held for allocation, held in self._held.items() if held.lease.job == job}
+        if error is not None:
+            return [effect for allocation in theirs for effect in self._kill(allocation, str(error))]
+        self._files.arrived(job)
+        return [effect for held in theirs.values() for effect in self._tell(held)]
 
     def _start_next(self, index: int, now: float) -> list[Effect]:
         """Start the worker of the first lease that waits for a slot, if no process lives there."""
@@ -274,10 +296,9 @@ class TaskManagerMachine:
         recipe = WorkerRecipe(allocation, index, self._held[allocation].lease.job)
         return [Spawn(allocation, recipe), SetTimer(allocation, now + self._start_timeout_s)]
 
-    @staticmethod
-    def _tell(held: _Held) -> list[Effect]:
+    def _tell(self, held: _Held) -> list[Effect]:
         """Tell the holder of a lease how far its worker is."""
-        news = held.ended or held.ready
+        news = held.ended or (held.ready if self._files.complete(held.lease.job) else None)
         return [Send(held.lease.job_master, news)] if news is not None else []
 
     def _started(self, started: WorkerStarted) -> list[Effect]:

@@ -389,7 +389,7 @@ class Assembly:
             self._report,
             self._context.address,
             self._deployment.quarantined,
-            FileCache(self._graph.cached_files, self._site.cache),
+            FileCache(self._graph.cached_files, self._site.cache, self._site.blobs),
         )
 
     def _edge(self, channel: Channel) -> ExecutionEdge:

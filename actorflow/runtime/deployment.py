@@ -10,12 +10,14 @@ from actorflow.actor import ActorSystem
 from actorflow.config import Config
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.protocol.job_messages import OpenDeployment
 from actorflow.protocol.quarantine import Quarantined
 from actorflow.runtime.context import AsyncHome
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import DataPlane
 from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
+from actorflow.storage.blob_files import BlobFiles
 
 _RESULT_CHUNKS_UNDER_WAY_MAX = 8
 """Chunks of a `collect` sink that one subtask may have on their way to the client."""
@@ -33,6 +35,7 @@ class Site:
         message_bytes_max: the largest control message that can be sent.
         backup: where the job keeps copies of its state on this host; None if nowhere.
         cache: where the job keeps copies of cached files on this host; None if it has none.
+        blobs: where the TaskManager keeps the blobs that it has fetched; None where nobody fetches any.
     """
 
     system: ActorSystem
@@ -42,6 +45,18 @@ class Site:
     message_bytes_max: int = 1 << 30
     backup: Path | None = None
     cache: Path | None = None
+    blobs: Path | None = None
+
+    def code_of(self, message: OpenDeployment) -> bytes:
+        """Return the graph of a deployment, with user code: from the message, or the blob that it names.
+
+        Raises:
+            OSError: if that cannot be read.
+        """
+        if not message.code:
+            return message.plan
+        assert self.blobs is not None, "who names blobs leases slots where they are fetched"
+        return BlobFiles(self.blobs).path(message.code).read_bytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import AttachClient
 from actorflow.protocol.job_board import BoardEvent, JobBroke, JobRemembered, Memory
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.runtime.blob_server import BlobServer
 from actorflow.runtime.durable_jobs import DurableJob, DurableJobs, Inheritance, until_written
 from actorflow.runtime.job_manager import Dispatcher, Learn
 from actorflow.wire.message import Message
@@ -44,10 +45,19 @@ class DurableDispatcher(Dispatcher):
         learn: see `Dispatcher`.
         memory: see `Dispatcher`.
         jobs: where it is written down.
+        blobs: see `Dispatcher`.
     """
 
-    def __init__(self, resource_manager: ActorRef, message_bytes_max: int, learn: Learn, memory: Memory, jobs: DurableJobs) -> None:
-        super().__init__(resource_manager, message_bytes_max, learn, memory)
+    def __init__(
+        self,
+        resource_manager: ActorRef,
+        message_bytes_max: int,
+        learn: Learn,
+        memory: Memory,
+        jobs: DurableJobs,
+        blobs: BlobServer | None = None,
+    ) -> None:
+        super().__init__(resource_manager, message_bytes_max, learn, memory, blobs)
         self._jobs = jobs
         self._durable: dict[JobId, DurableJob] = {}
         """Of the jobs that are being accepted or under way."""
@@ -79,16 +89,25 @@ class DurableDispatcher(Dispatcher):
         for remembered in inheritance.over:
             super()._note(remembered)
         for job in inheritance.jobs:
+            if self._blobs is not None:
+                self._blobs.found(job.submission.job, job.submission.blobs)
             self._durable[job.submission.job] = self._jobs.job(job.submission, job.earlier)
             super()._note(job.submission)
 
     def _keep(self, submission: SubmitJob) -> None:
-        if submission.job not in self._durable:
-            self._durable[submission.job] = self._jobs.job(submission, None)
-            self._write(lambda: self._jobs.put(submission), submission)
+        if submission.job in self._durable:
+            return
+        try:
+            self._hold(submission)
+        except ActorflowError as error:
+            self._refuse(submission, describe(error))
+            return
+        self._durable[submission.job] = self._jobs.job(submission, None)
+        self._write(lambda: self._jobs.put(submission), submission)
 
     def _refuse(self, submission: SubmitJob, error: ErrorInfo) -> None:
-        del self._durable[submission.job]
+        self._durable.pop(submission.job, None)
+        self._release(submission.job)
         failed = JobStatusChanged(submission.job, JobStatus.FAILED, error=error)
         super()._note(JobRemembered(submission.name, failed))
         super()._note(AttachClient(submission.job, submission.client))

@@ -25,6 +25,7 @@ from actorflow.protocol.checkpoint_events import CompletedCheckpoint
 from actorflow.protocol.checkpoint_plan import EarlierLife, Restored
 from actorflow.protocol.job_board import JobRemembered
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.runtime.durable_blobs import DurableBlobs
 from actorflow.runtime.job_checkpoint_work import checkpoint_files, is_checkpoint, retains
 from actorflow.runtime.messages import control_codec
 from actorflow.storage.checkpoint_files import read_manifest
@@ -87,11 +88,13 @@ class DurableJobs:
     Args:
         coordination: where they are written down.
         epoch: of the leadership.
+        blobs: where their files and their code are stored, if they may have any.
     """
 
-    def __init__(self, coordination: Coordination, epoch: int) -> None:
+    def __init__(self, coordination: Coordination, epoch: int, blobs: DurableBlobs | None = None) -> None:
         self._coordination = coordination
         self._epoch = epoch
+        self._blobs = blobs
         self._submissions = control_codec()
         self._outcomes = MessageCodec((JobOutcome,))
 
@@ -101,13 +104,15 @@ class DurableJobs:
         return (self._epoch - 1) * NUMBERS_OF_EPOCH
 
     def put(self, submission: SubmitJob) -> None:
-        """Keep a job. Then it may be accepted.
+        """Keep a job, behind its blobs. Then it may be accepted.
 
         Raises:
             Deposed: if this leader leads no longer.
             CoordinationError: if it could not be stored.
         """
-        self._coordination.jobs.put(submission.job, self._submissions.encode(submission), self._epoch)
+        kept_at = self._blobs.keep(submission) if submission.blobs and self._blobs is not None else ""
+        stored = submission.replaced(kept_at=kept_at)
+        self._coordination.jobs.put(submission.job, self._submissions.encode(stored), self._epoch)
 
     def job(self, submission: SubmitJob, earlier: EarlierLife | None) -> DurableJob:
         """Return what is written down of one job.
@@ -116,7 +121,8 @@ class DurableJobs:
             submission: the job.
             earlier: what it has done under leaders before; None if this one has accepted it.
         """
-        return DurableJob(self._coordination, self._epoch, submission, earlier or EarlierLife(last_number=self.last_number))
+        found = earlier or EarlierLife(last_number=self.last_number)
+        return DurableJob(self._coordination, self._epoch, submission, found, self._blobs)
 
     def inherit(self) -> Inheritance:
         """Return what earlier leaders have left. Entries of jobs that are over are removed.
@@ -140,6 +146,8 @@ class DurableJobs:
                     jobs.append(found)
                 else:
                     over.append(found)
+        if self._blobs is not None:
+            self._blobs.collect({job.submission.kept_at for job in jobs})
         return Inheritance(tuple(jobs), tuple(over))
 
     def _clean(self, news: JobStatusChanged, stored: bytes | None) -> None:
@@ -171,6 +179,8 @@ class DurableJobs:
     def _surviving(self, job: JobId, data: bytes) -> SurvivingJob | JobRemembered:
         try:
             submission = self._submission(data)
+            if submission.blobs and self._blobs is not None:
+                self._blobs.bring(submission)
             pointers = self._coordination.checkpoints.read(job)
             if pointers and not is_checkpoint(pointers[-1].location):
                 return self._stopped(submission, pointers[-1].location)
@@ -186,14 +196,18 @@ class DurableJobs:
         completed = tuple(_completed(manifest, location) for location, manifest in checkpoints)
         runs = (*_runs_until(last.epoch), *_runs_after(_epoch_of(last.epoch), self._epoch))
         earlier = EarlierLife(completed, runs, self.last_number)
-        return SurvivingJob(_with_restored(submission, _as_listed(submission.restored, last)), earlier)
+        return SurvivingJob(submission.replaced(restored=_as_listed(submission.restored, last)), earlier)
 
     def _stopped(self, submission: SubmitJob, savepoint: str) -> SurvivingJob:
         """Return a job that had stopped with a savepoint, when nobody had written down its end yet: it goes on from there."""
         from actorflow.savepoint.matching import restored_from  # brings Parquet, which few jobs need
 
-        restored = restored_from(savepoint, loads_code(submission.plan))
-        return SurvivingJob(_with_restored(submission, restored), EarlierLife(last_number=self.last_number))
+        plan = submission.plan
+        if submission.code is not None:
+            assert self._blobs is not None, "it was brought here"
+            plan = self._blobs.read(submission.code)
+        restored = restored_from(savepoint, loads_code(plan))
+        return SurvivingJob(submission.replaced(restored=restored), EarlierLife(last_number=self.last_number))
 
 
 @dataclass(slots=True)
@@ -204,6 +218,7 @@ class DurableJob:
     epoch: int
     submission: SubmitJob
     earlier: EarlierLife
+    blobs: DurableBlobs | None = None
     _pointers: tuple[CheckpointPointer, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _over: bool = field(default=False, init=False)
@@ -269,6 +284,10 @@ class DurableJob:
             self._over, discard = True, self._discard
         if discard is not None:
             self._remove(discard)
+        blobs = self.blobs
+        if blobs is not None and self.submission.blobs:
+            kept_at = self.submission.kept_at or blobs.kept_at(job)
+            self._remove(lambda: blobs.remove(kept_at))
         forget(self.coordination, job, self.epoch)
 
     def discard_at_end(self, discard: Callable[[], None]) -> None:
@@ -374,7 +393,3 @@ def _epoch_of(run: int) -> int:
 
 def _first_run(epoch: int) -> int:
     return (epoch - 1) * NUMBERS_OF_EPOCH + 1
-
-
-def _with_restored(submission: SubmitJob, restored: Restored) -> SubmitJob:
-    return SubmitJob(submission.job, submission.name, submission.plan, submission.options, submission.client, restored)

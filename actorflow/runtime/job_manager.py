@@ -19,7 +19,7 @@ from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
 from actorflow.clock import Clock
 from actorflow.config import Config, options
 from actorflow.connectors.contracts import SourceSpec
-from actorflow.errors import ErrorInfo, describe
+from actorflow.errors import ErrorInfo, PlanError, describe
 from actorflow.ids import ActorPath, Address, JobId, NodeId, SubtaskId, split_address
 from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
@@ -42,13 +42,23 @@ from actorflow.protocol.job import JobMachine
 from actorflow.protocol.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobRecorded, JobWaits, Memory
 from actorflow.protocol.job_description import JobDescription, Timeouts
 from actorflow.protocol.job_events import Begin, JobOver, RegionRestarting
-from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatusChanged, NodeLost, ResultChunk, SlotReady, SubmitJob
+from actorflow.protocol.job_messages import (
+    CancelJob,
+    JobProgressed,
+    JobsKept,
+    JobStatusChanged,
+    NodeLost,
+    ResultChunk,
+    SlotReady,
+    SubmitJob,
+)
 from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH
 from actorflow.protocol.machine import ChildEnded, Ending, Failed, Machine, Report, Send
 from actorflow.protocol.orders import TO_WORKERS
 from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import Backoff, ByOperator, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
-from actorflow.protocol.slots import JobEnded, SlotsAwaited
+from actorflow.protocol.slots import JobEnded, JobReleased, SlotsAwaited
+from actorflow.runtime.blob_server import BlobServer
 from actorflow.runtime.durable_jobs import DurableJob, DurableJobs
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
 from actorflow.runtime.job_work import JobWork
@@ -191,6 +201,7 @@ class Dispatcher(Actor):
         message_bytes_max: the largest control message that can be sent.
         learn: see `Learn`.
         memory: of jobs that are over.
+        blobs: has the files and the code of jobs; None where everything is in this process, or in messages.
     """
 
     def __init__(
@@ -199,8 +210,10 @@ class Dispatcher(Actor):
         message_bytes_max: int,
         learn: Learn = _is_known,
         memory: Memory = Memory(),  # noqa: B008 - a frozen value
+        blobs: BlobServer | None = None,
     ) -> None:
         super().__init__()
+        self._blobs = blobs
         self._resource_manager = resource_manager
         self._message_bytes_max = message_bytes_max
         self._learn = learn
@@ -221,6 +234,11 @@ class Dispatcher(Actor):
                 for job in self._board.under_way():
                     self._master(job).tell_control(message)
                 self._note(message)
+                if self._blobs is not None:
+                    self._blobs.lost(message.node)
+            case JobsKept(task_manager=task_manager, jobs=jobs):
+                for job in (job for job in jobs if not self._board.is_under_way(job)):
+                    self.ctx.system.send(task_manager, JobReleased(job))
             case DescribeEndedJob(job=job):
                 return EndedJobDescribed(job, self._board.record(job))
             case JobOver(job=job, state=state):
@@ -278,13 +296,32 @@ class Dispatcher(Actor):
         """Let go of all that a job has held: its plan, its splits, with them the records of collections."""
         self.ctx.stop(job)
         self._resource_manager.tell_control(JobEnded(job))
+        self._release(job)
+
+    def _hold(self, submission: SubmitJob) -> None:
+        """Keep the blobs of a job until it is over.
+
+        Raises:
+            PlanError: if they are not here.
+        """
+        if self._blobs is not None:
+            self._blobs.hold(submission)
+        elif submission.blobs:
+            raise PlanError(f"job '{submission.job}' has files that it has sent to nobody", hint="submit it by `actorflow.connect`")
+
+    def _release(self, job: JobId) -> None:
+        if self._blobs is not None:
+            self._blobs.release(job)
 
     def _job_machine(self, submission: SubmitJob) -> tuple[ReliableMachine, JobWork]:
-        graph: ExecutionGraph = loads_code(submission.plan)
+        self._hold(submission)
+        graph: ExecutionGraph = loads_code(submission.plan if self._blobs is None else self._blobs.code_of(submission))
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
         earlier, durable = self._lives(submission.job)
         description = _description(submission, graph, config, self.ctx.system.clock, self.ctx.address, earlier)
+        if self._blobs is not None:
+            description = self._blobs.shipped(description, submission.files, config[options.BLOB_OFFLOAD])
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
         own = {name: exponential_delay(config) for name, one in _supervised(graph).items() if one.restart == "exponential"}
         machine = JobMachine(
@@ -325,6 +362,7 @@ def spawn_job_manager(
     epoch: int = 1,
     jobs: DurableJobs | None = None,
     driving: Driving | None = None,
+    blobs: BlobServer | None = None,
 ) -> tuple[ActorRef, ActorRef]:
     """Start ResourceManager and Dispatcher on a node; return their refs in this order.
 
@@ -336,11 +374,12 @@ def spawn_job_manager(
         epoch: of the leadership on whose behalf they act.
         jobs: where the Dispatcher writes down what the next leader needs, if there can be one. It waits for an `Inheritance`.
         driving: what starts TaskManagers, if anything does.
+        blobs: has the files and the code of jobs, if they do not all travel in messages.
 
     Raises:
         ConfigError: if the options leave the driver no room.
     """
-    dispatcher_path, resource_manager_path = _in_epoch(DISPATCHER_PATH, epoch), _in_epoch(RESOURCE_MANAGER_PATH, epoch)
+    dispatcher_path, resource_manager_path = in_epoch(DISPATCHER_PATH, epoch), in_epoch(RESOURCE_MANAGER_PATH, epoch)
 
     def awaited(report: SlotsAwaited) -> None:
         system.resolve(dispatcher_path).tell_control(JobWaits(report.job, report.error))
@@ -348,12 +387,14 @@ def spawn_job_manager(
     resource_manager = spawn_resource_manager(system, config, resource_manager_path, epoch=epoch, awaited=awaited, driving=driving)
     name, memory = dispatcher_path[1:], Memory(config[options.RESULTS_MAX], config[options.RESULTS_EXPIRE])
     if jobs is None:
-        return resource_manager, system.spawn(Dispatcher, resource_manager, message_bytes_max, learn, memory, name=name)
+        arguments = resource_manager, message_bytes_max, learn, memory, blobs
+        return resource_manager, system.spawn(Dispatcher, *arguments, name=name)
     from actorflow.runtime.durable_dispatcher import DurableDispatcher  # built on this module
 
-    return resource_manager, system.spawn(DurableDispatcher, resource_manager, message_bytes_max, learn, memory, jobs, name=name)
+    durably = resource_manager, message_bytes_max, learn, memory, jobs, blobs
+    return resource_manager, system.spawn(DurableDispatcher, *durably, name=name)
 
 
-def _in_epoch(path: ActorPath, epoch: int) -> ActorPath:
+def in_epoch(path: ActorPath, epoch: int) -> ActorPath:
     """Return the path of an actor of this epoch: what was meant for an earlier one does not reach it."""
     return path if epoch == 1 else ActorPath(f"{path}-{epoch}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from actorflow.actor.messages import MESSAGES as ACTOR_MESSAGES
 from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
+from actorflow.protocol.blobs import BLOB_MESSAGES
 from actorflow.protocol.checkpoint_messages import CHECKPOINT_MESSAGES
 from actorflow.protocol.client_messages import CLIENT_MESSAGES
 from actorflow.protocol.delivery import DELIVERY_MESSAGES
@@ -103,6 +104,7 @@ def control_codec() -> MessageCodec:
     families = (
         JOB_MESSAGES,
         CLIENT_MESSAGES,
+        BLOB_MESSAGES,
         CHECKPOINT_MESSAGES,
         _SLOT_MESSAGES,
         _SUBTASK_MESSAGES,

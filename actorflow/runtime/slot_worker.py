@@ -240,7 +240,7 @@ class SlotWorker(Actor):
         try:
             self._on_open(message)
             self._peers = frozenset(message.endpoints)
-            graph: ExecutionGraph = loads_code(message.plan)
+            graph: ExecutionGraph = loads_code(self._site.code_of(message))
             deployment = Deployment(
                 message.job,
                 message.number,

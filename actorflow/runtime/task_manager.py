@@ -11,6 +11,7 @@ from collections.abc import Callable
 from actorflow.actor import ActorContext, ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
 from actorflow.ids import Address, JobId
+from actorflow.protocol.blob_fetching import NeedBlobs
 from actorflow.protocol.slots import JobReleased
 from actorflow.protocol.task_manager import NotRegistered, Register, TaskManagerMachine, WorkerRecipe
 
@@ -28,6 +29,7 @@ def spawn_task_manager(
     config: Config,
     on_job_over: Callable[[JobId], None] = lambda _: None,
     on_unregistered: Callable[[float], None] = lambda _: None,
+    on_blobs_needed: Callable[[NeedBlobs], None] = lambda _: None,
 ) -> ActorRef:
     """Start a TaskManager on a node.
 
@@ -40,6 +42,7 @@ def spawn_task_manager(
         config: the node's options.
         on_job_over: told of each job that is over: what it has kept on this host can go.
         on_unregistered: told when nobody has wanted its slots for as long as the options allow, in seconds.
+        on_blobs_needed: told which blobs a job needs; the TaskManager is to be told when they are here.
     """
     memory_bytes = config[options.TASKMANAGER_MEMORY]
     machine = TaskManagerMachine(
@@ -50,6 +53,7 @@ def spawn_task_manager(
         offer_every_s=config[options.SLOT_OFFER_INTERVAL],
         worker_bytes_max=memory_bytes // slots if memory_bytes is not None else None,
         registration_timeout_s=config[options.REGISTRATION_TIMEOUT],
+        keep_files_s=config[options.BLOB_CLEANUP_INTERVAL],
     )
 
     def spawn(context: ActorContext, child: str, recipe: object) -> ActorRef:
@@ -60,6 +64,8 @@ def spawn_task_manager(
         match report:
             case JobReleased(job=job):
                 on_job_over(job)
+            case NeedBlobs():
+                on_blobs_needed(report)
             case NotRegistered(for_s):
                 on_unregistered(for_s)
             case _:

@@ -31,6 +31,7 @@ class OwnedDirectory:
     Args:
         parent: where to make it; made, too, if it does not exist.
         owner: for people who look there; not all characters are kept.
+        hint: what to do if it cannot be made.
 
     Attributes:
         path: the directory.
@@ -39,15 +40,15 @@ class OwnedDirectory:
         StateError: if it cannot be made.
     """
 
-    def __init__(self, parent: Path, owner: str) -> None:
+    def __init__(self, parent: Path, owner: str, *, hint: str = _HINT) -> None:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(parent)
             self.path = parent / f"{_PREFIX}{re.sub('[^A-Za-z0-9_-]+', '-', owner)[:64]}-{unique_suffix()}"
             self._lock: int | None = _locked(_lock_of(self.path))
-            self.path.mkdir()
+            self.path.mkdir(mode=0o700)
         except OSError as error:
-            raise StateError(f"cannot keep state in '{parent}': {error.strerror or error}", hint=_HINT) from error
+            raise StateError(f"cannot keep state in '{parent}': {error.strerror or error}", hint=hint) from error
 
     def close(self) -> None:
         """Remove it."""

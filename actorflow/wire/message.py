@@ -8,7 +8,7 @@ opaque `bytes`, and are loaded only on nodes that are meant to run them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Union
+from typing import Any, Self, Union
 
 import msgspec
 
@@ -21,6 +21,10 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
     Subclass with keyword `frozen=True`. `array_like` keeps the wire form small and makes appended fields with defaults readable
     by older nodes.
     """
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return the same message with other values of some fields."""
+        return msgspec.structs.replace(self, **changes)
 
 
 class MessageCodec:

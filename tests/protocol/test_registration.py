@@ -126,7 +126,7 @@ def test_when_the_leader_is_lost_its_workers_end_and_slots_are_offered_on():
     probe.tell(NodeLost(NodeId("jm"), "it left"))
     assert [Address(f"{TM}/{A}")] == ended(probe)
     probe.advance(5.0)
-    assert [OFFER] == probe.sent()
+    assert [OFFER] == probe.sent(SlotsOffered)
 
 
 def test_a_broken_connection_to_the_leader_is_answered_by_an_offer():

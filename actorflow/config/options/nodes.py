@@ -58,6 +58,37 @@ BLOB_CHUNK_BYTES = Option(
     256 << 10,
     "Size of the pieces in which blobs travel, so that control messages pass between two of them.",
 )
+BLOB_DIRECTORY = Option(
+    "blob.storage.directory",
+    optional(TEXT),
+    None,
+    "Where a leading JobManager keeps the files and the code that jobs bring; with high availability they are in `high-availability.storageDir`, too.",
+    unset="as `io.tmp.dirs`",
+)
+BLOB_OFFLOAD = Option(
+    "blob.offload.minsize",
+    memory(0),
+    1 << 20,
+    "Code of a job that is larger travels as a blob, once to each TaskManager, instead of in a message to each of its workers.",
+)
+BLOB_RETRIES = Option(
+    "blob.fetch.retries",
+    whole(0),
+    5,
+    "How often a TaskManager asks again for a blob that did not arrive whole.",
+)
+BLOB_CLEANUP_INTERVAL = Option(
+    "blob.service.cleanup.interval",
+    duration(0.01),
+    3600.0,
+    "How long a TaskManager keeps files of jobs when no JobManager leads: nobody is left to say that they are over.",
+)
+BLOB_STORAGE_BYTES_MAX = Option(
+    "actorflow.blob.storage-bytes-max",
+    memory(1 << 20),
+    64 << 30,
+    "What the files and the code of all jobs together may take on the JobManager's disk; a job that brings more is refused.",
+)
 UNSENT_BYTES_MAX = Option(
     "actorflow.transport.unsent-bytes-max",
     memory(1 << 20),

@@ -44,4 +44,5 @@ def open_zookeeper(config: Config) -> Coordination:
         ZooKeeperPointers(connection, fence),
         ZooKeeperResults(connection, fence, config[options.RESULTS_MAX]),
         close,
+        home,
     )
