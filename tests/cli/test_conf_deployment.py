@@ -1,7 +1,9 @@
 """The deployments in `conf/`: what they start exists, with options that exist and fit, and their parts fit each other."""
 
 import configparser
+import getpass
 import shlex
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -43,6 +45,17 @@ def test_a_systemd_unit_runs_a_node_in_the_foreground_and_stops_it_by_the_signal
     assert unit.stem.removeprefix("actorflow-") == command[0]
     options_of(command)
     assert ("exec", "SIGTERM", "always") == tuple(parser["Service"][key] for key in ("Type", "KillSignal", "Restart"))
+    assert "0" == parser["Unit"]["StartLimitIntervalSec"], "or systemd gives up one that fails five times in ten seconds"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_understands_every_line_of_a_unit(unit, tmp_path):
+    here = tmp_path / unit.name  # with a program and a user that this machine has
+    program = shlex.split(sections(unit)["Service"]["ExecStart"])[0]
+    here.write_text(unit.read_text().replace(program, "/bin/true").replace("User=actorflow", f"User={getpass.getuser()}"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", here], capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 def documents():
