@@ -152,7 +152,7 @@ class LeaderFile:
         data = self._codec.encode(leader)
         begun = f"{self._path}.{os.getpid()}"
         try:
-            files.make_directory(str(self._path.parent))
+            files.make_directory(str(self._path.parent), private=True)
             files.write_whole(begun, data)
             files.rename(begun, str(self._path))
         except ActorflowError as error:

@@ -43,7 +43,7 @@ def write_rows(home: str, operator: str, state: str, subtask: int, rows: Rows) -
     data = _parquet(rows.table)
     path = f"{_plain(operator)}/{_plain(state)}-{subtask}.parquet"
     try:
-        make_directory(join(home, posixpath.dirname(path)))
+        make_directory(join(home, posixpath.dirname(path)), private=True)
         write_whole(join(home, path), data)
     except ActorflowError as error:
         raise CheckpointError(f"cannot store state '{state}' of '{operator}': {error.message}", hint=error.hint) from error
@@ -106,7 +106,7 @@ def copy_file(home: str, target: str, file: SavedFile) -> SavedFile:
     """
     data = _bytes_of(home, file)
     try:
-        make_directory(join(target, posixpath.dirname(file.path)))
+        make_directory(join(target, posixpath.dirname(file.path)), private=True)
         write_whole(join(target, file.path), data)
     except ActorflowError as error:
         raise CheckpointError(f"cannot copy '{file.path}': {error.message}", hint=error.hint) from error
@@ -124,7 +124,7 @@ def write_manifest(home: str, savepoint: Savepoint) -> str:
     try:
         if exists(location):
             raise CheckpointError(f"there is a savepoint in '{home}' already", hint="choose another directory")
-        make_directory(home)
+        make_directory(home, private=True)
         write_whole(begun, encode_savepoint(savepoint))
         rename(begun, location)
     except CheckpointError:

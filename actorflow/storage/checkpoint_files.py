@@ -276,7 +276,7 @@ def write_file(directory: str, name: str, data: bytes) -> StoredFile:
     """
     uri = join(directory, name)
     try:
-        make_directory(directory)
+        make_directory(directory, private=True)
         write_whole(uri, data)
     except ActorflowError as error:
         raise CheckpointError(f"cannot store state: {error.message}", hint=error.hint) from error
@@ -291,7 +291,7 @@ def write_manifest_in(home: str, manifest: Manifest) -> str:
     """
     location, begun = join(home, MANIFEST), join(home, f"{MANIFEST}.{uuid.uuid4().hex[:8]}")
     try:
-        make_directory(home)
+        make_directory(home, private=True)
         write_whole(begun, encode_manifest(_relative_to(manifest, home)))
         rename(begun, location)
     except ActorflowError as error:

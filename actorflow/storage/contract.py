@@ -30,8 +30,8 @@ class FileSystem(Protocol):
         """Open a file for reading. The stream can seek."""
         ...
 
-    def open_output(self, path: str) -> BinaryIO:
-        """Create a file, or empty it, for writing."""
+    def open_output(self, path: str, *, private: bool = False) -> BinaryIO:
+        """Create a file, or empty it, for writing; where files have owners, a private one is its owner's alone."""
         ...
 
     def find(self, path: str) -> Iterator[FileInfo]:
@@ -65,8 +65,8 @@ class FileSystem(Protocol):
         """Remove a file."""
         ...
 
-    def make_directory(self, path: str) -> None:
-        """Make a directory and its parents, unless they exist."""
+    def make_directory(self, path: str, *, private: bool = False) -> None:
+        """Make a directory and its parents, unless they exist; where these have owners, private ones are made for their owner alone."""
         ...
 
 

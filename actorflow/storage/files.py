@@ -111,15 +111,17 @@ def sync(stream: BinaryIO) -> None:
 
 
 def write_whole(uri: str, data: bytes) -> None:
-    """Write a file down to the disk; remove it if that fails.
+    """Write a file of the engine's own down to the disk, readable by nobody but its owner; remove it if that fails.
 
     Raises:
         SinkError: if it cannot be written.
     """
     try:
-        with writing(uri), open_output(uri) as stream:
-            stream.write(data)
-            sync(stream)
+        with writing(uri):
+            files, path = resolve(uri)
+            with files.open_output(path, private=True) as stream:
+                stream.write(data)
+                sync(stream)
     except BaseException:
         remove(uri, missing_ok=True)
         raise
@@ -218,15 +220,19 @@ def remove_all(directory: str, prefix: str) -> int:
     return len(names)
 
 
-def make_directory(uri: str) -> None:
+def make_directory(uri: str, *, private: bool = False) -> None:
     """Make a directory and its parents, unless they exist.
+
+    Args:
+        uri: the directory.
+        private: whether nobody but their owner may enter those that are made.
 
     Raises:
         SinkError: if it cannot be made.
     """
     with writing(uri):
         files, path = resolve(uri)
-        files.make_directory(path)
+        files.make_directory(path, private=private)
 
 
 def _by_uri(info: FileInfo) -> str:

@@ -16,6 +16,9 @@ _MISSING = (errno.ENOENT, errno.EEXIST, errno.ENOSPC)
 """What a copy would fail with as well."""
 
 
+_OF_OWNER = 0o700
+
+
 class LocalFileSystem:
     """The file system of the operating system."""
 
@@ -25,9 +28,9 @@ class LocalFileSystem:
         """Open a file for reading."""
         return Path(path).open("rb")
 
-    def open_output(self, path: str) -> BinaryIO:
+    def open_output(self, path: str, *, private: bool = False) -> BinaryIO:
         """Create a file, or empty it, for writing."""
-        return Path(path).open("wb")
+        return open(path, "wb", opener=_open_private if private else None)
 
     def find(self, path: str) -> Iterator[FileInfo]:
         """Return the file at `path`, or the regular files below it. Links to directories are not followed: they may form a loop."""
@@ -66,7 +69,7 @@ class LocalFileSystem:
         except OSError as error:
             if error.errno in _MISSING:
                 raise
-            with Path(path).open("rb") as source, self.open_output(target) as copied:
+            with Path(path).open("rb") as source, self.open_output(target, private=True) as copied:
                 shutil.copyfileobj(source, copied)
                 copied.flush()
                 os.fsync(copied.fileno())
@@ -75,9 +78,17 @@ class LocalFileSystem:
         """Remove a file."""
         Path(path).unlink()
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, *, private: bool = False) -> None:
         """Make a directory and its parents, unless they exist."""
-        Path(path).mkdir(parents=True, exist_ok=True)
+        directory = Path(path)
+        missing = [parent for parent in directory.parents if not parent.exists()] if private else []
+        for parent in reversed(missing):
+            parent.mkdir(_OF_OWNER, exist_ok=True)
+        directory.mkdir(_OF_OWNER if private else 0o777, parents=not private, exist_ok=True)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _walk(directory: str) -> Iterator[FileInfo]:

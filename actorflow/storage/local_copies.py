@@ -17,9 +17,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from actorflow.storage.checkpoint_files import read_state
+from actorflow.storage.local import LocalFileSystem
 from actorflow.wire.manifest import InlineState, StoredFile, checksum
 
 log = logging.getLogger(__name__)
+
+_DISK = LocalFileSystem()
 
 
 class LocalCopies:
@@ -37,14 +40,15 @@ class LocalCopies:
         """The files that the part of a checkpoint names, by its number; 0 is what was restored."""
         self._lock = threading.Lock()
         with contextlib.suppress(OSError):
-            self._home.mkdir(parents=True, exist_ok=True)
+            _DISK.make_directory(str(self._home), private=True)
             self._remove({path.name for path in self._home.iterdir()} - self._named[0])
 
     def write(self, name: str, data: bytes) -> None:
         """Keep a copy of a file."""
         path = self._home / name
         try:
-            path.write_bytes(data)
+            with _DISK.open_output(str(path), private=True) as stream:
+                stream.write(data)
         except OSError as error:
             log.warning("no local copy of '%s' in '%s': %s", name, self._home, error.strerror or error)
             self._remove([name])

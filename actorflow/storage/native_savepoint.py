@@ -60,7 +60,7 @@ class NativeSavepoint:
                 raise CheckpointError(
                     f"'{file.uri}' has {found.size_bytes} bytes, {file.size_bytes} were written", hint="it is truncated or damaged"
                 )
-            make_directory(self._home)
+            make_directory(self._home, private=True)
             self._begun.append(target)
             duplicate(file.uri, target)
         except ActorflowError as error:

@@ -58,7 +58,7 @@ class RemoteFileSystem:
             raise IsADirectoryError(None, "is a directory")
         return cast("BinaryIO", self._files.open(path, "rb"))
 
-    def open_output(self, path: str) -> BinaryIO:
+    def open_output(self, path: str, *, private: bool = False) -> BinaryIO:  # noqa: ARG002 - a store has rules of its own
         """Create a file, or empty it, for writing. On object stores it appears when it is closed."""
         return cast("BinaryIO", self._files.open(path, "wb"))
 
@@ -104,7 +104,7 @@ class RemoteFileSystem:
         """Remove a file."""
         self._files.rm_file(path)
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, *, private: bool = False) -> None:  # noqa: ARG002 - as above
         """Make a directory and its parents, unless they exist."""
         self._files.makedirs(path, exist_ok=True)
 

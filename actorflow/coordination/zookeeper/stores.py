@@ -71,7 +71,7 @@ class ZooKeeperJobs:
         before = self._pointer(job)
         stored = StoredJob(files.join(self._directory, f"{job}-{uuid.uuid4().hex}"), len(submission), checksum(submission))
         try:
-            files.make_directory(self._directory)
+            files.make_directory(self._directory, private=True)
             files.write_whole(stored.uri, submission)
         except ActorflowError as error:
             raise CoordinationError(f"cannot store job '{job}': {error.message}", hint=error.hint, retry=error.retry) from error
