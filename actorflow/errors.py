@@ -170,6 +170,13 @@ class TransportError(ActorflowError):
     retry = Retry.BACKOFF
 
 
+class TimedOut(ActorflowError, TimeoutError):  # noqa: N818 - the condition is the name
+    """What was waited for has not come in time. It may still come: nothing was given up."""
+
+    domain = Domain.EXTERNAL
+    retry = Retry.BACKOFF
+
+
 class CoordinationError(ActorflowError):
     """What the JobManagers of a cluster agree upon cannot be read or written: ZooKeeper, or the storage beside it, does not answer."""
 

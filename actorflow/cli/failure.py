@@ -1,4 +1,4 @@
-"""How commands end: 0 all well, 1 the job or its work failed, 2 used or configured wrongly, 130 interrupted.
+"""How commands end: 0 all well, 1 the job or its work failed, 2 used or configured wrongly, 124 not in time, 130 interrupted.
 
 An error is one line with its hint, on stderr. A job that failed adds where it did and the traceback of the user's own code
 (`JobFailed` has both). The engine's own frames are shown only with `-v`.
@@ -13,10 +13,12 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-from actorflow.errors import ActorflowError, ConfigError
+from actorflow.errors import ActorflowError, ConfigError, TimedOut
 
 FAILED = 1
 USAGE = 2
+LATE = 124
+"""As `timeout(1)` has it: what was waited for may still come."""
 INTERRUPTED = 130
 
 
@@ -43,13 +45,19 @@ def told(*, verbose: bool, script: str = "") -> Iterator[None]:
     except ActorflowError as error:
         line = _line_in(script, error)
         _say(f"error: {error}" + (f"\n  at {script}, line {line}" if line else ""), verbose=verbose)
-        sys.exit(USAGE if isinstance(error, ConfigError) else FAILED)
+        sys.exit(_code(error))
     except Exception as error:
         if not script or verbose:
             raise
         shown = traceback.TracebackException(type(error), error, _frames_from(script, error))
         print("".join(shown.format()).rstrip(), file=sys.stderr)
         sys.exit(FAILED)
+
+
+def _code(error: ActorflowError) -> int:
+    if isinstance(error, TimedOut):
+        return LATE
+    return USAGE if isinstance(error, ConfigError) else FAILED
 
 
 def _say(text: str, *, verbose: bool) -> None:

@@ -78,7 +78,13 @@ def status(
 
 
 def cancel(
-    name: JobName, cluster: ClusterFile = None, define: Define = None, timeout: Timeout = "60s", *, verbose: Verbose = False
+    name: JobName,
+    cluster: ClusterFile = None,
+    define: Define = None,
+    timeout: Timeout = "60s",
+    *,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """End a job; its sinks commit nothing more.
 
@@ -92,15 +98,15 @@ def cancel(
         try:
             job.wait(timeout)
         except JobCancelled:
-            print(f"cancelled job {job.id}")
+            _done(f"cancelled job {job.id}", as_json=as_json, job=job.id, cancelled=True)
         else:
-            print(f"job {job.id} had finished before")
+            _done(f"job {job.id} had finished before", as_json=as_json, job=job.id, cancelled=False)
 
 
 def stop(
     name: JobName,
     savepoint: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where its savepoint goes. Default: as the options say.")
+        str | None, typer.Option(metavar="DIR", help="Where its savepoint goes: a directory or a URI. Default: as the options say.")
     ] = None,
     cluster: ClusterFile = None,
     define: Define = None,
@@ -110,6 +116,7 @@ def stop(
         bool, typer.Option("--drain", help="Bring event time to its end before: for a job that is not continued.")
     ] = False,
     form: SavepointType = "canonical",
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """End a job with a savepoint, and its output committed up to there.
@@ -119,22 +126,34 @@ def stop(
     with told(verbose=verbose), _client(cluster, define) as client:
         job = client.job(name)
         path = job.stop(savepoint, drain=drain, format=form, timeout=timeout)
-        print(f"stopped job {job.id} with savepoint {path}")
+        _done(f"stopped job {job.id} with savepoint {path}", as_json=as_json, job=job.id, savepoint=path)
 
 
 def take_savepoint(
     name: JobName,
-    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Where it goes. Default: as the options say.")] = None,
+    directory: Annotated[
+        str | None, typer.Argument(metavar="[DIR]", help="Where it goes: a directory or a URI. Default: as the options say.")
+    ] = None,
     cluster: ClusterFile = None,
     define: Define = None,
     timeout: Timeout = "10min",
     *,
     form: SavepointType = "canonical",
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take a savepoint of a job, which goes on."""
+    """Take a savepoint of a job, which goes on.
+
+    Example: actorflow savepoint wordcount saves --cluster conf/cluster.yaml
+    """
     with told(verbose=verbose), _client(cluster, define) as client:
-        print(client.job(name).savepoint(directory, format=form, timeout=timeout))
+        job = client.job(name)
+        path = job.savepoint(directory, format=form, timeout=timeout)
+        _done(path, as_json=as_json, job=job.id, savepoint=path)
+
+
+def _done(text: str, *, as_json: bool, **facts: object) -> None:
+    print(json.dumps(facts, indent=2) if as_json else text)
 
 
 def register(app: typer.Typer) -> None:

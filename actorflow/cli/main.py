@@ -17,7 +17,6 @@ from actorflow.cli.savepoint_group import TAKE, SavepointGroup
 app = typer.Typer(
     name="actorflow",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -153,7 +152,10 @@ def shell(
 
 @example.command("list")
 def list_examples() -> None:
-    """List the examples."""
+    """List the examples.
+
+    Example: actorflow example list
+    """
     from actorflow.examples import summaries
 
     for name, summary in summaries().items():
@@ -171,7 +173,10 @@ def wordcount(
     *,
     verbose: Verbose = False,
 ) -> None:
-    """Count the words of real text, by default of Python's own standard library."""
+    """Count the words of real text, by default of Python's own standard library.
+
+    Example: actorflow example wordcount --top 5
+    """
     with told(verbose=verbose):
         from actorflow.examples.wordcount import main as count_words
 
@@ -188,7 +193,10 @@ def flights(
     *,
     verbose: Verbose = False,
 ) -> None:
-    """Run programs in event time on the flights of a year: sliding windows, sessions, a join, windows of windows."""
+    """Run programs in event time on the flights of a year: sliding windows, sessions, a join, windows of windows.
+
+    Example: actorflow example flights --which sessions
+    """
     with told(verbose=verbose):
         from actorflow.examples.flights import main as run_programs
 
@@ -205,7 +213,10 @@ def explain(
     only_set: Annotated[bool, typer.Option("--set", help="Leave out the options that have their default.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show every option with its value and where it was set."""
+    """Show every option with its value and where it was set.
+
+    Example: actorflow config explain conf/cluster.yaml --set
+    """
     with told(verbose=verbose):
         from actorflow.config import from_assignments, layered, load, overrides
         from actorflow.config.explain import explain as explained
@@ -220,7 +231,10 @@ def show(
     *,
     verbose: Verbose = False,
 ) -> None:
-    """Show what a savepoint holds: operators, states, rows."""
+    """Show what a savepoint holds: operators, states, rows.
+
+    Example: actorflow savepoint show saves/savepoint-wordcount-1
+    """
     with told(verbose=verbose):
         from actorflow.savepoint.tables import read
 
@@ -234,7 +248,10 @@ def diff(
     *,
     verbose: Verbose = False,
 ) -> None:
-    """Compare two savepoints: how many rows of each state only one of them has."""
+    """Compare two savepoints: how many rows of each state only one of them has.
+
+    Example: actorflow savepoint diff saves/savepoint-wordcount-1 saves/savepoint-wordcount-2
+    """
     with told(verbose=verbose):
         from actorflow.savepoint.tables import diff as difference
 
@@ -247,7 +264,10 @@ def keygen(
     *,
     verbose: Verbose = False,
 ) -> None:
-    """Make a CURVE key pair, which nodes need that listen on anything but loopback."""
+    """Make a CURVE key pair, which nodes need that listen on anything but loopback.
+
+    Example: actorflow keygen keys
+    """
     with told(verbose=verbose):
         from actorflow.cli.keys import make_keys
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, assert_never, get_args
 from actorflow.actor import ActorDeadError, ActorRef, ActorSystem, MachineActor
 from actorflow.config import options
 from actorflow.config.values import Duration, duration_s
-from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed
+from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed, TimedOut
 from actorflow.ids import Address, JobId, SubtaskId, unique_suffix
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.execution import ExecutionGraph
@@ -270,7 +270,7 @@ class Job:
         Raises:
             CheckpointError: if it cannot be taken.
             ConfigError: if nobody says where.
-            TimeoutError: if it has not been taken in time.
+            TimedOut: a `TimeoutError`, if it has not been taken in time.
         """
         return self._request(directory, "go on", format, timeout)
 
@@ -295,7 +295,7 @@ class Job:
             CheckpointError: if the savepoint cannot be taken; the job goes on (fails, if it was to be drained).
             ConfigError: if nobody says where.
             JobFailed: if the job failed on the way.
-            TimeoutError: if it has not ended in time.
+            TimedOut: a `TimeoutError`, if it has not ended in time.
         """
         deadline = self._now() + duration_s(timeout)
         path = self._request(savepoint, "drain" if drain else "stop", format, timeout)
@@ -319,7 +319,10 @@ class Job:
         self._system.send(master, CheckpointRequested(request, self._client, order))
         taken = self._news.taken
         if not self.wait_until(lambda: request in taken or self._news.status.final, duration_s(timeout)):
-            raise TimeoutError(f"no savepoint of job '{self.name}' was taken within {timeout}: it is {self._news.status.value}")
+            raise TimedOut(
+                f"no savepoint of job '{self.name}' was taken within {timeout}: it is {self._news.status.value}",
+                hint="it may still be taken; give it a longer timeout, or see what holds it up: why_slow(job) in `actorflow shell`",
+            )
         if request not in taken:
             raise CheckpointError(f"no savepoint can be taken of job '{self.name}': it is {self._news.status.value}")
         answer = taken.pop(request)
@@ -337,10 +340,13 @@ class Job:
         Raises:
             JobFailed: if it failed.
             JobCancelled: if it was cancelled.
-            TimeoutError: if it has not ended in time; it goes on.
+            TimedOut: a `TimeoutError`, if it has not ended in time; it goes on.
         """
         if not self.wait_until(lambda: self._news.status.final, None if timeout is None else duration_s(timeout)):
-            raise TimeoutError(f"job '{self.name}' has not ended within {timeout}: it is {self._news.status.value}")
+            raise TimedOut(
+                f"job '{self.name}' has not ended within {timeout}: it is {self._news.status.value}",
+                hint="it goes on; give it a longer timeout, or none",
+            )
         return self.result()
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:

@@ -177,7 +177,7 @@ class OperatorView(ActorView):
 
         Raises:
             ActorflowError: if this view is read-only.
-            TimeoutError: if there is no answer in time.
+            TimedOut: a `TimeoutError`, if there is no answer in time.
             UserFunctionError: if `on_message` raised.
         """
         return self._ref("ask").ask(message, timeout=timeout)

@@ -86,7 +86,7 @@ def prompt(module: ModuleType, view: ClusterView) -> None:
     mode = "reading and writing" if view.allow_write else "read-only: --allow-write lets you ask and tell"
     ipython.banner1 = _BANNER.format(version=__version__, mode=mode)
     ipython.display_formatter.formatters["text/plain"].for_type(Tree, lambda tree, printer, _: printer.text(drawn(tree)))
-    ipython.set_custom_exc((ActorflowError, TimeoutError), _tell)
+    ipython.set_custom_exc((ActorflowError,), _tell)
     ipython.Completer.custom_matchers.append(path_matcher(view))
     ipython.show_banner()
     try:

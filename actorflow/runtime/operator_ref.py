@@ -6,6 +6,7 @@ from typing import Any
 
 from actorflow.actor import ActorRef, AskTimeout
 from actorflow.config.values import Duration, duration_s
+from actorflow.errors import TimedOut
 from actorflow.runtime.directory import packed
 from actorflow.runtime.messages import UserMessage
 from actorflow.wire import pickling
@@ -31,11 +32,13 @@ class OperatorRef:
         """Have `on_message` called with a message, and return what it answers by `ctx.reply`; None if it does not.
 
         Raises:
-            TimeoutError: if there is no answer in time.
+            TimedOut: a `TimeoutError`, if there is no answer in time.
             UserFunctionError: if `on_message` raised.
         """
         try:
             answer = self._subtask.ask(packed(self._operator, message), timeout=duration_s(timeout))
         except AskTimeout:
-            raise TimeoutError(f"operator '{self._operator}' did not answer within {timeout}") from None
+            raise TimedOut(
+                f"operator '{self._operator}' did not answer within {timeout}", hint="stack() tells where it stands"
+            ) from None
         return pickling.loads(answer.payload) if isinstance(answer, UserMessage) else answer

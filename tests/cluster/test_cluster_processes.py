@@ -1,5 +1,6 @@
 """Clusters of separate processes, as users have them: started, submitted to, losing processes, stopped."""
 
+import json
 import os
 import signal
 import socket
@@ -91,7 +92,11 @@ def test_jobs_are_listed_stopped_with_a_savepoint_and_cancelled_from_elsewhere(c
     assert f"stopped job {job.id} with savepoint {tmp_path}" in stopped
     again = client.submit(endless(), parallelism=1, from_savepoint=stopped.split()[-1])
     until(again, lambda: again.progress()[0] > 0)
-    assert f"cancelled job {again.id}\n" == cluster.command("cancel", again.id, "--cluster", cluster.conf)
+    late = cluster.command("savepoint", again.id, tmp_path, "--timeout", "0s", "--cluster", cluster.conf, code=124)
+    assert "was taken within 0s: it is" in late
+    assert late.count("\n") == 1
+    cancelled = cluster.command("cancel", again.id, "--json", "--cluster", cluster.conf)
+    assert {"job": again.id, "cancelled": True} == json.loads(cancelled)
     until(again, lambda: again.status().final)
     assert "there is no job 'nobody'" in cluster.command("cancel", "nobody", "--cluster", cluster.conf, code=1)
 

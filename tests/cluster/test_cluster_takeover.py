@@ -113,6 +113,7 @@ def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(
         job = client.submit(counting(out, gate), parallelism=2)
         until(job, lambda: len(written(out)) > 100)
         assert shown_by(cluster, job, client, 3) == ["RUNNING"] * 3
+        assert [job.id] == [shown["id"] for shown in json.loads(cluster.command("list", "--json", "--cluster", cluster.conf))]
         first = leading_node(cluster, client)
         cluster.signal(first, signal.SIGSTOP)
         until(job, lambda: job.attempts > NUMBERS_OF_EPOCH and job.status() is JobStatus.RUNNING)
