@@ -9,6 +9,7 @@ from typing import cast
 from actorflow.actor import ActorSystem
 from actorflow.api.pipeline import Pipeline
 from actorflow.api.submission import Submission, prepare
+from actorflow.cluster.durable_commits import with_durable_commits
 from actorflow.cluster.job import Gateway, Job, JobClient, JobNews
 from actorflow.cluster.shipping import Shipped, carried
 from actorflow.cluster.starting import ClaimMode, restored_state, starting
@@ -114,7 +115,8 @@ class Desk:
         restored = restored_state(submission.execution, config)
         name = submission.graph.name
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
-        settings = cast("dict[str, OptionValue]", config.without_secrets().plain())  # they are the nodes', and jobs are stored
+        own = with_durable_commits(config, submission.execution).without_secrets()  # secrets are the nodes', and jobs are stored
+        settings = cast("dict[str, OptionValue]", own.plain())
         shipped = self._ship(job, submission)
         client = self._address(_client_name(job))
         message = SubmitJob(job, name, shipped.plan, settings, client, restored, shipped.code, shipped.files)

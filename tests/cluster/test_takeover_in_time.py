@@ -11,7 +11,7 @@ from actorflow.clock import ManualClock
 from actorflow.cluster.submitting import planned
 from actorflow.config import Config
 from actorflow.coordination import open_coordination
-from actorflow.errors import CoordinationError, Retry
+from actorflow.errors import CoordinationError, Deposed, Retry
 from actorflow.ids import Address, NodeId
 from actorflow.protocol.checkpoint_messages import CheckpointRequested
 from actorflow.protocol.job_follower import DispatcherFound
@@ -160,6 +160,32 @@ def test_without_checkpoints_the_next_leader_begins_anew(succession, tmp_path):
     cluster.lead()
     cluster.run_until(lambda: job.status().final)
     assert written(tmp_path / "out") == EXPECTED
+
+
+@pytest.mark.parametrize("interval", [None, "1s"], ids=["no checkpoints", "checkpoints in no directory"])
+def test_what_a_leader_committed_that_was_lost_before_it_could_write_down_the_end_is_not_committed_again(
+    succession, tmp_path, monkeypatch, interval
+):
+    stored = {"high-availability.type": "zookeeper", "high-availability.zookeeper.quorum": "none:1"}
+    options = {"execution.checkpointing.interval": interval, "execution.checkpointing.dir": None}
+    cluster = succession(**stored, **options, **{"high-availability.storageDir": str(tmp_path / "ha")})
+    refused = []
+
+    def lost(*_):
+        refused.append(1)
+        raise Deposed("the leader is lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(cluster.coordination.results), "put", lost)
+        job = cluster.submit(counting(tmp_path / "out"))
+        cluster.run_until(lambda: refused)
+    assert written(tmp_path / "out") == EXPECTED
+    cluster.kill()
+    cluster.lead()
+    cluster.run_until(lambda: job.status().final)
+    assert job.status() is JobStatus.FINISHED
+    assert written(tmp_path / "out") == EXPECTED
+    assert not [path for path in (tmp_path / "ha").rglob("*") if path.is_file()]
 
 
 @pytest.mark.slow
