@@ -65,8 +65,8 @@ REGISTRATION_TIMEOUT = Option(
 )
 LOAD_BALANCE = Option(
     "taskmanager.load-balance.mode",
-    choice("slots", "tasks", "none"),
+    choice("slots", "none"),
     "slots",
-    "How a job is placed. `slots`: its slots are spread over all TaskManagers evenly; `tasks`: besides, its subtasks; "
+    "How a job is placed. `slots`: its slots, and the subtasks in them, are spread over all TaskManagers evenly. "
     "`none`: TaskManagers are filled one after the other, so that others stay idle.",
 )
