@@ -81,7 +81,7 @@ def test_metrics_that_operators_make_stand_beside_them(rest):
 
 
 def test_the_web_ui_is_served_with_what_it_asks_for(rest):
-    asked = re.findall(r'ask\(\["(\w+)"(?:, "(\w+)")?\]', found(rest, "/web/pages.js"))
+    asked = re.findall(r'ask\(\["(\w+)"(?:, "(\w+)")?\]', found(rest, "/web/pages.js") + found(rest, "/web/node_pages.js"))
     assert ("overview", "") in asked
     for parts in asked:
         assert rest.ask("/" + "/".join(filter(None, parts)))[0] == 200

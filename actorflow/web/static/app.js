@@ -2,6 +2,7 @@
 
 import { ask, keepToken, Refused } from "./ask.js";
 import { el } from "./dom.js";
+import * as nodes from "./node_pages.js";
 import * as pages from "./pages.js";
 
 const page = document.getElementById("page");
@@ -15,12 +16,18 @@ function chosen() {
   const [place, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
   const found = {
     "": () => pages.overview(),
-    "jobs": () => (rest.length > 1 ? pages.vertex(rest[0], rest[1]) : pages.job(rest[0])),
-    "task-managers": () => pages.taskManagers(),
-    "actors": () => (rest.length ? pages.actor(rest.join("/")) : pages.actors()),
-    "configuration": () => pages.configuration(),
+    "jobs": () => ofJob(...rest),
+    "task-managers": () => (rest.length ? nodes.taskManager(rest.join("/")) : nodes.taskManagers()),
+    "actors": () => (rest.length ? nodes.actor(rest.join("/")) : nodes.actors()),
+    "logs": () => (rest.length ? nodes.log(rest[0]) : nodes.logs()),
+    "configuration": () => nodes.configuration(),
   }[place];
   return found ?? (async () => el("p", {}, "There is no such page."));
+}
+
+function ofJob(id, part, number) {
+  if (part === undefined) return pages.job(id);
+  return number === undefined ? pages.vertex(id, part) : pages.checkpoint(id, number);
 }
 
 async function show() {

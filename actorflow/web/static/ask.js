@@ -14,7 +14,7 @@ export function keepToken(token) {
 }
 
 /** Return what a path answers; parts of the path are given one by one, and are encoded here. */
-export async function ask(parts, { method = "GET", query = "" } = {}) {
+export async function ask(parts, { method = "GET", query = "", as = "json" } = {}) {
   const token = sessionStorage.getItem(KEPT);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const answer = await fetch(`/${parts.map(encodeURIComponent).join("/")}${query}`, { method, headers });
@@ -22,5 +22,5 @@ export async function ask(parts, { method = "GET", query = "" } = {}) {
     const told = await answer.json().catch(() => ({}));
     throw new Refused(answer.status, told.errors ?? [`${answer.status} ${answer.statusText}`]);
   }
-  return answer.json();
+  return answer[as]();
 }

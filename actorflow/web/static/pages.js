@@ -1,8 +1,8 @@
-// The pages. Each asks REST for what it shows, and returns the elements; it is called again every few seconds.
+// The pages of jobs. Each asks REST for what it shows, and returns the elements; it is called again every few seconds.
 
 import { ask, Refused } from "./ask.js";
 import { el, figure, link, state, table } from "./dom.js";
-import { bytes, count, duration, rate, share, time } from "./format.js";
+import { bytes, count, duration, share, time } from "./format.js";
 import { graph } from "./graph.js";
 import { ratesOf } from "./rates.js";
 
@@ -71,15 +71,15 @@ export async function job(id) {
       el("div", { class: "graph" }, graph(told.vertices, told.edges, rates, (vertex) => { location.hash = `#/jobs/${id}/${vertex}`; })),
     ] : null,
     slow ? [el("h2", {}, "Why is it not faster?"), el("pre", {}, slow.text)] : null,
-    checkpointTable(checkpoints),
+    checkpointTable(id, checkpoints),
     exceptionList(exceptions),
   ];
 }
 
-function checkpointTable(checkpoints) {
+function checkpointTable(id, checkpoints) {
   if (!checkpoints) return null;
   const columns = [
-    ["Checkpoint", (each) => count(each.id), true],
+    ["Checkpoint", (each) => link(["jobs", id, "checkpoints", each.id], count(each.id)), true],
     ["State", (each) => state(each.status)],
     ["Triggered", (each) => time(each.trigger_timestamp)],
     ["Took", (each) => duration(each.end_to_end_duration), true],
@@ -132,52 +132,22 @@ export async function vertex(id, vertexId) {
   ];
 }
 
-export async function taskManagers() {
-  const { taskmanagers } = await ask(["taskmanagers"]);
+/** What each subtask took for a checkpoint. */
+export async function checkpoint(id, number) {
+  const [told, found] = await Promise.all([ask(["jobs", id]), ask(["jobs", id, "checkpoints", "details", number])]);
   const columns = [
-    ["TaskManager", (each) => each.id],
-    ["Slots", (each) => count(each.slotsNumber), true],
-    ["Free", (each) => count(each.freeSlots), true],
-  ];
-  return [el("h1", {}, "TaskManagers"), table(columns, taskmanagers, "None is there: actorflow taskmanager --config …")];
-}
-
-export async function actors() {
-  const { actors: rows } = await ask(["actors"]);
-  const columns = [
-    ["Actor", (each) => link(["actors", each.path], each.path)],
-    ["Kind", (each) => each.kind],
-    ["State", (each) => each.state],
-    ["Inbox", (each) => count(each.inbox), true],
-    ["Handled", (each) => count(each.handled), true],
-    ["Restarts", (each) => count(each.restarts), true],
-    ["Busy", (each) => share(each["busy-ratio"]), true],
-    ["Held up", (each) => share(each["backpressure-ratio"]), true],
-    ["In", (each) => rate(each["records-in-per-second"]), true],
-    ["Out", (each) => rate(each["records-out-per-second"]), true],
-  ];
-  return [el("h1", {}, "Actors"), table(columns, rows, "None.")];
-}
-
-export async function actor(path) {
-  const parts = ["actors", ...path.split("/").filter(Boolean)];
-  const [told, { story }] = await Promise.all([ask(parts), ask([...parts, "story"], { query: "?n=30" })]);
-  const columns = [
-    ["At", (each) => `${each.at.toFixed(3)} s`, true],
-    ["Event", (each) => each.event],
-    ["Caused", (each) => each.caused.join(", ")],
+    ["Subtask", (each) => count(each.index), true],
+    ["Barrier came after", (each) => duration(each.start_delay), true],
+    ["Aligning", (each) => duration(each.alignment), true],
+    ["Held up by the snapshot", (each) => duration(each.sync), true],
+    ["Storing", (each) => duration(each.async_duration), true],
+    ["Stored", (each) => bytes(each.checkpointed_size), true],
+    ["All state", (each) => bytes(each.state_size), true],
+    ["In flight", (each) => bytes(each.in_flight_size), true],
   ];
   return [
-    el("div", { class: "row" }, [link(["actors"], "Actors"), el("h1", {}, told.path), el("span", { class: "dim" }, told.address)]),
-    el("h2", {}, "What it shows"),
-    el("pre", {}, JSON.stringify(told.observation, null, 2)),
-    el("h2", {}, "Its story"),
-    table(columns, story.toReversed(), "It keeps no story."),
+    el("div", { class: "row" }, [link(["jobs", id], told.name), el("h1", {}, `Checkpoint ${number}`), state(found.checkpoint.status)]),
+    el("p", { class: "dim" }, found.checkpoint.external_path),
+    found.tasks.map((task) => [el("h2", {}, task.name), table(columns, task.subtasks, "No subtask has stored anything.")]),
   ];
-}
-
-export async function configuration() {
-  const settings = await ask(["jobmanager", "config"]);
-  const columns = [["Option", (each) => each.key], ["Value", (each) => each.value], ["Set in", (each) => each.origin]];
-  return [el("h1", {}, "Configuration"), table(columns, settings, "Nothing is set: all options have their defaults.")];
 }
