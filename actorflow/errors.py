@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 
@@ -148,6 +148,27 @@ class SpillError(ActorflowError):
     """Data that does not fit into memory, and cannot be put on a local disk either."""
 
     domain = Domain.EXTERNAL
+
+
+class PartitionLost(ActorflowError):  # noqa: N818 - the condition is the name
+    """What a stage of a batch job has written for later stages is gone or damaged: it has to be written again.
+
+    Args:
+        message: see `ActorflowError`.
+        producer: the subtask that has written it, as text.
+        hint: see `ActorflowError`.
+    """
+
+    domain = Domain.EXTERNAL
+    retry = Retry.BACKOFF
+
+    def __init__(self, message: str, *, producer: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.producer = producer
+
+    def info(self) -> ErrorInfo:
+        """Return this error as a value, which names the producer: its stage runs again."""
+        return replace(super().info(), context={"partition": self.producer})
 
 
 class CheckpointError(ActorflowError):

@@ -108,7 +108,15 @@ class Pipeline:
         check_graph(graph)
         graph, unused = prune(graph)
         left_out = f"\n{not_run(unused)}\n" if unused else ""
-        return explain(graph, build_execution_graph(graph, default_parallelism=parallelism)) + left_out
+        blocking = self._blocking()
+        return explain(graph, build_execution_graph(graph, default_parallelism=parallelism, blocking=blocking)) + left_out
+
+    def _blocking(self) -> bool:
+        """Return whether the pipeline asks for blocking exchanges. What its cluster says is not known here."""
+        from actorflow.config import Config, options
+
+        config = Config.of(self._builder.config, f"pipeline '{self.name}'")
+        return config[options.BATCH_SHUFFLE_MODE] == "all-exchanges-blocking"
 
     def __repr__(self) -> str:
         return f"<Pipeline '{self.name}'>"

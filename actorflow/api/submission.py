@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from actorflow.api.arguments import check_stable_key
 from actorflow.api.pipeline import Pipeline
-from actorflow.config import Config
+from actorflow.config import Config, options
 from actorflow.connectors.contracts import SourceSpec
-from actorflow.errors import PlanError, SerializationError
+from actorflow.errors import ConfigError, PlanError, SerializationError
 from actorflow.plan.chaining import build_execution_graph
 from actorflow.plan.checks import check_graph
 from actorflow.plan.execution import ExecutionGraph
@@ -40,7 +40,12 @@ class Submission:
 
 
 def prepare(
-    job: Pipeline | LogicalGraph, *, default_parallelism: int, chaining: bool = True, checkpoints: bool = False
+    job: Pipeline | LogicalGraph,
+    *,
+    default_parallelism: int,
+    chaining: bool = True,
+    blocking: bool = False,
+    checkpoints: bool = False,
 ) -> Submission:
     """Check a job and make it ready to be sent.
 
@@ -48,6 +53,7 @@ def prepare(
         job: a pipeline, or the graph of one.
         default_parallelism: what the client asked for, else the configuration's: for operators and pipelines that do not say.
         chaining: False puts every operator into a subtask of its own.
+        blocking: whether, in batch mode, what is exchanged is written down before it is read.
         checkpoints: whether the job is to take checkpoints.
 
     Raises:
@@ -69,12 +75,23 @@ def prepare(
             graph.name,
             name,
         )
-    execution = build_execution_graph(graph, default_parallelism=default_parallelism, chaining=chaining)
+    execution = build_execution_graph(graph, default_parallelism=default_parallelism, chaining=chaining, blocking=blocking)
+    _check_shuffle_mode(graph)
     Config.of(graph.config, f"pipeline '{graph.name}'").check()
     for edge in graph.edges:
         if edge.partitioner is not None and edge.partitioner.kind is Partitioning.HASH:
             check_stable_key(f"the input of '{graph.operator(edge.target).name}'", edge.partitioner.key)
     return Submission(graph, execution, _pickled(graph, execution))
+
+
+def _check_shuffle_mode(graph: LogicalGraph) -> None:
+    """Check that a pipeline asks for stages only if it is a batch job. What a cluster says for all of its jobs means nothing to streaming ones."""
+    option = options.BATCH_SHUFFLE_MODE
+    if graph.mode != "batch" and Config.of(graph.config, f"pipeline '{graph.name}'")[option] == "all-exchanges-blocking":
+        raise ConfigError(
+            f"pipeline '{graph.name}' sets '{option.name}', and its mode is '{graph.mode}': a stream has no end that others could wait for",
+            hint='leave the option out, or make it a batch job: Pipeline(..., mode="batch")',
+        )
 
 
 def _not_replayable(graph: LogicalGraph) -> list[str]:

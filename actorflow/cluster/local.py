@@ -230,7 +230,7 @@ class LocalCluster:
         self._sweep()
 
         def made(handle: Job) -> None:
-            if submission.execution.cached_files:
+            if submission.execution.cached_files or submission.execution.blocking:
                 self._caches.open(handle.id, local_directories(config)[0], lambda: handle.status().final)
             if config[options.LOCAL_BACKUP]:
                 self._backups.open(handle.id, local_directories(config)[0], lambda: handle.status().final)

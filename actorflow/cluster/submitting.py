@@ -36,6 +36,7 @@ def plan(graph: LogicalGraph, config: Config, default_parallelism: int) -> Submi
         graph,
         default_parallelism=default_parallelism,
         chaining=config[options.OPERATOR_CHAINING],
+        blocking=config[options.BATCH_SHUFFLE_MODE] == "all-exchanges-blocking",
         checkpoints=config[options.CHECKPOINT_INTERVAL] is not None,
     )
 

@@ -28,19 +28,22 @@ _FORWARD = Partitioner(Partitioning.FORWARD)
 _REBALANCE = Partitioner(Partitioning.REBALANCE)
 
 
-def build_execution_graph(graph: LogicalGraph, *, default_parallelism: int, chaining: bool = True) -> ExecutionGraph:
+def build_execution_graph(
+    graph: LogicalGraph, *, default_parallelism: int, chaining: bool = True, blocking: bool = False
+) -> ExecutionGraph:
     """Return the vertices, edges and channels that a logical graph becomes.
 
     Args:
         graph: what the user wrote.
         default_parallelism: for operators that give none, in pipelines that give none.
         chaining: False puts every operator into a vertex of its own.
+        blocking: whether, in batch mode, what is exchanged is written down before it is read.
 
     Raises:
         PlanError: if the graph fails `check_graph`, a parallelism is out of bounds, or `forward` joins unequal parallelisms.
     """
     check_graph(graph)
-    return _Planner(graph, resolve_parallelism(graph, default_parallelism), chaining=chaining).plan()
+    return _Planner(graph, resolve_parallelism(graph, default_parallelism), chaining=chaining, blocking=blocking).plan()
 
 
 class _Planner:
@@ -50,12 +53,16 @@ class _Planner:
         graph: a graph that passed its checks.
         parallelism: the numbers of every operator.
         chaining: whether operators may be chained at all.
+        blocking: see `build_execution_graph`.
     """
 
-    def __init__(self, graph: LogicalGraph, parallelism: Mapping[OperatorId, Parallelism], *, chaining: bool) -> None:
+    def __init__(
+        self, graph: LogicalGraph, parallelism: Mapping[OperatorId, Parallelism], *, chaining: bool, blocking: bool
+    ) -> None:
         self._graph = graph
         self._parallelism = parallelism
         self._chaining = chaining
+        self._blocking = blocking
         self._operators = {operator.id: operator for operator in graph.operators}
         self._inputs: dict[OperatorId, list[LogicalEdge]] = {operator.id: [] for operator in graph.operators}
         self._outputs: dict[OperatorId, list[LogicalEdge]] = {operator.id: [] for operator in graph.operators}
@@ -79,8 +86,9 @@ class _Planner:
             _check_steering(vertex)
         parallelism = {vertex.id: vertex.parallelism for vertex in vertices}
         channels = lay_channels(edges, parallelism)
+        batch = self._graph.mode == "batch"
         return ExecutionGraph(
-            self._graph.name, vertices, tuple(edges), channels, self._graph.mode == "batch", self._graph.cached_files
+            self._graph.name, vertices, tuple(edges), channels, batch, self._graph.cached_files, batch and self._blocking
         )
 
     def _chains(self) -> list[list[LogicalOperator]]:

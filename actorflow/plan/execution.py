@@ -82,6 +82,7 @@ class ExecutionGraph:
         channels: in the order edge, producer index, consumer index; `channels[i].id == i`.
         batch: whether the job gives final results only: input by key is sorted, and no watermark passes before the end of input.
         cached_files: see `LogicalGraph`.
+        blocking: whether what a vertex gives to others is written down, and read when the vertex has finished.
     """
 
     name: str
@@ -90,10 +91,15 @@ class ExecutionGraph:
     channels: tuple[Channel, ...]
     batch: bool = False
     cached_files: Mapping[str, str] = field(default_factory=dict)
+    blocking: bool = False
 
     def sorts(self, edge: ExecutionEdge) -> bool:
         """Return whether what comes along an edge is sorted by key before the consumer sees any of it."""
         return self.batch and edge.partitioner.kind is Partitioning.HASH
+
+    def channels_of(self, edge: ExecutionEdge, producer: SubtaskId) -> tuple[Channel, ...]:
+        """Return the channels from a producer along an edge, in the order of their consumers."""
+        return tuple(channel for channel in self.channels if channel.edge == edge.index and channel.producer == producer)
 
     def vertex(self, vertex_id: VertexId) -> Vertex:
         """Return the vertex with this id.
@@ -111,7 +117,9 @@ class ExecutionGraph:
         return tuple(SubtaskId(vertex.id, index) for vertex in self.vertices for index in range(vertex.parallelism))
 
     def slots_needed(self) -> int:
-        """Return the number of slots: for each slot group its highest parallelism, summed."""
+        """Return the number of slots: for each slot group its highest parallelism, summed; between stages the groups take turns."""
+        if self.blocking:
+            return max((vertex.parallelism for vertex in self.vertices), default=0)
         highest: dict[str, int] = {}
         for vertex in self.vertices:
             highest[vertex.slot_group] = max(highest.get(vertex.slot_group, 0), vertex.parallelism)

@@ -15,6 +15,8 @@ count     sink      forward       chained  objects
 
 Where parts have nothing to do with each other, so that each fails alone, a line under the first says which: `failover regions: chains 1, 2; chain 3`.
 
+With blocking exchanges that line has the stages: `stages: chain 1; chain 2 after 1`, and their edges say so: `hash, sorted, blocking`.
+
 An operator with several inputs is shown with the one that an edge feeds: `co_process (left)`.
 
 In batch mode, what is sorted by key before its consumer sees it says so: `hash, sorted`.
@@ -30,6 +32,7 @@ from actorflow.plan.data_path import EdgePath, edge_paths
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.plan.graph import DataPath, LogicalEdge, LogicalGraph, Partitioner
 from actorflow.plan.regions import Region, failover_regions
+from actorflow.plan.stages import stages
 
 _FORM = {DataPath.OBJECTS: "objects", DataPath.COLUMNS: "columns", DataPath.ANY: "objects or columns"}
 
@@ -54,6 +57,8 @@ def _summary(graph: LogicalGraph, execution: ExecutionGraph) -> str:
         )
     )
     summary = f"pipeline '{graph.name}' (mode {graph.mode}): {parts}"
+    if execution.blocking:
+        return f"{summary}\n{_stages(execution)}"
     regions = failover_regions(execution)
     return summary if len(regions) < 2 else f"{summary}\n{_regions(regions, execution)}"
 
@@ -62,6 +67,15 @@ def _regions(regions: Sequence[Region], execution: ExecutionGraph) -> str:
     chains = {vertex.id: str(number) for number, vertex in enumerate(execution.vertices, start=1)}
     each = "; ".join(_chains([chains[vertex] for vertex in region]) for region in regions)
     return f"failover regions: {each}"
+
+
+def _stages(execution: ExecutionGraph) -> str:
+    chains = {vertex.id: str(number) for number, vertex in enumerate(execution.vertices, start=1)}
+    texts = []
+    for stage in stages(execution):
+        after = ", ".join(chains[vertex] for vertex in stage.reads)
+        texts.append(_chains([chains[vertex] for vertex in stage.vertices]) + (f" after {after}" if after else ""))
+    return f"stages: {'; '.join(texts)}"
 
 
 def _chains(numbers: Sequence[str]) -> str:
@@ -102,6 +116,8 @@ def _edges(graph: LogicalGraph, execution: ExecutionGraph) -> str:
             how, number = _partitioner(exchange.partitioner), str(channels[exchange.index])
             if execution.sorts(exchange):
                 how += ", sorted"
+            if execution.blocking:
+                how += ", blocking"
         target = names[edge.target] if len(ports[edge.target]) == 1 else f"{names[edge.target]} ({ports[edge.target][edge.port]})"
         rows.append((source, target, how, number, _path(edge, path, names)))
     return _table(("from", "to", "partitioner", "channels", "path"), rows, frozenset({"channels"}))

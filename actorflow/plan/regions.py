@@ -2,6 +2,9 @@
 
 A vertex whose input was cut off, or is about to come a second time, cannot go on as if nothing had happened; nor can who fed it. So a region is
 what exchanges join, in whatever direction. What no exchange joins has nothing to do with each other, though it may share slots.
+
+What goes through a blocking exchange has been written down before it is read: it can be read again, and joins nothing. The regions of a job
+with such exchanges are its stages (see `stages`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ Region = tuple[VertexId, ...]
 def failover_regions(graph: ExecutionGraph) -> tuple[Region, ...]:
     """Return the regions of a graph, and the vertices of each, in topological order."""
     region = {vertex.id: {vertex.id: None} for vertex in graph.vertices}
-    for edge in graph.edges:
+    for edge in () if graph.blocking else graph.edges:
         joined = region[edge.source] | region[edge.target]
         for vertex in joined:
             region[vertex] = joined

@@ -5,12 +5,13 @@ expected ──started──► (not waited for any more) ──ended──► n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from actorflow.ids import SubtaskId
-from actorflow.protocol.deployment import Attempt, AttemptState
-from actorflow.protocol.machine import ensure
+from actorflow.protocol.deployment import Attempt, AttemptState, Deploy
+from actorflow.protocol.machine import Effect, ensure
 from actorflow.protocol.workers import Workers
+from actorflow.wire.message import Message
 
 
 class Attempts(Mapping[SubtaskId, Attempt]):
@@ -36,12 +37,20 @@ class Attempts(Mapping[SubtaskId, Attempt]):
     def __len__(self) -> int:
         return len(self._attempts)
 
-    def expect(self, attempts: Mapping[SubtaskId, Attempt]) -> None:
-        """Wait for these to start, for the first time or in place of attempts that have ended."""
+    def expect(self, attempts: Mapping[SubtaskId, Attempt], *, finished: Iterable[SubtaskId] = ()) -> None:
+        """Wait for these to start, for the first time or in place of attempts that have ended; not for those that have finished before."""
         self._attempts |= attempts
-        self.not_started = dict.fromkeys(attempts)
+        for subtask in finished:
+            attempts[subtask].finished_before()
+        self.not_started = {subtask: None for subtask, attempt in attempts.items() if not attempt.state.final}
         self.alive |= self.not_started
         self._by_timer |= {attempt.timer: attempt for attempt in attempts.values()}
+
+    def begin(self, orders: Mapping[SubtaskId, Message], now: float) -> list[Effect]:
+        """Have these start, with an order each; they and those that were told before are waited for, and nobody whose turn has not come."""
+        told = [subtask for subtask in self.not_started if self._attempts[subtask].state is not AttemptState.CREATED]
+        self.not_started = dict.fromkeys((*told, *orders))
+        return [effect for subtask, order in orders.items() for effect in self._attempts[subtask].handle(Deploy(order), now)]
 
     def of_timer(self, name: str) -> Attempt | None:
         """Return the attempt whose timer this is, if it is one's."""

@@ -12,7 +12,7 @@ from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.deployment import Attempt
 from actorflow.protocol.job_description import JobDescription, Timeouts
-from actorflow.protocol.job_messages import DeploySubtask, OpenDeployment
+from actorflow.protocol.job_messages import OpenDeployment
 from actorflow.protocol.quarantine import Quarantined
 from actorflow.protocol.slots import Allocation
 from actorflow.protocol.workers import Worker, Workers
@@ -27,7 +27,6 @@ def attempt_in(worker: Worker, subtask: SubtaskId, run: int, timeouts: Timeouts)
         worker.reachable,
         lease.slot.task_manager,
         lease.allocation,
-        DeploySubtask(subtask, run),
         deploy_timeout_s=timeouts.deploy_s,
         cancel_timeout_s=timeouts.cancel_s,
     )

@@ -77,6 +77,7 @@ class SubtaskFinished(Message, frozen=True):
         state: where there are checkpoints: its part of those whose barrier it will not meet.
         passed: the highest checkpoint whose barrier it has passed on.
         totals: what it has done.
+        partitions: where it has written what later stages read, if any do.
     """
 
     subtask: SubtaskId
@@ -85,6 +86,7 @@ class SubtaskFinished(Message, frozen=True):
     state: bytes = b""
     passed: int = 0
     totals: SubtaskTotals | None = None
+    partitions: str = ""
 
 
 class SubtaskCancelled(Message, frozen=True):
@@ -129,7 +131,9 @@ class KillSlot(Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
-    """Send the attempt to its slot worker."""
+    """Send the attempt to its slot worker: this order carries it there."""
+
+    order: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,6 @@ class Attempt:
         worker: the slot worker that runs it.
         task_manager: can end that worker by force.
         allocation: under which lease.
-        deploy: the message that carries the subtask there.
         deploy_timeout_s: how long it may take to start.
         cancel_timeout_s: how long it may take to end after a cancel, before its slot is killed.
     """
@@ -195,7 +198,6 @@ class Attempt:
         worker: Address,
         task_manager: Address,
         allocation: Allocation,
-        deploy: Message,
         *,
         deploy_timeout_s: float = 60.0,
         cancel_timeout_s: float = 30.0,
@@ -208,7 +210,6 @@ class Attempt:
         self.state = AttemptState.CREATED
         self.timer = f"attempt:{subtask}:{attempt}"
         """Name of the one timer that the attempt uses."""
-        self._deploy = deploy
         self._deploy_timeout_s = deploy_timeout_s
         self._cancel_timeout_s = cancel_timeout_s
         self._since = 0.0
@@ -219,8 +220,8 @@ class Attempt:
         if self.state.final:
             return []
         match event:
-            case Deploy():
-                return self._send(now)
+            case Deploy(order):
+                return self._send(order, now)
             case Cancel():
                 return self._cancel(now)
             case SlotGone(error):
@@ -232,11 +233,16 @@ class Attempt:
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
-    def _send(self, now: float) -> list[Effect]:
+    def finished_before(self) -> None:
+        """Take it that the subtask has finished in an earlier run, and that what it has written is still there."""
+        assert self.state is AttemptState.CREATED, f"{self.subtask} is {self.state.value}"
+        self.state = AttemptState.FINISHED
+
+    def _send(self, order: Message, now: float) -> list[Effect]:
         if self.state is not AttemptState.CREATED:
             return []
         self._become(AttemptState.DEPLOYING, now)
-        return [Send(self.worker, self._deploy), SetTimer(self.timer, now + self._deploy_timeout_s)]
+        return [Send(self.worker, order), SetTimer(self.timer, now + self._deploy_timeout_s)]
 
     def _cancel(self, now: float) -> list[Effect]:
         if self.state is AttemptState.CREATED:

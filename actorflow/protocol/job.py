@@ -77,6 +77,7 @@ from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.slots import Slot, SlotsGranted, SlotsLost, SlotsRefused
 from actorflow.protocol.splits import ListSplits, SourceListingFailed, SplitFinished, SplitRequested
+from actorflow.protocol.stages import Stages
 
 _RESTART, _BRING_BACK = "restart", "bring-back"
 
@@ -120,6 +121,7 @@ class JobMachine:
         self._checkpoints = JobCheckpoints(
             description.checkpoints, description.graph, description.sources, description.restored, description.earlier
         )
+        self._stages = Stages(description.stages, description.graph.subtasks())
         self._run = self._new_run(description.earlier.last_number, {})
 
     def _new_run(self, number: int, previous: Mapping[SubtaskId, Slot]) -> JobRun:
@@ -132,6 +134,7 @@ class JobMachine:
             previous=previous,
             restored=self._checkpoints.restored(),
             quarantined=self._quarantine.orders,
+            stages=self._stages,
         )
 
     def handle(self, event: object, now: float) -> list[Effect]:
@@ -185,6 +188,7 @@ class JobMachine:
 
     def _begin_run(self, now: float) -> list[Effect]:
         self._error = None
+        self._stages.begin_run()
         self._run = run = self._new_run(self._run.failover.latest + 1, self._run.placed)
         self._alignment = WatermarkAlignment(self._description.aligned)
         effects = self._become(JobStatus.WAITING_FOR_SLOTS)
@@ -266,6 +270,7 @@ class JobMachine:
             return []  # the first failure counts; on the way to an end there is nothing left to fail
         self._error = error
         self._quarantine.failed(error)
+        self._stages.forget_lost(error)
         given_up = self._checkpoints.run_over(now)
         return [*self._become(JobStatus.FAILING), *given_up, *self._absorb(self._run.cancel(now), now)]
 
@@ -371,6 +376,7 @@ class JobMachine:
             self._alignment.observe(),
             self._checkpoints.observe(),
             dict(self._run.totals),
+            self._stages.observe(),
         )
 
     def check(self) -> None:
@@ -389,3 +395,4 @@ class JobMachine:
         self._alignment.check()
         self._quarantine.check()
         self._strategy.check()
+        self._stages.check()

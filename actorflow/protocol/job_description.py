@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from actorflow.ids import Address, JobId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.regions import Region
+from actorflow.plan.stages import Stage
 from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.blobs import JobBlobs
@@ -35,6 +36,7 @@ class JobDescription:
         regions: what can be brought back by itself; none if all fail together.
         code: digest of the blob with the plan, if it is in one.
         blobs: what TaskManagers have to have before workers are of use.
+        stages: what runs one after the other; none if all of it runs from the start.
     """
 
     job: JobId
@@ -52,6 +54,7 @@ class JobDescription:
     regions: tuple[Region, ...] = ()
     code: str = ""
     blobs: JobBlobs | None = None
+    stages: tuple[Stage, ...] = ()
 
     def topology(self) -> Topology:
         """Return what runs, without its code."""

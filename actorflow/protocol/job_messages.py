@@ -248,11 +248,19 @@ class DeploymentOpened(Message, frozen=True):
     allocation: Allocation
 
 
+class WrittenPartitions(Message, frozen=True):
+    """Where the partitions are that a subtask of an earlier stage has written."""
+
+    producer: SubtaskId
+    location: str
+
+
 class DeploySubtask(Message, frozen=True):
-    """Start to read and process: every subtask of the job is built."""
+    """Start to read and process: every subtask of the job is built. `reads` is what its blocking inputs read."""
 
     subtask: SubtaskId
     attempt: int
+    reads: tuple[WrittenPartitions, ...] = ()
 
 
 class CommitOutput(Message, frozen=True):

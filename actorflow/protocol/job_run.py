@@ -6,6 +6,7 @@
 - A lease is sent again and again until its worker is ready: TaskManagers answer each time, and remember. What is between the run and its
   workers is delivered reliably (see `delivery`): the run reports whom it begins to write to, and who is gone.
 - All subtasks are built before one is started, so no batch meets a worker that does not know its channel.
+- A subtask starts when its turn has come: at once, or, in a job of stages, when all that it reads is written (see `stages`).
 - What has been written becomes visible only when every subtask has finished (see `commit`).
 - A slot whose worker has ended is given back at once, the others when nothing of the run is left.
 
@@ -33,8 +34,8 @@ from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, 
 from actorflow.protocol.deployment import (
     AttemptEnded,
     AttemptRunning,
+    AttemptState,
     Cancel,
-    Deploy,
     SlotGone,
     SubtaskFinished,
     SubtaskNews,
@@ -45,6 +46,7 @@ from actorflow.protocol.failover import RegionEnded, RegionFailed, RegionFailove
 from actorflow.protocol.job_description import JobDescription, Timeouts
 from actorflow.protocol.job_messages import (
     DeploymentOpened,
+    DeploySubtask,
     LeaseSlot,
     NodeLost,
     ProgressReported,
@@ -68,6 +70,7 @@ from actorflow.protocol.slots import (
     SlotsReleased,
     SlotsRequested,
 )
+from actorflow.protocol.stages import Stages
 from actorflow.protocol.workers import Worker, Workers
 
 
@@ -83,6 +86,7 @@ class JobRun:
         previous: where the subtasks ran before.
         restored: what it goes on from.
         quarantined: records that operators are to put aside.
+        stages: of the job, over all of its runs.
 
     Attributes:
         number: see above.
@@ -105,12 +109,14 @@ class JobRun:
         previous: Mapping[SubtaskId, Slot],
         restored: Restored = Restored(),  # noqa: B008 - a frozen value
         quarantined: tuple[Quarantined, ...] = (),
+        stages: Stages | None = None,
     ) -> None:
         self.number = number
         self.placed: Mapping[SubtaskId, Slot] = previous
         self.attempts = Attempts()
-        self.workers = Workers()
-        self.totals: dict[SubtaskId, SubtaskTotals] = {}
+        self._stages = stages or Stages(description.stages, description.graph.subtasks())
+        self.workers = Workers(self._stages.records_in())
+        self.totals: dict[SubtaskId, SubtaskTotals] = self._stages.totals()
         """Of the subtasks that have ended."""
         self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s)
         self.failover = RegionFailover(number, description.regions, description.graph.subtasks())
@@ -120,8 +126,7 @@ class JobRun:
         self._timeouts = timeouts
         self._restored = restored
         self._quarantined = quarantined
-        self.killed = False
-        self._ending = False
+        self.killed = self._ending = False
         self._leasing_timer = f"leasing:{number}"
         self._opening_timer = f"opening:{number}"
 
@@ -142,9 +147,8 @@ class JobRun:
                 return self._granted(number, leases, now)
             case SlotsRefused(request=number, error=error):
                 return [Report(RunFailed(error))] if number == self.number and not self._ending else []
-            case SlotsLost(allocations=allocations, reason=reason):
-                error = slot_lost(reason)
-                return [effect for allocation in allocations for effect in self._slot_gone(allocation, error, now)]
+            case SlotsLost(allocations=lost, reason=reason):
+                return [effect for allocation in lost for effect in self._slot_gone(allocation, slot_lost(reason), now)]
             case SlotReady():
                 return self._ready(news, now)
             case SlotEnded():
@@ -235,19 +239,20 @@ class JobRun:
         for allocation, subtasks in by_allocation(self.attempts, self.attempts).items():
             self.workers[allocation].subtasks = subtasks
         started = [Report(PeerStarted(worker.reachable, FIRST_LIFE)) for worker in self.workers]
-        return [*started, *self._have_built(self.attempts, self.number, now)]
+        return [*started, *self._have_built(tuple(self.attempts.alive), self.number, now)]
 
     def reopen(self, restored: Restored, quarantined: tuple[Quarantined, ...], now: float) -> list[Effect]:
         """Have the region that has ended built again, in the workers that it had."""
         region = self.failover.region
         self._restored, self._quarantined = restored, quarantined
         self.output.forget(region)
+        self._stages.run_again(region)
         self._expect({subtask: self.attempts[subtask].allocation for subtask in region})
         return self._have_built(region, self.failover.come_back(), now)
 
     def _expect(self, allocations: Mapping[SubtaskId, Allocation]) -> None:
-        workers, timeouts = self.workers, self._timeouts
-        self.attempts.expect({s: attempt_in(workers[there], s, self.number, timeouts) for s, there in allocations.items()})
+        attempts = {s: attempt_in(self.workers[there], s, self.number, self._timeouts) for s, there in allocations.items()}
+        self.attempts.expect(attempts, finished=filter(self._stages.has_finished, attempts))
 
     def _have_built(self, subtasks: Iterable[SubtaskId], number: int, now: float) -> list[Effect]:
         """Have every worker build those of these subtasks that are its own."""
@@ -258,14 +263,14 @@ class JobRun:
         return [SetTimer(self._opening_timer, now + self._timeouts.deploy_s), *(Send(to, order) for to, order in orders)]
 
     def _opened(self, opened: DeploymentOpened, now: float) -> list[Effect]:
-        if opened.attempt != self.number or self._ending or not self.workers.opened(opened.allocation):
+        current = opened.attempt == self.number and not self._ending and self.workers.opened(opened.allocation)
+        if not current or not self.workers.all_opened:
             return []
-        if not self.workers.all_opened:
-            return []
-        effects: list[Effect] = [CancelTimer(self._opening_timer)]
-        for attempt in self.attempts.values():
-            effects += attempt.handle(Deploy(), now)
-        return effects
+        return [CancelTimer(self._opening_timer), *self._begin(self.failover.region or self._stages.of_turn(), now)]
+
+    def _begin(self, subtasks: Iterable[SubtaskId], now: float) -> list[Effect]:
+        """Have subtasks start that are built, and whose turn it is."""
+        return self.attempts.begin({s: DeploySubtask(s, self.number, self._stages.read_by(s)) for s in subtasks}, now)
 
     def _not_opened_in_time(self) -> list[Effect]:
         if self._ending:
@@ -284,7 +289,10 @@ class JobRun:
             self.totals[news.subtask] = news.totals
         if isinstance(news, SubtaskFinished):
             self.output.prepared(news, attempt.worker, attempt.task_manager, attempt.allocation)
-        return self._absorb(attempt.handle(news, now))
+        effects = self._absorb(attempt.handle(news, now))
+        if isinstance(news, SubtaskFinished) and attempt.state is AttemptState.FINISHED and not self._ending:
+            effects += self._begin(self._stages.of_turn(), now) if self._stages.finished(news) else []
+        return effects
 
     def timer(self, name: str, now: float) -> list[Effect]:
         """Take a timer of the run, of its output, or of one of its attempts."""
@@ -326,9 +334,8 @@ class JobRun:
         if self.failover.ends(subtask):
             return [Report(RegionEnded())] if self.failover.ended else []
         if error is not None:
-            alone = (
-                self.failover.alone(subtask) and not self.attempts.not_started and self.attempts[subtask].allocation in self.workers
-            )
+            there = self.attempts[subtask].allocation in self.workers
+            alone = there and self.failover.alone(subtask) and not self.attempts.not_started and not self._stages.misses(error)
             return [Report(RegionFailed(subtask, error) if alone else RunFailed(error))]
         started = self._attempt_started(subtask)  # the news of its start may have been overtaken
         return started if self.attempts.alive or self.failover.busy else [*started, Report(RunFinished())]
@@ -338,8 +345,8 @@ class JobRun:
         self.failover.failed(subtask, self.attempts.alive)
         if self.failover.ended:
             return [Report(RegionEnded())]
-        region = tuple(self.failover.region)
-        return [effect for member in region for effect in self._absorb(self.attempts[member].handle(Cancel(), now))]
+        region = [self.attempts[member] for member in self.failover.region]
+        return [effect for attempt in region for effect in self._absorb(attempt.handle(Cancel(), now))]
 
     # --- ending ----------------------------------------------------------------------------------------------------------------
 
@@ -350,9 +357,8 @@ class JobRun:
         effects: list[Effect] = [CancelTimer(self._leasing_timer), CancelTimer(self._opening_timer)]
         if not self.attempts.alive:
             return [*effects, Report(RunEnded())]
-        for attempt in self.attempts.values():
-            effects += self._absorb(attempt.handle(Cancel(), now))
-        return effects
+        ended = (effect for attempt in self.attempts.values() for effect in self._absorb(attempt.handle(Cancel(), now)))
+        return [*effects, *ended]
 
     def remove_older(self) -> list[Effect]:
         """Remove what earlier runs have left: where there are checkpoints, what this run goes on from is committed once it is built."""
@@ -369,10 +375,8 @@ class JobRun:
         self.attempts.clear()
         released = [*self._part_with(self.workers), *self._release(self.workers.clear())]
         if keep or self._description.checkpoints.active:
-            committing, latest = self.output.committing, self.failover.latest
-            left = left_with_checkpoints(
-                self._description.earlier, latest, over=over, committing=committing, finished=finished, killed=self.killed
-            )
+            earlier, latest, committing = self._description.earlier, self.failover.latest, self.output.committing
+            left = left_with_checkpoints(earlier, latest, over=over, committing=committing, finished=finished, killed=self.killed)
             return [*released, *remove(left)]
         removed = remove(tuple(range(self.number, self.failover.latest + 1))) if self.killed else []
         self.killed = False

@@ -12,6 +12,7 @@ from actorflow.protocol.alignment import GroupView
 from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.deployment import AttemptState, SubtaskTotals
 from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.stages import StageView
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +36,4 @@ class JobState:
     alignment: Mapping[str, GroupView]
     checkpoints: CheckpointsView
     totals: Mapping[SubtaskId, SubtaskTotals]
+    stages: tuple[StageView, ...] = ()

@@ -74,7 +74,8 @@ def _slices(graph: ExecutionGraph) -> dict[tuple[str, int], list[SubtaskId]]:
     slices: dict[tuple[str, int], list[SubtaskId]] = {}
     for vertex in graph.vertices:
         for index in range(vertex.parallelism):
-            slices.setdefault((vertex.slot_group, index), []).append(SubtaskId(vertex.id, index))
+            group = "" if graph.blocking else vertex.slot_group  # between stages the groups take turns
+            slices.setdefault((group, index), []).append(SubtaskId(vertex.id, index))
     return slices
 
 

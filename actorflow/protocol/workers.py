@@ -51,10 +51,14 @@ class Worker:
 
 
 class Workers:
-    """Keeps the workers of one run."""
+    """Keeps the workers of one run.
 
-    def __init__(self) -> None:
-        self._records_in = 0
+    Args:
+        records_in: records that sources have read which do not run again in this run.
+    """
+
+    def __init__(self, records_in: int = 0) -> None:
+        self._records_in = records_in
         self._records_out = 0
         self._workers: dict[Allocation, Worker] = {}
         self._not_ready: dict[Allocation, None] = {}

@@ -30,6 +30,7 @@ from actorflow.runtime.checkpoint_joining import join
 from actorflow.runtime.checkpoint_site import CheckpointSite
 from actorflow.runtime.context import OperatorContext, SinkContext
 from actorflow.runtime.deployment import Deployment, Part, ResultWindow, Site
+from actorflow.runtime.descriptors import watchers
 from actorflow.runtime.directory import Directory, subtask_name
 from actorflow.runtime.exchange import Exchange, make_exchange
 from actorflow.runtime.feeds import GateFeed, Taker
@@ -38,6 +39,7 @@ from actorflow.runtime.input_gate import InputChannel, InputGate
 from actorflow.runtime.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.links import DataPlane, RemoteLink, received
 from actorflow.runtime.meter import Meter
+from actorflow.runtime.partitions import Partitions
 from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
 from actorflow.runtime.subtask_contract import Feed, Owner
@@ -86,6 +88,7 @@ class Assembly:
         self._backends = StateBackends(deployment.config, deployment.job, batch=deployment.graph.batch)
         self.failing: SubtaskId | None = None
         """The subtask that is being completed; if that raises, it is the one to blame."""
+        self._partitions = Partitions(self._graph, deployment.attempt, site.cache, self._config[options.FRAME_BYTES_MAX])
         self._opened: list[SinkOutput] = []
         self._parts: dict[SubtaskId, Part] = {}
         self._lanes: dict[ChannelId, tuple[Lane, Part]] = {}
@@ -93,6 +96,8 @@ class Assembly:
 
     def build(self) -> dict[SubtaskId, Part]:
         """Build everything; return the parts by subtask, in the order of the deployment."""
+        if self._graph.blocking:
+            self._deployment.check_one_host()
         for subtask in self._deployment.mine:
             self._parts[subtask] = self._spawn(subtask)
         for part in self._parts.values():
@@ -131,18 +136,20 @@ class Assembly:
         channels = [channel for channel in self._graph.channels if channel.consumer == part.id]
         if not channels:
             return
+        if self._graph.blocking:
+            part.gate, part.reads = self._partitions.gate(channels, self._ledger(len(channels)), part.actor.wake)
+            return
         ends = [InputChannel(channel.id, self._edge(channel).port, self._announcer(channel, part)) for channel in channels]
-        ledger = ReceiverLedger(
-            (ChannelId(index) for index in range(len(channels))),
-            exclusive=self._config[options.BUFFERS_PER_CHANNEL],
-            floating=self._config[options.FLOATING_BUFFERS_PER_GATE],
-            per_channel_max=self._config[options.BUFFERS_PER_CHANNEL] + self._config[options.FLOATING_BUFFERS_PER_GATE],
-        )
-        part.gate = gate = InputGate(ends, ledger, part.actor.wake)
+        part.gate = gate = InputGate(ends, self._ledger(len(channels)), part.actor.wake)
         for index, channel in enumerate(channels):
             self._gates[channel.id] = (gate, index, part)
             if channel.producer not in self._parts:
                 self._plane().register_input(self._deployment.attempt, channel.id, self._receiver(gate, index, part))
+
+    def _ledger(self, channels: int) -> ReceiverLedger:
+        exclusive, floating = self._config[options.BUFFERS_PER_CHANNEL], self._config[options.FLOATING_BUFFERS_PER_GATE]
+        indexes = (ChannelId(index) for index in range(channels))
+        return ReceiverLedger(indexes, exclusive=exclusive, floating=floating, per_channel_max=exclusive + floating)
 
     def _receiver(self, gate: InputGate, index: int, part: Part) -> Callable[[Frame], None]:
         if part.vertex.dispatcher == "default":
@@ -190,29 +197,37 @@ class Assembly:
             part.actor.checkpoints = join(self._checkpoints, part, restored, self._key_failure(part, part.vertex))
 
     def _exchange(self, part: Part, edge: ExecutionEdge) -> Exchange:
-        lanes = []
-        for channel in self._graph.channels:
-            if channel.edge == edge.index and channel.producer == part.id:
-                lane = Lane(
-                    channel.id,
-                    self._link(channel, part),
-                    batch_records_max=self._batch_records_first,
-                    waiting_max=self._config[options.MAX_BUFFERS_PER_CHANNEL],
-                    overdraft_max=self._config[options.MAX_OVERDRAFT_BUFFERS_PER_GATE],
-                )
-                self._lanes[channel.id] = (lane, part)
-                lanes.append(lane)
+        closing: Callable[[], None] | None = None
+        timeout_s: float | None = self._config[options.BUFFER_TIMEOUT]
+        if self._graph.blocking:
+            part.writes, timeout_s = str(self._partitions.location(part.id)), None
+            written, lanes = self._partitions.output(part.id, edge, self._config[options.BATCH_RECORDS_MAX])
+            closing = written.close
+        else:
+            lanes = [self._lane(channel, part) for channel in self._graph.channels_of(edge, part.id)]
         target = self._graph.vertex(edge.target)
-        rules = FlushRules(self._batch_records_first, self._config[options.BUFFER_TIMEOUT])
-        return make_exchange(
+        exchange = make_exchange(
             edge.partitioner,
             lanes,
             self._site.system.clock,
-            rules,
+            FlushRules(self._batch_records_first, timeout_s),
             max_parallelism=target.max_parallelism,
             first=part.id.index,
             failure=self._key_failure(part, target),
         )
+        exchange.closing = closing
+        return exchange
+
+    def _lane(self, channel: Channel, part: Part) -> Lane:
+        lane = Lane(
+            channel.id,
+            self._link(channel, part),
+            batch_records_max=self._batch_records_first,
+            waiting_max=self._config[options.MAX_BUFFERS_PER_CHANNEL],
+            overdraft_max=self._config[options.MAX_OVERDRAFT_BUFFERS_PER_GATE],
+        )
+        self._lanes[channel.id] = (lane, part)
+        return lane
 
     @staticmethod
     def _key_failure(part: Part, target: Vertex) -> Callable[[BaseException, object], Exception]:
@@ -258,8 +273,7 @@ class Assembly:
             return self._gate_feed(part, part.gate)
         spec = part.vertex.operators[0].spec
         assert isinstance(spec, SourceSpec), "a vertex without input starts with a source"
-        watch, unwatch = self._watchers(part)
-
+        watch, unwatch = watchers(self._site.system, part.vertex.dispatcher)
         rows = self._config[options.BATCH_ROWS_MAX] if spec.source.gives is DataPath.COLUMNS else None
         exchanged = any(edge.source == part.id.vertex for edge in self._graph.edges)
         part.source = SourceFeed(
@@ -304,25 +318,6 @@ class Assembly:
 
         failure = self._key_failure(part, part.vertex)
         return sorted_feed(part.actor, feed, part.vertex.operators[0], part.id, keys=keys, config=self._config, failure=failure)
-
-    def _watchers(self, part: Part) -> tuple[Callable[[int, Callable[[], None]], None], Callable[[int], None]]:
-        """Return how file descriptors are watched, once each, and forgotten, on the thread that they are watched on."""
-        system = self._site.system
-
-        def do(action: Callable[[], None]) -> None:
-            if part.vertex.dispatcher == "default":
-                action()
-            else:
-                system.call_soon(action)
-
-        def watch(fd: int, ready: Callable[[], None]) -> None:
-            def once() -> None:
-                system.io.unwatch(fd)  # else a subtask that is held back would be woken without end
-                ready()
-
-            do(lambda: system.io.watch(fd, once))
-
-        return watch, lambda fd: do(lambda: system.io.unwatch(fd))
 
     @property
     def _batch_records_first(self) -> int:

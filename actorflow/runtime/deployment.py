@@ -8,15 +8,18 @@ from pathlib import Path
 
 from actorflow.actor import ActorSystem
 from actorflow.config import Config
+from actorflow.errors import PlanError
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.job_messages import OpenDeployment
+from actorflow.protocol.job_messages import OpenDeployment, WrittenPartitions
 from actorflow.protocol.quarantine import Quarantined
 from actorflow.runtime.context import AsyncHome
 from actorflow.runtime.input_gate import InputGate
 from actorflow.runtime.links import DataPlane
+from actorflow.runtime.partitions import PartitionInput
 from actorflow.runtime.source_feed import SourceFeed
 from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.storage.blob_files import BlobFiles
 
 _RESULT_CHUNKS_UNDER_WAY_MAX = 8
@@ -34,7 +37,7 @@ class Site:
         watched: whether to report user code that does not return (not where it may stand in a debugger).
         message_bytes_max: the largest control message that can be sent.
         backup: where the job keeps copies of its state on this host; None if nowhere.
-        cache: where the job keeps copies of cached files on this host; None if it has none.
+        cache: where the job keeps on this host copies of cached files, and what its stages write for each other; None if it has none.
         blobs: where the TaskManager keeps the blobs that it has fetched; None where nobody fetches any.
     """
 
@@ -93,6 +96,19 @@ class Deployment:
         """Return the node that runs a subtask."""
         return split_address(self.workers[subtask])[0]
 
+    def check_one_host(self) -> None:
+        """Check that no network lies between any of its workers.
+
+        Raises:
+            PlanError: if one does: what stages write for each other is read from local disks.
+        """
+        for subtask in self.workers:
+            if self.node_of(subtask) not in self.on_this_host:
+                raise PlanError(
+                    f"'{self.graph.name}' cannot run in stages: {self.node_of(subtask)} is on another host, whose disks cannot be read here",
+                    hint="set execution.batch-shuffle-mode to all-exchanges-pipelined, or run it on the TaskManagers of one host",
+                )
+
     def replaces(self, earlier: Sequence[int], plane: DataPlane | None) -> None:
         """Let go of the channels that its subtasks had in earlier deployments, and with them of the state that those held."""
         if plane is not None and earlier:
@@ -134,3 +150,13 @@ class Part:
     gate: InputGate | None = None
     source: SourceFeed | None = None
     results: ResultWindow | None = None
+    reads: tuple[PartitionInput, ...] = ()
+    writes: str = ""
+    """Where it writes what later stages read, if any do."""
+
+    def begin(self, written: Sequence[WrittenPartitions]) -> None:
+        """Have it start, and read what earlier stages have written for it."""
+        locations = {partitions.producer: partitions.location for partitions in written}
+        for source in self.reads:
+            source.read(locations[source.producer])
+        self.actor.ref.tell_control(BEGIN)

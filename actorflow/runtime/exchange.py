@@ -41,6 +41,8 @@ class Exchange(abc.ABC):
         """Records that were emitted into it."""
         self.overtakable = False
         """Whether a barrier may overtake what waits in its lanes."""
+        self.closing: Callable[[], None] | None = None
+        """What frees what its lanes lead to."""
         self.taps: tuple[Callable[[Batch], None], ...] = ()
         """Who looks at the batches that are emitted."""
         self._now = clock.now
@@ -103,6 +105,11 @@ class Exchange(abc.ABC):
         for index in indices:
             self.lanes[index].seal()
             self.lanes[index].drain()
+
+    def close(self) -> None:
+        """Free what its lanes lead to."""
+        if self.closing is not None:
+            self.closing()
 
     @property
     def deadline_s(self) -> float | None:

@@ -191,4 +191,5 @@ class GateFeed:
         return "" if self.gate.has_input else f"input: {still} of {len(self.gate.channels)} channels have not ended"
 
     def close(self) -> None:
-        """Nothing to free: what is queued goes with the subtask."""
+        """Free what fills the gate; what is queued goes with the subtask."""
+        self.gate.close()

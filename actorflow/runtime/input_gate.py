@@ -63,6 +63,8 @@ class InputGate:
         self.batch_records_max = 0
         self.on_push: Callable[[int, Arrival], None] | None = None
         """Called with whatever arrives, and its channel's index, before its turn."""
+        self.closing: tuple[Callable[[], None], ...] = ()
+        """What frees what its channels are filled from."""
 
     def open(self, batch_records_max: int) -> None:
         """Grant the first credits, for buffers of at most `batch_records_max` records."""
@@ -141,6 +143,11 @@ class InputGate:
     def buffers_in_flight(self) -> int:
         """Buffers that hold data, or that producers have credit for."""
         return sum(channel.credit + channel.held for channel in self._ledger.observe().channels)
+
+    def close(self) -> None:
+        """Free what its channels are filled from."""
+        for close in self.closing:
+            close()
 
     def queued(self) -> int:
         """Return the number of elements that wait in all channels."""

@@ -32,10 +32,15 @@ _SPLITS_BYTES_MAX = 1 << 16
 
 def can_go_on(graph: ExecutionGraph) -> bool:
     """Return whether a run can go on from a checkpoint: not where a client has results of a run that would be void, nor in batch mode."""
+    return not graph.batch and not sends_results(graph)
+
+
+def sends_results(graph: ExecutionGraph) -> bool:
+    """Return whether a client is sent results while a job runs: none of it can run again without all of it."""
     sinks = [
         operator.spec.sink for vertex in graph.vertices for operator in vertex.operators if isinstance(operator.spec, SinkSpec)
     ]
-    return not graph.batch and not any(sink.sends_results for sink in sinks)
+    return any(sink.sends_results for sink in sinks)
 
 
 def ends_by_itself(graph: ExecutionGraph) -> bool:

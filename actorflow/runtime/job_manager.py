@@ -24,7 +24,7 @@ from actorflow.ids import ActorPath, Address, JobId, NodeId, SubtaskId, split_ad
 from actorflow.operators.supervise import Supervise
 from actorflow.operators.watermarks import TimestampSpec
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.plan.regions import Region, failover_regions
+from actorflow.plan.stages import stages
 from actorflow.protocol.alignment import Member
 from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import (
@@ -61,6 +61,7 @@ from actorflow.protocol.slots import JobEnded, JobReleased, SlotsAwaited
 from actorflow.runtime.blob_server import BlobServer
 from actorflow.runtime.durable_jobs import DurableJob, DurableJobs
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
+from actorflow.runtime.job_regions import regions_apart
 from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
 from actorflow.runtime.resource_manager import Driving, spawn_resource_manager
@@ -132,14 +133,9 @@ def _description(
         {name: one.quarantine_after for name, one in _supervised(graph).items() if one.quarantine_after is not None},
         submission.restored,
         earlier,
-        _regions(graph, config),
+        regions_apart(graph, config, aligned=any(_aligned(graph))),
+        stages=stages(graph),
     )
-
-
-def _regions(graph: ExecutionGraph, config: Config) -> tuple[Region, ...]:
-    """Return what can be brought back by itself: not in jobs with results of which a client has a part, or sources that wait for each other."""
-    together = config[options.FAILOVER_STRATEGY] == "full" or not can_go_on(graph) or any(_aligned(graph))
-    return () if together else failover_regions(graph)
 
 
 def _aligned(graph: ExecutionGraph) -> Iterator[Member]:

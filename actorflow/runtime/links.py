@@ -15,8 +15,8 @@ from actorflow.wire.codec import compress, decode_batch, decode_event, decompres
 from actorflow.wire.frame import Flag, Frame, Kind
 
 
-class DataPlane(Protocol):
-    """What the runtime needs of a node's transport endpoint."""
+class FrameSender(Protocol):
+    """What takes the frames of channels."""
 
     def send_data(
         self,
@@ -33,6 +33,10 @@ class DataPlane(Protocol):
     ) -> None:
         """Send a frame of a channel. Never blocks: credit bounds what is under way."""
         ...
+
+
+class DataPlane(FrameSender, Protocol):
+    """What the runtime needs of a node's transport endpoint."""
 
     def send_credit(self, node: NodeId, deployment: int, channel: int, credit: int, batch_records_max: int) -> None:
         """Grant credit to the sender of a channel."""
@@ -89,7 +93,7 @@ class RemoteLink:
     """To a subtask on another node.
 
     Args:
-        plane: this node's transport.
+        plane: this node's transport, or what else takes its frames.
         node: where the consumer runs.
         deployment: fences the frames.
         channel: the channel's id.
@@ -100,7 +104,7 @@ class RemoteLink:
     __slots__ = ("_channel", "_compressed", "_deployment", "_node", "_payload_bytes_max", "_plane", "_sequence")
 
     def __init__(
-        self, plane: DataPlane, node: NodeId, deployment: int, channel: ChannelId, *, compressed: bool, payload_bytes_max: int
+        self, plane: FrameSender, node: NodeId, deployment: int, channel: ChannelId, *, compressed: bool, payload_bytes_max: int
     ) -> None:
         self._plane = plane
         self._node = node

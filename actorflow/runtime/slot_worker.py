@@ -52,7 +52,6 @@ from actorflow.runtime.directory import subtask_name
 from actorflow.runtime.job_master_link import JobMasterLink
 from actorflow.runtime.split_requests import SplitRequests
 from actorflow.runtime.subtask import Subtask
-from actorflow.runtime.subtask_contract import BEGIN
 from actorflow.runtime.viewing import totals_of
 from actorflow.runtime.watchdog import Watchdog
 from actorflow.transport.addresses import nearest, parse
@@ -187,7 +186,7 @@ class SlotWorker(Actor):
             case WatermarkAllowed() if message.attempt == self._attempt:
                 self._watermark_allowed(message)
             case DeploySubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt and subtask in self._parts:
-                self._start(self._parts[subtask])
+                self._parts[subtask].begin(message.reads)
             case CancelSubtask(subtask=subtask, attempt=attempt) if attempt == self._attempt:
                 self._cancel(subtask)
             case CommitOutput(attempt=attempt, round=number) if attempt == self._attempt:
@@ -278,9 +277,6 @@ class SlotWorker(Actor):
         self.ctx.set_timer("progress", self._report_every_s)
         self._tell(DeploymentOpened(message.attempt, self._allocation))
 
-    def _start(self, part: Part) -> None:
-        part.actor.ref.tell_control(BEGIN)
-
     def _cancel(self, subtask: SubtaskId) -> None:
         part = self._parts.get(subtask)
         if part is None:
@@ -367,7 +363,7 @@ class SlotWorker(Actor):
 
         def report() -> None:
             self._report_progress()
-            self._tell(SubtaskFinished(part.id, self._attempt, committables, *last_part, totals_of(subtask)))
+            self._tell(SubtaskFinished(part.id, self._attempt, committables, *last_part, totals_of(subtask), part.writes))
 
         self._on_own_thread(report)
 

@@ -382,7 +382,7 @@ class Subtask(Actor):
             return
         self.over = True
         self._alarms.clear()
-        parts: list[Callable[[], None]] = [sink.close for sink in self.sinks]
+        parts = [*(exchange.close for exchange in self.exchanges), *(sink.close for sink in self.sinks)]
         if self._assembled:
             parts.insert(0, self.feed.close)
         if self._begun:

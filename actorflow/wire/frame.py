@@ -136,6 +136,12 @@ def pack(
     return b"".join((prefix, _CHECKSUM.pack(_digest(payload, _digest(prefix))), payload))
 
 
+def frame_bytes(header: bytes | memoryview) -> int:
+    """Return how long the frame is that begins with this header, by its own word: only `unpack` tells whether that can be believed."""
+    size: int = _PREFIX.unpack_from(header)[-1]
+    return HEADER_BYTES + size
+
+
 def unpack(data: bytes | bytearray | memoryview, limits: FrameLimits) -> Frame:
     """Return the frame in `data`, whose payload is a view of `data`.
 

@@ -1,5 +1,6 @@
 """What must hold in a cluster, whatever happens to it."""
 
+from cluster_stages import StagesLast
 from cluster_workers import Worker
 from cluster_world import MASTERS, POOL, SLOTS_OF_EACH, TASK_MANAGERS, JobMaster, task_manager_at
 
@@ -58,6 +59,7 @@ def cluster_invariants(world):
         SlotsLeasedOnce(),
         EndedJobsHoldNothing(),
         NothingIsLeft(world),
+        *([StagesLast(world)] if world.staged else []),
     ]
 
 
@@ -229,12 +231,19 @@ class OutputIsAllOrNothing(Invariant):
             ensure(not hidden, f"{changed.job} has finished, and this is hidden: {hidden}")
 
     def decides(self, job, run):
-        finished = self.finished.get((job, run), {})
+        finished = {**self.written_before(job), **self.finished.get((job, run), {})}
         missing = [str(subtask) for subtask in self.world.graphs[job].subtasks() if subtask not in finished]
         ensure(not missing, f"{job} commits run {run}, and these have not finished: {missing}")
         stored = self.world.stored.get(job)
         ensure(stored is None or run in stored, f"{job} commits run {run}, and no checkpoint holds its end")
         ensure(self.decided.setdefault(job, run) == run, f"{job} commits run {run} after run {self.decided[job]}")
+
+    def written_before(self, job):
+        """What stages have finished in any run, other than those with sinks, whose output is the run's."""
+        if not self.world.staged:
+            return {}
+        done = [subtask for (of, _), finished in self.finished.items() if of == job for subtask in finished]
+        return dict.fromkeys(subtask for subtask in done if not subtask.vertex.endswith("write"))
 
     def at_end(self, simulation):
         for payload, at in self.world.committed.items():
@@ -272,7 +281,7 @@ class SplitsAreReadOnce(Invariant):
 
     def __init__(self, world):
         self.world = world
-        self.given, self.finished = {}, {}
+        self.given, self.finished, self.read_in = {}, {}, {}
 
     def after(self, step):
         if isinstance(step.machine, Worker):
@@ -281,6 +290,7 @@ class SplitsAreReadOnce(Invariant):
                 self.finished.setdefault(key, []).append(news.split)
         for opening in sent(step, OpenDeployment):
             for vertex in {subtask.vertex for subtask in opening.subtasks}:
+                self.read_in[vertex] = opening.attempt
                 self.finished.pop((vertex, opening.attempt), None)
                 self.given = {key: reader for key, reader in self.given.items() if key[:2] != (vertex, opening.attempt)}
         for news in sent(step, SplitAssigned):
@@ -292,7 +302,7 @@ class SplitsAreReadOnce(Invariant):
         for changed in sent(step, JobStatusChanged):
             if changed.status is S.COMMITTING:
                 source = self.world.graphs[changed.job].vertices[0].id
-                finished = sorted(self.finished.get((source, changed.attempt), []))
+                finished = sorted(self.finished.get((source, self.read_in[source]), []))
                 expected = list(range(self.world.splits[source]))
                 ensure(finished == expected, f"{changed.job} commits run {changed.attempt} with splits {finished} of {expected}")
 

@@ -1,5 +1,7 @@
 """Small fake slot workers: they say what real ones would, in the same order; chance decides all else."""
 
+from dataclasses import replace
+
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import Address
 from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
@@ -18,6 +20,7 @@ from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished
 from actorflow.protocol.task_manager import EndWorker
 
 BROKEN = ErrorInfo("ValueError", "bad record")
+LOST = ErrorInfo("PartitionLost", "it is gone")
 HOPELESS = ErrorInfo("PlanError", "it cannot work", retry=Retry.NEVER)
 TO_MASTERS = (
     DeploymentOpened,
@@ -83,6 +86,9 @@ class Worker:
                 return [Send(self.opening.job_master, DeploymentOpened(self.opening.attempt, self.allocation))]
             case DeploySubtask(subtask=subtask) if subtask not in self.begun and not self.world.unlucky(0.01):
                 self.begun.add(subtask)
+                lost = self.lost_of(event.reads)
+                if lost is not None:
+                    return self.tell(SubtaskFailed, subtask, replace(LOST, context={"partition": str(lost.producer)}))
                 self.alive.add(subtask)
                 return [*self.tell(SubtaskStarted, subtask), *self.go_on(subtask, None, now)]
             case SplitAssigned(subtask=subtask, request=request, split=split) if self.requests.get(subtask) == request:
@@ -100,6 +106,13 @@ class Worker:
             case TimerFired(("commit", number)):
                 return self.commit(number)
         return []
+
+    def lost_of(self, reads):
+        """Return one of the partitions that a subtask is to read and does not find, if there is one; lose one now and then."""
+        partitions = self.world.partitions
+        if reads and self.world.unlucky(0.03):
+            partitions.pop(self.world.random.choice(reads).location, None)
+        return next((read for read in reads if read.location not in partitions), None)
 
     def announce(self, now):
         if self.opening is not None:
@@ -146,7 +159,15 @@ class Worker:
         if subtask.vertex.endswith("write") and self.world.random.random() < 0.8:
             who = f"{self.opening.job} {self.opening.attempt} {subtask} {self.allocation} {self.number[subtask]}"
             payload = self.prepared[subtask] = who.encode()
-        return [*results, *self.tell(SubtaskFinished, subtask, payload, b"state")]
+        return [*results, *self.tell(SubtaskFinished, subtask, payload, b"state", 0, None, self.written(subtask))]
+
+    def written(self, subtask):
+        """Return where a subtask has written what others read, if any do."""
+        if not self.world.staged or subtask.vertex.endswith("write"):
+            return ""
+        location = f"{subtask} {self.number[subtask]} {self.allocation}"
+        self.world.partitions[location] = None
+        return location
 
     def go_on(self, subtask, finished, now):
         """Ask for the next split; who does not read takes a while and finishes."""

@@ -14,8 +14,10 @@ from cluster_workers import TO_MASTERS, Worker
 
 from actorflow.errors import SourceError
 from actorflow.ids import Address, JobId, NodeId, VertexId, split_address
-from actorflow.plan.execution import ExecutionGraph, Vertex
+from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Vertex
+from actorflow.plan.graph import LogicalOperator, OperatorSpec, Partitioner, Partitioning, Role
 from actorflow.plan.regions import failover_regions
+from actorflow.plan.stages import stages
 from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoint_plan import CheckpointPlan
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
@@ -42,11 +44,18 @@ JOB_MANAGER = (NodeId("rm"), MASTERS)
 TASK_MANAGERS = [NodeId(f"tm-{number}") for number in range(3)]
 SLOTS_OF_EACH, JOBS = 2, 3
 CALM_S, END_S = 8.0, 40.0
+STAGED_EDGES = (("read", "copy-write"), ("read", "sort"), ("sort", "write"), ("read", "write"))
 LONG_S = 1e6
 """Between two checkpoints: only the last one is ever taken."""
 TIMEOUTS = Timeouts(deploy_s=4.0, cancel_s=0.4, commit_s=3.0, commit_again_s=1.0, lease_again_s=0.3)
 TALK = (*TO_WORKERS, *TO_MASTERS)
 CODEC = MessageCodec(TALK)
+
+
+class Sinking(OperatorSpec):
+    """A sink: what it has prepared ends with the run."""
+
+    role = Role.SINK
 
 
 def task_manager_at(node):
@@ -142,6 +151,7 @@ class World:
         pool: the machine of the ResourceManager.
         reliably: which of the messages between JobMasters and workers go through these.
         regional: whether subtasks fail often, and little else does, so that regions come back again and again.
+        staged: whether jobs run in stages, whose partitions get lost now and then.
 
     Attributes:
         committed: what is visible outside, and since when, by payload.
@@ -150,6 +160,7 @@ class World:
         graphs: what each job runs.
         regions: what of each job comes back by itself. A job that has some sends its client no results.
         stored: the jobs and runs whose end a checkpoint holds; None for those of jobs that take none.
+        partitions: what stages have written and nobody has lost, by location.
     """
 
     def __init__(
@@ -164,8 +175,10 @@ class World:
         pool=SlotPool,
         reliably=TALK,
         regional=False,
+        staged=False,
     ):
-        self.regional = regional
+        self.regional, self.staged = regional, staged
+        self.partitions = {}
         self.committed, self.removed, self.splits, self.graphs, self.regions, self.stored = {}, {}, {}, {}, {}, {}
         self.invariants = invariants(self)
         self.simulation = Simulation(
@@ -217,26 +230,25 @@ class World:
         """Start a job of its own shape, and cancel it later, or not."""
         job, random = JobId(f"job-{number}"), self.random
         address = Address(f"{MASTERS}/{job}")
-        vertices = tuple(
-            Vertex(
-                VertexId(f"{job}.{name}"),
-                name,
-                (),
-                random.randint(1, 3),
-                128,
-                random.choice(("default", "default", name)),
-                "default",
-            )
-            for name in ("read", "write")
-        )
-        self.graphs[job] = graph = ExecutionGraph(job, vertices, (), ())
+        self.graphs[job] = graph = self.graph(job)
+        vertices = graph.vertices
         self.regions[job] = failover_regions(graph) if self.regional or number == 2 else ()
-        checkpoints = CheckpointPlan(CheckpointRules(interval_s=LONG_S if number == 2 else None))
+        checkpoints = CheckpointPlan(CheckpointRules(interval_s=LONG_S if number == 2 and not self.staged else None))
         if checkpoints.active:
             self.stored[job] = []
         sources = {vertices[0].id: vertices[0].parallelism}
         machine = self.master(
-            JobDescription(job, graph, sources, b"plan", {}, CLIENT, checkpoints=checkpoints, regions=self.regions[job]),
+            JobDescription(
+                job,
+                graph,
+                sources,
+                b"plan",
+                {},
+                CLIENT,
+                checkpoints=checkpoints,
+                regions=self.regions[job],
+                stages=stages(graph),
+            ),
             address=address,
             resource_manager=POOL,
             strategy=self.strategy(),
@@ -247,6 +259,31 @@ class World:
         self.simulation.add(address, lambda _: reliable, Begin())
         if random.random() < 0.4:
             self.simulation.at(self.simulation.now + random.expovariate(1), partial(self.simulation.tell, address, CancelJob(job)))
+
+    def graph(self, job):
+        """Return what a job runs: a reader and a writer that have nothing to do with each other, or stages that read each other."""
+        random, names = self.random, ("read", "copy-write", "sort", "write") if self.staged else ("read", "write")
+        vertices = tuple(
+            Vertex(
+                VertexId(f"{job}.{name}"),
+                name,
+                (LogicalOperator("sink", "sink", Sinking()),) if self.staged and name.endswith("write") else (),
+                random.randint(1, 3),
+                128,
+                random.choice(("default", "default", name)),
+                "default",
+            )
+            for name in names
+        )
+        if not self.staged:
+            return ExecutionGraph(job, vertices, (), ())
+        edges = tuple(
+            ExecutionEdge(
+                index, VertexId(f"{job}.{source}"), 0, None, VertexId(f"{job}.{target}"), 0, Partitioner(Partitioning.HASH)
+            )
+            for index, (source, target) in enumerate(STAGED_EDGES)
+        )
+        return ExecutionGraph(job, vertices, edges, (), batch=True, blocking=True)
 
     def reliable(self, machine, address):
         """Return a machine whose messages arrive."""

@@ -12,6 +12,7 @@ import pytest
 from cluster_bugs import PLANTED
 from cluster_invariants import EveryJobEnds, StatusesFollowTheDiagram, cluster_invariants
 from cluster_region_bugs import IN_REGIONS
+from cluster_stages import IN_STAGES
 from cluster_world import World
 
 from actorflow.errors import InvariantViolated
@@ -42,6 +43,15 @@ def test_regions_come_back_alone_over_many_seeds():
     sweep(lambda seed: run(seed, regional=True), range(10, 80))
 
 
+def test_stages_last_over_some_seeds():
+    sweep(lambda seed: run(seed, staged=True), range(20))
+
+
+@pytest.mark.slow
+def test_stages_last_over_many_seeds():
+    sweep(lambda seed: run(seed, staged=True, regional=seed % 2 == 1), range(20, 120))
+
+
 def test_the_seeds_see_every_ending_and_several_runs():
     endings, runs = {}, {}
     for seed in range(40):
@@ -54,7 +64,7 @@ def test_the_seeds_see_every_ending_and_several_runs():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in (PLANTED | IN_REGIONS).items()])
+@pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in (PLANTED | IN_REGIONS | IN_STAGES).items()])
 def test_a_planted_bug_is_found(bug):
     failure = first_failure(lambda seed: run(seed, **bug), range(200))
     assert failure is not None

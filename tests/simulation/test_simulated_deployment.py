@@ -60,11 +60,9 @@ class Master:
         self.number += 1
         allocation = Allocation(f"1.{self.number}")
         worker = worker_of(self.number)
-        self.attempt = self.make(
-            COUNT, self.number, worker, worker, allocation, DeployCount(self.number), deploy_timeout_s=2.0, cancel_timeout_s=1.0
-        )
+        self.attempt = self.make(COUNT, self.number, worker, worker, allocation, deploy_timeout_s=2.0, cancel_timeout_s=1.0)
         cancel_at = now + (self.random.uniform(0, 4) if self.random.random() < 0.5 else 10.0)
-        return [*self.attempt.handle(Deploy(), now), SetTimer("cancel", cancel_at)]
+        return [*self.attempt.handle(Deploy(DeployCount(self.number)), now), SetTimer("cancel", cancel_at)]
 
     def observe(self):
         return self.attempt.observe()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorflow.config.kinds import FLAG, duration, optional, whole
+from actorflow.config.kinds import FLAG, choice, duration, optional, whole
 from actorflow.config.option import Option
 
 PARALLELISM_DEFAULT = Option(
@@ -17,6 +17,14 @@ OPERATOR_CHAINING = Option(
     FLAG,
     True,
     "Run neighbouring operators as one subtask, compiled into one loop. Off helps to see which operator is slow.",
+)
+BATCH_SHUFFLE_MODE = Option(
+    "execution.batch-shuffle-mode",
+    choice("all-exchanges-pipelined", "all-exchanges-blocking"),
+    "all-exchanges-pipelined",
+    "Batch mode: whether all subtasks run from the start and send each other records (`all-exchanges-pipelined`), or in stages, each of which "
+    "writes to local disks what the next one reads (`all-exchanges-blocking`): after a failure finished stages do not run again. "
+    "Blocking in Flink. Streaming pipelines are always pipelined.",
 )
 
 AUTO_WATERMARK_INTERVAL = Option(

@@ -1,0 +1,284 @@
+"""Which stages run when, and which run again: those that had not finished, and those whose partitions are gone, with all that had read them."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from job_harness import CLIENT, ERROR, JOB, READ, TM, WRITE, job, vertex, worker
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import SubtaskId, VertexId
+from actorflow.plan.execution import ExecutionEdge, ExecutionGraph
+from actorflow.plan.graph import Partitioner, Partitioning
+from actorflow.plan.regions import failover_regions
+from actorflow.plan.stages import Stage, stages
+from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.job_description import JobDescription
+from actorflow.protocol.job_events import Begin
+from actorflow.protocol.job_messages import (
+    DeploymentOpened,
+    DeploySubtask,
+    JobStatus,
+    OpenDeployment,
+    SlotEnded,
+    SlotReady,
+    WrittenPartitions,
+)
+from actorflow.protocol.machine import WorkDone
+from actorflow.protocol.restarts import FixedDelay
+from actorflow.protocol.slots import Allocation, Lease, Slot, SlotsGranted
+from actorflow.protocol.splits import ListSplits
+from actorflow.protocol.stages import Stages
+
+SORT = VertexId("sort")
+READER, SORTERS, WRITER = SubtaskId(READ, 0), (SubtaskId(SORT, 0), SubtaskId(SORT, 1)), SubtaskId(WRITE, 0)
+LOST = ErrorInfo("PartitionLost", "it is gone", context={"partition": "read/0"})
+
+
+def line(*names, groups=None):
+    """Stages of one subtask each, one after the other; the last one has sinks."""
+    found = []
+    for number, name in enumerate(names):
+        group = (groups or {}).get(name, "default")
+        found.append(Stage((name,), tuple(names[max(0, number - 1) : number]), (group,), number < len(names) - 1))
+    return found
+
+
+def subtasks(found):
+    return [SubtaskId(vertex, 0) for stage in found for vertex in stage.vertices]
+
+
+def turn(machine):
+    machine.check()
+    started = [str(subtask) for subtask in machine.of_turn()]
+    machine.check()
+    return started
+
+
+def written(*names):
+    """The stages of a line of which these have finished."""
+    found = line("a", "b", "c")
+    machine = Stages(found, subtasks(found))
+    for name in names:
+        assert [f"{name}/0"] == turn(machine)
+        assert machine.finished(SubtaskFinished(SubtaskId(name, 0), 1, partitions=f"at {name}"))
+    return machine
+
+
+def test_a_stage_begins_once_and_when_all_of_what_it_reads_is_written():
+    machine = written()
+    assert ["a/0"] == turn(machine)
+    assert [] == turn(machine)
+    machine.finished(SubtaskFinished(SubtaskId("a", 0), 1, partitions="at a"))
+    assert ["b/0"] == turn(machine)
+    assert (WrittenPartitions(SubtaskId("a", 0), "at a"),) == machine.read_by(SubtaskId("b", 0))
+
+
+def test_without_stages_all_begins_and_nothing_is_kept():
+    machine = Stages((), [READER, WRITER])
+    assert (READER, WRITER) == machine.of_turn() == machine.of_turn()
+    assert not machine.finished(SubtaskFinished(READER, 1))
+    assert not machine.has_finished(READER)
+    assert () == machine.read_by(WRITER)
+
+
+def test_a_new_run_begins_behind_what_is_written():
+    machine = written("a")
+    assert ["b/0"] == turn(machine)
+    machine.begin_run()
+    assert machine.has_finished(SubtaskId("a", 0))
+    assert ["b/0"] == turn(machine)
+
+
+def test_what_sinks_have_prepared_ends_with_the_run():
+    machine = written("a", "b", "c")
+    machine.begin_run()
+    assert ["c/0"] == turn(machine)
+
+
+def test_what_is_lost_is_written_again_and_read_again_by_all_who_had():
+    machine = written("a", "b")
+    assert ["c/0"] == turn(machine)
+    machine.forget_lost(dataclasses.replace(LOST, context={"partition": "a/0"}))
+    machine.begin_run()
+    assert ["a/0"] == turn(machine)
+    assert not machine.has_finished(SubtaskId("b", 0))
+
+
+@pytest.mark.parametrize("error", [ERROR, dataclasses.replace(LOST, context={"partition": "nobody/0"})])
+def test_another_failure_costs_nothing_that_is_written(error):
+    machine = written("a", "b")
+    assert not machine.misses(error)
+    machine.forget_lost(error)
+    assert ["c/0"] == turn(machine)
+
+
+def test_slot_groups_take_turns():
+    found = [Stage(("a",), (), ("one",), True), Stage(("b",), (), ("two",), True), Stage(("c",), (), ("one",), True)]
+    machine = Stages(found, subtasks(found))
+    assert ["a/0", "c/0"] == turn(machine)
+    machine.finished(SubtaskFinished(SubtaskId("a", 0), 1))
+    assert [] == turn(machine)
+    machine.finished(SubtaskFinished(SubtaskId("c", 0), 1))
+    assert ["b/0"] == turn(machine)
+
+
+@given(st.data())
+def test_every_order_of_ends_failures_and_losses_leads_to_an_end(data):
+    """Stages that read any earlier ones: each subtask runs behind what it reads, and all finish when failures stop."""
+    count = data.draw(st.integers(1, 6))
+    found = []
+    for number in range(count):
+        reads = data.draw(st.sets(st.integers(0, number - 1), max_size=3)) if number else set()
+        read = tuple(f"v{other}" for other in sorted(reads))
+        found.append(Stage((f"v{number}",), read, (data.draw(st.sampled_from("xy")),), data.draw(st.booleans())))
+    members = [SubtaskId(f"v{number}", index) for number in range(count) for index in range(data.draw(st.integers(1, 2)))]
+    machine = Stages(found, members)
+    machine.begin_run()
+    running, failures = list(machine.of_turn()), data.draw(st.integers(0, 4))
+    while running:
+        machine.check()
+        happens = data.draw(st.sampled_from(("ends", "fails", "loses", "comes back"))) if failures else "ends"
+        subtask = running.pop(data.draw(st.integers(0, len(running) - 1)))
+        failures -= happens != "ends"
+        if happens == "ends":
+            machine.finished(SubtaskFinished(subtask, 1))
+            running += machine.of_turn()
+        elif happens == "comes back":
+            machine.run_again([member for member in members if member.vertex == subtask.vertex])
+            running = [member for member in running if member.vertex != subtask.vertex]
+            running += [member for member in members if member.vertex == subtask.vertex]
+        else:
+            producers = [partition.producer for partition in machine.read_by(subtask)]
+            if happens == "loses" and producers:
+                machine.forget_lost(dataclasses.replace(LOST, context={"partition": str(producers[0])}))
+            machine.begin_run()
+            running = list(machine.of_turn())
+    machine.check()
+    assert all(machine.has_finished(member) for member in members)
+
+
+# --- stages of a graph ---------------------------------------------------------------------------------------------------------
+
+
+def edge(index, source, target):
+    return ExecutionEdge(index, source, 0, None, target, 0, Partitioner(Partitioning.REBALANCE))
+
+
+GRAPH = ExecutionGraph(
+    "words",
+    (vertex(READ, 1), vertex(SORT, 2), vertex(WRITE, 1)),
+    (edge(0, READ, SORT), edge(1, SORT, WRITE)),
+    (),
+    batch=True,
+    blocking=True,
+)
+
+
+def test_each_chain_is_a_stage_where_exchanges_are_blocking_and_the_slots_are_those_of_the_widest():
+    assert [((READ,), ()), ((SORT,), (READ,)), ((WRITE,), (SORT,))] == [(stage.vertices, stage.reads) for stage in stages(GRAPH)]
+    assert [True, True, False] == [stage.lasting for stage in stages(GRAPH)]
+    assert 2 == GRAPH.slots_needed()
+    assert () == stages(dataclasses.replace(GRAPH, blocking=False))
+
+
+# --- in a job ------------------------------------------------------------------------------------------------------------------
+
+
+DESCRIPTION = JobDescription(JOB, GRAPH, {READ: 1}, b"plan", {}, CLIENT, regions=failover_regions(GRAPH), stages=stages(GRAPH))
+
+
+def allocations(run):
+    return (Allocation(f"1.{2 * run - 1}"), Allocation(f"1.{2 * run}"))
+
+
+def deployed(probe, run=1):
+    leases = tuple(Lease(Slot(TM, index), allocation) for index, allocation in enumerate(allocations(run)))
+    probe.tell(SlotsGranted(JOB, run, leases))
+    probe.tell(*(SlotReady(allocation, worker(allocation), ()) for allocation in allocations(run)))
+    return built(probe, run)
+
+
+def built(probe, run=1):
+    """Have all workers build what they were told to; return what they are told to start then."""
+    openings = probe.sent(OpenDeployment)
+    probe.tell(*(DeploymentOpened(run, opening.allocation) for opening in openings))
+    return [order.subtask for order in probe.sent(DeploySubtask)]
+
+
+def done(probe, *finishing, run=1):
+    """Have subtasks start and finish; return what is told to start by that."""
+    told = []
+    for subtask in finishing:
+        probe.tell(SubtaskStarted(subtask, run), SubtaskFinished(subtask, run, partitions=f"{subtask} of {run}"))
+        told += probe.sent(DeploySubtask)
+    return told
+
+
+def begun(attempts=5):
+    probe = job(FixedDelay(attempts, 2.0), description=DESCRIPTION)
+    probe.tell(Begin(), WorkDone(ListSplits(READ, 1), [b"split"]))
+    assert [READER] == deployed(probe)
+    return probe
+
+
+def status(probe):
+    return probe.machine.observe().status
+
+
+def last_stage():
+    """A job whose last stage runs."""
+    probe = begun()
+    told = done(probe, READER)
+    assert [DeploySubtask(s, 1, (WrittenPartitions(READER, "read/0 of 1"),)) for s in SORTERS] == told
+    assert [WRITER] == [order.subtask for order in done(probe, *SORTERS)]
+    probe.tell(SubtaskStarted(WRITER, 1))
+    return probe
+
+
+def test_a_job_runs_stage_by_stage_and_commits_in_the_end():
+    probe = last_stage()
+    assert ["finished", "finished", "running"] == [stage.state for stage in probe.machine.observe().stages]
+    assert JobStatus.RUNNING is status(probe)
+    probe.tell(SubtaskFinished(WRITER, 1))
+    assert JobStatus.FINISHED is status(probe)
+
+
+def test_a_subtask_that_fails_takes_its_own_stage_back_and_no_other():
+    probe = begun()
+    done(probe, READER)
+    done(probe, SORTERS[0])
+    probe.tell(SubtaskStarted(SORTERS[1], 1), SubtaskFailed(SORTERS[1], 1, ERROR))
+    assert [] == probe.sent(CancelSubtask)
+    probe.advance(2.0)
+    assert set(SORTERS) == set(built(probe))
+    assert [WRITER] == [order.subtask for order in done(probe, *SORTERS)]
+
+
+def test_after_the_end_of_a_worker_only_what_had_not_finished_is_built_and_run_again():
+    probe = last_stage()
+    probe.tell(SlotEnded(allocations(1)[0], ERROR))
+    probe.tell(SubtaskCancelled(WRITER, 1))
+    assert JobStatus.RESTARTING is status(probe)
+    probe.advance(2.0)
+    assert [WRITER] == deployed(probe, 2)
+    probe.tell(SubtaskStarted(WRITER, 2), SubtaskFinished(WRITER, 2))
+    assert JobStatus.FINISHED is status(probe)
+
+
+def test_a_lost_partition_fails_the_run_and_the_next_one_writes_it_again():
+    probe = last_stage()
+    probe.tell(SubtaskFailed(WRITER, 1, dataclasses.replace(LOST, context={"partition": str(SORTERS[1])})))
+    assert JobStatus.RESTARTING is status(probe)
+    probe.advance(2.0)
+    assert set(SORTERS) == set(deployed(probe, 2))
+    (told,) = done(probe, *SORTERS, run=2)
+    assert [f"{sorter} of 2" for sorter in SORTERS] == [partition.location for partition in told.reads]
+
+
+def test_losses_count_like_other_failures():
+    probe = begun(attempts=0)
+    done(probe, READER)
+    probe.tell(SubtaskStarted(SORTERS[0], 1), SubtaskFailed(SORTERS[0], 1, LOST), SubtaskCancelled(SORTERS[1], 1))
+    assert JobStatus.FAILED is status(probe)

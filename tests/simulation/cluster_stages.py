@@ -1,0 +1,115 @@
+"""What must hold where jobs run in stages, and bugs that are planted in what decides about them."""
+
+from cluster_bugs import Unchecked
+
+from actorflow.protocol.deployment import AttemptState, SubtaskFailed, SubtaskFinished
+from actorflow.protocol.job import JobMachine
+from actorflow.protocol.job_messages import DeploySubtask, JobStatus, JobStatusChanged, OpenDeployment
+from actorflow.protocol.machine import Send, ensure
+from actorflow.protocol.stages import Stages
+from actorflow.testing.simulation import Invariant
+
+S = JobStatus
+
+
+class StagesLast(Invariant):
+    """A stage begins when all that it reads is written, and is told where; it runs again only if something of it, or before it, was lost."""
+
+    def __init__(self, world):
+        self.world = world
+        self.written, self.status = {}, {}
+
+    def after(self, step):
+        if not isinstance(step.machine, JobMachine):
+            return
+        job = step.machine._job
+        written = self.written.setdefault(job, {})
+        messages = [effect.message for effect in step.effects if isinstance(effect, Send)]
+        running = self.status.get(job) in {S.DEPLOYING, S.RUNNING}
+        for changed in messages:
+            if isinstance(changed, JobStatusChanged):
+                self.status[job] = changed.status
+        fails = running and self.status[job] not in {S.DEPLOYING, S.RUNNING, S.COMMITTING}
+        match step.event:
+            case SubtaskFinished(subtask=subtask) if running and not fails:
+                if step.machine.observe().subtasks[str(subtask)] is AttemptState.FINISHED and self.status[job] is not S.COMMITTING:
+                    written[subtask] = step.event.partitions
+            case SubtaskFailed(error=error) if fails and "partition" in error.context:
+                self.lose(written, error.context["partition"].rpartition("/")[0], job)
+        for opening in messages:
+            if isinstance(opening, OpenDeployment):
+                self.opens(job, written, opening.subtasks)
+        for order in messages:
+            if isinstance(order, DeploySubtask):
+                self.begins(job, written, order)
+
+    def producers(self, job, vertex):
+        sources = [edge.source for edge in self.world.graphs[job].edges if edge.target == vertex]
+        return [subtask for subtask in self.world.graphs[job].subtasks() if subtask.vertex in sources]
+
+    def lose(self, written, vertex, job):
+        lost = {vertex}
+        for edge in self.world.graphs[job].edges:
+            lost |= {edge.target} if edge.source in lost else set()
+        for subtask in [subtask for subtask in written if subtask.vertex in lost]:
+            del written[subtask]
+
+    def opens(self, job, written, subtasks):
+        for vertex in {subtask.vertex for subtask in subtasks}:
+            members = [subtask for subtask in self.world.graphs[job].subtasks() if subtask.vertex == vertex]
+            lasts = not vertex.endswith("write") and all(member in written for member in members)
+            ensure(not lasts, f"{vertex} has finished, nothing of it is lost, and it is to run again")
+            for member in members:
+                written.pop(member, None)
+
+    def begins(self, job, written, order):
+        told = {read.producer: read.location for read in order.reads}
+        expected = {producer: written.get(producer, "nowhere") for producer in self.producers(job, order.subtask.vertex)}
+        ensure(told == expected, f"{order.subtask} is to read {told}, and what is written is {expected}")
+
+
+class NothingLasts(Stages):
+    def begin_run(self):
+        self._forget(range(len(self._stages)))
+
+
+class SinksLast(Stages):
+    def begin_run(self):
+        self._forget(number for number in range(len(self._stages)) if not self._done(number))
+
+
+class BeginsWhenTheFirstHasWritten(Stages):
+    def _done(self, number):
+        return any(member in self._written for member in self._members[number])
+
+    def read_by(self, subtask):
+        self._written = {member: self._written.get(member, SubtaskFinished(member, 0)) for member in self._subtasks}
+        return super().read_by(subtask)
+
+
+class ForgetsNothingLost(Stages):
+    def forget_lost(self, error):
+        pass
+
+
+class ReadersDoNotReadAgain(Stages):
+    def _forget(self, numbers):
+        for number in numbers:
+            self._begun.pop(number, None)
+            self.run_again(self._members[number])
+
+
+def with_stages(kind):
+    """Return a job that decides so about its stages."""
+
+    class Job(Unchecked):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self._stages.__class__ = kind
+
+    return Job
+
+
+KINDS = (NothingLasts, SinksLast, BeginsWhenTheFirstHasWritten, ForgetsNothingLost, ReadersDoNotReadAgain)
+IN_STAGES = {kind.__name__: {"master": with_stages(kind), "staged": True} for kind in KINDS}
+"""What is different in a `World`, by the name of the bug."""
