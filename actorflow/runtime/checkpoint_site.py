@@ -13,6 +13,7 @@ from actorflow.ids import SubtaskId
 from actorflow.runtime.input_barriers import AlignmentRules, alignment_rules
 from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files, ends_by_itself
 from actorflow.storage.checkpoint_files import CheckpointFiles
+from actorflow.storage.uploads import FewAtOnce, UploadPace
 from actorflow.wire.message import Message
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class CheckpointSite:
 
     Attributes:
         files: writes state; None keeps it in the acknowledgement, for a JobManager that keeps checkpoints in its memory.
-        submit: runs a function on the node's pool.
+        submit: runs a function on the node's pool, in its turn.
+        pace: waits until so many bytes may be written.
         tell: sends a message to the JobMaster; may be called from any thread.
         attempt: number of the run.
         inline_bytes_max: what is not larger stands in a part instead of a file.
@@ -43,6 +45,7 @@ class CheckpointSite:
 
     files: CheckpointFiles | None
     submit: Callable[[Callable[[], None]], None]
+    pace: UploadPace
     tell: Callable[[Message], None]
     attempt: int
     inline_bytes_max: int
@@ -82,9 +85,11 @@ def checkpoint_site(deployment: Deployment, site: Site, tell: Callable[[Message]
         return None
     possible = can_go_on(graph)
     periodic = possible and config[options.CHECKPOINT_INTERVAL] is not None
+    pace = UploadPace(config[options.UPLOAD_RATE], site.system.clock)
     return CheckpointSite(
-        files=checkpoint_files(config, deployment.job, deployment.attempt) if periodic else None,
-        submit=site.system.submit_work,
+        files=checkpoint_files(config, deployment.job, deployment.attempt, pace=pace) if periodic else None,
+        submit=FewAtOnce(site.system.submit_work, config[options.UPLOADS_AT_ONCE]),
+        pace=pace,
         tell=tell,
         attempt=deployment.run,
         inline_bytes_max=config[options.CHECKPOINT_INLINE],

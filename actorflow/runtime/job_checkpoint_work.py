@@ -20,7 +20,7 @@ from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.input_barriers import alignment_rules
 from actorflow.savepoint.declared import schemas_of
-from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part
+from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, Pace, files_of_part
 from actorflow.storage.files import join, remove
 from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire import pickling
@@ -83,12 +83,12 @@ def retains(config: Config) -> bool:
     return Retention(config[options.CHECKPOINT_RETENTION]) is Retention.RETAIN_ON_CANCELLATION
 
 
-def checkpoint_files(config: Config, job: JobId, attempt: int = 0) -> CheckpointFiles | None:
+def checkpoint_files(config: Config, job: JobId, attempt: int = 0, pace: Pace | None = None) -> CheckpointFiles | None:
     """Return where a job's checkpoints are stored, for one of its attempts or for the JobMaster, or None for the JobManager's memory."""
     directory = config[options.CHECKPOINT_DIRECTORY]
     if directory is None:
         return None
-    return CheckpointFiles(directory, job, inline_bytes_max=config[options.CHECKPOINT_INLINE], attempt=attempt)
+    return CheckpointFiles(directory, job, inline_bytes_max=config[options.CHECKPOINT_INLINE], attempt=attempt, pace=pace)
 
 
 class CheckpointWork:

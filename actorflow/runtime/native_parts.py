@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from actorflow.ids import SubtaskId
 from actorflow.runtime.layered_state import Captured, StoredLayers, stored_layers
+from actorflow.storage.checkpoint_files import Pace
 from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire.manifest import StoredFile, SubtaskState, encode_part
 
@@ -33,7 +34,7 @@ class NativePart:
     positions: Mapping[int, bytes]
     read: tuple[int, ...]
 
-    def written(self, home: str, inline_bytes_max: int) -> tuple[bytes, int, int]:
+    def written(self, home: str, inline_bytes_max: int, pace: Pace) -> tuple[bytes, int, int]:
         """Write it; return what the acknowledgement says, the size of what it holds, and how much of that was not stored before.
 
         Runs on the pool.
@@ -41,11 +42,12 @@ class NativePart:
         Args:
             home: URI of the savepoint's directory.
             inline_bytes_max: state up to this size stands in the part.
+            pace: waits until so many bytes may be written.
 
         Raises:
             CheckpointError: if a value cannot be pickled, or a file not be written; what was begun is removed.
         """
-        files = NativeSavepoint(home, inline_bytes_max)
+        files = NativeSavepoint(home, inline_bytes_max, pace)
         try:
             state = files.write_state(str(self.subtask), self.data)
             layers = self._layers(files, inline_bytes_max)

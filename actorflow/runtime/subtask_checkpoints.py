@@ -221,7 +221,7 @@ class SubtaskCheckpoints:
         if savepoint.format == "native":
             data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
             native = NativePart(self._id, data, self._layers.capture_apart(number), positions, read)
-            return _State(b"", None, lambda: native.written(savepoint.directory, self._site.inline_bytes_max))
+            return _State(b"", None, lambda: native.written(savepoint.directory, self._site.inline_bytes_max, self._site.pace))
         from actorflow.runtime.saved_parts import saved_part, taken_part  # brings Parquet, which few jobs need
 
         taken = taken_part(take(self._subtask, self._vertex.max_parallelism), self._vertex, self._id.index, positions, read)

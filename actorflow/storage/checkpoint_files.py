@@ -19,7 +19,7 @@ import re
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -47,6 +47,9 @@ from actorflow.wire.manifest import (
 
 if TYPE_CHECKING:
     from actorflow.storage.local_copies import LocalCopies
+
+Pace = Callable[[int], None]
+"""Waits until so many bytes may be written."""
 
 MANIFEST: Final = "manifest.json"
 
@@ -77,13 +80,15 @@ class CheckpointFiles:
         job: unique id of the job.
         inline_bytes_max: state up to this size stands in the manifest instead of a file of its own.
         attempt: number of the run that writes states; who writes manifests only needs none.
+        pace: waits until so many bytes of state may be written; None never waits.
     """
 
     _copies: LocalCopies | None = None
 
-    def __init__(self, directory: str, job: str, *, inline_bytes_max: int, attempt: int = 0) -> None:
+    def __init__(self, directory: str, job: str, *, inline_bytes_max: int, attempt: int = 0, pace: Pace | None = None) -> None:
         self._home = join(directory, job)
         self._attempt = attempt
+        self._pace = pace
         self._inline_bytes_max = inline_bytes_max
         self._users: Counter[str] = Counter()
         self._condemned: Counter[str] = Counter()
@@ -129,7 +134,7 @@ class CheckpointFiles:
         return file.uri.startswith(f"{self._home}/")
 
     def _write(self, directory: str, name: str, data: bytes) -> StoredFile:
-        file = write_file(directory, name, data)
+        file = write_file(directory, name, data, self._pace)
         if self._copies is not None:
             self._copies.write(name, data)
         return file
@@ -268,8 +273,8 @@ class CheckpointFiles:
         return needless
 
 
-def write_file(directory: str, name: str, data: bytes) -> StoredFile:
-    """Write a file of state whose name nobody else has; return what a manifest says of it.
+def write_file(directory: str, name: str, data: bytes, pace: Pace | None = None) -> StoredFile:
+    """Write a file of state whose name nobody else has, at some pace; return what a manifest says of it.
 
     Raises:
         CheckpointError: if it cannot be written; what was begun is removed.
@@ -277,7 +282,7 @@ def write_file(directory: str, name: str, data: bytes) -> StoredFile:
     uri = join(directory, name)
     try:
         make_directory(directory, private=True)
-        write_whole(uri, data)
+        write_whole(uri, data, pace)
     except ActorflowError as error:
         raise CheckpointError(f"cannot store state: {error.message}", hint=error.hint) from error
     return StoredFile(uri, len(data), checksum(data))

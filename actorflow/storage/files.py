@@ -11,7 +11,7 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +20,7 @@ from actorflow.storage.contract import FileInfo, FileSystem
 from actorflow.storage.local import LocalFileSystem
 
 _LOCAL = LocalFileSystem()
+_PACED_BYTES = 1 << 16
 _WILDCARDS = frozenset("*?[")
 
 
@@ -110,8 +111,13 @@ def sync(stream: BinaryIO) -> None:
         os.fsync(stream.fileno())
 
 
-def write_whole(uri: str, data: bytes) -> None:
+def write_whole(uri: str, data: bytes, pace: Callable[[int], None] | None = None) -> None:
     """Write a file of the engine's own down to the disk, readable by nobody but its owner; remove it if that fails.
+
+    Args:
+        uri: the file.
+        data: what goes there.
+        pace: waits until so many bytes may be written; None never waits.
 
     Raises:
         SinkError: if it cannot be written.
@@ -120,7 +126,11 @@ def write_whole(uri: str, data: bytes) -> None:
         with writing(uri):
             files, path = resolve(uri)
             with files.open_output(path, private=True) as stream:
-                stream.write(data)
+                for start in range(0, len(data), _PACED_BYTES):
+                    some = memoryview(data)[start : start + _PACED_BYTES]
+                    if pace is not None:
+                        pace(len(some))
+                    stream.write(some)
                 sync(stream)
     except BaseException:
         remove(uri, missing_ok=True)

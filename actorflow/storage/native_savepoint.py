@@ -13,7 +13,7 @@ import contextlib
 import uuid
 
 from actorflow.errors import ActorflowError, CheckpointError
-from actorflow.storage.checkpoint_files import plain_name, write_file, write_manifest_in
+from actorflow.storage.checkpoint_files import Pace, plain_name, write_file, write_manifest_in
 from actorflow.storage.files import duplicate, join, list_files, make_directory, remove
 from actorflow.wire.manifest import InlineState, Manifest, StoredFile
 
@@ -24,11 +24,13 @@ class NativeSavepoint:
     Args:
         home: URI of its directory, which no other savepoint has.
         inline_bytes_max: state up to this size stands in the manifest instead of a file of its own.
+        pace: waits until so many bytes of state may be written; what is linked or copied elsewhere costs nothing here.
     """
 
-    def __init__(self, home: str, inline_bytes_max: int = 0) -> None:
+    def __init__(self, home: str, inline_bytes_max: int = 0, pace: Pace | None = None) -> None:
         self._home = home
         self._inline_bytes_max = inline_bytes_max
+        self._pace = pace
         self._begun: list[str] = []
 
     def write_state(self, subtask: str, data: bytes) -> StoredFile | InlineState:
@@ -90,6 +92,6 @@ class NativeSavepoint:
                 remove(uri, missing_ok=True)
 
     def _write(self, name: str, data: bytes) -> StoredFile:
-        file = write_file(self._home, name, data)
+        file = write_file(self._home, name, data, self._pace)
         self._begun.append(file.uri)
         return file

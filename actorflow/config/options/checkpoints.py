@@ -85,6 +85,18 @@ LOCAL_BACKUP = Option(
     False,
     "Keep a copy of stored state on the host that has written it, in a directory of `io.tmp.dirs`, for restarts there.",
 )
+UPLOAD_RATE = Option(
+    "execution.checkpointing.upload-rate-max",
+    memory(0),
+    0,
+    "How many bytes a second the subtasks of a slot worker write together for checkpoints and native savepoints; `0` bounds nothing.",
+)
+UPLOADS_AT_ONCE = Option(
+    "execution.checkpointing.concurrent-uploads-max",
+    whole(1),
+    4,
+    "How many subtasks of a slot worker write their snapshots at the same time; the others wait, and go on processing.",
+)
 CHECKPOINT_INLINE = Option(
     "execution.checkpointing.data-inline-threshold",
     memory(0),

@@ -1,0 +1,78 @@
+"""How a worker writes checkpoints without taking all of a disk, a network, or its pool: no faster than a rate, and not too many at once.
+
+Both hold up threads of the pool, or keep work back from it; never the data.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from actorflow.clock import Clock
+from actorflow.protocol.token_bucket import TokenBucket
+
+Wait = Callable[[float], object]
+"""Waits for some seconds."""
+
+
+class UploadPace:
+    """The rate at which the subtasks of a worker write together. Its calls may come from any thread.
+
+    Args:
+        bytes_per_s: the rate; 0 for none.
+        clock: the node's.
+        wait: stands for a thread that waits.
+    """
+
+    def __init__(self, bytes_per_s: int, clock: Clock, wait: Wait | None = None) -> None:
+        self._clock = clock
+        self._wait = wait or threading.Event().wait
+        self._bucket = TokenBucket(bytes_per_s, bytes_per_s * _BURST_S, clock.now()) if bytes_per_s else None
+        self._lock = threading.Lock()
+
+    def __call__(self, size: int) -> None:
+        """Wait until so many bytes may be written."""
+        if self._bucket is None:
+            return
+        with self._lock:
+            wait_s = self._bucket.take(size, self._clock.now())
+        if wait_s > 0:
+            self._wait(wait_s)
+
+
+_BURST_S = 0.1
+
+
+class FewAtOnce:
+    """Hands work to a pool, so much of it at a time; the rest waits in order, and holds no thread.
+
+    Args:
+        submit: gives a function to the pool.
+        at_once: how much may be under way.
+    """
+
+    def __init__(self, submit: Callable[[Callable[[], None]], None], at_once: int) -> None:
+        self._submit = submit
+        self._free = at_once
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        """Have a function run, as soon as there is room."""
+        with self._lock:
+            if not self._free:
+                self._waiting.append(work)
+                return
+            self._free -= 1
+        self._submit(lambda: self._run(work))
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            with self._lock:
+                following = self._waiting.popleft() if self._waiting else None
+                self._free += following is None
+            if following is not None:
+                self._submit(lambda: self._run(following))
