@@ -81,7 +81,7 @@ class ActorView:
                 return ActorView(cluster, self.path, row.address).process_stack()
         raise ActorflowError(
             f"nobody who can be reached from here has started the process of {self.path}",
-            hint="inline jobs have none; of a cluster elsewhere the REST server shows it",
+            hint="inline jobs have none",
         )
 
     def process_stack(self) -> str:

@@ -20,7 +20,15 @@ from actorflow.inspection.facts import PREFIX, JobFacts
 from actorflow.inspection.looking import look_at
 from actorflow.inspection.report import SlowReport
 from actorflow.inspection.tree import ActorRow, Tree, named_row
-from actorflow.protocol.client_messages import DescribeEndedJob, EndedJobDescribed, JobsListed, JobSummary, ListJobs
+from actorflow.protocol.client_messages import (
+    ClusterDescribed,
+    DescribeCluster,
+    DescribeEndedJob,
+    EndedJobDescribed,
+    JobsListed,
+    JobSummary,
+    ListJobs,
+)
 from actorflow.runtime.directory import subtask_name
 from actorflow.runtime.subtask_contract import SubtaskView
 from actorflow.transport.endpoint import Endpoint
@@ -80,7 +88,7 @@ class ClusterView:
         Raises:
             ActorflowError: if the Dispatcher does not answer.
         """
-        listed: JobsListed = self._asked(ListJobs())
+        listed: JobsListed = self._asked(self.dispatcher, ListJobs())
         return {summary.job: summary for summary in listed.jobs}
 
     def job(self, name: str) -> JobFacts:
@@ -113,7 +121,7 @@ class ClusterView:
         Raises:
             ActorflowError: if the Dispatcher does not answer.
         """
-        described: EndedJobDescribed = self._asked(DescribeEndedJob(job))
+        described: EndedJobDescribed = self._asked(self.dispatcher, DescribeEndedJob(job))
         return JobFacts.of(json.loads(described.record)) if described.record else None
 
     def under_way(self) -> list[JobFacts]:
@@ -124,18 +132,25 @@ class ClusterView:
     def _learning(self, facts: JobFacts) -> JobFacts:
         """Note where the workers of a job can be reached."""
         for node, endpoints in facts.endpoints.items():
-            if self._learn is not None and node not in self._learned:
-                self._learned[node] = None
-                self._learn(node, endpoints)
+            self._meet(node, endpoints)
         return facts
 
+    def _meet(self, node: NodeId, endpoints: tuple[str, ...]) -> None:
+        """Note where a node can be reached."""
+        if self._learn is not None and endpoints and node not in self._learned:
+            self._learned[node] = None
+            self._learn(node, endpoints)
+
     def task_managers(self) -> list[TaskManagerFacts]:
-        """Return the TaskManagers that are registered."""
-        pool = self.shown(self._leader()[1])
-        return [
-            TaskManagerFacts(Address(each["address"]), len(each["leased"]), sum(lease is None for lease in each["leased"]))
-            for each in pool["task_managers"]
-        ]
+        """Return the TaskManagers that are registered.
+
+        Raises:
+            ActorflowError: if the ResourceManager does not answer.
+        """
+        described: ClusterDescribed = self._asked(self._leader()[1], DescribeCluster())
+        for each in described.task_managers:
+            self._meet(split_address(each.task_manager)[0], each.endpoints)
+        return [TaskManagerFacts(each.task_manager, each.slots, each.free) for each in described.task_managers]
 
     def views(self, facts: JobFacts) -> dict[SubtaskId, SubtaskView | None]:
         """Return what each subtask of a job shows; None for those that do not answer."""
@@ -155,8 +170,7 @@ class ClusterView:
         jobs = self.under_way()
         managers = self.task_managers()
         workers = [worker for facts in jobs for worker in facts.workers.values()]
-        reached = [*workers, *(m.address for m in managers if self._learn is None)]  # TaskManagers are dialled by nobody
-        nodes = dict.fromkeys(split_address(address)[0] for address in (self.dispatcher, *reached))
+        nodes = dict.fromkeys(split_address(address)[0] for address in (self.dispatcher, *workers, *(m.address for m in managers)))
         seen = self.look([Address(f"{node}/") for node in nodes], "tree")
         names = self._names(jobs)
         rows = [row for node, plain in zip(nodes, seen, strict=True) for row in self._rows(node, plain, names)]
@@ -254,14 +268,13 @@ class ClusterView:
         """Return what actors show, as plain data; None for those that do not answer. See `looking.look_at`."""
         return look_at(self.system, addresses, what, self.timeout_s)
 
-    def _asked(self, question: ListJobs | DescribeEndedJob) -> Any:
-        """Return what the Dispatcher answers."""
-        dispatcher = self.dispatcher
+    def _asked(self, address: Address, question: ListJobs | DescribeEndedJob | DescribeCluster) -> Any:
+        """Return what an actor of the leader answers."""
         try:
-            future = self.system.resolve(dispatcher).ask(question, block=False, timeout=self.timeout_s, control=True)
+            future = self.system.resolve(address).ask(question, block=False, timeout=self.timeout_s, control=True)
             return future.get(timeout=self.timeout_s)
         except (ActorDeadError, AskTimeout) as error:
-            raise ActorflowError(f"{dispatcher} does not answer: {error}") from None
+            raise ActorflowError(f"{address} does not answer: {error}") from None
 
     def shown(self, address: Address) -> Any:
         """Return what one actor shows, as plain data.

@@ -110,11 +110,12 @@ class DescribeCluster(Message, frozen=True):
 
 
 class TaskManagerSummary(Message, frozen=True):
-    """A TaskManager as lists show it: its address, its slots, and how many of them nobody holds."""
+    """A TaskManager as lists show it: its address, its slots, how many of them nobody holds, and where its node can be reached."""
 
     task_manager: Address
     slots: int
     free: int
+    endpoints: tuple[str, ...] = ()
 
 
 class ClusterDescribed(Message, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any
 
 from actorflow.actor import ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
-from actorflow.ids import ActorPath, address, unique_suffix
+from actorflow.ids import ActorPath, NodeId, address, split_address, unique_suffix
 from actorflow.protocol.client_messages import ClusterDescribed, DescribeCluster, TaskManagerSummary
 from actorflow.protocol.elastic import ElasticResourceManager
 from actorflow.protocol.fleet import Fleet
@@ -22,6 +22,7 @@ from actorflow.protocol.machine import TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.registration import ResourceManagerMachine
 from actorflow.protocol.slots import JobEnded, SlotPool, SlotPoolState, SlotsAwaited, SlotsOffered, SlotsReleased, SlotsRequested
 from actorflow.runtime.resource_driver import ResourceDriver, driver_work, fleet_rules, tell_of_failures
+from actorflow.transport.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,19 @@ class ResourceManager(MachineActor):
     def _describe(self) -> None:
         pool = self.observe()
         assert isinstance(pool, SlotPoolState), "it shows the pool"
-        found = [TaskManagerSummary(each.address, len(each.leased), each.leased.count(None)) for each in pool.task_managers]
+        found = [
+            TaskManagerSummary(
+                each.address, len(each.leased), each.leased.count(None), self._reached(split_address(each.address)[0])
+            )
+            for each in pool.task_managers
+        ]
         self.ctx.reply(ClusterDescribed(tuple(found)))
+
+    def _reached(self, node: NodeId) -> tuple[str, ...]:
+        """Return where a node listens that this one is connected to."""
+        router = self.ctx.system.router
+        peers = router.observe().peers if isinstance(router, Endpoint) else ()
+        return next((peer.endpoints for peer in peers if peer.node == node), ())
 
 
 def spawn_resource_manager(

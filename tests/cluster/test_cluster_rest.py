@@ -50,6 +50,8 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
 
         view = client.look()  # a node that knows no more than who leads
         assert {"/jobs/endless", "/jobs/endless/count/1"} <= {row.path for row in view.tree()}
+        assert [row.kind for row in view.tree()].count("SlotProcess") == 2
+        assert "main thread (most recent call last)" in view.actor("/jobs/endless/count/1").stack()
         assert view.actor("/jobs/endless/count").state(3)
         assert len(view.actor("/jobs/endless/count/0").tail(2, wait="10s")) == 2
         assert view.why_slow("endless").status == "running"
