@@ -11,7 +11,8 @@ whose front much was deleted is found in linear time.)
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -30,8 +31,13 @@ class Timer(NamedTuple):
     namespace: Hashable = None
 
 
-Triples = set[tuple[int, Any, Hashable]]
-"""Timers as plain tuples."""
+Triple = tuple[int, Any, Hashable]
+"""A timer as a plain tuple."""
+
+Triples = set[Triple]
+
+_timer_of: Final[Callable[[Triple], Timer]] = partial(tuple.__new__, Timer)
+"""Makes a timer of a triple, in half the time of a call of the class."""
 
 
 class TimerQueue(Protocol):
@@ -118,6 +124,18 @@ class HeapTimers:
         if self._changed is not None:
             self._changed.add((timestamp, key, namespace))
 
+    def set_all(self, timestamp: int, entries: Sequence[tuple[Any, Hashable]]) -> None:
+        """Set several timers of one timestamp: key and namespace of each."""
+        at = self._at.get(timestamp)
+        if at is None:
+            at = self._at[timestamp] = {}
+            heapq.heappush(self._times, timestamp)
+        before = len(at)
+        at.update(dict.fromkeys(entries))
+        self._count += len(at) - before
+        if self._changed is not None:
+            self._changed.update((timestamp, key, namespace) for key, namespace in entries)
+
     def delete(self, timestamp: int, key: Any, namespace: Hashable = None) -> None:
         """Forget a timer. An emptied timestamp stays in the heap until it is the first."""
         at = self._at.get(timestamp)
@@ -129,7 +147,8 @@ class HeapTimers:
 
     def take(self, until: int) -> Timer | None:
         """Remove and return the first timer that is due."""
-        timestamp = self.first()
+        times = self._times
+        timestamp = times[0] if times and self._at[times[0]] else self.first()
         if timestamp is None or timestamp > until:
             return None
         at = self._at[timestamp]
@@ -145,7 +164,7 @@ class HeapTimers:
         self._count -= 1
         if self._changed is not None:
             self._changed.add((timestamp, *entry))
-        return Timer(timestamp, *entry)
+        return _timer_of((timestamp, *entry))
 
     def coming(self, count: int, until: int) -> list[Any]:
         """Return the keys of the timers that are due and come out next, if nothing changes: so many at most, all of one timestamp."""

@@ -33,6 +33,7 @@ _pack_i64 = struct.Struct("<q").pack
 _pack_u64 = struct.Struct(">Q").pack
 _pack_int = struct.Struct(">2sQ").pack
 _unpack_u64 = struct.Struct(">Q").unpack_from
+_INT: Final = struct.Struct(">2xQ")
 
 
 def plain(key: Hashable) -> bool:
@@ -93,6 +94,15 @@ def key_of(data: bytes) -> Any:
     if chr(data[1]) in _WITHOUT_TEXT:
         return _of_code(data.decode("latin-1"))
     return _of_code(data.decode("utf-8", "surrogatepass"))
+
+
+def keys_of(codes: Sequence[bytes]) -> list[Any]:
+    """Return the plain keys of several, see `key_of`."""
+    if set(map(len, codes)) == {_INT.size}:
+        together, count = b"".join(codes), len(codes)
+        if together[:: _INT.size] == b"\0" * count and together[1 :: _INT.size] == b"i" * count:
+            return [key - _SIGN for (key,) in _INT.iter_unpack(together)]
+    return list(map(key_of, codes))
 
 
 def _of_code(code: str) -> Any:

@@ -116,6 +116,40 @@ def test_timers_of_one_timestamp_come_out_in_the_order_in_which_they_were_set():
     assert ["z", "b", "c", "d"] == taken
 
 
+@pytest.mark.parametrize("namespace", [None, "w1"])
+@pytest.mark.parametrize(
+    "keys",
+    [range(-100, 100), [f"k{number:03}" for number in range(200)], [True, *range(2, 200)], [1 << 70, "x", *range(200)]],
+    ids=["integers", "text", "one that is kept", "mixed"],
+)
+def test_many_timers_of_a_time_come_back_from_disk_as_they_were(keys, namespace):
+    timers = on_disk(20)()
+    for key in keys:
+        timers.set(5, key, namespace)
+    timers.delete(5, 7, namespace)
+    taken = []
+    while (timer := timers.take(5)) is not None:
+        taken.append(timer)
+    expected = [Timer(5, key, namespace) for key in keys if key != 7]
+    assert sorted(map(repr, expected)) == sorted(map(repr, taken))
+    timers.store.close()
+
+
+def test_changes_at_the_time_of_the_border_are_seen_wherever_they_belong():
+    timers = on_disk(4)()
+    for key in range(40):
+        timers.set(5, key)
+    for key in range(40, 60):
+        timers.set(5, key)
+        assert timers.holds(5, key, None)
+        timers.delete(5, key - 40)
+        assert not timers.holds(5, key - 40, None)
+    assert 5 == timers.first()
+    assert 40 == len(timers)
+    assert {*range(20, 60)} == {timer.key for timer in timers}
+    timers.store.close()
+
+
 @pytest.mark.parametrize("make_backend", BACKENDS)
 @pytest.mark.parametrize("make_other", BACKENDS[:2])
 def test_timers_stand_in_snapshots_by_key_group_and_are_set_again_in_any_backend(make_backend, make_other):

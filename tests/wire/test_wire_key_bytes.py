@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_wire_stable_hash import keys
 
-from actorflow.wire.key_bytes import all_plain, grouped_bytes, key_bytes, key_of, plain
+from actorflow.wire.key_bytes import all_plain, grouped_bytes, key_bytes, key_of, keys_of, plain
 from actorflow.wire.stable_hash import UnstableKey, stable_hash
 
 plain_keys = st.recursive(
@@ -47,6 +47,11 @@ def test_a_plain_key_comes_back_as_it_was(key):
     assert plain(key)
     back = key_of(key_bytes(key))
     assert (key, repr(key)) == (back, repr(back))
+
+
+@given(st.one_of(st.lists(plain_keys), st.lists(st.integers(-(2**63), 2**63 - 1))))
+def test_many_plain_keys_come_back_as_they_were(many):
+    assert many == keys_of(list(map(key_bytes, many)))
 
 
 @given(st.lists(keys))

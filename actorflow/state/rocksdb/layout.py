@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import groupby, repeat
 from typing import Any, Final
 
-from actorflow.state.timers import Timer
 from actorflow.wire import pickling
-from actorflow.wire.key_bytes import all_plain, grouped_bytes, key_bytes, key_of, plain
+from actorflow.wire.key_bytes import all_plain, grouped_bytes, key_bytes, key_of, keys_of, plain
 
 GROUP_BYTES: Final = 2
 
@@ -88,43 +88,59 @@ def key_in(code: bytes, row: bytes) -> Any:
     return pickling.loads(row[start : start + _LENGTH.unpack_from(row, 1)[0]])
 
 
-def timer_row(timer: Timer, groups: Sequence[bytes]) -> bytes:
-    """Return the key of a timer's row: rows are in the order of their times.
+def timer_rows(timers: Sequence[tuple[int, Any, Hashable]], groups: Sequence[bytes]) -> list[bytes]:
+    """Return the keys of timers' rows: rows are in the order of their times.
 
     Raises:
-        UnstableKey: if its key or namespace is of a type that cannot be hashed stably.
+        UnstableKey: if a key or namespace is of a type that cannot be hashed stably.
     """
-    (code,) = grouped_bytes([timer.key], groups)
-    return (
-        time_prefix(timer.timestamp)
-        + code[:GROUP_BYTES]
-        + _LENGTH.pack(len(code))
-        + code[GROUP_BYTES:]
-        + key_bytes(timer.namespace)
-    )
+    codes = grouped_bytes([key for _, key, _ in timers], groups)
+    spaces = {namespace: key_bytes(namespace) for _, _, namespace in timers}
+    time, length = _TIME.pack, _LENGTH.pack
+    return [
+        time(timestamp + _SIGN) + code[:GROUP_BYTES] + length(len(code)) + code[GROUP_BYTES:] + spaces[namespace]
+        for (timestamp, _, namespace), code in zip(timers, codes, strict=True)
+    ]
 
 
-def time_prefix(timestamp: int) -> bytes:
-    """Return what the rows of timers for a time (ms) begin with."""
-    return _TIME.pack(timestamp + _SIGN)
+def timer_values(timers: Sequence[tuple[int, Any, Hashable]]) -> list[bytes]:
+    """Return the values of timers' rows."""
+    kept = [(key, namespace) for _, key, namespace in timers]
+    return [b"" if plain(key) and plain(namespace) else pickling.dumps((key, namespace)) for key, namespace in kept]
 
 
-def timer_value(timer: Timer) -> bytes:
-    """Return the value of a timer's row."""
-    return b"" if plain(timer.key) and plain(timer.namespace) else pickling.dumps((timer.key, timer.namespace))
+def timers_in(rows: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[int, list[tuple[Any, Hashable]]]]:
+    """Give the timers that rows stand for, in their order: each timestamp, and keys and namespaces of its timers."""
+    alone = bool(rows) and _time_in(rows[0]) == _time_in(rows[-1])
+    for time, some in [(_time_in(rows[0]), rows)] if alone else groupby(rows, _time_in):
+        yield _TIME.unpack(time)[0] - _SIGN, _entries_in(list(some))
 
 
-def timers_in(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Timer]:
-    """Give the timer that each row stands for."""
-    code, namespace = None, None  # of the row before: they are the same for many
-    for row, value in rows:
-        timestamp, _, length = _TIMER.unpack_from(row)
-        timestamp -= _SIGN
-        if value:
-            yield Timer(timestamp, *pickling.loads(value))
-            continue
-        end = _TIMER.size + length - GROUP_BYTES
-        if row[end:] != code:
-            code = row[end:]
-            namespace = key_of(code)
-        yield Timer(timestamp, key_of(row[_TIMER.size : end]), namespace)
+def _time_in(row: tuple[bytes, bytes]) -> bytes:
+    return row[0][: _TIME.size]
+
+
+def _entries_in(rows: Sequence[tuple[bytes, bytes]]) -> list[tuple[Any, Hashable]]:
+    """Return key and namespace of the timer of each row."""
+    if any(value for _, value in rows):
+        return [pickling.loads(value) if value else _entries_in([(row, value)])[0] for row, value in rows]
+    timers = [row for row, _ in rows]
+    first, start = timers[0], _TIMER.size
+    end = start + _TIMER.unpack_from(first)[2] - GROUP_BYTES
+    if _same_at(timers, (*range(start - _LENGTH.size, start), *range(end, len(first)))):
+        return list(zip(keys_of([row[start:end] for row in timers]), repeat(key_of(first[end:])), strict=False))
+    found = []
+    for row in timers:
+        end = start + _TIMER.unpack_from(row)[2] - GROUP_BYTES
+        found.append((key_of(row[start:end]), key_of(row[end:])))
+    return found
+
+
+def _same_at(rows: Sequence[bytes], places: Iterable[int]) -> bool:
+    """Return whether rows are of the same length, and have the same bytes in some places."""
+    first, count = rows[0], len(rows)
+    length = len(first)
+    if set(map(len, rows)) != {length}:
+        return False
+    together = b"".join(rows)
+    return all(together[place::length] == first[place : place + 1] * count for place in places)

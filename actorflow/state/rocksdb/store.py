@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actorflow.errors import StateError
 from actorflow.state.rocksdb.memory import RocksDBMemory
 
 if TYPE_CHECKING:
     from rocksdict import ColumnFamily, Rdict, RdictIter, WriteBatch, WriteOptions
+
+_ROWS_AT_ONCE: Final = 256
+"""Rows that a scan reads together."""
 
 
 class Store:
@@ -203,8 +207,9 @@ class Family:
     def _read(self, rows: Iterator[tuple[bytes, bytes]], ended: RdictIter, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         last = start
         with self._store.reported("read"):
-            for last, value in rows:
-                yield last, value
+            while some := list(islice(rows, _ROWS_AT_ONCE)):
+                last = some[-1][0]
+                yield from some
             ended.seek(last)  # `items` ends at what it cannot read, too, and does not say so
             if ended.valid():
                 ended.next()
