@@ -26,7 +26,15 @@ from actorflow.config.values import Duration, duration_s
 from actorflow.coordination import Leader
 from actorflow.errors import ErrorInfo, PlanError, TransportError
 from actorflow.ids import Address, JobId, split_address
-from actorflow.protocol.client_messages import CheckVersions, ClusterDescribed, DescribeCluster, JobsListed, JobSummary, ListJobs
+from actorflow.protocol.client_messages import (
+    CheckTaskManagers,
+    CheckVersions,
+    ClusterDescribed,
+    DescribeCluster,
+    JobsListed,
+    JobSummary,
+    ListJobs,
+)
 from actorflow.protocol.job_follower import DispatcherFound
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.wire.user_code import packages_named
@@ -172,7 +180,8 @@ class Client:
             claim_mode=claim_mode,
         )
         name = submission.graph.name
-        differing = self._link.ask(CheckVersions(versions_of(packages_named(submission.execution)))).differences
+        versions = versions_of(packages_named(submission.execution))
+        differing = self._link.ask(CheckVersions(versions)).differences or self._link.ask(CheckTaskManagers(versions)).differences
         if differing:
             raise PlanError(
                 f"cannot submit pipeline '{name}', which was made with {'; '.join(differing)}",

@@ -17,7 +17,7 @@ from actorflow.errors import TransportError
 from actorflow.ids import JobId, NodeId, unique_suffix
 from actorflow.inspection.facts import JobFacts
 from actorflow.protocol.blobs import OfferBlobs, blob_server_beside
-from actorflow.protocol.client_messages import DescribeCluster, ListJobs
+from actorflow.protocol.client_messages import CheckTaskManagers, DescribeCluster, ListJobs
 from actorflow.wire.message import Message
 
 
@@ -128,7 +128,7 @@ class LeaderLink:
         leader = self.leader()
         try:
             match question:
-                case DescribeCluster():
+                case DescribeCluster() | CheckTaskManagers():
                     asked = leader.resource_manager
                 case OfferBlobs():
                     asked = blob_server_beside(leader.dispatcher)

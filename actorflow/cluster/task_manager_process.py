@@ -30,6 +30,7 @@ from actorflow.protocol.slots import JobReleased
 from actorflow.protocol.task_manager import LeaderFound
 from actorflow.runtime.blob_cache import BlobCache
 from actorflow.runtime.task_manager import spawn_task_manager
+from actorflow.runtime.version_check import VERSION_CHECK_PATH, VersionCheck
 from actorflow.state.backends import local_directories
 from actorflow.state.directories import OwnedDirectory, remove_leftovers
 from actorflow.storage.blob_files import BlobFiles
@@ -97,6 +98,8 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
     arguments = {"endpoints": node.endpoint.endpoints, "directory": str(server.directory), "settings": config.plain()}
     processes = SlotProcesses(system, server, {**arguments, "blobs": str(kept.blobs)}, kept.backup, kept.cache, kept.clean_up)
     cache = _blob_cache(node, config, kept.blobs)
+
+    system.spawn(VersionCheck, name=VERSION_CHECK_PATH[1:])
 
     def over(job: JobId) -> None:
         cache.tell_control(JobReleased(job))

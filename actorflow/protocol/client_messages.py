@@ -7,7 +7,7 @@ job is; results come numbered, and are sent again until they are acknowledged.
 from __future__ import annotations
 
 from actorflow.errors import ErrorInfo
-from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.ids import Address, JobId, NodeId, SubtaskId
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.wire.message import Message
 
@@ -53,6 +53,26 @@ class CheckVersions(Message, frozen=True):
 class VersionsChecked(Message, frozen=True):
     """What is another version on the cluster, or missing, a text for each."""
 
+    differences: tuple[str, ...]
+
+
+class CheckTaskManagers(Message, frozen=True):
+    """Asked of the ResourceManager: can every TaskManager run code that was pickled with these versions? Answered by `VersionsChecked`."""
+
+    versions: dict[str, str]
+
+
+class AskVersions(Message, frozen=True):
+    """To a TaskManager's node: which of these versions does it not have? Answered by `VersionsTold`, to `asker`."""
+
+    versions: dict[str, str]
+    asker: Address
+
+
+class VersionsTold(Message, frozen=True):
+    """What is another version on a TaskManager's node, or missing, a text for each."""
+
+    node: NodeId
     differences: tuple[str, ...]
 
 
@@ -131,6 +151,9 @@ CLIENT_MESSAGES: tuple[type[Message], ...] = (
     ResultsReceived,
     CheckVersions,
     VersionsChecked,
+    CheckTaskManagers,
+    AskVersions,
+    VersionsTold,
     ListJobs,
     JobsListed,
     DescribeEndedJob,

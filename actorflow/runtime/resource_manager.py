@@ -6,22 +6,32 @@ The shell of `protocol.registration.ResourceManagerMachine`, or of `protocol.ela
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from actorflow.actor import ActorRef, ActorSystem, MachineActor
 from actorflow.config import Config, options
 from actorflow.ids import ActorPath, NodeId, address, split_address, unique_suffix
-from actorflow.protocol.client_messages import ClusterDescribed, DescribeCluster, TaskManagerSummary
+from actorflow.protocol.client_messages import CheckTaskManagers, ClusterDescribed, DescribeCluster, TaskManagerSummary
 from actorflow.protocol.elastic import ElasticResourceManager
 from actorflow.protocol.fleet import Fleet
 from actorflow.protocol.fleet_events import DriverFailed, OpenFleet, StartFailed
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.machine import TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.registration import ResourceManagerMachine
-from actorflow.protocol.slots import JobEnded, SlotPool, SlotPoolState, SlotsAwaited, SlotsOffered, SlotsReleased, SlotsRequested
+from actorflow.protocol.slots import (
+    JobEnded,
+    SlotPool,
+    SlotPoolState,
+    SlotsAwaited,
+    SlotsOffered,
+    SlotsReleased,
+    SlotsRequested,
+    TaskManagerSlots,
+)
 from actorflow.runtime.resource_driver import ResourceDriver, driver_work, fleet_rules, tell_of_failures
+from actorflow.runtime.version_check import VersionPoll
 from actorflow.transport.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
@@ -63,21 +73,32 @@ class ResourceManager(MachineActor):
         """Hand the message to the machine, or answer a client."""
         if isinstance(message, DescribeCluster):
             self._describe()
+        elif isinstance(message, CheckTaskManagers):
+            self._check_versions(message.versions)
         elif isinstance(message, _EVENTS):
             super().on_receive(message)
         else:  # whoever can reach this node can send it any message
             log.warning("the ResourceManager dropped a message that is not for it: '%s'", type(message).__name__)
 
     def _describe(self) -> None:
-        pool = self.observe()
-        assert isinstance(pool, SlotPoolState), "it shows the pool"
         found = [
             TaskManagerSummary(
                 each.address, len(each.leased), each.leased.count(None), self._reached(split_address(each.address)[0])
             )
-            for each in pool.task_managers
+            for each in self._task_managers()
         ]
         self.ctx.reply(ClusterDescribed(tuple(found)))
+
+    def _task_managers(self) -> tuple[TaskManagerSlots, ...]:
+        pool = self.observe()
+        assert isinstance(pool, SlotPoolState), "it shows the pool"
+        return pool.task_managers
+
+    def _check_versions(self, versions: Mapping[str, str]) -> None:
+        client = self.ctx.reply_to
+        if client is not None:
+            task_managers = [each.address for each in self._task_managers()]
+            self.ctx.spawn(VersionPoll, task_managers, versions, client, name=f"versions-{unique_suffix()}")
 
     def _reached(self, node: NodeId) -> tuple[str, ...]:
         """Return where a node listens that this one is connected to."""

@@ -19,11 +19,11 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     return {**_own(), **{name: found for name, found in installed.items() if found}}
 
 
-def differences(wanted: Mapping[str, str]) -> list[str]:
-    """Return what is another version here than `wanted`, or missing: a text for each."""
+def differences(wanted: Mapping[str, str], *, whose: str = "the cluster") -> list[str]:
+    """Return what is another version here than `wanted`, or missing: a text for each, which says that `whose` is the other one."""
     here = _own()
     found = {name: here.get(name) or _installed(name) for name in wanted}
-    return [f"{name} {wanted[name]}, and the cluster has {found[name] or 'none'}" for name in wanted if found[name] != wanted[name]]
+    return [f"{name} {wanted[name]}, and {whose} has {found[name] or 'none'}" for name in wanted if found[name] != wanted[name]]
 
 
 def _own() -> dict[str, str]:
