@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,6 +84,10 @@ class ZooKeeperServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def forget(self):
+        """Lose everything, while it does not run."""
+        shutil.rmtree(self._directory / "data")
 
     def stand_still(self):
         """Stop the process in its tracks."""

@@ -103,6 +103,15 @@ class JobStore(Protocol):
         """
         ...
 
+    def collect(self, epoch: int) -> None:
+        """Remove what leaders before this one had begun to put when they were lost. Before this one puts anything itself.
+
+        Raises:
+            Deposed: see `put`.
+            CoordinationError: see `put`.
+        """
+        ...
+
     def read(self) -> StoredJobs:
         """Return all jobs. One that is damaged does not keep the others from being read.
 

@@ -49,6 +49,11 @@ class RememberedJobs:
             self._fence.check(epoch)
             self._submissions.pop(job, None)
 
+    def collect(self, epoch: int) -> None:
+        """Do nothing: what is put here is put at once."""
+        with self._fence.lock:
+            self._fence.check(epoch)
+
     def read(self) -> StoredJobs:
         """Return all jobs."""
         with self._fence.lock:
@@ -105,7 +110,7 @@ class RememberedResults:
             self._fence.check(epoch)
             if job in self._results:
                 self._results[job] = JobResult(self._results[job].outcome, dirty=False)
-            for old in surplus(self._results, self._results_max):
+            for old in surplus({job: result.dirty for job, result in self._results.items()}, self._results_max):
                 del self._results[old]
 
     def read(self) -> Mapping[JobId, JobResult]:
@@ -114,12 +119,12 @@ class RememberedResults:
             return dict(self._results)
 
 
-def surplus(results: Mapping[JobId, JobResult], results_max: int) -> list[JobId]:
+def surplus(dirty: Mapping[JobId, bool], results_max: int) -> list[JobId]:
     """Return which clean results are too many.
 
     Args:
-        results: the oldest first.
+        dirty: whether each result is dirty, the oldest first.
         results_max: how many clean ones are kept.
     """
-    clean = [job for job, result in results.items() if not result.dirty]
+    clean = [job for job, still in dirty.items() if not still]
     return clean[: max(0, len(clean) - results_max)]

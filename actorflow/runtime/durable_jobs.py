@@ -131,6 +131,7 @@ class DurableJobs:
             Deposed: if this leader leads no longer.
             CoordinationError: if it cannot be read; it may be tried again.
         """
+        self._coordination.jobs.collect(self._epoch)
         stored, results = self._coordination.jobs.read(), self._coordination.results.read()
         over = [self._remembered(job, result.outcome) for job, result in results.items()]
         for remembered in (one for one in over if results[one.news.job].dirty):

@@ -184,6 +184,19 @@ class TestTheServer:
         assert contender.coordination.jobs.read().submissions == {JOB: b"plan"}
         assert contender.heard.nothing()
 
+    def test_that_has_lost_everything_has_jobs_named_that_do_not_go_on(self, on_zookeeper, zookeeper, tmp_path, caplog):
+        before = Contender(on_zookeeper())
+        before.coordination.jobs.put(JOB, b"plan", before.granted())
+        before.coordination.close()
+        zookeeper.kill()
+        zookeeper.forget()
+        zookeeper.start()
+        after = Contender(on_zookeeper())
+        after.coordination.jobs.collect(after.granted())
+        assert after.coordination.jobs.read().submissions == {}
+        assert "ZooKeeper knows of no job; 1 are in" in caplog.text
+        assert len(list((tmp_path / "ha").rglob(f"{JOB}-*"))) == 1
+
     def test_that_is_not_there_yet_is_waited_for_and_named_once(self, on_zookeeper, zookeeper, caplog):
         zookeeper.kill()
         contender = Contender(on_zookeeper(connection_timeout="100ms"))
@@ -227,6 +240,17 @@ class TestTornEntries:
         (file,) = (tmp_path / "ha").rglob("torn-*")
         return contender.coordination, file
 
+    def test_and_that_no_pointer_names_is_removed_by_the_next_leader(self, stored):
+        coordination, file = stored
+        orphan = file.with_name(f"orphan-{'0' * 32}")
+        orphan.write_bytes(b"written, and never named")
+        with pytest.raises(Deposed):
+            coordination.jobs.collect(2)
+        assert orphan.exists()
+        coordination.jobs.collect(1)
+        assert not orphan.exists()
+        assert sorted(coordination.jobs.read().submissions) == ["torn", "whole"]
+
     @pytest.mark.parametrize(
         ("damage", "reason"),
         [
@@ -249,3 +273,15 @@ class TestTornEntries:
         with administrator(zookeeper.quorum) as client:
             client.set(f"{coordination.jobs._connection.paths.jobs}/torn", b"\xc1")
         assert "its pointer in ZooKeeper cannot be read" in coordination.jobs.read().damaged[JobId("torn")]
+
+
+def test_to_clean_a_result_no_others_are_read(on_zookeeper, monkeypatch):
+    contender = Contender(on_zookeeper())
+    epoch, results = contender.granted(), contender.coordination.results
+    results.read()
+    monkeypatch.setattr(results._connection, "children", None)
+    for number in range(4):
+        results.put(JobId(f"job-{number}"), b"", epoch)
+        results.clean(JobId(f"job-{number}"), epoch)
+    monkeypatch.undo()
+    assert list(results.read()) == ["job-2", "job-3"]

@@ -145,8 +145,10 @@ def test_the_next_leader_cleans_up_behind_regions_that_came_back_too(leading):
 def test_leaders_that_completed_no_checkpoint_are_cleaned_up_behind_too(leading):
     manifest = Manifest(JOB, "wordcount", 1, NUMBERS_OF_EPOCH + 2, 0, savepoint=False, version="1", vertices=())
     leading.file.write_bytes(encode_manifest(manifest))
+    leading.coordination.election._fence.epoch = 5
     (after_checkpoint,) = DurableJobs(leading.coordination, 5).inherit().jobs
-    leading.coordination.checkpoints.remove(JOB, 1)
+    leading.coordination.checkpoints.remove(JOB, 5)
+    leading.coordination.election._fence.epoch = 3
     (without,) = DurableJobs(leading.coordination, 3).inherit().jobs
     firsts = [(each - 1) * NUMBERS_OF_EPOCH + 1 for each in range(1, 5)]
     assert [run for run in after_checkpoint.earlier.runs if run in firsts] == firsts[1:]

@@ -124,6 +124,15 @@ class Fence:
 
         self._write(epoch, add)
 
+    def confirm(self, epoch: int) -> None:
+        """Make sure that an epoch is in force, and change nothing.
+
+        Raises:
+            Deposed: see `put`.
+            CoordinationError: see `put`.
+        """
+        self._write(epoch, lambda _: None)
+
     def _write(self, epoch: int, add: Callable[[TransactionRequest], None]) -> None:
         self._connection.again(lambda: self._write_once(epoch, add))
 

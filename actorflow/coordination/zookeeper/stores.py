@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -47,6 +48,10 @@ def _decoded(data: bytes, kind: type[M]) -> M:
     return message
 
 
+def _file_name(uri: str) -> str:
+    return uri.rpartition("/")[2]
+
+
 def _encoded(message: Message) -> bytes:
     return MessageCodec((type(message),)).encode(message)
 
@@ -79,10 +84,10 @@ class ZooKeeperJobs:
             self._fence.put(self._path(job), _encoded(stored), epoch)
         except ActorflowError as error:
             if error.retry is Retry.NEVER:  # else the pointer may have been written
-                self._discard(stored)
+                self._discard(stored.uri)
             raise
         if before is not None:
-            self._discard(before)
+            self._discard(before.uri)
 
     def remove(self, job: JobId, epoch: int) -> None:
         """Remove the pointer, then the bytes."""
@@ -90,7 +95,36 @@ class ZooKeeperJobs:
         stored = self._pointer(job)
         self._fence.delete(self._path(job), epoch)
         if stored is not None:
-            self._discard(stored)
+            self._discard(stored.uri)
+
+    def collect(self, epoch: int) -> None:
+        """Remove the files that no pointer names.
+
+        They are listed first: what a later leader writes is not among them, or the fence is closed by then. If ZooKeeper knows of no job that ever
+        was, it has probably lost what it knew, and the files are all that is left of them.
+        """
+        self._fence.check(epoch)
+        there = self._files()
+        names = self._connection.again(lambda: self._connection.children(self._connection.paths.jobs))
+        pointers = {name: self._pointer(JobId(name)) for name in names}
+        named = {_file_name(stored.uri) for stored in pointers.values() if stored is not None}
+        damaged = tuple(f"{name}-" for name, stored in pointers.items() if stored is None)
+        orphans = [uri for uri in there if _file_name(uri) not in named and not _file_name(uri).startswith(damaged)]
+        if orphans and not names and not self._connection.again(lambda: self._connection.children(self._connection.paths.results)):
+            log.error(
+                "ZooKeeper knows of no job; %d are in '%s' that do not go on: it has lost them", len(orphans), self._directory
+            )
+            return
+        self._fence.confirm(epoch)
+        for uri in orphans:
+            self._discard(uri)
+
+    def _files(self) -> list[str]:
+        try:
+            return [info.uri for info in files.list_files(self._directory)] if files.exists(self._directory) else []
+        except ActorflowError as error:
+            log.warning("what is left in '%s' stays: %s", self._directory, error)
+            return []
 
     def read(self) -> StoredJobs:
         """Return all jobs; those that are damaged by name."""
@@ -138,9 +172,9 @@ class ZooKeeperJobs:
         return None
 
     @staticmethod
-    def _discard(stored: StoredJob) -> None:
+    def _discard(uri: str) -> None:
         try:
-            files.remove(stored.uri, missing_ok=True)
+            files.remove(uri, missing_ok=True)
         except ActorflowError as error:  # nothing refers to it
             log.warning("what was stored of a job stays: %s", error)
 
@@ -195,25 +229,42 @@ class ZooKeeperResults:
         self._connection = connection
         self._fence = fence
         self._results_max = results_max
+        self._lock = threading.Lock()
+        self._dirty: dict[JobId, bool] | None = None
+        """Whether each result is dirty, the oldest first; a leader is the only one that writes, and reads them when it begins."""
 
     def put(self, job: JobId, outcome: bytes, epoch: int) -> None:
         """Write the result of a job."""
         self._fence.put(self._path(job), _encoded(JobResult(outcome)), epoch)
+        with self._lock:
+            if self._dirty is not None:
+                self._dirty[job] = True
 
     def clean(self, job: JobId, epoch: int) -> None:
         """Write that a result is clean, and remove the oldest that are too many."""
         self._fence.check(epoch)
-        results = dict(self.read())
-        if job in results:
-            results[job] = JobResult(results[job].outcome, dirty=False)
-            self._fence.put(self._path(job), _encoded(results[job]), epoch)
-        for old in surplus(results, self._results_max):
-            self._fence.delete(self._path(old), epoch)
+        found = self._connection.again(lambda: self._connection.get(self._path(job)))
+        if found is not None:
+            self._fence.put(self._path(job), _encoded(JobResult(_decoded(found[0], JobResult).outcome, dirty=False)), epoch)
+        if self._dirty is None:
+            self.read()
+        with self._lock:
+            assert self._dirty is not None, "they were read"
+            if found is not None:
+                self._dirty[job] = False
+            old = surplus(self._dirty, self._results_max)
+        for each in old:
+            self._fence.delete(self._path(each), epoch)
+            with self._lock:
+                self._dirty.pop(each, None)
 
     def read(self) -> Mapping[JobId, JobResult]:
         """Return all results that can be read, in the order in which the jobs ended."""
         found: dict[int, tuple[JobId, JobResult]] = self._connection.again(self._read)
-        return dict(found[created] for created in sorted(found))
+        results = dict(found[created] for created in sorted(found))
+        with self._lock:
+            self._dirty = {job: result.dirty for job, result in results.items()}
+        return results
 
     def _read(self) -> dict[int, tuple[JobId, JobResult]]:
         results = {}
