@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from actorflow.api.tag import Tag
     from actorflow.api.windowed import WindowedStream
     from actorflow.cluster.client import Client, ClusterInfo, JobInfo, connect
-    from actorflow.cluster.job import Job, JobResult
+    from actorflow.cluster.job import Job
+    from actorflow.cluster.job_news import JobResult
     from actorflow.cluster.local import LocalCluster
     from actorflow.cluster.running import collect, run
     from actorflow.connectors import sinks, sources
@@ -158,7 +159,8 @@ _HOMES = {
     "actorflow.api.tag": ("Tag",),
     "actorflow.api.windowed": ("WindowedStream",),
     "actorflow.cluster.client": ("Client", "ClusterInfo", "JobInfo", "connect"),
-    "actorflow.cluster.job": ("Job", "JobResult"),
+    "actorflow.cluster.job": ("Job",),
+    "actorflow.cluster.job_news": ("JobResult",),
     "actorflow.cluster.local": ("LocalCluster",),
     "actorflow.cluster.running": ("collect", "run"),
     "actorflow.connectors.contracts": ("Sink", "Source", "TwoPhaseSink"),

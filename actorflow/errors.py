@@ -177,6 +177,12 @@ class CheckpointError(ActorflowError):
     domain = Domain.EXTERNAL
 
 
+class RescaleError(ActorflowError):
+    """A job that cannot run with another parallelism, or not now. It goes on as it was."""
+
+    domain = Domain.USER
+
+
 class StateError(ActorflowError):
     """State that cannot be kept on a local disk, or read back from it."""
 

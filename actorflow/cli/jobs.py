@@ -156,9 +156,49 @@ def _done(text: str, *, as_json: bool, **facts: object) -> None:
     print(json.dumps(facts, indent=2) if as_json else text)
 
 
+def rescale(
+    name: JobName,
+    parallelism: Annotated[
+        int | None,
+        typer.Option("--parallelism", "-p", min=1, help="Of operators that do not give their own. Default: as submitted."),
+    ] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option("--operator", metavar="UID=N", help="Parallelism of one operator, by its uid; repeat for more."),
+    ] = None,
+    cluster: ClusterFile = None,
+    define: Define = None,
+    timeout: Timeout = "10min",
+    *,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Let a job that takes no checkpoints begin anew: what it has done is done again.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Have a job run with another parallelism; it goes on from a checkpoint that is taken for it.
+
+    Example: actorflow rescale wordcount -p 4 --cluster conf/cluster.yaml
+    """
+    with told(verbose=verbose), _client(cluster, define) as client:
+        job = client.job(name)
+        operators = dict(map(_operator, operator or []))
+        paused_s = job.rescale(parallelism, operators=operators, from_scratch=from_scratch, timeout=timeout)
+        print(f"rescaled job {job.id}, which did not run for {paused_s:.1f} s")
+
+
+def _operator(given: str) -> tuple[str, int]:
+    from actorflow.errors import ConfigError
+
+    uid, equals, number = given.rpartition("=")
+    if not equals or not number.isdecimal():
+        raise ConfigError(f"'{given}' is no operator with a parallelism", hint="--operator count=4")
+    return uid, int(number)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module, but that of savepoints, which has a group of its own."""
     app.command("list")(list_jobs)
     app.command("status")(status)
     app.command("cancel")(cancel)
     app.command("stop")(stop)
+    app.command("rescale")(rescale)

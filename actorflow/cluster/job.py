@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol, assert_never, get_args
+from typing import Protocol, get_args
 
-from actorflow.actor import ActorDeadError, ActorRef, ActorSystem, MachineActor
+from actorflow.actor import ActorDeadError, ActorRef, ActorSystem
+from actorflow.cluster.job_news import JobNews, JobResult
 from actorflow.config import options
 from actorflow.config.values import Duration, duration_s
-from actorflow.errors import ActorflowError, CheckpointError, ConfigError, ErrorInfo, JobCancelled, JobFailed, TimedOut
-from actorflow.ids import Address, JobId, SubtaskId, unique_suffix
+from actorflow.errors import ActorflowError, CheckpointError, ConfigError, JobCancelled, JobFailed, RescaleError, TimedOut
+from actorflow.ids import Address, JobId, OperatorId, SubtaskId, unique_suffix
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.scale import Scale
 from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
-from actorflow.protocol.job_follower import JobFollower, RunsAnew
-from actorflow.protocol.job_messages import CancelJob, JobProgressed, JobStatus, JobStatusChanged, ResultChunk
+from actorflow.protocol.job_messages import (
+    CancelJob,
+    JobRescaled,
+    JobStatus,
+    RescaleJob,
+)
 from actorflow.runtime.directory import PREFIX, Directory
 from actorflow.runtime.operator_ref import OperatorRef
 from actorflow.storage.files import as_uri, join
@@ -29,110 +34,8 @@ from actorflow.wire.batch import SavepointFormat, SavepointOrder, SavepointThen
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """How a job went.
-
-    Attributes:
-        name: the pipeline's name.
-        records_in: records read by its sources.
-        records_out: records written by its sinks.
-        duration_s: from submission to the end, in seconds.
-        attempts: deployments it took; 1 if nothing failed.
-        results: records of `collect` sinks, and what other sinks have sent with `ctx.send_result` (pickled lists), subtask by subtask.
-    """
-
-    name: str
-    records_in: int
-    records_out: int
-    duration_s: float
-    attempts: int
-    results: list[Any] = field(repr=False)
-
-
-class JobNews:
-    """What is known of a job, shared between the actor that hears it and the threads that wait for it."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.status = JobStatus.CREATED
-        self.heard = False
-        """Whether the cluster has said anything of it."""
-        self.attempt = 0
-        self.error: ErrorInfo | None = None
-        self.records_in = 0
-        self.records_out = 0
-        self.chunks: dict[SubtaskId, list[bytes]] = {}
-        self.taken: dict[str, CheckpointTaken] = {}
-        """Answers to requests for savepoints, by the request."""
-
-    def wait(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
-        """Wait until there is news, unless `condition()` holds."""
-        with self.changed:
-            if not condition():
-                self.changed.wait(timeout_s)
-
-    def answer(self, message: CheckpointTaken) -> None:
-        """Take in the answer to a request."""
-        with self.changed:
-            self.taken[message.request] = message
-            self.changed.notify_all()
-
-    def take(self, message: JobStatusChanged | JobProgressed | ResultChunk | RunsAnew) -> None:
-        """Take in one message. Results of an earlier attempt are dropped when a new one begins."""
-        with self.changed:
-            if isinstance(message, RunsAnew):
-                self.attempt = 0
-                self.chunks.clear()
-                return
-            if message.attempt > self.attempt:
-                self.attempt = message.attempt
-                self.chunks.clear()
-            match message:
-                case JobStatusChanged():
-                    self.heard = True
-                    self.status, self.error = message.status, message.error
-                    self.records_in, self.records_out = message.records_in, message.records_out
-                case JobProgressed():
-                    self.records_in, self.records_out = message.records_in, message.records_out
-                case ResultChunk():
-                    self.chunks.setdefault(message.subtask, []).append(message.payload)
-                case _:
-                    assert_never(message)
-            self.changed.notify_all()
-
-
-class JobClient(MachineActor):
-    """Follows one job on behalf of the client, until the job is over. Shell of a `JobFollower`.
-
-    Args:
-        follower: decides.
-        news: where it keeps what it hears; outlives it.
-    """
-
-    def __init__(self, follower: JobFollower, news: JobNews) -> None:
-        super().__init__(follower, on_report=self._take)
-        self._news = news
-
-    def on_receive(self, message: object) -> None:
-        """Take in a message of the cluster."""
-        if isinstance(message, CheckpointTaken):
-            self._news.answer(message)
-        else:
-            super().on_receive(message)
-
-    def _take(self, news: JobStatusChanged | JobProgressed | ResultChunk | RunsAnew) -> None:
-        again = isinstance(news, JobStatusChanged) and (news.status, news.attempt) == (self._news.status, self._news.attempt)
-        self._news.take(news)
-        if isinstance(news, JobStatusChanged):
-            if (
-                news.status is JobStatus.RESTARTING and news.error is not None and not again
-            ):  # or a job that always fails would do so in silence
-                place = "".join(f", {name} {value}" for name, value in news.error.context.items())
-                log.warning("attempt %d of job %s has failed, and it runs again: %s%s", news.attempt, news.job, news.error, place)
-            if news.status.final:
-                self.ctx.finish()
+_ASK_AGAIN_S = 5.0
+"""How long to wait before a request is repeated that another leader may not have heard."""
 
 
 class Gateway(Protocol):
@@ -315,9 +218,8 @@ class Job:
             )
         request = unique_suffix()
         order = SavepointOrder(join(as_uri(parent), f"savepoint-{self.id}-{request}"), then, form)
-        master = Address(f"{self._gateway.dispatcher().address}/{self.id}")
-        self._system.send(master, CheckpointRequested(request, self._client, order))
-        taken = self._news.taken
+        self._system.send(self._master(), CheckpointRequested(request, self._client, order))
+        taken = self._news.answers
         if not self.wait_until(lambda: request in taken or self._news.status.final, duration_s(timeout)):
             raise TimedOut(
                 f"no savepoint of job '{self.name}' was taken within {timeout}: it is {self._news.status.value}",
@@ -326,10 +228,56 @@ class Job:
         if request not in taken:
             raise CheckpointError(f"no savepoint can be taken of job '{self.name}': it is {self._news.status.value}")
         answer = taken.pop(request)
+        assert isinstance(answer, CheckpointTaken), "a savepoint was asked for"
         if answer.location is None:
             assert answer.error is not None, "a savepoint that was not taken has failed"
             raise CheckpointError(f"no savepoint of job '{self.name}': {answer.error.message}", hint=answer.error.hint)
         return answer.location
+
+    def _master(self) -> Address:
+        return Address(f"{self._gateway.dispatcher().address}/{self.id}")
+
+    def rescale(
+        self,
+        parallelism: int | None = None,
+        *,
+        operators: Mapping[str, int] | None = None,
+        from_scratch: bool = False,
+        timeout: Duration = "10min",
+    ) -> float:
+        """Have the job run with another parallelism: it goes on from a checkpoint that is taken for it. Return how long it did not run, in seconds.
+
+        What was asked for before is forgotten. It outlives the leader: if that is lost meanwhile, the next one goes on with it.
+
+        Args:
+            parallelism: of operators that do not give their own; by default what they were submitted with.
+            operators: of single operators, by `uid`.
+            from_scratch: whether a job that takes no checkpoints may begin anew.
+            timeout: how long to wait; the job may still be rescaled after that.
+
+        Raises:
+            RescaleError: if it cannot run so; it goes on as it was.
+            TimedOut: a `TimeoutError`, if it does not run so in time.
+        """
+        scale = Scale(parallelism, {OperatorId(uid): number for uid, number in (operators or {}).items()})
+        request = unique_suffix()
+        deadline = self._now() + duration_s(timeout)
+        while request not in self._news.answers and not self._news.status.final:
+            left = deadline - self._now()
+            if left <= 0:
+                raise TimedOut(
+                    f"job '{self.name}' was not rescaled within {timeout}: it is {self._news.status.value}",
+                    hint="it may still be; give it a longer timeout, or see what holds up its checkpoint: why_slow(job) in `actorflow shell`",
+                )
+            with contextlib.suppress(ActorflowError):  # nobody leads: it is asked of the next one
+                self._system.send(self._master(), RescaleJob(self.id, request, self._client, scale, from_scratch))
+            self.wait_until(lambda: request in self._news.answers or self._news.status.final, min(left, _ASK_AGAIN_S))
+        answer = self._news.answers.pop(request, None)
+        error = answer.error if answer is not None else None
+        if not isinstance(answer, JobRescaled) or error is not None:
+            reason = error.message if error is not None else f"it is {self._news.status.value}"
+            raise RescaleError(f"job '{self.name}': {reason}", hint=error.hint if error is not None else "")
+        return answer.paused_s
 
     def wait(self, timeout: object = None) -> JobResult:
         """Wait until the job has ended.

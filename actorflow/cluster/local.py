@@ -17,8 +17,9 @@ from weakref import WeakValueDictionary
 from actorflow.actor import ActorContext, ActorRef, ActorSystem, prompt_switches
 from actorflow.clock import SystemClock
 from actorflow.cluster.interrupt import Interruptible
-from actorflow.cluster.job import Job, JobNews
+from actorflow.cluster.job import Job
 from actorflow.cluster.job_directories import JobDirectories
+from actorflow.cluster.job_news import JobNews
 from actorflow.cluster.starting import ClaimMode
 from actorflow.cluster.submitting import Desk, Submittable, Wait, planned
 from actorflow.config import Config, layered, load, options, overrides

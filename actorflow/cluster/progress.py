@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from actorflow.cluster.job import Job, JobResult
+from actorflow.cluster.job import Job
+from actorflow.cluster.job_news import JobResult
 
 _EVERY_S = 0.2
 _CLEAR = "\r\x1b[K"

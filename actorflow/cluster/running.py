@@ -18,7 +18,7 @@ from actorflow.config import Config, layered, load, merged, options, overrides
 if TYPE_CHECKING:
     from actorflow.api.pipeline import Pipeline
     from actorflow.api.stream import Stream
-    from actorflow.cluster.job import JobResult
+    from actorflow.cluster.job_news import JobResult
     from actorflow.cluster.local import Slots
     from actorflow.plan.graph import LogicalGraph
 
@@ -106,7 +106,7 @@ def _run_on_cluster(
 ) -> JobResult:
     """Submit a pipeline to the cluster that the configuration describes, and wait for its end, if it is attached."""
     from actorflow.cluster.client import Client
-    from actorflow.cluster.job import JobResult
+    from actorflow.cluster.job_news import JobResult
     from actorflow.cluster.progress import follow
     from actorflow.connectors.contracts import SinkSpec
     from actorflow.errors import PlanError

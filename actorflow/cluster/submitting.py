@@ -10,7 +10,8 @@ from actorflow.actor import ActorSystem
 from actorflow.api.pipeline import Pipeline
 from actorflow.api.submission import Submission, prepare
 from actorflow.cluster.durable_commits import with_durable_commits
-from actorflow.cluster.job import Gateway, Job, JobClient, JobNews
+from actorflow.cluster.job import Gateway, Job
+from actorflow.cluster.job_news import JobClient, JobNews
 from actorflow.cluster.shipping import Shipped, carried
 from actorflow.cluster.starting import ClaimMode, restored_state, starting
 from actorflow.config import Config, layered, options, overrides

@@ -12,6 +12,7 @@ from actorflow.plan.topology import Topology, VertexShape
 from actorflow.protocol.checkpoint_events import CheckpointStatistics, CheckpointsView
 from actorflow.protocol.checkpoint_messages import SubtaskTimes
 from actorflow.protocol.deployment import SubtaskTotals
+from actorflow.protocol.rescaling import RescalingView
 from actorflow.wire.plain_form import plain_form, typed
 
 PREFIX = "/jobs/"
@@ -35,6 +36,7 @@ class JobFacts:
         error: why it fails or restarts, as plain data; None if it does not.
         checkpoints: how its checkpoints go.
         totals: what each subtask has done that has ended.
+        rescaling: how wide it is to run, and how far that is.
     """
 
     job: JobId
@@ -49,6 +51,7 @@ class JobFacts:
     error: Mapping[str, Any] | None
     checkpoints: CheckpointsView
     totals: Mapping[SubtaskId, SubtaskTotals]
+    rescaling: RescalingView
 
     @staticmethod
     def of(state: object) -> JobFacts:
@@ -67,12 +70,18 @@ class JobFacts:
             plain["error"],
             _checkpoints(plain["checkpoints"]),
             {_subtask(name): SubtaskTotals(**totals) for name, totals in plain["totals"].items()},
+            typed(plain["rescaling"], RescalingView),
         )
 
     @property
     def name(self) -> str:
         """The pipeline's name."""
         return self.topology.name
+
+    @property
+    def parallelism(self) -> int:
+        """The highest number of subtasks of an operator."""
+        return max((vertex.parallelism for vertex in self.topology.vertices), default=0)
 
     @property
     def restarts(self) -> int:

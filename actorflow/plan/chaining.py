@@ -15,12 +15,13 @@ So a chain is a line. Its side outputs may leave from any of its operators; its 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from actorflow.errors import PlanError
 from actorflow.ids import OperatorId, VertexId
 from actorflow.plan.channels import lay_channels
 from actorflow.plan.checks import check_graph
-from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Vertex
+from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Origin, Vertex
 from actorflow.plan.graph import LogicalEdge, LogicalGraph, LogicalOperator, Partitioner, Partitioning, Role
 from actorflow.plan.parallelism import Parallelism, resolve_parallelism
 
@@ -43,7 +44,8 @@ def build_execution_graph(
         PlanError: if the graph fails `check_graph`, a parallelism is out of bounds, or `forward` joins unequal parallelisms.
     """
     check_graph(graph)
-    return _Planner(graph, resolve_parallelism(graph, default_parallelism), chaining=chaining, blocking=blocking).plan()
+    planned = _Planner(graph, resolve_parallelism(graph, default_parallelism), chaining=chaining, blocking=blocking).plan()
+    return replace(planned, origin=Origin(replace(graph, config={}), default_parallelism, chaining, blocking))
 
 
 class _Planner:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actorflow.ids import ChannelId, SubtaskId, VertexId
-from actorflow.plan.graph import DispatcherKind, LogicalOperator, Partitioner, Partitioning
+from actorflow.plan.graph import DispatcherKind, LogicalGraph, LogicalOperator, Partitioner, Partitioning
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,23 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a graph was planned from, so that it can be planned anew for another parallelism.
+
+    Attributes:
+        graph: what the user wrote.
+        default_parallelism: of operators and pipelines that give none.
+        chaining: whether operators may be chained.
+        blocking: whether a batch job runs in stages.
+    """
+
+    graph: LogicalGraph
+    default_parallelism: int
+    chaining: bool
+    blocking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionGraph:
     """What is deployed.
 
@@ -83,6 +100,7 @@ class ExecutionGraph:
         batch: whether the job gives final results only: input by key is sorted, and no watermark passes before the end of input.
         cached_files: see `LogicalGraph`.
         blocking: whether what a vertex gives to others is written down, and read when the vertex has finished.
+        origin: what it was planned from; workers are not told.
     """
 
     name: str
@@ -92,6 +110,7 @@ class ExecutionGraph:
     batch: bool = False
     cached_files: Mapping[str, str] = field(default_factory=dict)
     blocking: bool = False
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def sorts(self, edge: ExecutionEdge) -> bool:
         """Return whether what comes along an edge is sorted by key before the consumer sees any of it."""
@@ -115,6 +134,11 @@ class ExecutionGraph:
     def subtasks(self) -> tuple[SubtaskId, ...]:
         """Return all subtasks, vertex by vertex in topological order."""
         return tuple(SubtaskId(vertex.id, index) for vertex in self.vertices for index in range(vertex.parallelism))
+
+    @property
+    def parallelism(self) -> int:
+        """The highest number of subtasks of a vertex."""
+        return max((vertex.parallelism for vertex in self.vertices), default=0)
 
     def slots_needed(self) -> int:
         """Return the number of slots: for each slot group its highest parallelism, summed; between stages the groups take turns."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from actorflow.ids import SubtaskId
+from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.deployment import Attempt, AttemptState, Deploy
 from actorflow.protocol.machine import Effect, ensure
 from actorflow.protocol.workers import Workers
@@ -55,6 +55,11 @@ class Attempts(Mapping[SubtaskId, Attempt]):
     def of_timer(self, name: str) -> Attempt | None:
         """Return the attempt whose timer this is, if it is one's."""
         return self._by_timer.get(name)
+
+    def worker_of(self, subtask: SubtaskId, run: int) -> Address | None:
+        """Return the worker that runs a subtask, or None if what is said of it is of another run."""
+        attempt = self._attempts.get(subtask)
+        return attempt.worker if attempt is not None and attempt.attempt == run else None
 
     def started(self, subtask: SubtaskId) -> bool:
         """Note that a subtask has started; return whether it was the last that was waited for."""

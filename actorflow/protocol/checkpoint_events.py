@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actorflow.errors import Domain, ErrorInfo, Retry
-from actorflow.ids import Address, SubtaskId
+from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.protocol.checkpoint_messages import SubtaskTimes
 from actorflow.wire.batch import SavepointOrder
+
+Chain = tuple[tuple[str, str], ...]
+"""Id and name of each operator that runs in one subtask, first to last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,13 @@ class RunStarted:
         attempt: number of the run.
         workers: every subtask, and who speaks for it.
         sources: the subtasks that barriers begin at.
+        chains: what the subtasks of each vertex run.
     """
 
     attempt: int
     workers: Mapping[SubtaskId, Address]
     sources: Sequence[SubtaskId]
+    chains: Mapping[VertexId, Chain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ class CompletedCheckpoint:
         duration_s: from trigger to manifest.
         times: of each subtask that took part.
         savepoint: whether it is a savepoint that the job has stopped with; it belongs to its owner, and is not discarded.
+        chains: what the subtasks of each vertex ran.
     """
 
     checkpoint: int
@@ -134,6 +140,7 @@ class CompletedCheckpoint:
     duration_s: float = 0.0
     times: Mapping[SubtaskId, SubtaskTimes] = field(default_factory=dict)
     savepoint: bool = False
+    chains: Mapping[VertexId, Chain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

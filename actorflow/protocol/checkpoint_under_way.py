@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from actorflow.errors import ErrorInfo, Retry
-from actorflow.ids import SubtaskId
-from actorflow.protocol.checkpoint_events import CompletedCheckpoint, Phase, SubtaskDone, checkpoint_error
+from actorflow.ids import SubtaskId, VertexId
+from actorflow.protocol.checkpoint_events import Chain, CompletedCheckpoint, Phase, SubtaskDone, checkpoint_error
 from actorflow.protocol.checkpoint_messages import CheckpointRequested, SubtaskTimes
 from actorflow.protocol.machine import ensure
 from actorflow.wire.batch import SavepointOrder
@@ -37,11 +37,11 @@ class UnderWay:
         """Whether the job stops with it."""
         return bool(self.savepoint and self.savepoint.stops)
 
-    def completed(self, location: str, now: float) -> CompletedCheckpoint:
+    def completed(self, location: str, chains: Mapping[VertexId, Chain], now: float) -> CompletedCheckpoint:
         """Return it as one that can be restored."""
         duration_s = now - self.began_at
         return CompletedCheckpoint(
-            self.checkpoint, self.timestamp, location, dict(self.states), duration_s, dict(self.times), self.stops
+            self.checkpoint, self.timestamp, location, dict(self.states), duration_s, dict(self.times), self.stops, chains
         )
 
     def overdue(self, timeout_s: float) -> ErrorInfo:

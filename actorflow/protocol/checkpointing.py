@@ -291,7 +291,7 @@ class CheckpointCoordinator:
 
     def _stored(self, work: StoreCheckpoint, location: str, now: float) -> list[Effect]:
         begun = self._under_way.get(work.checkpoint)
-        if begun is None or not self._of_this_run(work.attempt):
+        if self._run is None or begun is None or not self._of_this_run(work.attempt):
             # Given up meanwhile, and nobody has been told to commit: as if it had never been.
             return [Start(DiscardStates(work.checkpoint, location, self._left.without(work.states)))]
         effects = self._end(begun, now) + self._answer(begun, location, None)
@@ -299,7 +299,7 @@ class CheckpointCoordinator:
             return effects + self._arm()
         self._failed_in_a_row = 0
         self._complete = begun.stops or self._left.are(begun.states)
-        self._completed.append(begun.completed(location, now))
+        self._completed.append(begun.completed(location, self._run.chains, now))
         effects += self._tell_all(lambda subtask, attempt: CheckpointCompleted(subtask, attempt, begun.checkpoint))
         over = [Report(LastCheckpointTaken())] if self._complete and self._left.all_here else []
         return [*effects, *self._subsume(begun.checkpoint, now), *self._arm(), *over]

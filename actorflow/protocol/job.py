@@ -3,7 +3,7 @@
     CREATED ─► WAITING_FOR_SLOTS ─► DEPLOYING ─► RUNNING ─► COMMITTING ─► FINISHED
                      ▲      │            │          │            │
                      │      └────────────┴────┬─────┘            └──► FAILED (strategy gives up: output half visible)
-                 RESTARTING ◄── FAILING ◄─────┘ failure
+                 RESTARTING ◄── FAILING ◄─────┘ failure          (rescaled: RUNNING ─► RESCALING ─► WAITING_FOR_SLOTS)
                                    │ strategy gives up
                                    └──► FAILED            any, cancelled ─► CANCELLING ─► CANCELLED
 
@@ -25,57 +25,35 @@ from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
 from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardClaimed, LastCheckpointTaken
-from actorflow.protocol.checkpoint_messages import (
-    CheckpointAcknowledged,
-    CheckpointDeclined,
-    CheckpointRequested,
-)
+from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
 from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, RemoveBegun, RunCommitted
 from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
-from actorflow.protocol.deployment import (
-    SubtaskCancelled,
-    SubtaskFailed,
-    SubtaskFinished,
-    SubtaskNews,
-    SubtaskStarted,
-)
+from actorflow.protocol.deployment import SubtaskFinished, SubtaskNews
 from actorflow.protocol.failover import RegionEnded, RegionFailed, RegionReturned
-from actorflow.protocol.job_checkpoints import JobCheckpoints
+from actorflow.protocol.job_checkpoints import CheckpointNews, JobCheckpoints
 from actorflow.protocol.job_description import JobDescription, Timeouts
 from actorflow.protocol.job_events import Begin, JobOver, RegionRestarting
 from actorflow.protocol.job_messages import (
     CancelJob,
-    DeploymentOpened,
     JobProgressed,
     JobStatus,
     JobStatusChanged,
     NodeLost,
     OutputCommitted,
     ProgressReported,
+    RescaleJob,
     ResultChunk,
     ResultTaken,
-    SlotEnded,
-    SlotReady,
-    WorkerFailed,
 )
-from actorflow.protocol.job_run import JobRun
+from actorflow.protocol.job_run import JobRun, SlotNews
 from actorflow.protocol.job_sources import JobSources
-from actorflow.protocol.job_state import JobState
-from actorflow.protocol.machine import (
-    CancelTimer,
-    Effect,
-    Report,
-    Send,
-    SetTimer,
-    TimerFired,
-    WorkDone,
-    WorkFailed,
-    ensure,
-)
+from actorflow.protocol.job_state import JobState, check_status
+from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.quarantine import Quarantine
+from actorflow.protocol.rescaling import KeepScale, PlanScale, Rescaling, ScaleDue
 from actorflow.protocol.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
-from actorflow.protocol.slots import Slot, SlotsGranted, SlotsLost, SlotsRefused
+from actorflow.protocol.slots import Slot, SlotsCounted
 from actorflow.protocol.splits import ListSplits, SourceListingFailed, SplitFinished, SplitRequested
 from actorflow.protocol.stages import Stages
 
@@ -122,6 +100,7 @@ class JobMachine:
             description.checkpoints, description.graph, description.sources, description.restored, description.earlier
         )
         self._stages = Stages(description.stages, description.graph.subtasks())
+        self._rescaling = Rescaling(description, address, resource_manager)
         self._run = self._new_run(description.earlier.last_number, {})
 
     def _new_run(self, number: int, previous: Mapping[SubtaskId, Slot]) -> JobRun:
@@ -147,22 +126,29 @@ class JobMachine:
                 return self._begin_run(now) if self._status is JobStatus.CREATED else []
             case CancelJob():
                 return self._cancel(now)
-            case SlotsGranted() | SlotsRefused() | SlotsLost() | SlotReady() | SlotEnded() | WorkerFailed() | DeploymentOpened():
+            case _ if isinstance(event, SlotNews):
                 return self._absorb(run.slot_news(event, now), now)
-            case SubtaskStarted() | SubtaskFinished() | SubtaskCancelled() | SubtaskFailed():
+            case _ if isinstance(event, SubtaskNews):
                 return [*self._last_state(event, now), *self._absorb(run.subtask_news(event, now), now)]
             case WatermarkReported():
                 return self._alignment.handle(event, now) if event.attempt == run.number else []
-            case CheckpointAcknowledged() | CheckpointDeclined() | CheckpointRequested():
+            case _ if isinstance(event, CheckpointNews):
                 return self._absorb(self._checkpoints.handle(event, now), now)
+            case RescaleJob():
+                return self._rescaling.asked(event, self._status, self._checkpoints)
+            case SlotsCounted():
+                return self._absorb(self._rescaling.handle(event), now)
+            case CheckpointTaken():
+                return []  # asked for by this job itself: where it leads is said when it is stored
             case SplitRequested() | SplitFinished():
                 return self._absorb(self._sources.handle(event, now), now)
             case ProgressReported():
-                return self._progressed() if run.progress(event) else []
+                news = run.progress(event)
+                return [Send(self._description.client, JobProgressed(self._job, run.number, *run.workers.records))] if news else []
             case ResultChunk():
-                return [Send(self._description.client, event)] if self._worker_of(event) else []
+                return [Send(self._description.client, event)] if run.attempts.worker_of(event.subtask, event.attempt) else []
             case ResultTaken():
-                worker = self._worker_of(event)
+                worker = run.attempts.worker_of(event.subtask, event.attempt)
                 return [Send(worker, event)] if worker else []
             case OutputCommitted():
                 return self._absorb(run.output.committed(event), now)
@@ -189,17 +175,22 @@ class JobMachine:
     def _begin_run(self, now: float) -> list[Effect]:
         self._error = None
         self._stages.begin_run()
+        if (rescaled := self._rescaling.next_run(now)) is not None:
+            self._description, self._stages = rescaled, Stages(rescaled.stages, rescaled.graph.subtasks())
+            self._sources.rescale(rescaled)
+            self._checkpoints.rescale(rescaled.graph, rescaled.sources)
         self._run = run = self._new_run(self._run.failover.latest + 1, self._run.placed)
         self._alignment = WatermarkAlignment(self._description.aligned)
-        effects = self._become(JobStatus.WAITING_FOR_SLOTS)
-        effects += self._sources.list_splits()
+        effects = [*self._become(JobStatus.WAITING_FOR_SLOTS), *self._sources.list_splits()]
         effects += self._sources.read_from(self._checkpoints.restored(), run.number, self._description.graph.subtasks(), now)
         return effects + run.begin()
 
     def _work_news(self, news: WorkDone | WorkFailed, now: float) -> list[Effect]:
         match news.work:
             case work if self._checkpoints.owns_work(work):
-                return self._checkpoints.handle(news, now)
+                return self._checkpoint_work(news, now)
+            case PlanScale() | KeepScale():
+                return self._rescaling.handle(news)
             case ListSplits():
                 return self._sources.handle(news, now)
             case CommitLeft() as work:
@@ -216,8 +207,6 @@ class JobMachine:
             match effect:
                 case Report(RunDeployed()):
                     result += self._deployed(now)
-                case Report(CheckpointsFailing(error=error)):
-                    result += self._fail(error, now)
                 case Report(RunFinished()):
                     result += [] if self._checkpoints.last_awaited else self._commit(now)
                 case Report(LastCheckpointTaken()):
@@ -226,9 +215,7 @@ class JobMachine:
                     result += self._end(JobStatus.FINISHED, None)
                 case Report(CommitFailed(error=error)):
                     result += self._commit_failed(error, now)
-                case Report(RunFailed(error=error)):
-                    result += self._fail(error, now)
-                case Report(SourceListingFailed(error=error)):
+                case Report(RunFailed(error=error) | CheckpointsFailing(error=error) | SourceListingFailed(error=error)):
                     result += self._fail(error, now)
                 case Report(RunEnded()):
                     result += self._run_ended(now)
@@ -238,6 +225,8 @@ class JobMachine:
                     result += self._region_ended(now)
                 case Report(RegionReturned()):
                     result += self._checkpoints_begin(now)
+                case Report(ScaleDue()):
+                    result += self._scale_due(now)
                 case _:
                     result.append(effect)
         if self._status is JobStatus.WAITING_FOR_SLOTS and self._run.attempts:
@@ -249,19 +238,37 @@ class JobMachine:
             return []
         begun = self._checkpoints_begin(now)
         older = [] if self._checkpoints.outlast() else self._run.remove_older()
-        return [*self._become(JobStatus.RUNNING), *begun, *older]
+        return [*self._become(JobStatus.RUNNING), *begun, *older, *self._rescaling.deployed(now)]
 
     def _checkpoints_begin(self, now: float) -> list[Effect]:
         workers = {subtask: attempt.worker for subtask, attempt in self._run.attempts.items()}
         return self._checkpoints.run_started(self._run.number, workers, now)
 
-    def _progressed(self) -> list[Effect]:
-        return [Send(self._description.client, JobProgressed(self._job, self._run.number, *self._run.workers.records))]
+    # --- another parallelism ---------------------------------------------------------------------------------------------------
 
-    def _worker_of(self, news: ResultChunk | ResultTaken) -> Address | None:
-        """Return the worker whose results these are, or None if they are of another run."""
-        attempt = self._run.attempts.get(news.subtask)
-        return attempt.worker if attempt is not None and news.attempt == self._run.number else None
+    def _scale_due(self, now: float) -> list[Effect]:
+        """Go over to another scale at once if that loses nothing, else have a checkpoint taken first. Where nothing runs, the next run is it."""
+        match self._status:
+            case JobStatus.WAITING_FOR_SLOTS | JobStatus.DEPLOYING:
+                return self._go_over(now)
+            case JobStatus.RUNNING if not self._checkpoints.active:
+                return [] if self._checkpoints.stopping else self._go_over(now)
+            case JobStatus.RUNNING:
+                request = CheckpointRequested(f"{self._job}:{self._run.number}:{self._checkpoints.latest}", self._address)
+                return self._absorb(self._checkpoints.handle(request, now), now)
+            case _:
+                return []
+
+    def _checkpoint_work(self, news: WorkDone | WorkFailed, now: float) -> list[Effect]:
+        before = self._checkpoints.latest
+        effects = self._checkpoints.handle(news, now)
+        taken = self._checkpoints.latest > before and self._status is JobStatus.RUNNING and not self._checkpoints.stopping
+        return [*effects, *self._go_over(now)] if taken and self._rescaling.due else effects
+
+    def _go_over(self, now: float) -> list[Effect]:
+        self._rescaling.pausing(now)
+        given_up = self._checkpoints.run_over(now)
+        return [*self._become(JobStatus.RESCALING), *given_up, *self._absorb(self._run.cancel(now), now)]
 
     # --- failing, cancelling, ending -------------------------------------------------------------------------------------------
 
@@ -310,7 +317,7 @@ class JobMachine:
                 return []
             case JobStatus.RESTARTING | JobStatus.CREATED:
                 return [CancelTimer(_RESTART), *self._end(JobStatus.CANCELLED, None)]
-            case JobStatus.FAILING:
+            case JobStatus.FAILING | JobStatus.RESCALING:
                 self._error = None
                 return self._become(JobStatus.CANCELLING)
             case _:
@@ -320,6 +327,8 @@ class JobMachine:
     def _run_ended(self, now: float) -> list[Effect]:
         if self._status is JobStatus.CANCELLING:
             return self._end(JobStatus.CANCELLED, None)
+        if self._status is JobStatus.RESCALING:
+            return [*self._run.give_back(keep=self._checkpoints.outlast()), *self._begin_run(now)]
         if self._status is not JobStatus.FAILING:
             return []  # its end was taken in before, with another report of the same step
         assert self._error is not None, "a failing job has an error"
@@ -332,11 +341,8 @@ class JobMachine:
 
     def _commit(self, now: float) -> list[Effect]:
         """Decide to make visible what all subtasks have left: a checkpoint holds it, where there are checkpoints."""
-        return [
-            *self._become(JobStatus.COMMITTING),
-            *self._checkpoints.run_over(now),
-            *self._absorb(self._run.output.commit(now), now),
-        ]
+        given_up = self._checkpoints.run_over(now)
+        return [*self._become(JobStatus.COMMITTING), *given_up, *self._absorb(self._run.output.commit(now), now)]
 
     def _commit_failed(self, error: ErrorInfo, now: float) -> list[Effect]:
         match self._strategy.decide(error, now, next(self._chances)):
@@ -354,7 +360,7 @@ class JobMachine:
         discarded = self._checkpoints.job_over(status)
         keep, over = self._checkpoints.outlast(), not self._checkpoints.outlast(status)
         given_back = self._run.give_back(keep=keep, over=over, finished=status is JobStatus.FINISHED)
-        return [*changed, *given_back, *discarded, Report(JobOver(self._job, status, last))]
+        return [*changed, *given_back, *discarded, *self._rescaling.job_over(), Report(JobOver(self._job, status, last))]
 
     def _become(self, status: JobStatus) -> list[Effect]:
         self._status = status
@@ -377,18 +383,14 @@ class JobMachine:
             self._checkpoints.observe(),
             dict(self._run.totals),
             self._stages.observe(),
+            self._rescaling.observe(),
         )
 
     def check(self) -> None:
         """State what must hold between status and run, and in every part."""
-        status = self._status
-        if status.final or status in {JobStatus.CREATED, JobStatus.RESTARTING}:
-            ensure(not self._run.slots() and not self._run.attempts, f"job is {status.value} and holds slots")
-        if status in {JobStatus.FAILING, JobStatus.CANCELLING}:
-            left = any(not attempt.state.final for attempt in self._run.attempts.values())
-            ensure(left, f"job is {status.value} and nothing is left to end")
-        failed = status in {JobStatus.FAILING, JobStatus.RESTARTING, JobStatus.FAILED}
-        ensure(failed == (self._error is not None), "error and status disagree")
+        self._rescaling.check()
+        attempts = self._run.attempts
+        check_status(self._status, self._error, holds=bool(self._run.slots() or attempts), left=bool(attempts.alive))
         self._run.check()
         self._checkpoints.check()
         self._sources.check()

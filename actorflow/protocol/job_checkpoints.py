@@ -35,11 +35,10 @@ from actorflow.protocol.checkpoint_plan import CheckpointPlan, EarlierLife, Rest
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
 from actorflow.protocol.deployment import SubtaskFinished
+from actorflow.protocol.going_on import chains_of, going_on
 from actorflow.protocol.job_messages import JobStatus
 from actorflow.protocol.machine import Effect, Start, TimerFired, WorkDone, WorkFailed
-from actorflow.protocol.splits import ResetSplits
 from actorflow.wire.batch import SavepointOrder
-from actorflow.wire.manifest import decode_part, splits_of
 
 CheckpointNews = CheckpointAcknowledged | CheckpointDeclined | CheckpointRequested
 """What subtasks and clients say about checkpoints."""
@@ -89,18 +88,30 @@ class JobCheckpoints:
         latest = self._coordinator.latest
         if latest is None:
             return self._first
-        parts = {
-            vertex.id: tuple(latest.states[SubtaskId(vertex.id, index)] for index in range(vertex.parallelism))
-            for vertex in self._graph.vertices
-        }
-        return Restored(latest.checkpoint, parts, {source: _splits_of(parts[source]) for source in self._sources})
+        return going_on(latest, self._graph, self._sources)
+
+    def rescale(self, graph: ExecutionGraph, sources: Mapping[VertexId, int]) -> None:
+        """Have the next run be one of another graph of the job."""
+        assert not self._running, "a graph does not change while it runs"
+        self._graph, self._sources = graph, sources
+
+    @property
+    def latest(self) -> int:
+        """The number of the last completed checkpoint; 0 if there is none."""
+        latest = self._coordinator.latest
+        return latest.checkpoint if latest is not None else 0
+
+    @property
+    def active(self) -> bool:
+        """Whether runs go on from checkpoints."""
+        return self._plan.active
 
     def run_started(self, attempt: int, workers: Mapping[SubtaskId, Address], now: float) -> list[Effect]:
         """Begin to take checkpoints of a run whose subtasks are all processing."""
         if not self._plan.possible:
             return []
         sources = [subtask for subtask in workers if subtask.vertex in self._sources]
-        effects = self._coordinator.handle(RunStarted(attempt, workers, sources), now)
+        effects = self._coordinator.handle(RunStarted(attempt, workers, sources, chains_of(self._graph)), now)
         self._running = True
         self._finished = [news for news in self._finished if news.attempt == attempt]
         return [*effects, *(effect for news in self._finished for effect in self._coordinator.handle(_done(news), now))]
@@ -190,9 +201,3 @@ class JobCheckpoints:
 
 def _done(news: SubtaskFinished) -> SubtaskDone:
     return SubtaskDone(news.subtask, news.state, news.passed)
-
-
-def _splits_of(parts: tuple[bytes, ...]) -> ResetSplits:
-    """Return how far the readers of a source were at a checkpoint."""
-    positions, read = splits_of(map(decode_part, parts))
-    return ResetSplits(read, positions)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from actorflow.ids import Address, JobId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.regions import Region
+from actorflow.plan.scale import Scale
 from actorflow.plan.stages import Stage
 from actorflow.plan.topology import Topology
 from actorflow.protocol.alignment import Member
@@ -37,6 +38,7 @@ class JobDescription:
         code: digest of the blob with the plan, if it is in one.
         blobs: what TaskManagers have to have before workers are of use.
         stages: what runs one after the other; none if all of it runs from the start.
+        scale: how wide it runs, if that is not what it was submitted with.
     """
 
     job: JobId
@@ -55,6 +57,7 @@ class JobDescription:
     code: str = ""
     blobs: JobBlobs | None = None
     stages: tuple[Stage, ...] = ()
+    scale: Scale = field(default_factory=Scale)
 
     def topology(self) -> Topology:
         """Return what runs, without its code."""

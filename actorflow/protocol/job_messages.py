@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
+from actorflow.plan.scale import Scale
 from actorflow.protocol.blobs import BlobRef, JobBlobs
 from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.quarantine import Quarantined
@@ -31,6 +32,7 @@ class JobStatus(enum.Enum):
     COMMITTING = "committing"
     FAILING = "failing"
     RESTARTING = "restarting"
+    RESCALING = "rescaling"
     CANCELLING = "cancelling"
     FINISHED = "finished"
     FAILED = "failed"
@@ -58,6 +60,7 @@ class SubmitJob(Message, frozen=True):
         code: the blob with the plan, if it is too large for messages.
         files: blobs with files that its operators read.
         kept_at: where a leader has stored its blobs for the next one: a URI, or nothing.
+        scale: how wide it is to run, if it was rescaled.
     """
 
     job: JobId
@@ -69,11 +72,46 @@ class SubmitJob(Message, frozen=True):
     code: BlobRef | None = None
     files: tuple[BlobRef, ...] = ()
     kept_at: str = ""
+    scale: Scale = Scale()
 
     @property
     def blobs(self) -> tuple[BlobRef, ...]:
         """All blobs that it needs."""
         return self.files if self.code is None else (*self.files, self.code)
+
+
+class RescaleJob(Message, frozen=True):
+    """Run the job as wide as this, from a checkpoint that is taken for it. Answered by `JobRescaled` when it runs so, or cannot.
+
+    Attributes:
+        job: which.
+        request: names the request; repeated with the same name it is the same request.
+        reply_to: gets the answer.
+        scale: how wide.
+        from_scratch: whether a job without checkpoints may begin anew.
+    """
+
+    job: JobId
+    request: str
+    reply_to: Address
+    scale: Scale
+    from_scratch: bool = False
+
+
+class JobRescaled(Message, frozen=True):
+    """The answer to a request for another parallelism.
+
+    Attributes:
+        request: its name.
+        parallelism: the highest of an operator, now.
+        paused_s: how long the job did not run.
+        error: why it runs as before.
+    """
+
+    request: str
+    parallelism: int
+    paused_s: float = 0.0
+    error: ErrorInfo | None = None
 
 
 class CancelJob(Message, frozen=True):
@@ -298,6 +336,8 @@ class ProgressReported(Message, frozen=True):
 
 JOB_MESSAGES: tuple[type[Message], ...] = (
     SubmitJob,
+    RescaleJob,
+    JobRescaled,
     CancelJob,
     JobStatusChanged,
     JobProgressed,

@@ -60,18 +60,12 @@ from actorflow.protocol.placement import place
 from actorflow.protocol.quarantine import Quarantined
 from actorflow.protocol.run_failures import no_talking_to, not_built_in_time, slot_lost
 from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
-from actorflow.protocol.slots import (
-    Allocation,
-    Lease,
-    Slot,
-    SlotsGranted,
-    SlotsLost,
-    SlotsRefused,
-    SlotsReleased,
-    SlotsRequested,
-)
+from actorflow.protocol.slots import Allocation, Lease, Slot, SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
 from actorflow.protocol.stages import Stages
 from actorflow.protocol.workers import Worker, Workers
+
+SlotNews = SlotsGranted | SlotsRefused | SlotsLost | SlotReady | SlotEnded | WorkerFailed | DeploymentOpened
+"""What ResourceManager, TaskManagers and workers say about slots."""
 
 
 class JobRun:
@@ -138,9 +132,7 @@ class JobRun:
         request = SlotsRequested(description.job, self.number, description.graph.slots_needed(), self._address)
         return [Send(self._resource_manager, request)]
 
-    def slot_news(
-        self, news: SlotsGranted | SlotsRefused | SlotsLost | SlotReady | SlotEnded | WorkerFailed | DeploymentOpened, now: float
-    ) -> list[Effect]:
+    def slot_news(self, news: SlotNews, now: float) -> list[Effect]:
         """Take what ResourceManager, TaskManagers and workers say about slots."""
         match news:
             case SlotsGranted(request=number, leases=leases):

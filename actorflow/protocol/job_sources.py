@@ -34,6 +34,12 @@ class JobSources:
         self._unlisted = dict.fromkeys(self._splits)
         """Sources whose splits are not known, and are not being listed."""
 
+    def rescale(self, description: JobDescription) -> None:
+        """Have other numbers of subtasks read what is listed."""
+        self._graph = description.graph
+        for vertex, count in description.sources.items():
+            self._splits[vertex].rescale(count)
+
     def list_splits(self) -> list[Effect]:
         """Have those splits listed that are not known."""
         unlisted, self._unlisted = self._unlisted, {}

@@ -12,6 +12,8 @@ from actorflow.protocol.alignment import GroupView
 from actorflow.protocol.checkpoint_events import CheckpointsView
 from actorflow.protocol.deployment import AttemptState, SubtaskTotals
 from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.machine import ensure
+from actorflow.protocol.rescaling import RescalingView
 from actorflow.protocol.stages import StageView
 
 
@@ -36,4 +38,22 @@ class JobState:
     alignment: Mapping[str, GroupView]
     checkpoints: CheckpointsView
     totals: Mapping[SubtaskId, SubtaskTotals]
-    stages: tuple[StageView, ...] = ()
+    stages: tuple[StageView, ...]
+    rescaling: RescalingView
+
+
+def check_status(status: JobStatus, error: ErrorInfo | None, *, holds: bool, left: bool) -> None:
+    """State what must hold between the status of a job and its run.
+
+    Args:
+        status: of the job.
+        error: why it fails or restarts.
+        holds: whether the run holds slots or has subtasks.
+        left: whether something of the run has not ended.
+    """
+    if status.final or status in {JobStatus.CREATED, JobStatus.RESTARTING}:
+        ensure(not holds, f"job is {status.value} and holds slots")
+    if status in {JobStatus.FAILING, JobStatus.RESCALING, JobStatus.CANCELLING}:
+        ensure(left, f"job is {status.value} and nothing is left to end")
+    failed = status in {JobStatus.FAILING, JobStatus.RESTARTING, JobStatus.FAILED}
+    ensure(failed == (error is not None), "error and status disagree")

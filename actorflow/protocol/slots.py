@@ -88,6 +88,13 @@ class SlotsReleased(Message, frozen=True):
     allocations: tuple[Allocation, ...]
 
 
+class CountSlots(Message, frozen=True):
+    """Asks how many slots a job could have: those that it holds, the free ones, and those that may come. Answered by `SlotsCounted`."""
+
+    job: JobId
+    reply_to: Address
+
+
 @dataclass(frozen=True, slots=True)
 class TaskManagerLost:
     """The failure detector has declared an incarnation of a TaskManager dead."""
@@ -121,6 +128,13 @@ class SlotsRefused(Message, frozen=True):
     job: JobId
     request: int
     error: ErrorInfo
+
+
+class SlotsCounted(Message, frozen=True):
+    """The answer to `CountSlots`."""
+
+    job: JobId
+    slots: int
 
 
 class SlotsLost(Message, frozen=True):
@@ -256,6 +270,8 @@ class SlotPool:
                 return self._requested(event, now)
             case SlotsReleased(job=job, allocations=allocations):
                 return self._released(job, allocations)
+            case CountSlots(job=job, reply_to=reply_to):
+                return [Send(reply_to, SlotsCounted(job, self._possible(job)))]
             case TaskManagerLost():
                 return self._task_manager_lost(event)
             case JobEnded(job):
@@ -311,8 +327,9 @@ class SlotPool:
             leases = tuple(holding.lease for holding in self._holdings.values() if holding.job == job and holding.request == number)
             return [Send(request.reply_to, SlotsGranted(job, number, leases))] if len(leases) == request.slots else []
         self._last_request[job] = number
+        superseded = self._forget_waiting(job)
         self._waiting[job, number] = request
-        granted = self._serve()
+        granted = superseded + self._serve()
         if (job, number) not in self._waiting:
             return granted
         if self._request_timeout_s <= 0:
@@ -341,13 +358,22 @@ class SlotPool:
         if len(self._ended) > ENDED_JOBS_MAX:
             del self._ended[next(iter(self._ended))]
         self._last_request.pop(job, None)
-        effects: list[Effect] = []
-        for key in [key for key in self._waiting if key[0] == job]:
-            del self._waiting[key]
-            effects.append(CancelTimer(_timer(*key)))
+        effects = self._forget_waiting(job)
         for holding in [holding for holding in self._holdings.values() if holding.job == job]:
             effects += self._free_slot(holding)
         return effects + self._serve()
+
+    def _forget_waiting(self, job: JobId) -> list[Effect]:
+        """Drop what a job waits for: it is over, or asks for something else."""
+        keys = [key for key in self._waiting if key[0] == job]
+        for key in keys:
+            del self._waiting[key]
+        return [CancelTimer(_timer(*key)) for key in keys]
+
+    def _possible(self, job: JobId) -> int:
+        """Return how many slots a job could have: its own, the free ones, and those that TaskManagers could be started for."""
+        held = sum(holding.job == job for holding in self._holdings.values())
+        return held + self._free() + max((self._slots_max or 0) - self._registered, 0)
 
     def _timed_out(self, timer: str) -> list[Effect]:
         for job, number in self._waiting:

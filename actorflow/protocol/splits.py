@@ -171,6 +171,10 @@ class SplitAssignment:
         self._restored = ResetSplits()
         self._readers: dict[SubtaskId, _Reader] = {}
 
+    def rescale(self, parallelism: int) -> None:
+        """Have another number of subtasks read, from the next reset on."""
+        self._parallelism = parallelism
+
     def start(self) -> list[Effect]:
         """Return the effect that lists the splits. To be called once."""
         return [Start(ListSplits(self._source, self._parallelism))]

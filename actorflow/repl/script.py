@@ -19,7 +19,7 @@ from typing import Any
 import actorflow
 from actorflow.api.pipeline import Pipeline
 from actorflow.api.stream import Stream
-from actorflow.cluster.job import JobResult
+from actorflow.cluster.job_news import JobResult
 from actorflow.cluster.local import LocalCluster
 from actorflow.config import options
 from actorflow.connectors.direct_sinks import CollectSink

@@ -21,7 +21,8 @@ from actorflow.protocol.client_messages import AttachClient
 from actorflow.protocol.job_board import BoardEvent, JobBroke, JobRemembered, Memory
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.runtime.blob_server import BlobServer
-from actorflow.runtime.durable_jobs import DurableJob, DurableJobs, Inheritance, until_written
+from actorflow.runtime.durable_job import DurableJob
+from actorflow.runtime.durable_jobs import DurableJobs, Inheritance, until_written
 from actorflow.runtime.job_manager import Dispatcher, Learn
 from actorflow.wire.message import Message
 

@@ -105,7 +105,7 @@ class CheckpointWork:
 
     def __init__(self, job: JobId, graph: ExecutionGraph, files: CheckpointFiles | None) -> None:
         self._job = job
-        self._graph = graph
+        self._graphs = [graph]
         self._files = files
         self._schemas: dict[VertexId, dict[str, dict[str, dict[str, Any]]]] = {
             vertex.id: {operator.id: found for operator in vertex.operators if (found := schemas_of(operator.spec))}
@@ -115,6 +115,14 @@ class CheckpointWork:
         self._writing = threading.Lock()
         self._removing = threading.Lock()
         self._over = False
+
+    def runs_as(self, graph: ExecutionGraph) -> None:
+        """Expect checkpoints of another graph of the job from now on, too."""
+        self._graphs = [*(known for known in self._graphs if known.subtasks() != graph.subtasks()), graph]
+
+    def _graph_of(self, work: StoreCheckpoint) -> ExecutionGraph:
+        """Return the graph whose subtasks have taken part."""
+        return next(graph for graph in self._graphs if work.states.keys() == set(graph.subtasks()))
 
     def store(self, work: StoreCheckpoint) -> str:
         """Make a checkpoint whole; return its location.
@@ -127,7 +135,7 @@ class CheckpointWork:
         if work.savepoint is not None:
             from actorflow.runtime.savepoint_work import store_savepoint  # brings Parquet, which few jobs need
 
-            return store_savepoint(self._job, self._graph, work, work.savepoint, self.listed)
+            return store_savepoint(self._job, self._graph_of(work), work, work.savepoint, self.listed)
         if self._files is None:
             return f"memory:{self._job}/{work.checkpoint}/{MANIFEST}"
         with self._writing:
@@ -195,6 +203,7 @@ class CheckpointWork:
 
     def _manifest(self, work: StoreCheckpoint) -> Manifest:
         saved = work.savepoint is not None
+        graph = self._graph_of(work)
         vertices = tuple(
             VertexState(
                 vertex.id,
@@ -205,11 +214,11 @@ class CheckpointWork:
                 tuple(part_left(work.states, SubtaskId(vertex.id, index)) for index in range(vertex.parallelism)),
                 self._schemas[vertex.id],
             )
-            for vertex in self._graph.vertices
+            for vertex in graph.vertices
         )
         return Manifest(
             self._job,
-            self._graph.name,
+            graph.name,
             work.checkpoint,
             work.attempt,
             work.timestamp,

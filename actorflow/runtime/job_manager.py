@@ -11,21 +11,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
-from actorflow.clock import Clock
 from actorflow.config import Config, options
-from actorflow.connectors.contracts import SourceSpec
 from actorflow.errors import ErrorInfo, PlanError, describe
-from actorflow.ids import ActorPath, Address, JobId, NodeId, SubtaskId, split_address
-from actorflow.operators.supervise import Supervise
-from actorflow.operators.watermarks import TimestampSpec
-from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.plan.stages import stages
-from actorflow.protocol.alignment import Member
+from actorflow.ids import ActorPath, Address, JobId, NodeId, split_address
+from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.client_messages import (
     AttachClient,
@@ -40,7 +33,7 @@ from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, Reliab
 from actorflow.protocol.delivery import ReliableSender
 from actorflow.protocol.job import JobMachine
 from actorflow.protocol.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobRecorded, JobWaits, Memory
-from actorflow.protocol.job_description import JobDescription, Timeouts
+from actorflow.protocol.job_description import Timeouts
 from actorflow.protocol.job_events import Begin, JobOver, RegionRestarting
 from actorflow.protocol.job_messages import (
     CancelJob,
@@ -59,15 +52,16 @@ from actorflow.protocol.receipt import ReliableReceiver
 from actorflow.protocol.restarts import Backoff, ByOperator, ExponentialDelay, FailureRate, FixedDelay, NoRestart, RestartStrategy
 from actorflow.protocol.slots import JobEnded, JobReleased, SlotsAwaited
 from actorflow.runtime.blob_server import BlobServer
-from actorflow.runtime.durable_jobs import DurableJob, DurableJobs
-from actorflow.runtime.job_checkpoint_work import CheckpointWork, can_go_on, checkpoint_files, checkpoint_plan
-from actorflow.runtime.job_regions import regions_apart
+from actorflow.runtime.durable_job import DurableJob
+from actorflow.runtime.durable_jobs import DurableJobs
+from actorflow.runtime.job_checkpoint_work import CheckpointWork, checkpoint_files
+from actorflow.runtime.job_planning import JobPlanner, supervised
 from actorflow.runtime.job_work import JobWork
 from actorflow.runtime.messages import control_codec
 from actorflow.runtime.resource_manager import Driving, spawn_resource_manager
 from actorflow.wire.message import Message
 from actorflow.wire.plain_form import plain_form
-from actorflow.wire.user_code import dumps_code, loads_code
+from actorflow.wire.user_code import loads_code
 from actorflow.wire.versions import differences
 
 log = logging.getLogger(__name__)
@@ -105,60 +99,6 @@ def exponential_delay(config: Config) -> ExponentialDelay:
             config[options.EXPONENTIAL_ATTEMPTS],
         )
     )
-
-
-def _supervised(graph: ExecutionGraph) -> dict[str, Supervise]:
-    """Return what users have said about the failures of single operators, by their names."""
-    operators = [operator for vertex in graph.vertices for operator in vertex.operators]
-    given = {operator.name: getattr(operator.spec, "supervise", None) for operator in operators}
-    return {name: supervise for name, supervise in given.items() if supervise is not None}
-
-
-def _description(
-    submission: SubmitJob, graph: ExecutionGraph, config: Config, clock: Clock, client: Address, earlier: EarlierLife
-) -> JobDescription:
-    reading = {
-        v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
-    }
-    return JobDescription(
-        submission.job,
-        graph,
-        {vertex: parallelism for vertex, (parallelism, _) in reading.items()},
-        dumps_code(_for_workers(graph)),
-        submission.options,
-        client,
-        frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
-        tuple(_aligned(graph)),
-        checkpoint_plan(config, clock, possible=can_go_on(graph)),
-        {name: one.quarantine_after for name, one in _supervised(graph).items() if one.quarantine_after is not None},
-        submission.restored,
-        earlier,
-        regions_apart(graph, config, aligned=any(_aligned(graph))),
-        stages=stages(graph),
-    )
-
-
-def _aligned(graph: ExecutionGraph) -> Iterator[Member]:
-    """Give the readers of the sources that are aligned with each other."""
-    for vertex in graph.vertices:
-        for operator in vertex.operators:
-            alignment = operator.spec.watermarks.alignment if isinstance(operator.spec, TimestampSpec) else None
-            if alignment is not None:
-                yield from (
-                    Member(SubtaskId(vertex.id, index), operator.name, alignment.group) for index in range(vertex.parallelism)
-                )
-
-
-def _for_workers(graph: ExecutionGraph) -> ExecutionGraph:
-    """Return the graph with what only the JobMaster needs taken out of its sources (a collection's records go with the splits)."""
-    return replace(graph, vertices=tuple(_slim(vertex) for vertex in graph.vertices))
-
-
-def _slim(vertex: Vertex) -> Vertex:
-    first, *rest = vertex.operators
-    if not isinstance(first.spec, SourceSpec):
-        return vertex
-    return replace(vertex, operators=(replace(first, spec=SourceSpec(first.spec.source.for_readers())), *rest))
 
 
 Learn = Callable[[NodeId, Sequence[str]], None]
@@ -315,11 +255,10 @@ class Dispatcher(Actor):
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
         earlier, durable = self._lives(submission.job)
-        description = _description(submission, graph, config, self.ctx.system.clock, self.ctx.address, earlier)
-        if self._blobs is not None:
-            description = self._blobs.shipped(description, submission.files, config[options.BLOB_OFFLOAD])
+        planner = JobPlanner(submission, graph, config, self.ctx.system.clock, self.ctx.address, earlier, self._blobs)
+        description = planner.plan(submission.scale)
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
-        own = {name: exponential_delay(config) for name, one in _supervised(graph).items() if one.restart == "exponential"}
+        own = {name: exponential_delay(config) for name, one in supervised(graph).items() if one.restart == "exponential"}
         machine = JobMachine(
             description,
             address=address,
@@ -336,8 +275,8 @@ class Dispatcher(Actor):
             ReliableSender(address, FIRST_LIFE, self._codec.encode, payload_bytes_max=self._message_bytes_max),
             ReliableReceiver(address, FIRST_LIFE, self._codec.decode),
         )
-        checkpoints = CheckpointWork(submission.job, graph, checkpoint_files(config, submission.job))
-        work = JobWork(graph, submission.job, checkpoints, submission.restored, durable)
+        checkpoints = CheckpointWork(submission.job, description.graph, checkpoint_files(config, submission.job))
+        work = JobWork(planner, checkpoints, durable)
         return ReliableMachine(machine, correspondence, TO_WORKERS), work
 
     def _lives(self, job: JobId) -> tuple[EarlierLife, DurableJob | None]:  # noqa: ARG002 - for those whose jobs outlive them

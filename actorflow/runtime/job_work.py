@@ -9,15 +9,15 @@ from typing import Any
 
 from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec, TwoPhaseSink
 from actorflow.errors import describe
-from actorflow.ids import JobId, VertexId
+from actorflow.ids import VertexId
 from actorflow.operators.failures import call_user
-from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardClaimed, DiscardStates, StoreCheckpoint
-from actorflow.protocol.checkpoint_plan import Restored
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
+from actorflow.protocol.rescaling import KeepScale, PlanScale
 from actorflow.protocol.splits import ListSplits
-from actorflow.runtime.durable_jobs import DurableJob
+from actorflow.runtime.durable_job import DurableJob
 from actorflow.runtime.job_checkpoint_work import CheckpointWork, is_checkpoint
+from actorflow.runtime.job_planning import JobPlanner
 from actorflow.wire.user_code import dumps_code, loads_code
 
 log = logging.getLogger(__name__)
@@ -27,25 +27,22 @@ class JobWork:
     """The slow work of one job, done on the pool: what user code of sources and sinks does on the JobManager.
 
     Args:
-        graph: the execution graph, with user code.
-        job: its id.
+        planner: knows the job, and plans it for another scale.
         checkpoints: stores and discards the job's checkpoints.
-        restored: what the first run goes on from: splits that were listed then are not listed again.
         durable: what is written down of the job for the next leader, if there can be one.
     """
 
     def __init__(
         self,
-        graph: ExecutionGraph,
-        job: JobId,
+        planner: JobPlanner,
         checkpoints: CheckpointWork,
-        restored: Restored = Restored(),  # noqa: B008 - a frozen value
         durable: DurableJob | None = None,
     ) -> None:
-        self._graph = graph
-        self._job = job
+        self._planner = planner
+        self._graph = planner.graph
+        self._job = planner.submission.job
         self._checkpoints = checkpoints
-        self._restored = restored
+        self._restored = planner.submission.restored
         self._durable = durable
 
     def __call__(self, work: object) -> object:
@@ -78,6 +75,13 @@ class JobWork:
                     self._checkpoints.discard_all()
                 else:
                     self._durable.discard_at_end(self._checkpoints.discard_all)
+            case PlanScale(scale=scale, like=like):
+                planned = self._planner.plan(scale, like)
+                self._checkpoints.runs_as(planned.graph)
+                return planned
+            case KeepScale(scale=scale):
+                if self._durable is not None:
+                    self._durable.rescaled(scale)
             case DiscardClaimed():
                 self._make_sure_to_lead()
                 self._checkpoints.discard_claimed(work)
@@ -119,7 +123,7 @@ class JobWork:
 
     def _listed(self, vertex: VertexId, parallelism: int) -> Sequence[bytes]:
         """Return the splits of a source: what was read of them so far is counted by their numbers, so they stay as they were first listed."""
-        known = self._restored.listed.get(vertex)
+        known = self._checkpoints.listed.get(vertex, self._restored.listed.get(vertex))
         if known is not None:
             return known
         parallelism = self._restored.listed_for.get(vertex, parallelism)

@@ -23,9 +23,11 @@ from actorflow.protocol.deployment import (
 from actorflow.protocol.heartbeat import IncarnationFenced
 from actorflow.protocol.job_messages import JOB_MESSAGES
 from actorflow.protocol.slots import (
+    CountSlots,
     FreeSlot,
     JobReleased,
     OfferAccepted,
+    SlotsCounted,
     SlotsGranted,
     SlotsLost,
     SlotsOffered,
@@ -41,6 +43,8 @@ _SLOT_MESSAGES = (
     SlotsOffered,
     SlotsRequested,
     SlotsReleased,
+    CountSlots,
+    SlotsCounted,
     SlotsGranted,
     SlotsRefused,
     SlotsLost,

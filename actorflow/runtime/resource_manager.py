@@ -21,6 +21,7 @@ from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.machine import TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.registration import ResourceManagerMachine
 from actorflow.protocol.slots import (
+    CountSlots,
     JobEnded,
     SlotPool,
     SlotPoolState,
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 _EVENTS = (
     SlotsOffered,
     SlotsRequested,
+    CountSlots,
+    CountSlots,
     SlotsReleased,
     JobEnded,
     LinkBroken,

@@ -9,7 +9,7 @@ import pytest
 import actorflow as af
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
 from actorflow.clock import ManualClock
-from actorflow.cluster.job import JobClient, JobNews
+from actorflow.cluster.job_news import JobClient, JobNews
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.protocol.client_messages import AttachClient, ResultsReceived, ResultsSent
 from actorflow.protocol.job_follower import DispatcherFound, JobFollower

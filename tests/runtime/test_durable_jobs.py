@@ -2,6 +2,7 @@
 
 import pytest
 
+from actorflow.clock import ManualClock
 from actorflow.config import Config
 from actorflow.coordination import CheckpointPointer, open_coordination
 from actorflow.errors import CheckpointError, CoordinationError, Deposed
@@ -9,8 +10,10 @@ from actorflow.ids import Address, JobId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
-from actorflow.runtime.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, JobOutcome, until_written
+from actorflow.runtime.durable_job import JobOutcome
+from actorflow.runtime.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, until_written
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
+from actorflow.runtime.job_planning import JobPlanner
 from actorflow.runtime.job_work import JobWork
 from actorflow.storage.checkpoint_files import CheckpointFiles
 from actorflow.wire.manifest import Manifest, encode_manifest
@@ -33,7 +36,8 @@ class Leading:
         self.file.write_text("whole")
         files = CheckpointFiles(str(directory), JOB, inline_bytes_max=0)
         graph = ExecutionGraph("wordcount", (), (), ())
-        self.work = JobWork(graph, JOB, CheckpointWork(JOB, graph, files), durable=self.job)
+        planner = JobPlanner(SUBMISSION, graph, Config(), ManualClock(), SUBMISSION.client, self.job.earlier)
+        self.work = JobWork(planner, CheckpointWork(JOB, graph, files), self.job)
         self.job.completed(1, str(self.file))
 
     def depose(self):

@@ -4,16 +4,19 @@ import pytest
 
 from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
 from actorflow.clock import ManualClock
+from actorflow.config import Config
 from actorflow.connectors import sinks
 from actorflow.connectors.contracts import SinkSpec, TwoPhaseSink
 from actorflow.ids import Address, JobId, NodeId, OperatorId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.plan.graph import LogicalOperator
+from actorflow.protocol.checkpoint_plan import EarlierLife
 from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.job_messages import JobStatus, SubmitJob
 from actorflow.protocol.slots import Allocation, JobEnded
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
 from actorflow.runtime.job_manager import Dispatcher
+from actorflow.runtime.job_planning import JobPlanner
 from actorflow.runtime.job_work import JobWork
 from actorflow.wire.user_code import dumps_code
 
@@ -100,7 +103,9 @@ def job_work(*sinks):
         for n, sink in enumerate(sinks)
     )
     graph = ExecutionGraph("job", vertices, (), ())
-    return JobWork(graph, JobId("job-1"), CheckpointWork(JobId("job-1"), graph, None))
+    submission = SubmitJob(JobId("job-1"), "job", b"", {}, Address("client/ear"))
+    planner = JobPlanner(submission, graph, Config(), ManualClock(), submission.client, EarlierLife())
+    return JobWork(planner, CheckpointWork(JobId("job-1"), graph, None))
 
 
 @pytest.mark.parametrize(("kind", "what"), [(AbortLeft, "removed"), (CommitLeft, "committed")])

@@ -1,0 +1,76 @@
+"""With how many subtasks a job is to run, when that is not what it was submitted with: a job that was rescaled is planned anew.
+
+What is said here goes before the pipeline and its operators: `operators` before `parallelism`, and `most` bounds all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from actorflow.errors import PlanError
+from actorflow.ids import OperatorId
+from actorflow.plan.chaining import build_execution_graph
+from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.graph import LogicalGraph, LogicalOperator
+from actorflow.plan.suggest import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How wide a job runs.
+
+    Attributes:
+        parallelism: of operators that do not give their own; None for what the job was submitted with.
+        operators: of single operators, by `uid`.
+        most: what no operator may exceed; None for no bound.
+    """
+
+    parallelism: int | None = None
+    operators: Mapping[OperatorId, int] = field(default_factory=dict)
+    most: int | None = None
+
+
+def scaled(graph: ExecutionGraph, scale: Scale) -> ExecutionGraph:
+    """Return the graph as it is planned for a scale.
+
+    Args:
+        graph: as it was submitted.
+        scale: how wide it is to run.
+
+    Raises:
+        PlanError: if an operator cannot run so, or there is no such operator.
+    """
+    origin = graph.origin
+    if scale == Scale():
+        return graph
+    assert origin is not None, "a submitted graph knows what it was planned from"
+    default = origin.default_parallelism if scale.parallelism is None else scale.parallelism
+    return build_execution_graph(
+        _widths(origin.graph, scale),
+        default_parallelism=_bound(default, scale),
+        chaining=origin.chaining,
+        blocking=origin.blocking,
+    )
+
+
+def _widths(graph: LogicalGraph, scale: Scale) -> LogicalGraph:
+    known = {operator.id for operator in graph.operators}
+    for uid in scale.operators:
+        if uid not in known:
+            raise PlanError(f"job '{graph.name}' has no operator with the uid '{uid}'", hint=nearest(uid, sorted(known)))
+    own = graph.parallelism if scale.parallelism is None else scale.parallelism
+    return replace(
+        graph,
+        operators=tuple(_width(operator, scale) for operator in graph.operators),
+        parallelism=None if own is None else _bound(own, scale),
+    )
+
+
+def _width(operator: LogicalOperator, scale: Scale) -> LogicalOperator:
+    own = scale.operators.get(operator.id, operator.parallelism)
+    return operator if own is None else replace(operator, parallelism=_bound(own, scale))
+
+
+def _bound(parallelism: int, scale: Scale) -> int:
+    return parallelism if scale.most is None else min(parallelism, scale.most)
