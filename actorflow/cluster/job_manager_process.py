@@ -30,6 +30,7 @@ from actorflow.errors import ActorflowError, ConfigError, CoordinationError, Dep
 from actorflow.ids import NodeId, address
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.leader import BLOB_SERVER_PATH
+from actorflow.rest.node_metrics import serve_node_metrics
 from actorflow.runtime.blob_server import BlobServer, spawn_blob_desk
 from actorflow.runtime.durable_blobs import DurableBlobs
 from actorflow.runtime.durable_jobs import DurableJobs, Inheritance
@@ -93,6 +94,7 @@ def run_job_manager(config: Config) -> None:
         stack.callback(node.endpoint.close)
         coordination = open_coordination(config, directory)
         stack.callback(coordination.close)
+        serve_node_metrics("jobmanager", node.system, config)
         rest = JobManagerRest(node.system, config, place)
         coordination.retrieval.watch(rest.follow)
         if driver is not None and config[options.HA_TYPE] == "none":

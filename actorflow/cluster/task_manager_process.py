@@ -28,6 +28,7 @@ from actorflow.protocol.blob_fetching import BlobFetching
 from actorflow.protocol.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.slots import JobReleased
 from actorflow.protocol.task_manager import LeaderFound
+from actorflow.rest.node_metrics import serve_node_metrics
 from actorflow.runtime.blob_cache import BlobCache
 from actorflow.runtime.task_manager import spawn_task_manager
 from actorflow.runtime.version_check import VERSION_CHECK_PATH, VersionCheck
@@ -59,6 +60,7 @@ def run_task_manager(config: Config) -> None:
         coordination = open_coordination(config, run_directory(config))
         stack.callback(coordination.close)
         stack.callback(_start(node, own, server))
+        serve_node_metrics("taskmanager", node.system, own)
         task_manager = node.system.resolve("/task-manager")
 
         def follow(leader: Leader | None) -> None:

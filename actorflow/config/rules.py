@@ -50,6 +50,11 @@ RULES = (
         "who serves anything but loopback needs a token",
     ),
     Rule(
+        (options.METRICS_HOST, options.REST_TOKEN),
+        lambda address, token: token is not None or _loopback(address),
+        "who answers Prometheus on anything but loopback needs a token",
+    ),
+    Rule(
         (options.REST_TOKEN,),
         lambda token: token is None or (len(token) >= 16 and token.isascii() and token.isprintable() and " " not in token),
         "a token has 16 printable characters or more, and no spaces",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,39 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 class _TooLarge(Exception):  # noqa: N818 - the condition is the name
     """A body has turned out larger than allowed."""
+
+
+class Entrance:
+    """Decides who may pass.
+
+    Args:
+        token: what requests must carry; None if nothing.
+        address: the interface that is listened on.
+    """
+
+    def __init__(self, token: str | None, address: str) -> None:
+        self._token = token.encode() if token is not None else None
+        self._hosts = (*_LOCAL_NAMES, address)
+
+    def refusal(self, headers: Mapping[bytes, bytes], *, public: bool = False) -> tuple[int, str] | None:
+        """Return status and reason for a request that may not pass; None for one that may.
+
+        Args:
+            headers: by their names in lower case.
+            public: whether it may be without the token.
+        """
+        if self._token is not None:
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if not public and (scheme.lower() != b"bearer" or not secrets.compare_digest(given.strip(), self._token)):
+                return 401, "this server wants a token (hint: Authorization: Bearer TOKEN)"
+            return None
+        host = headers.get(b"host", b"").decode("latin-1")
+        if _hostname(f"//{host}") not in self._hosts:
+            return 403, "this server answers to the names of this host only, as long as it has no token"
+        origin = headers.get(b"origin")
+        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+            return 403, "pages of other servers may not use this one, as long as it has no token"
+        return None
 
 
 class Guard:
@@ -40,8 +73,7 @@ class Guard:
     ) -> None:
         self._application = application
         self._public = public
-        self._token = token.encode() if token is not None else None
-        self._hosts = (*_LOCAL_NAMES, address)
+        self._entrance = Entrance(token, address)
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,24 +106,13 @@ class Guard:
             if not answered:
                 await _refuse(send, 413, self._too_large())
 
-    def _refusal(self, headers: MutableMapping[bytes, bytes], *, public: bool) -> tuple[int, str] | None:
+    def _refusal(self, headers: Mapping[bytes, bytes], *, public: bool) -> tuple[int, str] | None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
             return 400, "the length of the body is no number"
         if int(length) > self._body_bytes_max:
             return 413, self._too_large()
-        if self._token is not None:
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if not public and (scheme.lower() != b"bearer" or not secrets.compare_digest(given.strip(), self._token)):
-                return 401, "this server wants a token (hint: Authorization: Bearer TOKEN)"
-            return None
-        host = headers.get(b"host", b"").decode("latin-1")
-        if _hostname(f"//{host}") not in self._hosts:
-            return 403, "this server answers to the names of this host only, as long as it has no token"
-        origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
-            return 403, "pages of other servers may not use this one, as long as it has no token"
-        return None
+        return self._entrance.refusal(headers, public=public)
 
     def _too_large(self) -> str:
         return f"bodies may have {self._body_bytes_max:,} bytes (hint: rest.server.max-content-length)"

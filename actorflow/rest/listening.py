@@ -20,8 +20,8 @@ def rest_ports(config: Config) -> tuple[int, ...]:
     return bound if bound is not None else () if port is None else (port,)
 
 
-def listening(address: str, ports: Sequence[int]) -> socket.socket:
-    """Return a socket at the first of the ports that is free.
+def listening(address: str, ports: Sequence[int], what: str, hint: str) -> socket.socket:
+    """Return a socket at the first of the ports that is free; `what` listens there, and `hint` says how it could elsewhere.
 
     Raises:
         ConfigError: if none is.
@@ -29,13 +29,13 @@ def listening(address: str, ports: Sequence[int]) -> socket.socket:
     assert ports, "there is a server if there is a port"
     for port in ports[:-1]:
         try:
-            return _bound(address, port)
+            return _bound(address, port, what, hint)
         except ConfigError as error:
             log.debug("%s; the next port is tried", error)
-    return _bound(address, ports[-1])
+    return _bound(address, ports[-1], what, hint)
 
 
-def _bound(address: str, port: int) -> socket.socket:
+def _bound(address: str, port: int, what: str, hint: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -44,8 +44,5 @@ def _bound(address: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigError(
-            f"the REST server cannot listen on {address}:{port}: {error.strerror}",
-            hint=f"set '{options.REST_PORT.name}' to another port, or '{options.REST_BIND_PORT.name}' to several",
-        ) from None
+        raise ConfigError(f"{what} cannot listen on {address}:{port}: {error.strerror}", hint=hint) from None
     return listening

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _END_WITHIN_S = 5.0
 
 
+_ELSEWHERE = f"set '{options.REST_PORT.name}' to another port, or '{options.REST_BIND_PORT.name}' to several"
+
+
 class RestServer:
     """Serves a cluster over HTTP until it is closed: redirects to the leader, or answers itself while it is told to.
 
@@ -45,7 +48,7 @@ class RestServer:
 
         self._config = config
         address = config[options.REST_ADDRESS]
-        self._socket = listening(config[options.REST_BIND_ADDRESS] or address, rest_ports(config))
+        self._socket = listening(config[options.REST_BIND_ADDRESS] or address, rest_ports(config), "the REST server", _ELSEWHERE)
         bound: Any = self._socket.getsockname()
         self.url = rest_url(address, bound[1])
         self._web = web_files()

@@ -1,6 +1,7 @@
 """The REST server of a JobManager that is a process of its own: it sees the actors of all the others."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,16 @@ def free_port():
         return one.getsockname()[1]
 
 
+def of_nodes(ports):
+    """Ask whoever answers Prometheus at one of these ports; give what kind of node it is."""
+    for port in ports:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                yield re.search(r"^flink_(\w+?)_Status_JVM_CPU_Time [0-9]", answer.read().decode(), re.MULTILINE)[1]
+        except OSError:
+            continue
+
+
 @pytest.mark.slow
 def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
     port = free_port()
@@ -28,7 +39,9 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read())
 
-    with running_cluster(tmp_path, "shown", **{"rest.port": port}) as cluster, af.connect(cluster.conf) as client:
+    nodes = free_port()
+    options = {"rest.port": port, "metrics.reporter.prom.port": f"{nodes}-{nodes + 20}"}
+    with running_cluster(tmp_path, "shown", **options) as cluster, af.connect(cluster.conf) as client:
         job = client.submit(endless(), parallelism=2)
         until(job, lambda: job.progress()[1] > 0)
         actors = {actor["path"]: actor["kind"] for actor in ask("/actors")["actors"]}
@@ -36,6 +49,7 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         assert {"/jobs/endless": "JobMaster", "/jobs/endless/count/1": "count -> sink"}.items() <= actors.items()
         assert sorted(actors.values()).count("SlotProcess") == 2
         assert ask("/overview")["slots-total"] == 4
+        assert sorted(of_nodes(range(nodes, nodes + 21))) == ["jobmanager", "taskmanager", "taskmanager"]
         assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
         dumps = [ask(f"/taskmanagers/{each['id']}/thread-dump")["threadInfos"] for each in ask("/taskmanagers")["taskmanagers"]]
         assert ["most recent call last" in each["stringifiedThreadInfo"] for dump in dumps for each in dump] == [True, True]

@@ -1,4 +1,4 @@
-"""The REST server of a JobManager."""
+"""The REST server of a JobManager, and what each node tells Prometheus."""
 
 from __future__ import annotations
 
@@ -40,6 +40,19 @@ REST_TOKEN = Option(
     "What requests must carry as `Authorization: Bearer TOKEN`. Without it every process of this host may read and cancel.",
     unset="requests need no token",
     secret=True,
+)
+METRICS_PORT = Option(
+    "metrics.reporter.prom.port",
+    optional(ports()),
+    None,
+    "Where each node answers Prometheus about itself: a port, or a range such as `9250-9260` of which each takes the first that is free.",
+    unset="only `/metrics` of the REST server does",
+)
+METRICS_HOST = Option(
+    "metrics.reporter.prom.host",
+    TEXT,
+    "127.0.0.1",
+    "Interface on which nodes answer Prometheus. Anything but loopback needs the token of the REST server.",
 )
 REST_CONTENT_BYTES_MAX = Option(
     "rest.server.max-content-length",
