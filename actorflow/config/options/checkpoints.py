@@ -71,7 +71,7 @@ CHECKPOINT_DIRECTORY = Option(
     optional(TEXT),
     None,
     "Where checkpoints are stored: a directory, or a URI, that every node can reach.",
-    unset="in the JobManager's memory, as long as it lives",
+    unset="in the JobManager's memory, as long as it lives; where there are several, below `high-availability.storageDir`",
 )
 CHECKPOINT_MEMORY = Option(
     "execution.checkpointing.memory-size-max",

@@ -62,7 +62,8 @@ HA_STORAGE = Option(
     "high-availability.storageDir",
     optional(TEXT),
     None,
-    "Where submitted jobs are stored for the next leader: a directory, or a URI, that every JobManager can reach.",
+    "Where submitted jobs are stored for the next leader: a directory, or a URI, that every JobManager can reach; "
+    "and every TaskManager, if `execution.checkpointing.dir` is not set.",
     unset="an error, with `zookeeper`",
 )
 ZOOKEEPER_QUORUM = Option(
