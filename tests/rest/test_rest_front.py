@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -10,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorflow.cluster.leader_rest import stands_by
+from actorflow.actor import ActorSystem
+from actorflow.clock import SystemClock
+from actorflow.cluster.leader_rest import JobManagerRest, Leadership, stands_by
 from actorflow.config import Config
+from actorflow.ids import Address, NodeId
 from actorflow.rest.front import Front
 from actorflow.rest.server import RestServer
 
@@ -92,6 +98,47 @@ def test_clients_that_follow_redirects_reach_the_leader(rest):
 def test_a_jobmanager_stands_by_if_there_are_ports_for_all_on_its_host(options, expected):
     config = Config.of({"high-availability.type": "zookeeper", "jobmanager.hosts": "a:1,a:2,a:3,b:1", **options}, "test")
     assert stands_by(config, "a:1") == expected
+
+
+@pytest.mark.parametrize("ports", ["rest.port", "rest.bind-port"])
+def test_a_jobmanager_says_where_it_answers_whenever_it_leads(ports):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    hosts = (
+        {"jobmanager.hosts": "127.0.0.1:1,127.0.0.1:2"} if ports == "rest.port" else {}
+    )  # with one port for two it listens only while it leads
+    system = ActorSystem(NodeId("node"), clock=SystemClock(), io=None)
+    system.start()
+    try:
+        jobmanager = JobManagerRest(system, Config.of({ports: port, **hosts}, "test"), "127.0.0.1:1")
+        for epoch in (1, 2):
+            published = queue.SimpleQueue()
+            actors = Address(f"node/job-manager-{epoch}"), Address(f"node/resource-manager-{epoch}")
+            jobmanager.lead(Leadership(actors, published.put))
+            url = published.get(timeout=20)
+            assert url == f"http://127.0.0.1:{port}"
+            with urllib.request.urlopen(f"{url}/config", timeout=20) as answer:
+                assert answer.status == 200
+            jobmanager.lead(None)
+            assert until_other_than(f"{url}/config", 200) == (503 if ports == "rest.bind-port" else None)
+    finally:
+        system.shutdown(timeout_s=5.0)
+
+
+def until_other_than(url, status):
+    """Ask until the answer is another one; return it, None if nobody listens."""
+    deadline = time.monotonic() + 20
+    found = status
+    while found == status and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                found = answer.status
+        except urllib.error.HTTPError as error:
+            found = error.code
+        except OSError:
+            found = None
+    return found
 
 
 def test_of_several_ports_the_first_that_is_free_is_taken(rest):
