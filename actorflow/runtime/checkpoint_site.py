@@ -13,6 +13,7 @@ from actorflow.ids import SubtaskId
 from actorflow.runtime.input_barriers import AlignmentRules, alignment_rules
 from actorflow.runtime.job_checkpoint_work import can_go_on, checkpoint_files, ends_by_itself
 from actorflow.storage.checkpoint_files import CheckpointFiles
+from actorflow.storage.file_merging import FileMerging
 from actorflow.storage.uploads import FewAtOnce, UploadPace
 from actorflow.wire.message import Message
 
@@ -40,6 +41,7 @@ class CheckpointSite:
         possible: whether savepoints can be taken, so that a subtask that has finished leaves its state.
         backup: where copies of state are kept on this host; None if they are not.
         from_local: where they are looked for; None if they are not.
+        merging: what puts state of several subtasks into one file; None if each has its own.
         lasting: whether they may be taken much later, so that it leaves its state however large that is.
     """
 
@@ -56,6 +58,7 @@ class CheckpointSite:
     periodic: bool
     possible: bool
     lasting: bool
+    merging: FileMerging | None = None
     backup: Path | None = None
     from_local: Path | None = None
 
@@ -86,8 +89,11 @@ def checkpoint_site(deployment: Deployment, site: Site, tell: Callable[[Message]
     possible = can_go_on(graph)
     periodic = possible and config[options.CHECKPOINT_INTERVAL] is not None
     pace = UploadPace(config[options.UPLOAD_RATE], site.system.clock)
+    files = checkpoint_files(config, deployment.job, deployment.attempt, pace=pace) if periodic else None
+    merged = files is not None and config[options.FILE_MERGING]
     return CheckpointSite(
-        files=checkpoint_files(config, deployment.job, deployment.attempt, pace=pace) if periodic else None,
+        files=files,
+        merging=files.merging(config[options.MERGED_FILE_SIZE]) if files is not None and merged else None,
         submit=FewAtOnce(site.system.submit_work, config[options.UPLOADS_AT_ONCE]),
         pace=pace,
         tell=tell,

@@ -20,8 +20,8 @@ from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.input_barriers import alignment_rules
 from actorflow.savepoint.declared import schemas_of
-from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, Pace, files_of_part
-from actorflow.storage.files import join, remove
+from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part
+from actorflow.storage.files import Pace, join, remove
 from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire import pickling
 from actorflow.wire.manifest import Manifest, SubtaskState, VertexState, decode_part

@@ -18,6 +18,7 @@ from actorflow.runtime.layer_line import Below, LayerLine, Line
 from actorflow.state.changes import ChangeLog, Piece
 from actorflow.state.layers import Layers, encode_layer, encode_layers
 from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
+from actorflow.storage.file_merging import Burst
 from actorflow.wire.manifest import StoredFile, SubtaskState
 
 if TYPE_CHECKING:
@@ -157,8 +158,8 @@ class LayeredState:
 
     # --- the pool ----------------------------------------------------------------------------------------------------------------
 
-    def store(self, captured: Captured) -> StoredLayers:
-        """Turn what was captured into bytes, and secure them.
+    def store(self, captured: Captured, burst: Burst | None = None) -> StoredLayers:
+        """Turn what was captured into bytes, and secure them, or have that done by a burst.
 
         Raises:
             CheckpointError: if a value cannot be pickled, or a file not be written.
@@ -171,7 +172,7 @@ class LayeredState:
             for data in captured.layers(self._inline_bytes_max):
                 if not own and len(data) <= self._inline_bytes_max:
                     return self._in_part(captured, data)
-                own.append(self._files.write_shared(data))
+                own.append(self._files.write_shared(data, burst))
         except BaseException:
             for file in own:
                 self._files.withdraw(file)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from actorflow.ids import SubtaskId
 from actorflow.runtime.layered_state import Captured, StoredLayers, stored_layers
-from actorflow.storage.checkpoint_files import Pace
+from actorflow.storage.files import Pace
 from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire.manifest import StoredFile, SubtaskState, encode_part
 

@@ -15,7 +15,6 @@ barriers (see `input_barriers`). An aligned one that may become unaligned does s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from actorflow.errors import CheckpointError, describe
@@ -31,11 +30,13 @@ from actorflow.protocol.checkpoint_messages import (
 from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.in_flight import StoredBatches, Unsent
 from actorflow.runtime.input_barriers import InputBarriers, Recording
-from actorflow.runtime.layered_state import Captured, LayeredState, StoredLayers
+from actorflow.runtime.layered_state import LayeredState, StoredLayers
 from actorflow.runtime.native_parts import NativePart
 from actorflow.runtime.output_barriers import OutputBarriers
 from actorflow.runtime.snapshots import take
+from actorflow.runtime.taken_snapshots import TakenSnapshot, TakenState
 from actorflow.storage.checkpoint_files import files_of_part
+from actorflow.storage.file_merging import Burst
 from actorflow.storage.local_copies import LocalCopies
 from actorflow.wire import pickling
 from actorflow.wire.batch import MAX_TIMESTAMP, Barrier, SavepointOrder, Watermark
@@ -52,38 +53,6 @@ if TYPE_CHECKING:
 
 BARRIER_TIMERS = ("alignment", "overtake")
 """The timers of barriers that wait: in the inputs (set by the alignment), and in the outputs."""
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """State that was taken.
-
-    Attributes:
-        data: in bytes, without what is stored in layers.
-        captured: what has changed in keyed state that is stored in layers.
-        saved: for a savepoint, instead of these: writes its files, and returns what `_part` does.
-    """
-
-    data: bytes
-    captured: Captured | None
-    saved: Callable[[], tuple[bytes, int, int]] | None = None
-
-
-@dataclass(slots=True)
-class _Taken:
-    """A snapshot that was taken. It is stored once nothing of what is in flight can be missing."""
-
-    barrier: Barrier
-    state: _State
-    positions: dict[int, bytes]
-    read: tuple[int, ...]
-    start_delay_ms: float
-    alignment_ms: float
-    sync_ms: float
-    at_s: float
-    """When it was taken."""
-    recording: Recording | None
-    outputs: StoredBatches
 
 
 _NO_LAYERS = StoredLayers({}, (), 0, b"", 0, 0)
@@ -139,7 +108,7 @@ class SubtaskCheckpoints:
         self._layers = LayeredState(subtask.chain, self._files, site.inline_bytes_max, periodic=site.periodic)
         self._ended = False
         self._outputs = OutputBarriers(subtask.exchanges, subtask.sinks)
-        self._held_up: _Taken | None = None
+        self._held_up: TakenSnapshot | None = None
         """The one whose barrier still waits in outputs, where it may overtake."""
 
     def begin(self) -> None:
@@ -192,7 +161,7 @@ class SubtaskCheckpoints:
             return
         at_s = now()
         sync_ms, recording = (at_s - began) * 1000, self._recording(number)
-        taken = _Taken(barrier, state, positions, read, start_delay_ms, waited_s * 1000, sync_ms, at_s, recording, overtaken)
+        taken = TakenSnapshot(barrier, state, positions, read, start_delay_ms, waited_s * 1000, sync_ms, at_s, recording, overtaken)
         patience_s = self._site.alignment.patience_s
         if patience_s is not None and not barrier.unaligned and barrier.savepoint is None and self._outputs.holds(number):
             self._held_up = taken
@@ -209,23 +178,23 @@ class SubtaskCheckpoints:
         """Build upon the part that the state was restored from."""
         self._layers.resume(part)
 
-    def _state(self, number: int) -> _State:
+    def _state(self, number: int) -> TakenState:
         """Take the state."""
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
-        return _State(data, self._layers.capture(number))
+        return TakenState(data, self._layers.capture(number))
 
-    def _saved(self, number: int, savepoint: SavepointOrder, positions: dict[int, bytes], read: tuple[int, ...]) -> _State:
+    def _saved(self, number: int, savepoint: SavepointOrder, positions: dict[int, bytes], read: tuple[int, ...]) -> TakenState:
         """Take the state for a savepoint, which is not built upon."""
         for sink in self._subtask.sinks:
             sink.in_checkpoints = True  # what it has prepared is not removed any more: the savepoint refers to it
         if savepoint.format == "native":
             data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
             native = NativePart(self._id, data, self._layers.capture_apart(number), positions, read)
-            return _State(b"", None, lambda: native.written(savepoint.directory, self._site.inline_bytes_max, self._site.pace))
+            return TakenState(b"", None, lambda: native.written(savepoint.directory, self._site.inline_bytes_max, self._site.pace))
         from actorflow.runtime.saved_parts import saved_part, taken_part  # brings Parquet, which few jobs need
 
         taken = taken_part(take(self._subtask, self._vertex.max_parallelism), self._vertex, self._id.index, positions, read)
-        return _State(b"", None, lambda: saved_part(taken, savepoint.directory, self._vertex, positions, read))
+        return TakenState(b"", None, lambda: saved_part(taken, savepoint.directory, self._vertex, positions, read))
 
     def _decline(self, number: int, error: BaseException) -> None:
         self._site.tell(CheckpointDeclined(self._id, self._site.attempt, number, describe(error)))
@@ -275,7 +244,7 @@ class SubtaskCheckpoints:
 
     # --- storing -----------------------------------------------------------------------------------------------------------------
 
-    def _secure(self, taken: _Taken) -> None:
+    def _secure(self, taken: TakenSnapshot) -> None:
         """Have a whole snapshot stored."""
         inputs: StoredBatches = taken.recording or StoredBatches()
         error = inputs.error or taken.outputs.error
@@ -286,7 +255,9 @@ class SubtaskCheckpoints:
             taken.alignment_ms = taken.recording.waited_s * 1000
         in_flight = InFlight(tuple(inputs.batches), tuple(taken.outputs.batches))
         self.storing += 1
-        self._site.submit(lambda: self._store(taken, in_flight))
+        merging = self._site.merging if taken.state.saved is None else None
+        burst = merging.join(taken.barrier.checkpoint_id) if merging is not None else None
+        self._site.submit(lambda: self._store(taken, in_flight, burst))
 
     def _positions(self) -> Splits:
         if self._source is None:
@@ -296,20 +267,32 @@ class SubtaskCheckpoints:
         now = {number: pickling.dumps(position) for number, position in positions.items()}
         return positions_before | now, read_before + read
 
-    def _store(self, taken: _Taken, in_flight: InFlight) -> None:
-        """Secure the bytes, and say so. Runs on the pool."""
+    def _store(self, taken: TakenSnapshot, in_flight: InFlight, burst: Burst | None) -> None:
+        """Secure the bytes, and say so once they are. Runs on the pool."""
         number = taken.barrier.checkpoint_id
         try:
-            part, state_bytes, stored_bytes = self._part(number, taken.state, taken.positions, taken.read, in_flight)
+            part, state_bytes, stored_bytes = self._part(number, taken.state, taken.positions, taken.read, in_flight, burst)
         except BaseException as error:
             self._decline(number, error)
-        else:
-            async_ms = (self._subtask.meter.now() - taken.at_s) * 1000
-            waited = (taken.start_delay_ms, taken.alignment_ms, taken.sync_ms, async_ms)
-            times = SubtaskTimes(*waited, state_bytes, stored_bytes, in_flight.payload_bytes, *self.restored)
-            self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
-        finally:
             self._subtask.post(lambda: self._stored(number))
+            if burst is not None:
+                burst.leave(None)
+            return
+
+        def secured(error: CheckpointError | None) -> None:
+            if error is not None:
+                self._decline(number, error)
+            else:
+                async_ms = (self._subtask.meter.now() - taken.at_s) * 1000
+                waited = (taken.start_delay_ms, taken.alignment_ms, taken.sync_ms, async_ms)
+                times = SubtaskTimes(*waited, state_bytes, stored_bytes, in_flight.payload_bytes, *self.restored)
+                self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
+            self._subtask.post(lambda: self._stored(number))
+
+        if burst is None:
+            secured(None)
+        else:
+            burst.leave(secured)
 
     def _stored(self, number: int) -> None:
         """Let a subtask end that has waited for this."""
@@ -318,7 +301,13 @@ class SubtaskCheckpoints:
         self._subtask.wake()
 
     def _part(
-        self, number: int, state: _State, positions: dict[int, bytes], read: tuple[int, ...], in_flight: InFlight | None = None
+        self,
+        number: int,
+        state: TakenState,
+        positions: dict[int, bytes],
+        read: tuple[int, ...],
+        in_flight: InFlight | None = None,
+        burst: Burst | None = None,
     ) -> tuple[bytes, int, int]:
         """Return the part, the size of what it holds, and how much of that was written."""
         if state.saved is not None:
@@ -326,14 +315,14 @@ class SubtaskCheckpoints:
         layers = _NO_LAYERS
         try:
             if state.captured is not None:
-                layers = self._layers.store(state.captured)
+                layers = self._layers.store(state.captured, burst)
             part = SubtaskState(
                 self._id.index,
-                self._write(number, str(self._id), state.data),
+                self._write(number, str(self._id), state.data, burst),
                 dict(layers.files),
                 positions=positions,
                 read=read,
-                in_flight=self._write(number, f"{self._id}-in-flight", encode_in_flight(in_flight)) if in_flight else None,
+                in_flight=self._write(number, f"{self._id}-in-flight", encode_in_flight(in_flight), burst) if in_flight else None,
                 layers=layers.layers,
                 base=layers.base,
                 top=layers.top,
@@ -348,9 +337,9 @@ class SubtaskCheckpoints:
             raise
         return encoded, len(state.data) + layers.state_bytes, len(state.data) + layers.stored_bytes
 
-    def _write(self, number: int, name: str, data: bytes) -> StoredFile | InlineState:
+    def _write(self, number: int, name: str, data: bytes, burst: Burst | None) -> StoredFile | InlineState:
         files = self._files
-        return InlineState(data) if files is None else files.write_state(number, name, data)
+        return InlineState(data) if files is None else files.write_state(number, name, data, burst)
 
     def _completed(self, number: int) -> None:
         """Commit what was prepared up to this checkpoint: it will be restored, if anything is."""
@@ -383,7 +372,7 @@ class SubtaskCheckpoints:
             return b"", self.passed
         positions, read = self._positions()
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
-        state = _State(data, self._layers.capture(self.passed + 1))
+        state = TakenState(data, self._layers.capture(self.passed + 1))
         try:
             return self._part(self.passed + 1, state, positions, read)[0], self.passed
         except CheckpointError:

@@ -19,12 +19,14 @@ import re
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from actorflow.errors import ActorflowError, CheckpointError
+from actorflow.storage.file_merging import Burst, FileMerging
 from actorflow.storage.files import (
+    Pace,
     exists,
     join,
     list_files,
@@ -47,9 +49,6 @@ from actorflow.wire.manifest import (
 
 if TYPE_CHECKING:
     from actorflow.storage.local_copies import LocalCopies
-
-Pace = Callable[[int], None]
-"""Waits until so many bytes may be written."""
 
 MANIFEST: Final = "manifest.json"
 
@@ -103,8 +102,10 @@ class CheckpointFiles:
 
     # --- writing (any node) ----------------------------------------------------------------------------------------------------
 
-    def write_state(self, checkpoint: int, subtask: str, data: bytes) -> StoredFile | InlineState:
+    def write_state(self, checkpoint: int, subtask: str, data: bytes, burst: Burst | None = None) -> StoredFile | InlineState:
         """Secure the state of a subtask; return what the manifest says of it.
+
+        What is stored with a burst is on disk when that says so.
 
         Raises:
             CheckpointError: if it cannot be written; what was begun is removed.
@@ -112,20 +113,25 @@ class CheckpointFiles:
         if len(data) <= self._inline_bytes_max:
             return InlineState(data)
         name = f"part-{self._attempt}-{plain_name(subtask)}-{uuid.uuid4().hex[:12]}"
-        return self._write(join(self._home, f"chk-{checkpoint}"), name, data)
+        return self._write(join(self._home, f"chk-{checkpoint}"), name, data, burst)
 
-    def write_shared(self, data: bytes) -> StoredFile:
-        """Secure a file that several checkpoints may refer to.
+    def write_shared(self, data: bytes, burst: Burst | None = None) -> StoredFile:
+        """Secure a file that several checkpoints may refer to, or a segment of one; see `write_state`.
 
         Raises:
             CheckpointError: see `write_state`.
         """
-        return self._write(join(self._home, "shared"), f"{self._attempt}-{uuid.uuid4().hex}", data)
+        return self._write(join(self._home, "shared"), f"{self._attempt}-{uuid.uuid4().hex}", data, burst)
+
+    def merging(self, bytes_max: int) -> FileMerging:
+        """Return what merges files that are written at the same time."""
+        return FileMerging(join(self._home, "shared"), self._attempt, bytes_max, self._pace)
 
     def withdraw(self, file: StoredFile) -> None:
-        """Remove a file that nothing refers to, nor ever will."""
-        with contextlib.suppress(ActorflowError):  # then it is an orphan
-            remove(file.uri, missing_ok=True)
+        """Remove a file that nothing refers to, nor ever will. A segment goes with the others of its file."""
+        if file.offset is None:
+            with contextlib.suppress(ActorflowError):  # then it is an orphan
+                remove(file.uri, missing_ok=True)
         if self._copies is not None:
             self._copies.withdraw(file)
 
@@ -133,10 +139,11 @@ class CheckpointFiles:
         """Return whether a file is this job's, and goes when its checkpoints do."""
         return file.uri.startswith(f"{self._home}/")
 
-    def _write(self, directory: str, name: str, data: bytes) -> StoredFile:
-        file = write_file(directory, name, data, self._pace)
+    def _write(self, directory: str, name: str, data: bytes, burst: Burst | None) -> StoredFile:
+        merged = burst is not None and burst.takes(data)
+        file = burst.write(data) if burst is not None and merged else write_file(directory, name, data, self._pace)
         if self._copies is not None:
-            self._copies.write(name, data)
+            self._copies.write(file, data)
         return file
 
     # --- the whole (JobMaster) -------------------------------------------------------------------------------------------------
@@ -333,16 +340,17 @@ def read_state(state: StoredFile | InlineState) -> bytes:
     if isinstance(state, InlineState):
         return state.data
     try:
-        with open_input(state.uri) as stream:
-            data = stream.read()
+        with open_input(state.uri, state.offset or 0) as stream:
+            data = stream.read() if state.offset is None else stream.read(state.size_bytes)
     except ActorflowError as error:
         raise CheckpointError(f"state is missing: {error.message}", hint=error.hint) from error
+    place = "" if state.offset is None else f" from byte {state.offset} on"
     if len(data) != state.size_bytes:
         raise CheckpointError(
-            f"'{state.uri}' has {len(data)} bytes, {state.size_bytes} were written", hint="it is truncated or damaged"
+            f"'{state.uri}' has {len(data)} bytes{place}, {state.size_bytes} were written", hint="it is truncated or damaged"
         )
     if checksum(data) != state.checksum:
-        raise CheckpointError(f"'{state.uri}' is damaged: its checksum is not that of what was written")
+        raise CheckpointError(f"'{state.uri}' is damaged{place}: its checksum is not that of what was written")
     return data
 
 

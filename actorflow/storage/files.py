@@ -24,6 +24,10 @@ _PACED_BYTES = 1 << 16
 _WILDCARDS = frozenset("*?[")
 
 
+Pace = Callable[[int], None]
+"""Waits until so many bytes may be written."""
+
+
 def as_uri(path: str | os.PathLike[str]) -> str:
     """Return a path as it is valid in every process: a local one becomes absolute, a URI stays as it is."""
     uri = os.fspath(path)
@@ -111,7 +115,7 @@ def sync(stream: BinaryIO) -> None:
         os.fsync(stream.fileno())
 
 
-def write_whole(uri: str, data: bytes, pace: Callable[[int], None] | None = None) -> None:
+def write_whole(uri: str, data: bytes, pace: Pace | None = None) -> None:
     """Write a file of the engine's own down to the disk, readable by nobody but its owner; remove it if that fails.
 
     Args:

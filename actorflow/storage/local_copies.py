@@ -43,8 +43,9 @@ class LocalCopies:
             _DISK.make_directory(str(self._home), private=True)
             self._remove({path.name for path in self._home.iterdir()} - self._named[0])
 
-    def write(self, name: str, data: bytes) -> None:
-        """Keep a copy of a file."""
+    def write(self, file: StoredFile, data: bytes) -> None:
+        """Keep a copy of a file, or of a segment of one."""
+        name = _name(file)
         path = self._home / name
         try:
             with _DISK.open_output(str(path), private=True) as stream:
@@ -133,4 +134,5 @@ def _directory_of(subtask: str) -> str:
 
 
 def _name(file: StoredFile) -> str:
-    return posixpath.basename(file.uri)
+    name = posixpath.basename(file.uri)
+    return name if file.offset is None else f"{name}-{file.offset}"

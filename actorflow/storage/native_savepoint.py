@@ -13,8 +13,8 @@ import contextlib
 import uuid
 
 from actorflow.errors import ActorflowError, CheckpointError
-from actorflow.storage.checkpoint_files import Pace, plain_name, write_file, write_manifest_in
-from actorflow.storage.files import duplicate, join, list_files, make_directory, remove
+from actorflow.storage.checkpoint_files import plain_name, read_state, write_file, write_manifest_in
+from actorflow.storage.files import Pace, duplicate, join, list_files, make_directory, remove
 from actorflow.wire.manifest import InlineState, Manifest, StoredFile
 
 
@@ -55,6 +55,8 @@ class NativeSavepoint:
         """
         if file.uri.startswith(f"{self._home}/"):
             return file
+        if file.offset is not None:  # the rest of the file is others'
+            return self.write_layer(read_state(file))
         target = join(self._home, f"layer-{uuid.uuid4().hex}")
         try:
             (found,) = list_files(file.uri)

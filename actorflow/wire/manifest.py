@@ -28,11 +28,13 @@ class StoredFile(msgspec.Struct, frozen=True, tag="file"):
         uri: where; relative to the manifest once it stands in one.
         size_bytes: its length.
         checksum: of its bytes: xxh3, 64 bits, hexadecimal.
+        offset: where in the file it begins, if the file holds other state as well; None if it is all of the file.
     """
 
     uri: str
     size_bytes: int
     checksum: str
+    offset: int | None = None
 
 
 class InlineState(msgspec.Struct, frozen=True, tag="inline"):

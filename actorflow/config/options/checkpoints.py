@@ -97,6 +97,18 @@ UPLOADS_AT_ONCE = Option(
     4,
     "How many subtasks of a slot worker write their snapshots at the same time; the others wait, and go on processing.",
 )
+FILE_MERGING = Option(
+    "execution.checkpointing.file-merging.enabled",
+    FLAG,
+    False,
+    "Whether what subtasks of a slot worker store of a checkpoint at the same time becomes one file: many subtasks make few files then.",
+)
+MERGED_FILE_SIZE = Option(
+    "execution.checkpointing.file-merging.max-file-size",
+    memory(1),
+    32 << 20,
+    "How large such a file may be. What is larger alone has a file of its own.",
+)
 CHECKPOINT_INLINE = Option(
     "execution.checkpointing.data-inline-threshold",
     memory(0),
