@@ -22,7 +22,10 @@ from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.timers import HeapTimers, Timer, Triple, Triples
 
 _TIMERS_MAX: Final = 32_768
-"""Timers in memory, and changes that wait to be written."""
+"""Timers in memory."""
+
+_CHANGES_MAX: Final = 8192
+"""Changes that wait to be written, which takes about 20 ms; messages wait meanwhile."""
 
 _REFILL_MAX: Final = 4096
 """Rows that become timers at once, which takes about 10 ms; messages wait meanwhile."""
@@ -44,7 +47,7 @@ class RocksDBTimers:
         family: of the rows.
         groups: what stands for each key group.
         used: tables that timers ask for the values of their keys, probably.
-        timers_max: how many may be in memory; as many changes may wait.
+        timers_max: how many may be in memory; as many changes may wait, if they are not too many to be written at once.
 
     Attributes:
         store: where the rows are.
@@ -103,7 +106,7 @@ class RocksDBTimers:
         if changes.get(timer) is not there:
             changes.pop(timer, None)  # those that go before the border go there in the order of what was done last
             changes[timer] = there
-        if len(self._changes) + len(self._unplaced) > self._timers_max:
+        if len(self._changes) + len(self._unplaced) > min(self._timers_max, _CHANGES_MAX):
             self._write()
 
     def _place(self) -> None:
