@@ -70,7 +70,7 @@ class LocalCluster:
         server: starts its processes; by default one of its own. It is closed with the cluster.
 
     Raises:
-        ConfigError: if an option is unknown or malformed.
+        ConfigError: if an option is unknown or malformed, or leaves a slot too little memory.
     """
 
     def __init__(
@@ -124,8 +124,9 @@ class LocalCluster:
     def _start_node(self, server: ForkServer | None) -> None:
         from actorflow.cluster.fork_server import ForkServer
         from actorflow.cluster.node import Node
-        from actorflow.cluster.slot_process import SlotProcesses
+        from actorflow.cluster.slot_process import SlotProcesses, check_memory
 
+        check_memory(self.config, self.slots)
         server = server or ForkServer.start()
         node = self._node = Node(NodeId(f"local-{unique_suffix()}"), self.config, server.directory)
         self.system = node.system

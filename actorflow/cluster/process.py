@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -56,6 +57,31 @@ def end_process(pid: int, number: int, timeout_s: float) -> bool:
         return bool(ready)
     finally:
         os.close(watched)
+
+
+def used_bytes(pid: int) -> int:
+    """Return how much memory a process uses, with all that it has started and that live; what they share is counted once. 0 if it has ended."""
+    started = _started_by(pid)
+    if not started:
+        return resident_bytes(pid)
+    return sum(_proportional_bytes(each) for each in (pid, *started))
+
+
+def _started_by(pid: int) -> list[int]:
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found += map(int, children.read_text().split())
+    return [each for child in found for each in (child, *_started_by(child))]
+
+
+def _proportional_bytes(pid: int) -> int:
+    """Return a process's memory, with its part of what it shares with others."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
 def describe_exit(exit_code: int | None, signal_number: int | None) -> str:

@@ -18,8 +18,9 @@ from typing import assert_never
 from actorflow.actor import Actor, ActorContext, ActorRef, ActorSystem
 from actorflow.actor.signals import Reply
 from actorflow.cluster.fork_server import Exited, ForkServer, ServerLost, SpawnFailed, Started
-from actorflow.cluster.process import resident_bytes
-from actorflow.errors import ActorflowError, SlotLost
+from actorflow.cluster.process import used_bytes
+from actorflow.config import Config, options
+from actorflow.errors import ActorflowError, ConfigError, SlotLost
 from actorflow.ids import Address, JobId
 from actorflow.protocol.machine import TimerFired
 from actorflow.protocol.slots import Allocation
@@ -29,7 +30,26 @@ from actorflow.runtime.stacks import StackRequested, read_dump, stack_file
 
 _ENTRY = "actorflow.cluster.worker:main"
 _MEASURE = "measure"
-_MEASURE_EVERY_S = 1.0
+_MEASURE_EVERY_S = 0.25
+"""How long memory may grow unseen: what a process takes in that time is what it may have above its limit."""
+
+_WORKER_BYTES_MIN = 48 << 20
+"""A worker takes 38 MB (Python 3.11, with what every job needs imported) before it has read a record."""
+
+
+def check_memory(config: Config, slots: int) -> None:
+    """Refuse a limit under which no worker could live for long.
+
+    Raises:
+        ConfigError: if a slot's share of the memory is less than a worker needs that does nothing.
+    """
+    memory_bytes = config[options.TASKMANAGER_MEMORY]
+    if memory_bytes is not None and memory_bytes // slots < _WORKER_BYTES_MIN:
+        raise ConfigError(
+            f"'{options.TASKMANAGER_MEMORY.name}' leaves each of {slots} slots {memory_bytes // slots >> 20} MB, and a worker needs "
+            f"{_WORKER_BYTES_MIN >> 20} MB before it does anything",
+            hint=f"give {slots * _WORKER_BYTES_MIN >> 20} MB at least, or fewer slots",
+        )
 
 
 class SlotProcesses:
@@ -202,7 +222,7 @@ class SlotProcess(Actor):
 
     def _measure(self) -> None:
         """Tell the TaskManager of memory that is used, when it is more than ever before."""
-        used = resident_bytes(self._pid) if self._pid is not None else 0
+        used = used_bytes(self._pid) if self._pid is not None else 0
         if used > self._used_bytes:
             self._used_bytes = used
             self.ctx.system.send(Address(self._task_manager), WorkerMeasured(self._recipe.allocation, used))

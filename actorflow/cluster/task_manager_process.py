@@ -19,7 +19,7 @@ from actorflow.cluster.local import slots_given
 from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node, with_key
 from actorflow.cluster.run_directory import run_directory
-from actorflow.cluster.slot_process import SlotProcesses
+from actorflow.cluster.slot_process import SlotProcesses, check_memory
 from actorflow.config import Config, merged, options
 from actorflow.coordination import Leader, open_coordination
 from actorflow.errors import TransportError
@@ -46,9 +46,10 @@ def run_task_manager(config: Config) -> None:
     """Run a TaskManager in the calling thread until the process is told to end.
 
     Raises:
-        ConfigError: if the options do not say how the leader is found.
+        ConfigError: if the options do not say how the leader is found, or leave a slot too little memory.
         TransportError: if it cannot listen where they say.
     """
+    check_memory(config, slots_given(None, config))
     name = NodeId(config[options.RESOURCE_ID] or f"{config[options.CLUSTER_ID]}-taskmanager-{unique_suffix()}")
     start_logging(config, name)
     own = merged(config, Config.of({options.BIND_HOST.name: config[options.TASKMANAGER_HOST]}, options.TASKMANAGER_HOST.name))

@@ -62,7 +62,7 @@ from actorflow.protocol.run_failures import no_talking_to, not_built_in_time, sl
 from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.slots import Allocation, Lease, Slot, SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
 from actorflow.protocol.stages import Stages
-from actorflow.protocol.workers import Worker, Workers
+from actorflow.protocol.workers import Worker, Workers, with_what_ran
 
 SlotNews = SlotsGranted | SlotsRefused | SlotsLost | SlotReady | SlotEnded | WorkerFailed | DeploymentOpened
 """What ResourceManager, TaskManagers and workers say about slots."""
@@ -188,7 +188,7 @@ class JobRun:
             return [*effects, *self.output.worker_lost(allocation, now)]
         self.killed = True
         if not self._ending:
-            effects.append(Report(RunFailed(error)))
+            effects.append(Report(RunFailed(with_what_ran(error, worker, self._description.graph))))
         for subtask in worker.subtasks:
             effects += self._absorb(self.attempts[subtask].handle(SlotGone(error), now))
         return effects

@@ -10,9 +10,11 @@ Late rule: news of an allocation that the run does not hold (any more), and a st
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, NodeId, SubtaskId, split_address
+from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.job_messages import ProgressReported, SlotReady
 from actorflow.protocol.machine import ensure
 from actorflow.protocol.slots import Allocation, Lease
@@ -48,6 +50,12 @@ class Worker:
     def node(self) -> NodeId:
         """The node of a worker that is ready."""
         return split_address(self.reachable)[0]
+
+
+def with_what_ran(error: ErrorInfo, worker: Worker, graph: ExecutionGraph) -> ErrorInfo:
+    """Return why a worker is gone, with what ran there: one of these operators may be to blame, and its TaskManager does not know them."""
+    named = [f"{graph.vertex(subtask.vertex).name}/{subtask.index}" for subtask in worker.subtasks]
+    return replace(error, context={**error.context, "it ran": ", ".join(named)}) if named else error
 
 
 class Workers:

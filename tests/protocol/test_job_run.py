@@ -134,11 +134,15 @@ def test_once_all_workers_have_built_only_the_starts_are_timed():
     assert [f"attempt:{subtask}:1" for subtask in SUBTASKS] == list(probe.timers)
 
 
-@pytest.mark.parametrize("so_far", [[], [ready()[1]], ready(), [*ready(), opened()[1]]])
-def test_a_worker_that_ends_before_it_has_built_fails_the_run(so_far):
+WITH_WHAT_RAN = dataclasses.replace(ERROR, context={"it ran": "read/0, write/0"})
+ENDS_EARLY = [([], ERROR), ([ready()[1]], ERROR), (ready(), WITH_WHAT_RAN), ([*ready(), opened()[1]], WITH_WHAT_RAN)]
+
+
+@pytest.mark.parametrize(("so_far", "error"), ENDS_EARLY)
+def test_a_worker_that_ends_before_it_has_built_fails_the_run(so_far, error):
     probe = run_at(granted(), *so_far)
     probe.tell(SlotEnded(FIRST, ERROR))
-    assert RunFailed(ERROR) == probe.reports(RunFailed)[0]
+    assert RunFailed(error) == probe.reports(RunFailed)[0]
     assert [SlotsReleased(JOB, (FIRST,))] == sent_to(probe, POOL)
     probe.tell("cancel")
     assert [RunEnded()] == probe.reports()
@@ -239,7 +243,7 @@ def test_a_worker_that_could_not_build_fails_the_run_and_the_others_end_at_once(
 def test_a_lost_slot_fails_the_run_even_if_everything_in_it_had_finished():
     probe = run_at(*RUNNING, finished()[0], finished()[2])
     probe.tell(SlotEnded(FIRST, ERROR))
-    assert [PeerLost(worker(FIRST), 1), RunFailed(ERROR)] == probe.reports()
+    assert [PeerLost(worker(FIRST), 1), RunFailed(WITH_WHAT_RAN)] == probe.reports()
 
 
 def test_slots_that_are_lost_are_not_given_back():
