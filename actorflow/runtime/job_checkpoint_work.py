@@ -107,9 +107,9 @@ class CheckpointWork:
         self._job = job
         self._graphs = [graph]
         self._files = files
-        self._schemas: dict[VertexId, dict[str, dict[str, dict[str, Any]]]] = {
-            vertex.id: {operator.id: found for operator in vertex.operators if (found := schemas_of(operator.spec))}
-            for vertex in graph.vertices
+        operators = [operator for vertex in graph.vertices for operator in vertex.operators]
+        self._schemas: dict[str, dict[str, dict[str, Any]]] = {
+            operator.id: found for operator in operators if (found := schemas_of(operator.spec))
         }
         self.listed: dict[VertexId, Sequence[bytes]] = {}
         self._writing = threading.Lock()
@@ -212,7 +212,7 @@ class CheckpointWork:
                 vertex.parallelism,
                 vertex.max_parallelism,
                 tuple(part_left(work.states, SubtaskId(vertex.id, index)) for index in range(vertex.parallelism)),
-                self._schemas[vertex.id],
+                {operator.id: self._schemas[operator.id] for operator in vertex.operators if operator.id in self._schemas},
             )
             for vertex in graph.vertices
         )
