@@ -125,7 +125,7 @@ class Client:
         self._handles: weakref.WeakSet[Job] = weakref.WeakSet()
         self._link = LeaderLink(config, self._led_by)
         ship = Shipping(self._link, config[options.BLOB_OFFLOAD])
-        self._desk = Desk(self._link.system, self._link, lambda news: news.wait, again_s=_AGAIN_S, ship=ship)
+        self._desk = Desk(self._link.system, self._link, lambda news: news.wait, again_s=_AGAIN_S, ship=ship, outlives=True)
 
     def _led_by(self, leader: Leader) -> None:
         for job in list(self._handles):

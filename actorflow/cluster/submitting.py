@@ -86,6 +86,7 @@ class Desk:
         waiting: given what is known of a job, returns how its handle waits for news.
         again_s: see `JobFollower`.
         ship: sends what a job brings, before it is submitted.
+        outlives: whether jobs may outlive their leader; an embedded cluster ends with its own, whatever the options say.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class Desk:
         *,
         again_s: float | None = None,
         ship: Callable[[JobId, Submission], Shipped] = carried,
+        outlives: bool = False,
     ) -> None:
         self._system = system
         self._gateway = gateway
         self._waiting = waiting
         self._again_s = again_s
         self._ship = ship
+        self._outlives = outlives
 
     def submit(
         self, submission: Submission, config: Config, leader: DispatcherFound, made: Callable[[Job], None] = lambda _: None
@@ -117,8 +120,8 @@ class Desk:
         restored = restored_state(submission.execution, config)
         name = submission.graph.name
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
-        own = with_durable_commits(config, submission.execution).without_secrets()  # secrets are the nodes', and jobs are stored
-        settings = cast("dict[str, OptionValue]", own.plain())
+        of_job = with_durable_commits(config, submission.execution) if self._outlives else config
+        settings = cast("dict[str, OptionValue]", of_job.without_secrets().plain())  # they are the nodes', and jobs are stored
         shipped = self._ship(job, submission)
         client = self._address(_client_name(job))
         message = SubmitJob(job, name, shipped.plan, settings, client, restored, shipped.code, shipped.files)

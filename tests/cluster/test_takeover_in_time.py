@@ -32,6 +32,7 @@ class Succession:
         self.dispatcher = SimulatedDispatcher(0)
         self.system = ActorSystem(NodeId("test"), clock=ManualClock(0.0, 0), dispatcher=self.dispatcher)
         self.cluster = af.LocalCluster(slots=2, system=self.system, config=config)
+        self.cluster._desk._outlives = True
         self.coordination = open_coordination(Config())
         self.fence = self.coordination.election._fence
         self.actors = ()
