@@ -107,6 +107,15 @@ class LayerLine:
             self.given_up(min(self._begun))
         return below
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the files of the line stay as long as anybody refers to them, however late that is.
+
+        They do not if a snapshot on its way builds upon an earlier line: when its checkpoint is complete, which may be so already, files
+        that only the one before had are removed. Who takes another snapshot later does without them; a subtask that has ended cannot.
+        """
+        return len(self._begun) < _BEGUN_MAX and all(begun.line == self._line for begun in self._begun.values())
+
     def lend(self, checkpoint: int) -> Below:
         """Return what the snapshot of a savepoint builds upon. Until it is given back, later snapshots name all of these files: they stay."""
         self._lent.add(checkpoint)

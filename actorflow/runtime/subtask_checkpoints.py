@@ -372,7 +372,7 @@ class SubtaskCheckpoints:
             return b"", self.passed
         positions, read = self._positions()
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
-        state = TakenState(data, self._layers.capture(self.passed + 1))
+        state = TakenState(data, self._layers.capture_last(self.passed + 1))
         try:
             return self._part(self.passed + 1, state, positions, read)[0], self.passed
         except CheckpointError:

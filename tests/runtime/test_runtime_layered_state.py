@@ -316,3 +316,37 @@ def test_a_table_that_one_subtask_has_dropped_keeps_the_keys_of_others(tmp_path,
     of_first = [key for key in KEYS if key_group(stable_hash(key), GROUPS) in group_range(0, 2, GROUPS)]
     of_second = [key for key in KEYS if key not in of_first]
     assert dict.fromkeys(of_first, 1) | dict.fromkeys(of_second[:2], 5) == held
+
+
+def test_what_a_subtask_leaves_at_its_end_does_without_files_that_a_checkpoint_on_its_way_may_have_removed(tmp_path, counting):
+    counting.checkpoint()
+    taken = []
+    for number, key in ((2, KEYS[0]), (3, KEYS[1])):  # the barrier of the third comes before the news of the second
+        counting.chain.set([key], number)
+        taken.append(counting.layers.store(counting.layers.capture(number)))
+    counting.layers.completed(2)
+    last = counting.layers.store(counting.layers.capture_last(4))
+
+    assert not set(last.files.values()) & (set(taken[0].files.values()) - set(taken[1].files.values()))
+    part = SubtaskState(0, InlineState(b""), dict(last.files), layers=last.layers, base=last.base, top=last.top)
+    restored = Counting(tmp_path / "restored")
+    restored.restore([part], 1)
+    assert dict(restored.chain.backend.table("count").items()) == dict.fromkeys(KEYS, 1) | {KEYS[0]: 2, KEYS[1]: 3}
+
+
+def test_what_a_subtask_leaves_at_its_end_is_a_delta_where_the_files_below_it_stay(counting):
+    base = counting.checkpoint()
+    counting.chain.set(KEYS[:1], 2)
+    counting.layers.store(counting.layers.capture(2))  # on its way, above the same base
+    last = counting.layers.store(counting.layers.capture_last(3))
+    assert base.files["layer-0"] in last.files.values()
+    assert last.stored_bytes < base.files["layer-0"].size_bytes / 20
+
+
+def test_a_line_does_not_last_while_more_is_on_its_way_than_is_remembered():
+    line = LayerLine(lambda _: None, lambda _: None)
+    for number in range(1, 16):
+        line.begin(number)
+        assert line.lasting
+    line.begin(16)
+    assert not line.lasting
