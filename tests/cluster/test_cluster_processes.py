@@ -15,8 +15,7 @@ from cluster_processes import endless, running_cluster, until
 
 import actorflow as af
 from actorflow.errors import UserFunctionError
-from actorflow.ids import JobId
-from actorflow.protocol.client_messages import JobUnknown
+from actorflow.protocol.client_messages import DescribeCluster
 from actorflow.protocol.job_messages import JobStatus
 
 pytestmark = pytest.mark.slow
@@ -248,16 +247,24 @@ def test_operators_and_checkpoints_of_a_job_are_reached_by_who_submitted_it_and_
             submitted.checkpoints()
 
 
+DEFECTIVE = """
+from actorflow.cli.main import main
+from actorflow.runtime.resource_manager import ResourceManager
+ResourceManager._describe = lambda self: 1 / 0
+main()
+"""
+
+
 def test_a_job_manager_one_of_whose_actors_fails_ends_with_the_reason_so_that_another_one_leads(tmp_path, monkeypatch):
     monkeypatch.delenv("ACTORFLOW_OVERRIDES", raising=False)  # of the cluster that other tests of this module have
     conf = tmp_path / "cluster.yaml"
     conf.write_text(f"env.pid.dir: {tmp_path}\njobmanager.rpc.port: 0\n")
-    command = [sys.executable, "-m", "actorflow.cli.main", "jobmanager", "--config", str(conf)]
-    job_manager = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    job_manager = subprocess.Popen(
+        [sys.executable, "-c", DEFECTIVE, "jobmanager", "--config", str(conf)], stderr=subprocess.PIPE, text=True
+    )
     try:
         with af.connect(conf) as client:
-            meaningless = JobUnknown(JobId("no-job"))
-            client._link.system.resolve(client._link.leader().resource_manager).tell_control(meaningless)
+            client._link.system.resolve(client._link.leader().resource_manager).tell_control(DescribeCluster())
             said = job_manager.communicate(timeout=30)[1].splitlines()
     finally:
         job_manager.kill()
