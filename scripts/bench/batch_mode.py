@@ -3,6 +3,9 @@
 Counts are combined before they are sorted, so with few keys they cost what running counts cost. A process function sees its input sorted, every
 record of it, which costs the sort. With many keys the figures also show what it costs not to keep them all in memory.
 
+A job of three chains, all of whose records are exchanged twice, shows what it costs to write them to disk and read them back, stage by stage
+(blocking exchanges), against handing them over (pipelined ones): in one slot by reference, in two as frames.
+
 The floor is the same work as a hand-written loop over a dict. Seconds are those of `af.run`, with the start of its process.
 """
 
@@ -36,6 +39,15 @@ def run(mode: str, count: int, keys: int, build: Callable[[af.KeyedStream[int, i
     af.run(pipeline, slots=1, progress=False)
 
 
+def run_exchanging(shuffle: str, count: int, slots: int) -> None:
+    config = {"execution.batch-shuffle-mode": f"all-exchanges-{shuffle}"}
+    pipeline = af.Pipeline("stages", mode="batch", parallelism=slots, config=config)
+    numbers = pipeline.read(af.sources.generator(lambda n: n * 7919, count=count))
+    moved = numbers.rebalance().map(lambda n: (n % MANY, n), chain="never")
+    moved.rebalance().filter(lambda pair: pair[1] >= 0, chain="never").write(af.sinks.discard())
+    af.run(pipeline, slots=slots, progress=False)
+
+
 def loop(count: int, keys: int) -> None:
     counts: dict[int, int] = {}
     for n in range(count):
@@ -58,6 +70,12 @@ def main() -> None:
                     count, lambda: run(mode, count, keys, build)
                 )
             bench.compare(f"{name} by {keys:,} keys", "records/s", contenders, floor="streaming")
+    for slots in (1, 2):
+        exchanging: dict[str, Callable[[], float]] = {
+            shuffle: lambda shuffle=shuffle, slots=slots: per_second(count, lambda: run_exchanging(shuffle, count, slots))
+            for shuffle in ("pipelined", "blocking")
+        }
+        bench.compare(f"two exchanges, {slots} slot{'s'[: slots - 1]}", "records/s", exchanging, floor="pipelined")
     bench.finish()
 
 
