@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actorflow.errors import ActorflowError
 from actorflow.plan.graph import OperatorSpec
 from actorflow.state.descriptors import StateDescriptor, declared_states
 from actorflow.state.operator_state import OperatorStateDescriptor, declared_operator_states
@@ -31,10 +33,17 @@ class Declared:
 
 
 def schemas_of(spec: OperatorSpec) -> dict[str, dict[str, Any]]:
-    """Return what the operator of a spec declares of its states, by their names, as `StateSchema` writes itself down."""
+    """Return what the operator of a spec declares of its states, by their names, as `StateSchema` writes itself down.
+
+    A type that cannot be described is left out: what is of it is read as pickle has it.
+    """
     declared = declared_of(spec)
-    keyed = {name: schema_of_state(state).to_data() for name, state in declared.keyed.items()}
-    return keyed | {name: schema_of_state(state).to_data() for name, state in declared.of_operator.items()}
+    found: dict[str, dict[str, Any]] = {}
+    states: dict[str, StateDescriptor | OperatorStateDescriptor] = {**declared.keyed, **declared.of_operator}
+    for name, state in states.items():
+        with contextlib.suppress(ActorflowError):
+            found[name] = schema_of_state(state).to_data()
+    return found
 
 
 def declared_of(spec: OperatorSpec) -> Declared:
