@@ -23,7 +23,7 @@ MISSING: Final = object()
 """Stands for the value of a key that has none."""
 
 _COMPARED_AT_ONCE: Final = 2048
-"""Values that fit into a processor's cache together with what they are compared with."""
+"""So few that nobody waits long for the interpreter."""
 
 
 class Values(NamedTuple):
