@@ -8,6 +8,7 @@ from actorflow.coordination import CheckpointPointer, open_coordination
 from actorflow.errors import CheckpointError, CoordinationError, Deposed
 from actorflow.ids import Address, JobId
 from actorflow.plan.execution import ExecutionGraph
+from actorflow.plan.scale import Scale
 from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
 from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.runtime.durable_job import JobOutcome
@@ -15,6 +16,7 @@ from actorflow.runtime.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, 
 from actorflow.runtime.job_checkpoint_work import CheckpointWork
 from actorflow.runtime.job_planning import JobPlanner
 from actorflow.runtime.job_work import JobWork
+from actorflow.runtime.messages import control_codec
 from actorflow.storage.checkpoint_files import CheckpointFiles
 from actorflow.wire.manifest import Manifest, encode_manifest
 from actorflow.wire.message import MessageCodec
@@ -207,3 +209,16 @@ def test_what_a_deposed_leader_writes_is_not_tried_again():
         raise Deposed("epoch 1 is over")
 
     assert not until_written(write, "job")
+
+
+def test_the_parallelism_of_a_rescaled_job_is_the_next_leaders_too(leading):
+    leading.job.rescaled(Scale(3))
+    stored = leading.coordination.jobs.read().submissions[JOB]
+    assert SUBMISSION.replaced(scale=Scale(3)) == control_codec().decode(stored)
+
+
+def test_a_job_that_is_over_is_not_stored_again_by_a_late_rescale(leading):
+    leading.job.end(FINISHED)
+    with pytest.raises(CoordinationError, match="is over"):
+        leading.job.rescaled(Scale(3))
+    assert () == leading.jobs.inherit().jobs
