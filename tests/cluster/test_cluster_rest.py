@@ -40,7 +40,7 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
             return json.loads(answer.read())
 
     nodes = free_port()
-    options = {"rest.port": port, "metrics.reporter.prom.port": f"{nodes}-{nodes + 20}"}
+    options = {"rest.port": port, "metrics.reporter.prom.port": f"{nodes}-{nodes + 5}"}
     with running_cluster(tmp_path, "shown", **options) as cluster, af.connect(cluster.conf) as client:
         job = client.submit(endless(), parallelism=2)
         until(job, lambda: job.progress()[1] > 0)
@@ -49,7 +49,7 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         assert {"/jobs/endless": "JobMaster", "/jobs/endless/count/1": "count -> sink"}.items() <= actors.items()
         assert sorted(actors.values()).count("SlotProcess") == 2
         assert ask("/overview")["slots-total"] == 4
-        assert sorted(of_nodes(range(nodes, nodes + 21))) == ["jobmanager", "taskmanager", "taskmanager"]
+        assert sorted(of_nodes(range(nodes, nodes + 6))) == ["jobmanager", "taskmanager", "taskmanager"]
         assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
         dumps = [ask(f"/taskmanagers/{each['id']}/thread-dump")["threadInfos"] for each in ask("/taskmanagers")["taskmanagers"]]
         assert ["most recent call last" in each["stringifiedThreadInfo"] for dump in dumps for each in dump] == [True, True]
