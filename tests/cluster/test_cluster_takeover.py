@@ -51,6 +51,7 @@ def cluster(zookeeper, tmp_path):
         "high-availability.zookeeper.quorum": zookeeper.quorum,
         "high-availability.zookeeper.client.session-timeout": "2s",
         "high-availability.storageDir": str(tmp_path / "ha"),
+        "blob.offload.minsize": "1b",
         "execution.checkpointing.interval": "200ms",
         "execution.checkpointing.dir": str(tmp_path / "checkpoints"),
     }
@@ -88,8 +89,8 @@ def shown_by(cluster, job, client, servers):
     raise AssertionError("not all REST servers show the leader's jobs")
 
 
-def counting(directory, gate):
-    """Running counts; the last records come when there is a file at `gate`."""
+def counting(directory, gate, given):
+    """Running counts; the last records come when there is a file at `gate`. No worker starts without the file `given`, and the job's code."""
 
     def key(number):
         while number > RECORDS / 2 and not Path(gate).exists():
@@ -97,6 +98,7 @@ def counting(directory, gate):
         return number % KEYS
 
     pipeline = af.Pipeline("counting")
+    pipeline.cached_file("from the client", given)
     numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=PER_S))
     numbers.map(key).key_by(lambda key: key).count().map(str).write(af.sinks.text(str(directory)))
     return pipeline
@@ -108,9 +110,12 @@ def written(directory):
 
 
 def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(cluster, tmp_path):
-    out, gate = tmp_path / "out", tmp_path / "gate"
+    out, gate, given = tmp_path / "out", tmp_path / "gate", tmp_path / "given"
+    given.write_text("the client has it only when it submits")
     with af.connect(cluster.conf) as client:
-        job = client.submit(counting(out, gate), parallelism=2)
+        job = client.submit(counting(out, gate, given), parallelism=2)
+        given.unlink()
+        assert 2 == len(list((tmp_path / "ha").glob("*/blobs/*")))
         until(job, lambda: len(written(out)) > 100)
         assert shown_by(cluster, job, client, 3) == ["RUNNING"] * 3
         assert [job.id] == [shown["id"] for shown in json.loads(cluster.command("list", "--json", "--cluster", cluster.conf))]
@@ -124,4 +129,5 @@ def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(
         gate.touch()
         job.wait("60s")
         assert job.status() is JobStatus.FINISHED
+    assert [] == list((tmp_path / "ha").glob("*/blobs/*"))
     assert written(out) == Counter(str((number % KEYS, number // KEYS + 1)) for number in range(RECORDS))
