@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -64,6 +65,25 @@ def running_cluster(parent, name, conf=CONF, **options):
             yield cluster
         finally:
             cluster.stop()
+
+
+def free_ports(count):
+    """Return ports that are free now, below the ephemeral ones."""
+    ports, sockets = [], []
+    for port in range(30_100, 32_000):
+        candidate = socket.socket()
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            candidate.close()
+            continue
+        sockets.append(candidate)
+        ports.append(port)
+        if len(ports) == count:
+            break
+    for each in sockets:
+        each.close()
+    return ports
 
 
 def until(job, condition):

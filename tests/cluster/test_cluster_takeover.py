@@ -2,14 +2,13 @@
 
 import json
 import signal
-import socket
 import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from cluster_processes import DEADLINE_S, ROOT, running_cluster, until
+from cluster_processes import DEADLINE_S, ROOT, free_ports, running_cluster, until
 
 import actorflow as af
 from actorflow.protocol.job_messages import JobStatus
@@ -18,25 +17,6 @@ from actorflow.runtime.durable_jobs import NUMBERS_OF_EPOCH
 pytestmark = pytest.mark.slow
 
 RECORDS, KEYS, PER_S = 3_000, 7, 1_000
-
-
-def free_ports(count):
-    """Return ports that are free now, below the ephemeral ones."""
-    ports, sockets = [], []
-    for port in range(30_100, 32_000):
-        candidate = socket.socket()
-        try:
-            candidate.bind(("127.0.0.1", port))
-        except OSError:
-            candidate.close()
-            continue
-        sockets.append(candidate)
-        ports.append(port)
-        if len(ports) == count:
-            break
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture
