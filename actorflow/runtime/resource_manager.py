@@ -41,7 +41,6 @@ _EVENTS = (
     SlotsOffered,
     SlotsRequested,
     CountSlots,
-    CountSlots,
     SlotsReleased,
     JobEnded,
     LinkBroken,
