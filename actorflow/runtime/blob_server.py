@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,8 @@ class BlobServer:
         refused = [self._refused.pop((offer.client, blob.digest), None) for blob in offer.blobs]
         reasons = [reason for reason in refused if reason is not None]
         try:
+            self._check_space(offer)
             missing = self._ledger.offer(offer.job, offer.client, offer.blobs)
-            self._check_space(offer, missing)
         except PlanError as error:
             return BlobsWanted(error=error.info())
         if not reasons:
@@ -89,11 +89,10 @@ class BlobServer:
             missing, TransportError(f"the JobManager could not keep a file of job '{offer.job}': {reasons[0]}").info()
         )
 
-    def _check_space(self, offer: OfferBlobs, missing: Sequence[str]) -> None:
-        needed = sum(blob.size for blob in offer.blobs if blob.digest in set(missing))
+    def _check_space(self, offer: OfferBlobs) -> None:
+        needed = sum({blob.digest: blob.size for blob in offer.blobs if not self._ledger.has(blob.digest)}.values())
         free = shutil.disk_usage(self.files.directory).free
         if needed > free:
-            self.release(offer.job)
             raise PlanError(
                 f"the files and code of job '{offer.job}' take {-(-needed // _MB)} MB, and the JobManager has {free // _MB} MB left for them",
                 hint="'blob.storage.directory' names another disk",
