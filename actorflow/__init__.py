@@ -68,8 +68,10 @@ if TYPE_CHECKING:
     from actorflow.connectors import sinks, sources
     from actorflow.connectors.contracts import Sink, Source, TwoPhaseSink
     from actorflow.errors import ActorflowError, ConfigError, JobFailed, PlanError
-    from actorflow.operators import evictors, triggers, windows
-    from actorflow.operators.actor import (
+    from actorflow.operators.aggregate import Aggregate
+    from actorflow.operators.event_time.watermarks import WatermarkGenerator, Watermarks
+    from actorflow.operators.joins.in_windows import CoGroup
+    from actorflow.operators.processing.actor import (
         BroadcastContext,
         BroadcastOperator,
         OperatorActor,
@@ -77,14 +79,12 @@ if TYPE_CHECKING:
         TimerContext,
         TwoInputOperator,
     )
-    from actorflow.operators.aggregate import Aggregate
-    from actorflow.operators.evictor import Evictor
-    from actorflow.operators.joins.in_windows import CoGroup
-    from actorflow.operators.supervise import DeadLetter, Supervise
-    from actorflow.operators.trigger import Trigger, TriggerContext, TriggerResult
-    from actorflow.operators.watermarks import WatermarkGenerator, Watermarks
-    from actorflow.operators.window import Window, WindowAssigner, Windowed
-    from actorflow.operators.window_function import WindowContext
+    from actorflow.operators.processing.supervise import DeadLetter, Supervise
+    from actorflow.operators.windowing import evictors, triggers, windows
+    from actorflow.operators.windowing.evictor import Evictor
+    from actorflow.operators.windowing.trigger import Trigger, TriggerContext, TriggerResult
+    from actorflow.operators.windowing.window import Window, WindowAssigner, Windowed
+    from actorflow.operators.windowing.window_function import WindowContext
     from actorflow.state.descriptors import AggregatingState, ListState, MapState, ReducingState, ValueState
     from actorflow.state.operator_state import BroadcastState, OperatorListState, UnionListState
     from actorflow.state.ttl import Ttl
@@ -167,7 +167,7 @@ _HOMES = {
     "actorflow.connectors.sinks": ("sinks",),
     "actorflow.connectors.sources": ("sources",),
     "actorflow.errors": ("ActorflowError", "ConfigError", "JobFailed", "PlanError"),
-    "actorflow.operators.actor": (
+    "actorflow.operators.processing.actor": (
         "BroadcastContext",
         "BroadcastOperator",
         "OperatorActor",
@@ -177,15 +177,15 @@ _HOMES = {
     ),
     "actorflow.operators.aggregate": ("Aggregate",),
     "actorflow.operators.joins.in_windows": ("CoGroup",),
-    "actorflow.operators.evictor": ("Evictor",),
-    "actorflow.operators.evictors": ("evictors",),
-    "actorflow.operators.supervise": ("DeadLetter", "Supervise"),
-    "actorflow.operators.trigger": ("Trigger", "TriggerContext", "TriggerResult"),
-    "actorflow.operators.triggers": ("triggers",),
-    "actorflow.operators.watermarks": ("WatermarkGenerator", "Watermarks"),
-    "actorflow.operators.window": ("Window", "WindowAssigner", "Windowed"),
-    "actorflow.operators.window_function": ("WindowContext",),
-    "actorflow.operators.windows": ("windows",),
+    "actorflow.operators.windowing.evictor": ("Evictor",),
+    "actorflow.operators.windowing.evictors": ("evictors",),
+    "actorflow.operators.processing.supervise": ("DeadLetter", "Supervise"),
+    "actorflow.operators.windowing.trigger": ("Trigger", "TriggerContext", "TriggerResult"),
+    "actorflow.operators.windowing.triggers": ("triggers",),
+    "actorflow.operators.event_time.watermarks": ("WatermarkGenerator", "Watermarks"),
+    "actorflow.operators.windowing.window": ("Window", "WindowAssigner", "Windowed"),
+    "actorflow.operators.windowing.window_function": ("WindowContext",),
+    "actorflow.operators.windowing.windows": ("windows",),
     "actorflow.savepoint": ("savepoint",),
     "actorflow.state.descriptors": ("AggregatingState", "ListState", "MapState", "ReducingState", "ValueState"),
     "actorflow.state.operator_state": ("BroadcastState", "OperatorListState", "UnionListState"),

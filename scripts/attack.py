@@ -44,7 +44,7 @@ import zmq
 import actorflow as af
 from actorflow.cluster.launching import Launcher, planned_nodes
 from actorflow.config import Config
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.transport.curve import CurveKeys, guard_client
 from actorflow.wire.frame import Kind, pack
 

@@ -42,8 +42,8 @@ import actorflow as af
 from actorflow.cluster.client import Client
 from actorflow.cluster.launching import Launcher, planned_nodes
 from actorflow.config import Config
-from actorflow.protocol.job_messages import JobStatus
-from actorflow.runtime.durable_jobs import NUMBERS_OF_EPOCH
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.runtime.jobs.durable_jobs import NUMBERS_OF_EPOCH
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from zookeeper_history import History

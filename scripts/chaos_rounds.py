@@ -36,7 +36,7 @@ from actorflow.config.load import from_assignments
 from actorflow.connectors.contracts import WriterContext
 from actorflow.connectors.file_formats import JsonLinesFormat, TextFormat
 from actorflow.connectors.file_sinks import FileFormat, FileSink, FileWriter, Finished, Rolling
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.storage.files import as_uri
 
 RECORDS, RATE = 8000, 4000.0

@@ -14,10 +14,10 @@ from typing import Any
 
 from actorflow.connectors.contracts import Sink, Source
 from actorflow.errors import PlanError
-from actorflow.operators.actor import BroadcastOperator, OperatorActor, TwoInputOperator
 from actorflow.operators.aggregate import Aggregate
-from actorflow.operators.supervise import Supervise
-from actorflow.operators.watermarks import Watermarks
+from actorflow.operators.event_time.watermarks import Watermarks
+from actorflow.operators.processing.actor import BroadcastOperator, OperatorActor, TwoInputOperator
+from actorflow.operators.processing.supervise import Supervise
 from actorflow.state.descriptors import declared_states
 from actorflow.state.operator_state import BroadcastState, declared_operator_states
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 from actorflow.api.arguments import check_function, check_operator
 from actorflow.api.options import OperatorOptions
-from actorflow.operators.actor import BroadcastOperator, TwoInputOperator
+from actorflow.operators.processing.actor import BroadcastOperator, TwoInputOperator
 from actorflow.operators.specs import BroadcastProcessSpec, CoFlatMapSpec, CoMapSpec, CoProcessSpec, Selector
 
 if TYPE_CHECKING:

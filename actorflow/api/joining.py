@@ -11,13 +11,13 @@ from actorflow.api.tag import Tag
 from actorflow.api.windowed import WindowedStream, check_assigner
 from actorflow.config.values import Duration, duration_ms, signed_duration_ms
 from actorflow.errors import PlanError
-from actorflow.operators.actor import TwoInputOperator
 from actorflow.operators.joins.as_of import AsOfJoin
 from actorflow.operators.joins.in_windows import LEFT, RIGHT, CoGroup, Pairing, Tagging, co_grouped
 from actorflow.operators.joins.interval import IntervalJoin
 from actorflow.operators.joins.specs import AsOfJoinSpec, IntervalJoinSpec, JoinSpec
 from actorflow.operators.joins.unbounded import JoinKind, UnboundedJoin
-from actorflow.operators.window import WindowAssigner, Windowed
+from actorflow.operators.processing.actor import TwoInputOperator
+from actorflow.operators.windowing.window import WindowAssigner, Windowed
 
 if TYPE_CHECKING:
     from actorflow.api.stream import Stream

@@ -11,12 +11,12 @@ from actorflow.api.joining import KeyedJoins
 from actorflow.api.options import OperatorOptions
 from actorflow.api.windowed import WindowedStream, check_assigner
 from actorflow.errors import PlanError
-from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
+from actorflow.operators.processing.actor import OperatorActor
+from actorflow.operators.processing.supervise import Supervise
 from actorflow.operators.specs import AggregateSpec, CountSpec, MaxSpec, MinSpec, ProcessSpec, ReduceSpec, SumSpec
-from actorflow.operators.supervise import Supervise
-from actorflow.operators.window import WindowAssigner
-from actorflow.operators.window_specs import WindowSpec
+from actorflow.operators.windowing.window import WindowAssigner
+from actorflow.operators.windowing.window_specs import WindowSpec
 
 if TYPE_CHECKING:
     from actorflow.api.stream import Stream

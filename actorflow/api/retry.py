@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actorflow.config.values import Duration, duration_ms
-from actorflow.operators.retry import ExceptionPredicate, ExceptionTypes, RetryPolicy
+from actorflow.operators.asynchronous.retry import ExceptionPredicate, ExceptionTypes, RetryPolicy
 
 
 class Retry:

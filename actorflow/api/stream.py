@@ -30,14 +30,14 @@ from actorflow.api.windowed import WindowedStream, check_assigner
 from actorflow.config.values import Duration, duration_ms, duration_s
 from actorflow.connectors.contracts import Sink, SinkSpec
 from actorflow.errors import PlanError
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.asynchronous.retry import RetryPolicy
+from actorflow.operators.event_time.watermarks import TimestampSpec, Watermarks
 from actorflow.operators.joins.lookup import CachedLookup, was_found
-from actorflow.operators.retry import RetryPolicy
+from actorflow.operators.processing.actor import OperatorActor
+from actorflow.operators.processing.supervise import Supervise
 from actorflow.operators.specs import FilterSpec, FlatMapSpec, MapAsyncSpec, MapBatchesSpec, MapSpec, ProcessSpec
-from actorflow.operators.supervise import Supervise
-from actorflow.operators.watermarks import TimestampSpec, Watermarks
-from actorflow.operators.window import WindowAssigner
-from actorflow.operators.window_specs import WindowAllSpec, no_key
+from actorflow.operators.windowing.window import WindowAssigner
+from actorflow.operators.windowing.window_specs import WindowAllSpec, no_key
 from actorflow.plan.graph import LogicalGraph, OperatorSpec, Partitioner, Partitioning
 
 T = TypeVar("T")

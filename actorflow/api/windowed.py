@@ -12,13 +12,13 @@ from actorflow.api.tag import Tag
 from actorflow.config.values import Duration, duration_ms
 from actorflow.errors import PlanError
 from actorflow.operators.aggregate import Aggregate
-from actorflow.operators.evictor import Evictor
 from actorflow.operators.specs import AggregateSpec, CountSpec, KeyedSpec, MaxSpec, MinSpec, ReduceSpec, SumSpec
-from actorflow.operators.trigger import Trigger
-from actorflow.operators.window import WindowAssigner, Windowed
-from actorflow.operators.window_function import WindowFunction
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import CountWindows
+from actorflow.operators.windowing.evictor import Evictor
+from actorflow.operators.windowing.trigger import Trigger
+from actorflow.operators.windowing.window import WindowAssigner, Windowed
+from actorflow.operators.windowing.window_function import WindowFunction
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import CountWindows
 
 if TYPE_CHECKING:
     from actorflow.api.stream import Stream

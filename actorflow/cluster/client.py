@@ -26,7 +26,9 @@ from actorflow.config.values import Duration, duration_s
 from actorflow.coordination import Leader
 from actorflow.errors import ErrorInfo, PlanError, TransportError
 from actorflow.ids import Address, JobId, split_address
-from actorflow.protocol.client_messages import (
+from actorflow.protocol.jobs.job_follower import DispatcherFound
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.nodes.client_messages import (
     CheckTaskManagers,
     CheckVersions,
     ClusterDescribed,
@@ -35,8 +37,6 @@ from actorflow.protocol.client_messages import (
     JobSummary,
     ListJobs,
 )
-from actorflow.protocol.job_follower import DispatcherFound
-from actorflow.protocol.job_messages import JobStatus
 from actorflow.wire.user_code import packages_named
 from actorflow.wire.versions import versions_of
 

@@ -18,16 +18,16 @@ from actorflow.ids import Address, JobId, OperatorId, SubtaskId, unique_suffix
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.scale import Scale
-from actorflow.protocol.checkpoint_events import CheckpointsView
-from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.checkpoints.checkpoint_events import CheckpointsView
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointRequested, CheckpointTaken
+from actorflow.protocol.jobs.job_messages import (
     CancelJob,
     JobRescaled,
     JobStatus,
     RescaleJob,
 )
-from actorflow.runtime.directory import PREFIX, Directory
-from actorflow.runtime.operator_ref import OperatorRef
+from actorflow.runtime.subtasks.operator_ref import OperatorRef
+from actorflow.runtime.workers.directory import PREFIX, Directory
 from actorflow.storage.files import as_uri, join
 from actorflow.wire import pickling
 from actorflow.wire.batch import SavepointFormat, SavepointOrder, SavepointThen

@@ -28,14 +28,14 @@ from actorflow.config import Config, options
 from actorflow.coordination import Coordination, Leader, leader_node, open_coordination
 from actorflow.errors import ActorflowError, ConfigError, CoordinationError, Deposed, ErrorInfo, describe
 from actorflow.ids import NodeId, address
-from actorflow.protocol.job_messages import LinkBroken, NodeLost
-from actorflow.protocol.leader import BLOB_SERVER_PATH
+from actorflow.protocol.jobs.job_messages import LinkBroken, NodeLost
+from actorflow.protocol.nodes.leader import BLOB_SERVER_PATH
 from actorflow.rest.node_metrics import serve_node_metrics
-from actorflow.runtime.blob_server import BlobServer, spawn_blob_desk
-from actorflow.runtime.durable_blobs import DurableBlobs
-from actorflow.runtime.durable_jobs import DurableJobs, Inheritance
-from actorflow.runtime.job_manager import in_epoch, spawn_job_manager
-from actorflow.runtime.resource_manager import Driving
+from actorflow.runtime.blobs.durable import DurableBlobs
+from actorflow.runtime.blobs.server import BlobServer, spawn_blob_desk
+from actorflow.runtime.jobs.durable_jobs import DurableJobs, Inheritance
+from actorflow.runtime.jobs.job_manager import in_epoch, spawn_job_manager
+from actorflow.runtime.jobs.resource_manager import Driving
 from actorflow.storage.spill_file import spill_directories
 
 log = logging.getLogger(__name__)

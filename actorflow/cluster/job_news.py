@@ -11,9 +11,9 @@ from typing import Any, assert_never
 from actorflow.actor import MachineActor
 from actorflow.errors import ErrorInfo
 from actorflow.ids import SubtaskId
-from actorflow.protocol.checkpoint_messages import CheckpointTaken
-from actorflow.protocol.job_follower import JobFollower, RunsAnew
-from actorflow.protocol.job_messages import JobProgressed, JobRescaled, JobStatus, JobStatusChanged, ResultChunk
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointTaken
+from actorflow.protocol.jobs.job_follower import JobFollower, RunsAnew
+from actorflow.protocol.jobs.job_messages import JobProgressed, JobRescaled, JobStatus, JobStatusChanged, ResultChunk
 
 log = logging.getLogger(__name__)
 

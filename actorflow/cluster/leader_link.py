@@ -16,8 +16,8 @@ from actorflow.coordination import Leader, open_coordination
 from actorflow.errors import TransportError
 from actorflow.ids import JobId, NodeId, unique_suffix
 from actorflow.inspection.facts import JobFacts
-from actorflow.protocol.blobs import OfferBlobs, blob_server_beside
-from actorflow.protocol.client_messages import CheckTaskManagers, DescribeCluster, ListJobs
+from actorflow.protocol.blobs.blob import OfferBlobs, blob_server_beside
+from actorflow.protocol.nodes.client_messages import CheckTaskManagers, DescribeCluster, ListJobs
 from actorflow.wire.message import Message
 
 

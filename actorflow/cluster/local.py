@@ -26,17 +26,17 @@ from actorflow.config import Config, layered, load, options, overrides
 from actorflow.errors import ConfigError, NotEnoughSlots
 from actorflow.ids import Address, JobId, NodeId, unique_suffix
 from actorflow.inspection.facts import JobFacts
-from actorflow.protocol.job_follower import DispatcherFound
-from actorflow.protocol.job_messages import NodeLost, WorkerStarted
-from actorflow.protocol.task_manager import WorkerRecipe
+from actorflow.protocol.jobs.job_follower import DispatcherFound
+from actorflow.protocol.jobs.job_messages import NodeLost, WorkerStarted
+from actorflow.protocol.nodes.task_manager import WorkerRecipe
 from actorflow.rest.listening import rest_ports
-from actorflow.runtime.context import AsyncHome, AsyncThread
-from actorflow.runtime.deployment import Site
-from actorflow.runtime.job_manager import spawn_job_manager
-from actorflow.runtime.loopback import LoopbackPlane
-from actorflow.runtime.slot_worker import SlotWorker
-from actorflow.runtime.task_manager import Launch, spawn_task_manager
-from actorflow.runtime.virtual_async import VirtualAsync
+from actorflow.runtime.channels.loopback import LoopbackPlane
+from actorflow.runtime.jobs.job_manager import spawn_job_manager
+from actorflow.runtime.subtasks.context import AsyncHome, AsyncThread
+from actorflow.runtime.subtasks.virtual_async import VirtualAsync
+from actorflow.runtime.workers.deployment import Site
+from actorflow.runtime.workers.slot_worker import SlotWorker
+from actorflow.runtime.workers.task_manager import Launch, spawn_task_manager
 from actorflow.state.backends import local_directories
 from actorflow.state.directories import remove_leftovers
 from actorflow.transport.limits import TransportLimits

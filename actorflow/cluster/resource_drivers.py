@@ -12,7 +12,7 @@ from typing import Final, cast
 from actorflow.config import Config, options
 from actorflow.errors import ConfigError
 from actorflow.ids import NodeId
-from actorflow.runtime.resource_driver import ResourceDriver
+from actorflow.runtime.jobs.resource_driver import ResourceDriver
 
 log = logging.getLogger(__name__)
 

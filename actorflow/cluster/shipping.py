@@ -19,7 +19,7 @@ from actorflow.api.submission import Submission
 from actorflow.cluster.leader_link import LeaderLink
 from actorflow.errors import ActorflowError, PlanError, TransportError
 from actorflow.ids import JobId
-from actorflow.protocol.blobs import BlobRef, BlobsWanted, OfferBlobs, SentFile
+from actorflow.protocol.blobs.blob import BlobRef, BlobsWanted, OfferBlobs, SentFile
 from actorflow.storage.archives import pack
 from actorflow.storage.blob_files import pieces_of, ref_of
 from actorflow.wire.user_code import dumps_code

@@ -23,10 +23,10 @@ from actorflow.config import Config, options
 from actorflow.errors import ActorflowError, ConfigError, SlotLost
 from actorflow.ids import Address, JobId
 from actorflow.protocol.machine import TimerFired
-from actorflow.protocol.slots import Allocation
-from actorflow.protocol.task_manager import EndWorker, WorkerMeasured, WorkerRecipe
-from actorflow.runtime.stacks import SIGNAL as STACK_SIGNAL
-from actorflow.runtime.stacks import StackRequested, read_dump, stack_file
+from actorflow.protocol.nodes.slot_messages import Allocation
+from actorflow.protocol.nodes.task_manager import EndWorker, WorkerMeasured, WorkerRecipe
+from actorflow.runtime.workers.stacks import SIGNAL as STACK_SIGNAL
+from actorflow.runtime.workers.stacks import StackRequested, read_dump, stack_file
 
 _ENTRY = "actorflow.cluster.worker:main"
 _MEASURE = "measure"

@@ -9,7 +9,7 @@ from actorflow.config import Config, options
 
 if TYPE_CHECKING:
     from actorflow.plan.execution import ExecutionGraph
-    from actorflow.protocol.checkpoint_plan import Restored
+    from actorflow.protocol.checkpoints.checkpoint_plan import Restored
 
 ClaimMode = Literal["no-claim", "claim"]
 
@@ -38,7 +38,7 @@ def restored_state(graph: ExecutionGraph, config: Config) -> Restored:
         IncompatibleState: if the type of a state has changed in a way that it cannot be read.
         PlanError: if it runs in batch mode.
     """
-    from actorflow.protocol.checkpoint_plan import Restored
+    from actorflow.protocol.checkpoints.checkpoint_plan import Restored
 
     path = config[options.RECOVERY_PATH]
     if path is None:

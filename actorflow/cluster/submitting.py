@@ -18,8 +18,8 @@ from actorflow.config import Config, layered, options, overrides
 from actorflow.ids import Address, JobId, split_address, unique_suffix
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.graph import LogicalGraph
-from actorflow.protocol.job_follower import DispatcherFound, JobFollower
-from actorflow.protocol.job_messages import OptionValue, SubmitJob
+from actorflow.protocol.jobs.job_follower import DispatcherFound, JobFollower
+from actorflow.protocol.jobs.job_messages import OptionValue, SubmitJob
 
 Submittable = Pipeline | LogicalGraph | Submission
 

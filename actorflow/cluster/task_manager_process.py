@@ -24,14 +24,14 @@ from actorflow.config import Config, merged, options
 from actorflow.coordination import Leader, open_coordination
 from actorflow.errors import TransportError
 from actorflow.ids import ActorPath, JobId, NodeId, address, unique_suffix
-from actorflow.protocol.blob_fetching import BlobFetching
-from actorflow.protocol.job_messages import LinkBroken, NodeLost
-from actorflow.protocol.slots import JobReleased
-from actorflow.protocol.task_manager import LeaderFound
+from actorflow.protocol.blobs.fetching import BlobFetching
+from actorflow.protocol.jobs.job_messages import LinkBroken, NodeLost
+from actorflow.protocol.nodes.slot_messages import JobReleased
+from actorflow.protocol.nodes.task_manager import LeaderFound
 from actorflow.rest.node_metrics import serve_node_metrics
-from actorflow.runtime.blob_cache import BlobCache
-from actorflow.runtime.task_manager import spawn_task_manager
-from actorflow.runtime.version_check import VERSION_CHECK_PATH, VersionCheck
+from actorflow.runtime.blobs.cache import BlobCache
+from actorflow.runtime.jobs.version_check import VERSION_CHECK_PATH, VersionCheck
+from actorflow.runtime.workers.task_manager import spawn_task_manager
 from actorflow.state.backends import local_directories
 from actorflow.state.directories import OwnedDirectory, remove_leftovers
 from actorflow.storage.blob_files import BlobFiles

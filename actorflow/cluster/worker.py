@@ -16,12 +16,12 @@ from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.config import Config
 from actorflow.ids import Address, NodeId, split_address, unique_suffix
-from actorflow.protocol.job_messages import LinkBroken, OpenDeployment, OptionValue, WorkerStarted
-from actorflow.protocol.slots import Allocation
-from actorflow.runtime.context import AsyncThread
-from actorflow.runtime.deployment import Site
-from actorflow.runtime.slot_worker import SlotWorker
-from actorflow.runtime.stacks import stack_file, write_on_signal
+from actorflow.protocol.jobs.job_messages import LinkBroken, OpenDeployment, OptionValue, WorkerStarted
+from actorflow.protocol.nodes.slot_messages import Allocation
+from actorflow.runtime.subtasks.context import AsyncThread
+from actorflow.runtime.workers.deployment import Site
+from actorflow.runtime.workers.slot_worker import SlotWorker
+from actorflow.runtime.workers.stacks import stack_file, write_on_signal
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from actorflow.coordination.contract import (
 )
 from actorflow.coordination.opening import open_coordination
 from actorflow.coordination.single import leader_node
-from actorflow.protocol.leader import Leader
+from actorflow.protocol.nodes.leader import Leader
 
 __all__ = [
     "CheckpointPointer",

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from actorflow.ids import JobId
-from actorflow.protocol.leader import Leader
+from actorflow.protocol.nodes.leader import Leader
 from actorflow.wire.message import Message
 
 Granted = Callable[[int], None]

@@ -19,7 +19,7 @@ from actorflow.coordination.contract import Cancel, Coordination, Granted, Leade
 from actorflow.coordination.remembered import Fence, RememberedJobs, RememberedPointers, RememberedResults
 from actorflow.errors import ActorflowError, ConfigError, CoordinationError
 from actorflow.ids import NodeId, address
-from actorflow.protocol.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH, Leader, rest_url
+from actorflow.protocol.nodes.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH, Leader, rest_url
 from actorflow.storage import files
 from actorflow.wire.message import MessageCodec
 

@@ -12,8 +12,8 @@ from actorflow.errors import ActorflowError, PlanError
 from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.plan.key_groups import key_group, subtask_of
 from actorflow.runtime.messages import StateRequested, TailRequested, UserMessage
-from actorflow.runtime.operator_ref import OperatorRef
-from actorflow.runtime.stacks import StackRequested, belongs_to
+from actorflow.runtime.subtasks.operator_ref import OperatorRef
+from actorflow.runtime.workers.stacks import StackRequested, belongs_to
 from actorflow.wire import pickling
 from actorflow.wire.plain_form import plain_form, typed
 from actorflow.wire.stable_hash import stable_hash

@@ -20,7 +20,7 @@ from actorflow.inspection.facts import PREFIX, JobFacts
 from actorflow.inspection.looking import look_at
 from actorflow.inspection.report import SlowReport
 from actorflow.inspection.tree import ActorRow, Tree, named_row
-from actorflow.protocol.client_messages import (
+from actorflow.protocol.nodes.client_messages import (
     ClusterDescribed,
     DescribeCluster,
     DescribeEndedJob,
@@ -29,8 +29,8 @@ from actorflow.protocol.client_messages import (
     JobSummary,
     ListJobs,
 )
-from actorflow.runtime.directory import subtask_name
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
+from actorflow.runtime.workers.directory import subtask_name
 from actorflow.transport.endpoint import Endpoint
 from actorflow.transport.observation import TransportObservation
 from actorflow.wire.plain_form import plain_form, typed

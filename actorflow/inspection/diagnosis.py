@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from actorflow.ids import SubtaskId
 from actorflow.plan.topology import Topology
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 _MUCH_MS = 500

@@ -9,10 +9,10 @@ from typing import Any
 from actorflow.errors import ErrorInfo, PlanError
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.topology import Topology, VertexShape
-from actorflow.protocol.checkpoint_events import CheckpointStatistics, CheckpointsView
-from actorflow.protocol.checkpoint_messages import SubtaskTimes
-from actorflow.protocol.deployment import SubtaskTotals
-from actorflow.protocol.rescaling import RescalingView
+from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics, CheckpointsView
+from actorflow.protocol.checkpoints.checkpoint_messages import SubtaskTimes
+from actorflow.protocol.jobs.deployment import SubtaskTotals
+from actorflow.protocol.jobs.rescaling import RescalingView
 from actorflow.wire.plain_form import plain_form, typed
 
 PREFIX = "/jobs/"

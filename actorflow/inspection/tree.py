@@ -8,7 +8,7 @@ from html import escape
 
 from actorflow.actor import TreeRow
 from actorflow.ids import Address
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 
 COLUMNS = ("path", "kind", "state", "inbox", "in/s", "out/s", "busy", "pressed", "restarts")
 """Heads of the columns."""

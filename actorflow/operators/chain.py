@@ -14,9 +14,9 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from actorflow.errors import PlanError
-from actorflow.operators.codegen import FUSABLE, FusedOperator
+from actorflow.operators.compiled.codegen import FUSABLE, FusedOperator
+from actorflow.operators.compiled.fused import FusedStage
 from actorflow.operators.contract import Chain, OutputPort, SubtaskContext
-from actorflow.operators.fused import FusedStage
 from actorflow.operators.place import Place
 from actorflow.operators.specs import KeyedSpec
 from actorflow.operators.stage import Kept, Stage

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actorflow.config import Config
 from actorflow.ids import Address, SubtaskId
-from actorflow.protocol.quarantine import Quarantined
+from actorflow.protocol.jobs.quarantine import Quarantined
 from actorflow.state.backend import KeyedBackend
 from actorflow.wire.batch import Batch
 
@@ -120,7 +120,7 @@ class SubtaskContext(Protocol):
         ...
 
     def report_watermark(self, operator: str, *, number: int, watermark: int, idle: bool, max_drift_ms: int) -> None:
-        """Tell the JobMaster how far this subtask is in event time, which calls `Chain.allow` in answer (see `protocol.alignment`).
+        """Tell the JobMaster how far this subtask is in event time, which calls `Chain.allow` in answer (see `protocol.event_time.alignment`).
 
         Args:
             operator: name of the operator that makes the watermarks.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from actorflow.errors import PlanError
-from actorflow.operators.batches import MapBatchesStage
-from actorflow.operators.finals import FinalStage
-from actorflow.operators.pane_stage import PaneStage
+from actorflow.operators.columnar.batches import MapBatchesStage
+from actorflow.operators.compiled.finals import FinalStage
+from actorflow.operators.event_time.timestamps import TimestampStage
+from actorflow.operators.event_time.watermarks import TimestampSpec
 from actorflow.operators.place import Place
-from actorflow.operators.process import ProcessStage
-from actorflow.operators.session_stage import SessionStage
+from actorflow.operators.processing.process import ProcessStage
+from actorflow.operators.processing.two_inputs import BroadcastProcessStage, CoMapStage, CoProcessStage
 from actorflow.operators.specs import (
     BroadcastProcessSpec,
     CoFlatMapSpec,
@@ -20,11 +21,10 @@ from actorflow.operators.specs import (
     ProcessSpec,
 )
 from actorflow.operators.stage import Stage
-from actorflow.operators.timestamps import TimestampStage
-from actorflow.operators.two_inputs import BroadcastProcessStage, CoMapStage, CoProcessStage
-from actorflow.operators.watermarks import TimestampSpec
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.window_stage import WindowStage
+from actorflow.operators.windowing.pane_stage import PaneStage
+from actorflow.operators.windowing.session_stage import SessionStage
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.window_stage import WindowStage
 from actorflow.plan.graph import OperatorSpec
 
 
@@ -54,7 +54,7 @@ def lone_stage(spec: OperatorSpec, place: Place) -> Stage:
         case MapBatchesSpec():
             return MapBatchesStage(name, spec, following, subtask=subtask)
         case MapAsyncSpec():
-            from actorflow.operators.asynchronous import MapAsyncStage  # brings asyncio, which few chains need
+            from actorflow.operators.asynchronous.stage import MapAsyncStage  # brings asyncio, which few chains need
 
             return MapAsyncStage(name, spec, following, context, place.held)
         case WindowSpec():

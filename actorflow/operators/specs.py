@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from actorflow.operators.actor import BroadcastOperator, OperatorActor, TwoInputOperator
 from actorflow.operators.aggregate import Aggregate
-from actorflow.operators.retry import RetryPolicy
-from actorflow.operators.supervise import Supervise
+from actorflow.operators.asynchronous.retry import RetryPolicy
+from actorflow.operators.processing.actor import BroadcastOperator, OperatorActor, TwoInputOperator
+from actorflow.operators.processing.supervise import Supervise
 from actorflow.plan.graph import DataPath, OperatorSpec
 
 Selector = Callable[[Any], Any] | str

@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import SubtaskId
-from actorflow.protocol.checkpoint_events import (
+from actorflow.protocol.checkpoints.checkpoint_events import (
     BacklogChanged,
     CheckpointsFailing,
     CheckpointsObservation,
@@ -46,7 +46,7 @@ from actorflow.protocol.checkpoint_events import (
     SubtaskDone,
     checkpoint_error,
 )
-from actorflow.protocol.checkpoint_messages import (
+from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
     CheckpointCompleted,
@@ -55,8 +55,8 @@ from actorflow.protocol.checkpoint_messages import (
     CheckpointTaken,
     TriggerCheckpoint,
 )
-from actorflow.protocol.checkpoint_schedule import CheckpointRules, CheckpointSchedule
-from actorflow.protocol.checkpoint_under_way import LastParts, UnderWay
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules, CheckpointSchedule
+from actorflow.protocol.checkpoints.checkpoint_under_way import LastParts, UnderWay
 from actorflow.protocol.machine import (
     CancelTimer,
     Effect,

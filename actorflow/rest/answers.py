@@ -14,14 +14,14 @@ from actorflow.inspection.facts import JobFacts
 from actorflow.inspection.report import Blame
 from actorflow.inspection.report import SlowReport as Report
 from actorflow.inspection.tree import ActorRow
-from actorflow.protocol.checkpoint_events import CheckpointStatistics
-from actorflow.protocol.checkpoint_messages import CheckpointTaken
-from actorflow.protocol.client_messages import JobSummary
-from actorflow.protocol.deployment import SubtaskTotals
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointTaken
+from actorflow.protocol.jobs.deployment import SubtaskTotals
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.nodes.client_messages import JobSummary
 from actorflow.rest import shapes
-from actorflow.runtime.subtask_contract import SubtaskView
-from actorflow.runtime.viewing import totals_in
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
+from actorflow.runtime.subtasks.viewing import totals_in
 from actorflow.wire.batch import MIN_TIMESTAMP
 
 RELEASE = version("actorflow")

@@ -19,8 +19,8 @@ from actorflow.ids import Address, JobId
 from actorflow.inspection.actor_views import ActorView
 from actorflow.inspection.cluster_view import ClusterView
 from actorflow.inspection.facts import PREFIX
-from actorflow.protocol.client_messages import JobSummary
-from actorflow.protocol.job_messages import CancelJob
+from actorflow.protocol.jobs.job_messages import CancelJob
+from actorflow.protocol.nodes.client_messages import JobSummary
 from actorflow.rest import answers, metrics, shapes
 from actorflow.rest.lookup import NAME, Lookup
 from actorflow.rest.node_paths import add_node_paths

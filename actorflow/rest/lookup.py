@@ -11,9 +11,9 @@ from actorflow.ids import JobId, SubtaskId
 from actorflow.inspection.cluster_view import ClusterView, TaskManagerFacts
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.topology import VertexShape
-from actorflow.protocol.client_messages import JobSummary
-from actorflow.protocol.job_messages import JobStatus
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.nodes.client_messages import JobSummary
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 
 NAME = r"^[^/\x00]+$"
 """What a part of a path is made of that is not several."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from actorflow.inspection.cluster_view import ClusterView
 from actorflow.inspection.facts import JobFacts
-from actorflow.operators.metrics import QUANTILES, quantile_name
+from actorflow.operators.processing.metrics import QUANTILES, quantile_name
 from actorflow.rest.answers import checkpoints
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.transport.observation import TransportObservation
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 

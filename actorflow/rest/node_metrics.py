@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 from actorflow.actor import ActorSystem
 from actorflow.config import Config, options
 from actorflow.errors import ConfigError
-from actorflow.protocol.leader import rest_url
+from actorflow.protocol.nodes.leader import rest_url
 from actorflow.rest.guard import Entrance
 from actorflow.rest.listening import listening
 from actorflow.transport.endpoint import Endpoint

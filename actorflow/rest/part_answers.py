@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from actorflow.ids import SubtaskId
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.topology import VertexShape
-from actorflow.protocol.checkpoint_events import CheckpointStatistics
+from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics
 from actorflow.rest import part_shapes as shapes
 from actorflow.rest.answers import checkpoint
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.wire.batch import MIN_TIMESTAMP
 
 _LEVELS = ((0.5, "high"), (0.1, "low"), (0.0, "ok"))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from actorflow.actor import Actor, ActorSystem
 from actorflow.ids import Address, JobId, unique_suffix
-from actorflow.protocol.checkpoint_messages import CheckpointRequested, CheckpointTaken
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointRequested, CheckpointTaken
 from actorflow.storage.files import as_uri, join
 from actorflow.wire.batch import SavepointFormat, SavepointOrder, SavepointThen
 

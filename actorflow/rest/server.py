@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from actorflow.config import Config, options
 from actorflow.errors import ConfigError
 from actorflow.inspection.cluster_view import ClusterView
-from actorflow.protocol.leader import rest_url
+from actorflow.protocol.nodes.leader import rest_url
 from actorflow.rest.front import Front
 from actorflow.rest.listening import listening, rest_ports
 from actorflow.web import web_files

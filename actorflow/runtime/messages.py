@@ -7,12 +7,10 @@ slot, by one fresh worker process. User code and user values are opaque bytes he
 from __future__ import annotations
 
 from actorflow.actor.messages import MESSAGES as ACTOR_MESSAGES
-from actorflow.protocol.alignment import WatermarkAllowed, WatermarkReported
-from actorflow.protocol.blobs import BLOB_MESSAGES
-from actorflow.protocol.checkpoint_messages import CHECKPOINT_MESSAGES
-from actorflow.protocol.client_messages import CLIENT_MESSAGES
-from actorflow.protocol.delivery import DELIVERY_MESSAGES
-from actorflow.protocol.deployment import (
+from actorflow.protocol.blobs.blob import BLOB_MESSAGES
+from actorflow.protocol.checkpoints.checkpoint_messages import CHECKPOINT_MESSAGES
+from actorflow.protocol.event_time.alignment import WatermarkAllowed, WatermarkReported
+from actorflow.protocol.jobs.deployment import (
     CancelSubtask,
     KillSlot,
     SubtaskCancelled,
@@ -20,9 +18,11 @@ from actorflow.protocol.deployment import (
     SubtaskFinished,
     SubtaskStarted,
 )
-from actorflow.protocol.heartbeat import IncarnationFenced
-from actorflow.protocol.job_messages import JOB_MESSAGES
-from actorflow.protocol.slots import (
+from actorflow.protocol.jobs.job_messages import JOB_MESSAGES
+from actorflow.protocol.jobs.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.nodes.client_messages import CLIENT_MESSAGES
+from actorflow.protocol.nodes.heartbeat import IncarnationFenced
+from actorflow.protocol.nodes.slot_messages import (
     CountSlots,
     FreeSlot,
     JobReleased,
@@ -35,8 +35,8 @@ from actorflow.protocol.slots import (
     SlotsReleased,
     SlotsRequested,
 )
-from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
-from actorflow.runtime.stacks import StackRequested
+from actorflow.protocol.transfer.delivery import DELIVERY_MESSAGES
+from actorflow.runtime.workers.stacks import StackRequested
 from actorflow.wire.message import Message, MessageCodec
 
 _SLOT_MESSAGES = (

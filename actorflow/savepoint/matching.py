@@ -16,8 +16,8 @@ from actorflow.ids import OperatorId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.plan.graph import LogicalOperator, Role
 from actorflow.plan.suggest import nearest
-from actorflow.protocol.checkpoint_plan import Restored
-from actorflow.protocol.splits import ResetSplits
+from actorflow.protocol.checkpoints.checkpoint_plan import Restored
+from actorflow.protocol.jobs.splits import ResetSplits
 from actorflow.savepoint.declared import declared_of
 from actorflow.savepoint.files import read_table
 from actorflow.savepoint.layouts import KEYED_LAYOUTS

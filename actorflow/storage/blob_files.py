@@ -16,7 +16,7 @@ from pathlib import Path
 
 from actorflow.errors import TransportError
 from actorflow.ids import unique_suffix
-from actorflow.protocol.blobs import BlobRef, is_digest
+from actorflow.protocol.blobs.blob import BlobRef, is_digest
 
 _READ_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from actorflow.clock import Clock
-from actorflow.protocol.token_bucket import TokenBucket
+from actorflow.protocol.transfer.token_bucket import TokenBucket
 
 Wait = Callable[[float], object]
 """Waits for some seconds."""

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from actorflow.ids import Address, SubtaskId
-from actorflow.protocol.delivery import Delivered
-from actorflow.protocol.deployment import AttemptEnded, AttemptRunning
-from actorflow.protocol.heartbeat import PeerDied, PeerSuspected, PeerTrusted
+from actorflow.protocol.jobs.deployment import AttemptEnded, AttemptRunning
+from actorflow.protocol.jobs.splits import ReaderLost, ReaderStarted, SplitAssigned, SplitFinished
 from actorflow.protocol.machine import Report, Send, ensure
-from actorflow.protocol.slots import Allocation, FreeSlot, JobEnded, Slot, SlotsGranted, SlotsLost, SlotsRequested
-from actorflow.protocol.splits import ReaderLost, ReaderStarted, SplitAssigned, SplitFinished
+from actorflow.protocol.nodes.heartbeat import PeerDied, PeerSuspected, PeerTrusted
+from actorflow.protocol.nodes.slot_messages import Allocation, FreeSlot, JobEnded, Slot, SlotsGranted, SlotsLost, SlotsRequested
+from actorflow.protocol.transfer.delivery import Delivered
 from actorflow.testing.simulation import Invariant, Step
 from actorflow.wire.batch import Watermark
 

@@ -24,9 +24,9 @@ from actorflow.connectors.direct_sinks import CollectSink
 from actorflow.errors import PlanError
 from actorflow.ids import NodeId
 from actorflow.plan.graph import LogicalGraph
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.protocol.machine import TimerFired
-from actorflow.runtime.slot_worker import SlotWorker
+from actorflow.runtime.workers.slot_worker import SlotWorker
 from actorflow.testing.arrivals import Received
 from actorflow.testing.moments import Moment, moment_ms
 from actorflow.testing.sink import TestSink

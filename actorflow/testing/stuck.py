@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from actorflow.actor import ActorSystem
 from actorflow.errors import ActorflowError, Domain
-from actorflow.runtime.subtask_contract import SubtaskView
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 

@@ -22,7 +22,7 @@ from harness import Benchmark, Target
 
 import actorflow as af
 from actorflow.connectors.contracts import Sink, Writer, WriterContext
-from actorflow.operators.actor import OperatorContext
+from actorflow.operators.processing.actor import OperatorContext
 from actorflow.wire.batch import ObjectBatch
 
 SUBTASKS = 4

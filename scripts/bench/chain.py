@@ -28,9 +28,9 @@ from harness import Benchmark, Target, per_second
 from actorflow.clock import SystemClock
 from actorflow.cluster.worker import GC_THRESHOLDS
 from actorflow.ids import OperatorId, SubtaskId, VertexId
-from actorflow.operators.actor import OperatorActor, OperatorContext
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.contract import Chain, OutputPort
+from actorflow.operators.processing.actor import OperatorActor, OperatorContext
 from actorflow.operators.specs import CountSpec, FilterSpec, FlatMapSpec, MapSpec, ProcessSpec
 from actorflow.plan.graph import LogicalOperator, OperatorSpec
 from actorflow.state.backend import KeyedBackend

@@ -24,8 +24,8 @@ import actorflow as af
 from actorflow.ids import JobId
 from actorflow.operators.contract import Chain
 from actorflow.plan.key_groups import group_range, key_group
-from actorflow.runtime.layered_state import LayeredState, StoredLayers
-from actorflow.runtime.restored_layers import restored_layers
+from actorflow.runtime.checkpoints.layered_state import LayeredState, StoredLayers
+from actorflow.runtime.checkpoints.restored_layers import restored_layers
 from actorflow.state.backend import KeyedBackend
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.state.rocksdb.backend import RocksDBBackend

@@ -16,20 +16,27 @@ from harness import Benchmark, Target
 
 from actorflow.ids import Address, JobId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
-from actorflow.protocol.delivery import ReliableSender
-from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskStarted
-from actorflow.protocol.job import JobMachine
-from actorflow.protocol.job_description import JobDescription
-from actorflow.protocol.job_events import Begin
-from actorflow.protocol.job_messages import CancelJob, DeploymentOpened, DeploySubtask, JobStatus, OpenDeployment, WorkerStarted
+from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskCancelled, SubtaskStarted
+from actorflow.protocol.jobs.job import JobMachine
+from actorflow.protocol.jobs.job_description import JobDescription
+from actorflow.protocol.jobs.job_events import Begin
+from actorflow.protocol.jobs.job_messages import (
+    CancelJob,
+    DeploymentOpened,
+    DeploySubtask,
+    JobStatus,
+    OpenDeployment,
+    WorkerStarted,
+)
+from actorflow.protocol.jobs.orders import TO_WORKERS
+from actorflow.protocol.jobs.restarts import NoRestart
+from actorflow.protocol.jobs.splits import SplitRequested
 from actorflow.protocol.machine import Effect, Machine, Send, Stopped
-from actorflow.protocol.orders import TO_WORKERS
-from actorflow.protocol.receipt import ReliableReceiver
-from actorflow.protocol.restarts import NoRestart
-from actorflow.protocol.slots import SlotPool
-from actorflow.protocol.splits import SplitRequested
-from actorflow.protocol.task_manager import EndWorker, Register, TaskManagerMachine, WorkerRecipe
+from actorflow.protocol.nodes.slots import SlotPool
+from actorflow.protocol.nodes.task_manager import EndWorker, Register, TaskManagerMachine, WorkerRecipe
+from actorflow.protocol.transfer.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
+from actorflow.protocol.transfer.delivery import ReliableSender
+from actorflow.protocol.transfer.receipt import ReliableReceiver
 from actorflow.testing.simulation import Simulation
 from actorflow.wire.message import Message
 

@@ -21,7 +21,7 @@ from harness import Benchmark, Target
 
 import actorflow as af
 from actorflow.ids import SubtaskId
-from actorflow.protocol.checkpoint_messages import SubtaskTimes
+from actorflow.protocol.checkpoints.checkpoint_messages import SubtaskTimes
 
 VALUE_BYTES = 1000
 RATE = 40_000.0

@@ -18,8 +18,8 @@ from harness import Benchmark, Target
 import actorflow as af
 from actorflow.cluster.job import Job
 from actorflow.connectors.contracts import Sink, Writer, WriterContext
-from actorflow.protocol.checkpoint_events import CheckpointStatistics
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics
+from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.wire.batch import ObjectBatch
 
 PARALLELISM = 2

@@ -8,7 +8,7 @@ import pytest
 import actorflow as af
 from actorflow.connectors.contracts import Sink
 from actorflow.errors import ConfigError, PlanError
-from actorflow.operators.retry import RetryPolicy
+from actorflow.operators.asynchronous.retry import RetryPolicy
 from actorflow.plan.graph import Partitioning
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import actorflow as af
 from actorflow.errors import ConfigError
-from actorflow.operators.windows import CountWindows, DynamicSessionWindows, SessionWindows, TimeWindows
+from actorflow.operators.windowing.windows import CountWindows, DynamicSessionWindows, SessionWindows, TimeWindows
 
 
 def keyed():

@@ -15,8 +15,8 @@ from cluster_processes import endless, running_cluster, until
 
 import actorflow as af
 from actorflow.errors import UserFunctionError
-from actorflow.protocol.client_messages import DescribeCluster
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.nodes.client_messages import DescribeCluster
 
 pytestmark = pytest.mark.slow
 
@@ -249,7 +249,7 @@ def test_operators_and_checkpoints_of_a_job_are_reached_by_who_submitted_it_and_
 
 DEFECTIVE = """
 from actorflow.cli.main import main
-from actorflow.runtime.resource_manager import ResourceManager
+from actorflow.runtime.jobs.resource_manager import ResourceManager
 ResourceManager._describe = lambda self: 1 / 0
 main()
 """

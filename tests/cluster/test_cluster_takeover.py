@@ -11,8 +11,8 @@ import pytest
 from cluster_processes import DEADLINE_S, ROOT, free_ports, running_cluster, until
 
 import actorflow as af
-from actorflow.protocol.job_messages import JobStatus
-from actorflow.runtime.durable_jobs import NUMBERS_OF_EPOCH
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.runtime.jobs.durable_jobs import NUMBERS_OF_EPOCH
 
 pytestmark = pytest.mark.slow
 

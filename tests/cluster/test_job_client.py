@@ -11,9 +11,9 @@ from actorflow.actor import Actor, ActorSystem, SimulatedDispatcher
 from actorflow.clock import ManualClock
 from actorflow.cluster.job_news import JobClient, JobNews
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
-from actorflow.protocol.client_messages import AttachClient, ResultsReceived, ResultsSent
-from actorflow.protocol.job_follower import DispatcherFound, JobFollower
-from actorflow.protocol.job_messages import JobStatus, JobStatusChanged
+from actorflow.protocol.jobs.job_follower import DispatcherFound, JobFollower
+from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged
+from actorflow.protocol.nodes.client_messages import AttachClient, ResultsReceived, ResultsSent
 
 JOB = JobId("job")
 WRITER = SubtaskId(VertexId("write"), 1)

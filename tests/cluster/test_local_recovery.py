@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import actorflow as af
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.jobs.job_messages import JobStatus
 
 KEYS = 500
 

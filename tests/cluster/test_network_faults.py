@@ -23,8 +23,8 @@ import actorflow as af
 from actorflow.cluster.launching import planned_nodes
 from actorflow.config import Config
 from actorflow.errors import TransportError
-from actorflow.protocol.job_messages import JobStatus
-from actorflow.runtime.durable_jobs import NUMBERS_OF_EPOCH
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.runtime.jobs.durable_jobs import NUMBERS_OF_EPOCH
 from actorflow.transport.curve import CurveKeys
 
 MISSING = network_hosts.missing() or zookeeper_server.missing()

@@ -6,8 +6,8 @@ from actorflow.clock import ManualClock
 from actorflow.cluster.submitting import Desk, planned
 from actorflow.config import Config
 from actorflow.ids import NodeId
-from actorflow.protocol.job_follower import DispatcherFound
-from actorflow.protocol.job_messages import SubmitJob
+from actorflow.protocol.jobs.job_follower import DispatcherFound
+from actorflow.protocol.jobs.job_messages import SubmitJob
 
 AUTHORIZATION = "high-availability.zookeeper.client.authorization"
 

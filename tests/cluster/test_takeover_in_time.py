@@ -13,12 +13,12 @@ from actorflow.config import Config
 from actorflow.coordination import open_coordination
 from actorflow.errors import CoordinationError, Deposed, Retry
 from actorflow.ids import Address, NodeId
-from actorflow.protocol.checkpoint_messages import CheckpointRequested
-from actorflow.protocol.job_follower import DispatcherFound
-from actorflow.protocol.job_messages import JobStatus
-from actorflow.protocol.task_manager import LeaderFound
-from actorflow.runtime.durable_jobs import NUMBERS_OF_EPOCH, DurableJobs
-from actorflow.runtime.job_manager import spawn_job_manager
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointRequested
+from actorflow.protocol.jobs.job_follower import DispatcherFound
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.nodes.task_manager import LeaderFound
+from actorflow.runtime.jobs.durable_jobs import NUMBERS_OF_EPOCH, DurableJobs
+from actorflow.runtime.jobs.job_manager import spawn_job_manager
 from actorflow.testing import TestSource
 from actorflow.wire.batch import SavepointOrder
 
@@ -257,7 +257,7 @@ def test_a_job_is_accepted_when_it_is_stored_and_not_before(succession, tmp_path
         put(store, *arguments)
 
     monkeypatch.setattr(type(cluster.coordination.jobs), "put", failing)
-    monkeypatch.setattr("actorflow.runtime.durable_jobs.WRITE_AGAIN_S", 0.0)
+    monkeypatch.setattr("actorflow.runtime.jobs.durable_jobs.WRITE_AGAIN_S", 0.0)
     job = cluster.submit(counting(tmp_path / "out"))
     cluster.run_until(lambda: job.status().final)
     assert answers == []

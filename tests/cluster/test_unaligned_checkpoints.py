@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import actorflow as af
-from actorflow.runtime.in_flight import Returned
+from actorflow.runtime.checkpoints.in_flight import Returned
 from actorflow.wire.manifest import decode_manifest
 
 RECORDS, KEYS = 10000, 17

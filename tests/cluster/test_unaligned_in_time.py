@@ -11,9 +11,9 @@ import actorflow as af
 from actorflow.actor import ActorSystem, SimulatedDispatcher
 from actorflow.clock import ManualClock
 from actorflow.ids import NodeId
-from actorflow.protocol.job_messages import JobStatus
-from actorflow.runtime.feeds import GateFeed
-from actorflow.runtime.in_flight import Returned
+from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.runtime.checkpoints.in_flight import Returned
+from actorflow.runtime.subtasks.feeds import GateFeed
 
 OVERTAKING = {
     "execution.checkpointing.unaligned.enabled": True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import actorflow as af
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.storage.checkpoint_files import read_manifest
 
 FILES, LINES, KEYS = 6, 2500, 17

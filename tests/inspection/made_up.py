@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from actorflow.ids import SubtaskId, VertexId
 from actorflow.plan.topology import EdgeShape, Topology, VertexShape
-from actorflow.runtime.meter import SubtaskMetrics
-from actorflow.runtime.subtask_contract import InputView, OutputView, SubtaskView
+from actorflow.runtime.subtasks.meter import SubtaskMetrics
+from actorflow.runtime.subtasks.subtask_contract import InputView, OutputView, SubtaskView
 
 
 @st.composite

@@ -19,7 +19,7 @@ from made_up import (
 from actorflow.ids import VertexId
 from actorflow.inspection.diagnosis import diagnose
 from actorflow.plan.topology import EdgeShape, Topology, VertexShape
-from actorflow.runtime.subtask_contract import InputView, OutputView
+from actorflow.runtime.subtasks.subtask_contract import InputView, OutputView
 from actorflow.wire.batch import MIN_TIMESTAMP
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from actorflow.errors import ActorflowError
-from actorflow.runtime import stacks
+from actorflow.runtime.workers import stacks
 
 
 def test_a_process_writes_where_it_stands(tmp_path):

@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from actorflow.config import Config
 from actorflow.ids import OperatorId, SubtaskId, VertexId
 from actorflow.operators.chain import compile_chain
-from actorflow.operators.columns import to_objects
+from actorflow.operators.columnar.conversion import to_objects
 from actorflow.operators.contract import OutputPort
 from actorflow.plan.graph import LogicalOperator
-from actorflow.runtime.alarms import Alarms
+from actorflow.runtime.subtasks.alarms import Alarms
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 

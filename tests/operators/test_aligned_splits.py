@@ -9,7 +9,7 @@ from actorflow.config import Config
 from actorflow.errors import ConfigError, PlanError
 from actorflow.operators import specs
 from actorflow.operators.chain import compile_chain
-from actorflow.operators.watermarks import TimestampSpec, Watermarks
+from actorflow.operators.event_time.watermarks import TimestampSpec, Watermarks
 from actorflow.plan.graph import OperatorSpec, Role
 from actorflow.wire.batch import MIN_TIMESTAMP, ObjectBatch
 

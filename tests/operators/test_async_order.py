@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from timer_harness import Hurried
 
 from actorflow.ids import SubtaskId, VertexId
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import CountSpec, MapAsyncSpec, MapSpec, ProcessSpec
 from actorflow.state.descriptors import ListState
 from actorflow.state.operator_state import OperatorListState

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorflow.operators.async_results import Call, OrderedResults, UnorderedResults
+from actorflow.operators.asynchronous.results import Call, OrderedResults, UnorderedResults
 
 
 @st.composite

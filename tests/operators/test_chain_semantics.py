@@ -4,9 +4,9 @@ from chain_harness import Collected, NaiveChain, Subtask, operators, port
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.chain import compile_chain
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import (
     AggregateSpec,
     CountSpec,

@@ -11,8 +11,8 @@ from test_chain_semantics import TWICE, TWICE_NAIVELY, chains
 from test_columnar_twins import SPECS, column_batches, columns_of
 
 from actorflow.errors import UserFunctionError
-from actorflow.operators.actor import OperatorActor
 from actorflow.operators.chain import compile_chain
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import CountSpec, MapSpec, ProcessSpec, SumSpec
 from actorflow.state.descriptors import ValueState
 from actorflow.state.rocksdb.backend import RocksDBBackend

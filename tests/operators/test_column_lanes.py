@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorflow.operators.column_lanes import ColumnSplitter
+from actorflow.operators.columnar.lanes import ColumnSplitter
 from actorflow.wire.batch import ColumnBatch
 
 KEYS = [
@@ -75,7 +75,7 @@ def test_a_key_is_looked_up_once_in_all_batches():
 
 
 def test_keys_are_forgotten_beyond_a_bound(monkeypatch):
-    monkeypatch.setattr("actorflow.operators.column_lanes._KEYS_REMEMBERED_MAX", 2)
+    monkeypatch.setattr("actorflow.operators.columnar.lanes._KEYS_REMEMBERED_MAX", 2)
     lanes = Lanes()
     splitter = ColumnSplitter(lanes)
     for keys in (["a", "b"], ["a", "c"], ["a"], ["a"]):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import SerializationError
-from actorflow.operators.columns import to_columns, to_objects
+from actorflow.operators.columnar.conversion import to_columns, to_objects
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 
 

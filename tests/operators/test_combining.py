@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import UserFunctionError
-from actorflow.operators.columns import to_columns
-from actorflow.operators.combining import Combiner, combines, merging
+from actorflow.operators.columnar.conversion import to_columns
+from actorflow.operators.compiled.combining import Combiner, combines, merging
 from actorflow.operators.specs import CountSpec, MaxSpec, MinSpec, ReduceSpec, SumSpec
 from actorflow.wire.batch import ObjectBatch
 

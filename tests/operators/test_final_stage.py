@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import UserFunctionError
-from actorflow.operators import windows
-from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
-from actorflow.operators.columns import to_columns
+from actorflow.operators.columnar.conversion import to_columns
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import (
     AggregateSpec,
     CountSpec,
@@ -21,7 +20,8 @@ from actorflow.operators.specs import (
     ReduceSpec,
     SumSpec,
 )
-from actorflow.operators.window_specs import WindowAllSpec
+from actorflow.operators.windowing import windows
+from actorflow.operators.windowing.window_specs import WindowAllSpec
 from actorflow.state.descriptors import ValueState
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 

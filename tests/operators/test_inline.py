@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorflow.operators.inline import inlined
+from actorflow.operators.compiled.inline import inlined
 
 LIMIT = 3
 

@@ -9,7 +9,7 @@ import pytest
 
 import actorflow as af
 from actorflow.errors import UserFunctionError
-from actorflow.operators.key_check import _STABLE, KeyCheck, TableCheck
+from actorflow.operators.compiled.key_check import _STABLE, KeyCheck, TableCheck
 from actorflow.wire.stable_hash import stable_hash
 
 

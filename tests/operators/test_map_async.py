@@ -7,7 +7,7 @@ import pytest
 from chain_harness import DEADLINE_S, Subtask, chain_of
 
 from actorflow.errors import UserFunctionError
-from actorflow.operators.retry import RetryPolicy
+from actorflow.operators.asynchronous.retry import RetryPolicy
 from actorflow.operators.specs import CountSpec, MapAsyncSpec, MapSpec
 from actorflow.wire.batch import MIN_TIMESTAMP, ObjectBatch
 

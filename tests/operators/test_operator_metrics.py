@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import PlanError
-from actorflow.operators.actor import OperatorActor
-from actorflow.operators.metrics import QUANTILES, Histogram, Metrics, quantile_name
+from actorflow.operators.processing.actor import OperatorActor
+from actorflow.operators.processing.metrics import QUANTILES, Histogram, Metrics, quantile_name
 from actorflow.operators.specs import ProcessSpec
 from actorflow.wire.batch import ObjectBatch
 

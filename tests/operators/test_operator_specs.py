@@ -4,9 +4,9 @@ import pytest
 from chain_harness import Collected, Subtask, operators, port
 
 from actorflow.errors import PlanError
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.asynchronous.retry import RetryPolicy
 from actorflow.operators.chain import compile_chain
-from actorflow.operators.retry import RetryPolicy
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import CountSpec, MapAsyncSpec, MapSpec, ProcessSpec, ReduceSpec, SumSpec
 from actorflow.plan.graph import OperatorSpec
 from actorflow.wire.batch import ObjectBatch

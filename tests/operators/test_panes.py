@@ -5,10 +5,10 @@ from chain_harness import Subtask
 from hypothesis import strategies as st
 from window_oracle import FOLDS, NaiveWindows, Runner, at_length, key_of, regular_windows, steps, unordered, value_by
 
-from actorflow.operators.pane_merging import KEYS_AT_ONCE
-from actorflow.operators.panes import PaneShape
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import TimeWindows
+from actorflow.operators.windowing.pane_merging import KEYS_AT_ONCE
+from actorflow.operators.windowing.panes import PaneShape
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import TimeWindows
 
 lengths = st.integers(1, 13)
 offsets = st.integers(-20, 20)

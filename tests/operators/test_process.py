@@ -6,7 +6,7 @@ import pytest
 from chain_harness import Collected, Subtask, chain_of, port
 
 from actorflow.errors import PlanError, UserFunctionError
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import CountSpec, MapSpec, ProcessSpec
 from actorflow.state.descriptors import ListState, MapState, ValueState
 from actorflow.wire.batch import MIN_TIMESTAMP, ObjectBatch

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from actorflow.errors import PlanError
-from actorflow.operators.retry import RetryPolicy
+from actorflow.operators.asynchronous.retry import RetryPolicy
 
 
 def test_a_fixed_delay_stays_the_same():

@@ -7,10 +7,10 @@ from chain_harness import Collected, port
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from actorflow.operators.codegen import FusedOperator
-from actorflow.operators.columnar import ColumnarTwin
-from actorflow.operators.fused import FusedStage
-from actorflow.operators.running_columns import RunningColumns
+from actorflow.operators.columnar.running import RunningColumns
+from actorflow.operators.columnar.twins import ColumnarTwin
+from actorflow.operators.compiled.codegen import FusedOperator
+from actorflow.operators.compiled.fused import FusedStage
 from actorflow.operators.specs import CountSpec, MaxSpec, MinSpec, SumSpec
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import ColumnBatch, ObjectBatch

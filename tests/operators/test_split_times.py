@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from actorflow.config import Config
 from actorflow.errors import ConfigError
+from actorflow.operators.event_time.watermarks import TimestampSpec, Watermarks
 from actorflow.operators.specs import MapAsyncSpec, MapBatchesSpec, MapSpec
-from actorflow.operators.watermarks import TimestampSpec, Watermarks
 from actorflow.wire.batch import MAX_TIMESTAMP, ObjectBatch
 
 

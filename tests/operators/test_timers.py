@@ -5,7 +5,7 @@ from chain_harness import Collected, Subtask, chain_of, port
 from timer_harness import Hurried, Scripted, advance, first_of
 
 from actorflow.errors import PlanError, UserFunctionError
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import MapAsyncSpec, ProcessSpec
 from actorflow.state.descriptors import ValueState
 from actorflow.state.hashmap import HashMapBackend

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from actorflow.config import Config
 from actorflow.errors import UserFunctionError
+from actorflow.operators.event_time.watermarks import TimestampSpec, Watermarks
 from actorflow.operators.specs import MapAsyncSpec, MapSpec
-from actorflow.operators.watermarks import TimestampSpec, Watermarks
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ColumnBatch, ObjectBatch
 
 HOUR = timedelta(hours=1)

@@ -5,7 +5,7 @@ from chain_harness import Collected, Subtask, chain_of, port
 from timer_harness import Hurried, advance
 
 from actorflow.errors import PlanError, UserFunctionError
-from actorflow.operators.actor import BroadcastOperator, TwoInputOperator
+from actorflow.operators.processing.actor import BroadcastOperator, TwoInputOperator
 from actorflow.operators.specs import (
     BroadcastProcessSpec,
     CoFlatMapSpec,

@@ -6,9 +6,9 @@ import pytest
 from chain_harness import chain_of, run
 
 from actorflow.errors import Domain, PlanError, UserFunctionError
-from actorflow.operators.actor import OperatorActor
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.failures import short_repr
+from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import (
     AggregateSpec,
     CountSpec,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actorflow.config import Config
 from actorflow.errors import PlanError, UserFunctionError
-from actorflow.operators.watermarks import TimestampSpec, WatermarkGenerator, Watermarks
+from actorflow.operators.event_time.watermarks import TimestampSpec, WatermarkGenerator, Watermarks
 from actorflow.wire.batch import MAX_TIMESTAMP, ColumnBatch, ObjectBatch
 
 

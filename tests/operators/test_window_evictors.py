@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from window_oracle import FOLDS, Runner, at_length, key_of, steps, value_of
 
 from actorflow.errors import PlanError
-from actorflow.operators import evictors, triggers
-from actorflow.operators.evictor import Evictor
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import GlobalWindows, SessionWindows, TimeWindows
+from actorflow.operators.windowing import evictors, triggers
+from actorflow.operators.windowing.evictor import Evictor
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import GlobalWindows, SessionWindows, TimeWindows
 from actorflow.wire.batch import ObjectBatch
 
 EVICTORS = {

@@ -4,13 +4,13 @@ import pytest
 from window_oracle import FOLDS, Runner, key_of, value_of
 
 from actorflow.errors import PlanError, UserFunctionError
-from actorflow.operators import triggers
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.specs import AggregateSpec, ReduceSpec, SumSpec
-from actorflow.operators.trigger import Trigger, TriggerResult
-from actorflow.operators.window import Window, WindowAssigner
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import DynamicSessionWindows, GlobalWindows, SessionWindows, TimeWindows
+from actorflow.operators.windowing import triggers
+from actorflow.operators.windowing.trigger import Trigger, TriggerResult
+from actorflow.operators.windowing.window import Window, WindowAssigner
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import DynamicSessionWindows, GlobalWindows, SessionWindows, TimeWindows
 from actorflow.wire.batch import MAX_TIMESTAMP, ObjectBatch
 
 TEN = TimeWindows(10, 10)

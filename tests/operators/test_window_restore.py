@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from window_oracle import FOLDS, Runner, at_length, clock_steps, key_of, steps, unordered, value_of
 
 from actorflow.ids import SubtaskId, VertexId
-from actorflow.operators import evictors, pane_merging, pane_stage, triggers
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import CountWindows, GlobalWindows, SessionWindows, TimeWindows
+from actorflow.operators.windowing import evictors, pane_merging, pane_stage, triggers
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import CountWindows, GlobalWindows, SessionWindows, TimeWindows
 from actorflow.plan.execution import Vertex
 from actorflow.plan.graph import LogicalOperator
 from actorflow.plan.key_groups import key_group, subtask_of
-from actorflow.runtime.saved_parts import operators_of, snapshots_of, taken_part
-from actorflow.runtime.snapshots import SubtaskSnapshot, decoded, give_back
+from actorflow.runtime.checkpoints.saved_parts import operators_of, snapshots_of, taken_part
+from actorflow.runtime.checkpoints.snapshots import SubtaskSnapshot, decoded, give_back
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 from actorflow.wire.savepoint_manifest import SavedVertex, decode_vertex, encode_vertex
@@ -150,7 +150,7 @@ def test_processing_time_windows_go_on_after_a_restore(given_steps, cut, name, b
 def test_a_snapshot_amid_the_results_of_a_watermark_gives_each_once(monkeypatch, name, slices):
     monkeypatch.setattr(pane_merging, "KEYS_AT_ONCE", 3)
     monkeypatch.setattr(pane_stage, "KEYS_AT_ONCE", 3)
-    monkeypatch.setattr("actorflow.operators.contents_stage._TIMERS_AT_ONCE", 3)
+    monkeypatch.setattr("actorflow.operators.windowing.contents_stage._TIMERS_AT_ONCE", 3)
     spec = EVENT_SPECS[name]
     records = [(f"key {number}", number % 12, number) for number in range(40)]
     whole = Runner(spec).run([("batch", records), ("watermark", 15), ("watermark", MAX_TIMESTAMP)])
@@ -182,7 +182,7 @@ def from_a_savepoint(snapshot, spec, directory):
 @pytest.mark.parametrize("watermark", [15, MAX_TIMESTAMP])
 @pytest.mark.parametrize("name", ["sessions", "sliding", "continuous"])
 def test_what_a_snapshot_found_undone_is_done_before_the_next_watermark(monkeypatch, tmp_path, name, watermark, stored):
-    monkeypatch.setattr("actorflow.operators.contents_stage._TIMERS_AT_ONCE", 3)
+    monkeypatch.setattr("actorflow.operators.windowing.contents_stage._TIMERS_AT_ONCE", 3)
     spec = EVENT_SPECS[name]
     records = [(f"key {number}", number % 12, number) for number in range(40)]
     whole = Runner(spec).run([("batch", records), ("watermark", watermark)])

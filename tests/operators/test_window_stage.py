@@ -17,9 +17,9 @@ from window_oracle import (
     value_of,
 )
 
-from actorflow.operators import triggers
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import DynamicSessionWindows, SessionWindows, TimeWindows
+from actorflow.operators.windowing import triggers
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import DynamicSessionWindows, SessionWindows, TimeWindows
 
 lengths = st.integers(1, 13)
 offsets = st.integers(-20, 20)

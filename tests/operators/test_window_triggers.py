@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from window_oracle import Runner, at_length, records_of, results_of, runner_of, steps
 
 from actorflow.errors import PlanError
-from actorflow.operators import triggers
 from actorflow.operators.specs import CountSpec
-from actorflow.operators.trigger import Trigger, TriggerResult
-from actorflow.operators.window import Window
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import CountWindows, GlobalWindows, SessionWindows, TimeWindows
+from actorflow.operators.windowing import triggers
+from actorflow.operators.windowing.trigger import Trigger, TriggerResult
+from actorflow.operators.windowing.window import Window
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import CountWindows, GlobalWindows, SessionWindows, TimeWindows
 from actorflow.state.descriptors import ListState, ValueState
 from actorflow.wire.batch import MAX_TIMESTAMP
 

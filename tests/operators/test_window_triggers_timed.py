@@ -18,10 +18,10 @@ from window_oracle import (
     values,
 )
 
-from actorflow.operators import triggers
-from actorflow.operators.window import GLOBAL, Window, Windowed
-from actorflow.operators.window_specs import WindowSpec
-from actorflow.operators.windows import GlobalWindows, SessionWindows, TimeWindows
+from actorflow.operators.windowing import triggers
+from actorflow.operators.windowing.window import GLOBAL, Window, Windowed
+from actorflow.operators.windowing.window_specs import WindowSpec
+from actorflow.operators.windowing.windows import GlobalWindows, SessionWindows, TimeWindows
 from actorflow.wire.batch import MAX_TIMESTAMP
 
 # --- by the watermark ----------------------------------------------------------------------------------------------------------------

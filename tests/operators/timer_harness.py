@@ -2,7 +2,7 @@
 
 from chain_harness import Subtask
 
-from actorflow.operators.actor import OperatorActor
+from actorflow.operators.processing.actor import OperatorActor
 
 
 class Hurried(Subtask):

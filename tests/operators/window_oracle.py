@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from actorflow.operators.aggregate import Aggregate
 from actorflow.operators.chain import compile_chain
 from actorflow.operators.specs import AggregateSpec, CountSpec, MaxSpec, MinSpec, ReduceSpec, SumSpec
-from actorflow.operators.window import Window, Windowed
-from actorflow.operators.window_specs import WindowSpec
+from actorflow.operators.windowing.window import Window, Windowed
+from actorflow.operators.windowing.window_specs import WindowSpec
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
 
 

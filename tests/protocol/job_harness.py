@@ -3,16 +3,16 @@
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import Address, JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.deployment import SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
-from actorflow.protocol.job import JobMachine
-from actorflow.protocol.job_description import JobDescription, Timeouts
-from actorflow.protocol.job_events import Begin
-from actorflow.protocol.job_messages import DeploymentOpened, JobStatus, JobStatusChanged, OutputCommitted, SlotReady
-from actorflow.protocol.job_run import JobRun
+from actorflow.protocol.jobs.deployment import SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.jobs.job import JobMachine
+from actorflow.protocol.jobs.job_description import JobDescription, Timeouts
+from actorflow.protocol.jobs.job_events import Begin
+from actorflow.protocol.jobs.job_messages import DeploymentOpened, JobStatus, JobStatusChanged, OutputCommitted, SlotReady
+from actorflow.protocol.jobs.job_run import JobRun
+from actorflow.protocol.jobs.restarts import FixedDelay
+from actorflow.protocol.jobs.splits import ListSplits
 from actorflow.protocol.machine import Start, WorkDone, WorkFailed
-from actorflow.protocol.restarts import FixedDelay
-from actorflow.protocol.slots import Allocation, Lease, Slot, SlotsGranted
-from actorflow.protocol.splits import ListSplits
+from actorflow.protocol.nodes.slot_messages import Allocation, Lease, Slot, SlotsGranted
 from actorflow.testing.probe import Probe
 
 JOB = JobId("words-1")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.alignment import Member, ReaderFinished, WatermarkAlignment, WatermarkAllowed, WatermarkReported
+from actorflow.protocol.event_time.alignment import Member, ReaderFinished, WatermarkAlignment, WatermarkAllowed, WatermarkReported
 from actorflow.testing.probe import Probe
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 

@@ -3,7 +3,7 @@
 import pytest
 
 from actorflow.ids import ChannelId
-from actorflow.protocol.barriers import (
+from actorflow.protocol.checkpoints.barriers import (
     AlignmentGivenUp,
     AlignmentMode,
     BarrierAlignment,

@@ -6,10 +6,10 @@ import pytest
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId
-from actorflow.protocol.blob_fetching import BlobArrived, BlobBroken, BlobFetching, BlobNeedless, BlobsHere, NeedBlobs
-from actorflow.protocol.blobs import BlobRef, BlobUnavailable, FetchBlob, JobBlobs
+from actorflow.protocol.blobs.blob import BlobRef, BlobUnavailable, FetchBlob, JobBlobs
+from actorflow.protocol.blobs.fetching import BlobArrived, BlobBroken, BlobFetching, BlobNeedless, BlobsHere, NeedBlobs
 from actorflow.protocol.machine import Report, Send
-from actorflow.protocol.slots import JobReleased
+from actorflow.protocol.nodes.slot_messages import JobReleased
 from actorflow.testing.probe import Probe
 
 ME, SERVER, NEXT = Address("tm/blob-cache"), Address("jm/blob-server"), Address("jm-2/blob-server-2")

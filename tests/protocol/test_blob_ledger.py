@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from actorflow.errors import PlanError
 from actorflow.ids import Address, JobId, NodeId
-from actorflow.protocol.blob_ledger import BlobLedger
-from actorflow.protocol.blobs import BlobRef, SentFile, blob_server_beside
+from actorflow.protocol.blobs.blob import BlobRef, SentFile, blob_server_beside
+from actorflow.protocol.blobs.ledger import BlobLedger
 
 CLIENT, OTHER = NodeId("~client-1"), NodeId("~client-2")
 JOB, SECOND = JobId("one"), JobId("two")

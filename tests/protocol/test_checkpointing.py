@@ -4,7 +4,8 @@ import pytest
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.checkpoint_events import (
+from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.checkpoints.checkpoint_events import (
     BacklogChanged,
     CheckpointsFailing,
     DiscardStates,
@@ -14,7 +15,7 @@ from actorflow.protocol.checkpoint_events import (
     StoreCheckpoint,
     SubtaskDone,
 )
-from actorflow.protocol.checkpoint_messages import (
+from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
     CheckpointCompleted,
@@ -23,8 +24,7 @@ from actorflow.protocol.checkpoint_messages import (
     CheckpointTaken,
     TriggerCheckpoint,
 )
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.machine import Start, TimerFired, WorkDone, WorkFailed
 from actorflow.testing.probe import Probe
 from actorflow.wire.batch import SavepointOrder

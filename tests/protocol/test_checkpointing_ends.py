@@ -2,8 +2,15 @@
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.checkpoint_events import CheckpointsFailing, LastCheckpointTaken, RunStarted, StoreCheckpoint, SubtaskDone
-from actorflow.protocol.checkpoint_messages import (
+from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.checkpoints.checkpoint_events import (
+    CheckpointsFailing,
+    LastCheckpointTaken,
+    RunStarted,
+    StoreCheckpoint,
+    SubtaskDone,
+)
+from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
     CheckpointCompleted,
@@ -11,8 +18,7 @@ from actorflow.protocol.checkpoint_messages import (
     CheckpointTaken,
     TriggerCheckpoint,
 )
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.machine import Report, Start, WorkDone, WorkFailed
 from actorflow.testing.probe import Probe
 from actorflow.wire.batch import SavepointOrder

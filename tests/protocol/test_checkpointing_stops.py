@@ -4,8 +4,9 @@ import pytest
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.checkpoint_events import CheckpointsFailing, DiscardStates, RunOver, RunStarted, StoreCheckpoint
-from actorflow.protocol.checkpoint_messages import (
+from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.checkpoints.checkpoint_events import CheckpointsFailing, DiscardStates, RunOver, RunStarted, StoreCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
     CheckpointCompleted,
@@ -14,8 +15,7 @@ from actorflow.protocol.checkpoint_messages import (
     CheckpointTaken,
     TriggerCheckpoint,
 )
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.machine import Start, WorkDone
 from actorflow.testing.probe import Probe
 from actorflow.wire.batch import SavepointOrder

@@ -4,11 +4,11 @@ import pytest
 
 from actorflow.errors import ErrorInfo, InvariantViolated
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.commit import AbortLeft, CommitFailed, CommitLeft, PreparedOutput, RunCommitted
-from actorflow.protocol.deployment import KillSlot, SubtaskFinished
-from actorflow.protocol.job_messages import CommitOutput, OutputCommitted
+from actorflow.protocol.checkpoints.commit import AbortLeft, CommitFailed, CommitLeft, PreparedOutput, RunCommitted
+from actorflow.protocol.jobs.deployment import KillSlot, SubtaskFinished
+from actorflow.protocol.jobs.job_messages import CommitOutput, OutputCommitted
 from actorflow.protocol.machine import CancelTimer, Report, Send, SetTimer, Start, WorkDone, WorkFailed
-from actorflow.protocol.slots import Allocation
+from actorflow.protocol.nodes.slot_messages import Allocation
 
 A, B, C = (Allocation(f"1.{number}") for number in range(1, 4))
 ERROR = ErrorInfo("OSError", "disk full")

@@ -4,8 +4,9 @@ import pytest
 
 from actorflow.errors import InvariantViolated
 from actorflow.ids import Address
-from actorflow.protocol.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
-from actorflow.protocol.delivery import (
+from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired
+from actorflow.protocol.transfer.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
+from actorflow.protocol.transfer.delivery import (
     Acknowledged,
     ConfirmDelivery,
     Envelope,
@@ -15,8 +16,7 @@ from actorflow.protocol.delivery import (
     ReliableSender,
     Undelivered,
 )
-from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired
-from actorflow.protocol.receipt import ReliableReceiver
+from actorflow.protocol.transfer.receipt import ReliableReceiver
 from actorflow.testing.probe import Probe
 from actorflow.wire.message import Message, MessageCodec
 

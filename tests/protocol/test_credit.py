@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated, MailboxOverflow
 from actorflow.ids import ChannelId
-from actorflow.protocol.credit import (
+from actorflow.protocol.transfer.credit import (
     BacklogChanged,
     BufferConsumed,
     BufferReceived,

@@ -4,7 +4,7 @@ import pytest
 
 from actorflow.errors import FrameRefused, InvariantViolated
 from actorflow.ids import Address
-from actorflow.protocol.delivery import (
+from actorflow.protocol.transfer.delivery import (
     LOST_KEPT_MAX,
     Acknowledged,
     ConfirmDelivery,
@@ -17,7 +17,7 @@ from actorflow.protocol.delivery import (
     SendReliably,
     Undelivered,
 )
-from actorflow.protocol.receipt import ReliableReceiver
+from actorflow.protocol.transfer.receipt import ReliableReceiver
 from actorflow.testing.probe import Probe
 from actorflow.wire.message import Message, MessageCodec
 

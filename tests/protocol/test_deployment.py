@@ -4,7 +4,7 @@ import pytest
 
 from actorflow.errors import ErrorInfo, InvariantViolated
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.deployment import (
+from actorflow.protocol.jobs.deployment import (
     Attempt,
     AttemptEnded,
     AttemptRunning,
@@ -19,7 +19,7 @@ from actorflow.protocol.deployment import (
     SubtaskFinished,
     SubtaskStarted,
 )
-from actorflow.protocol.slots import Allocation
+from actorflow.protocol.nodes.slot_messages import Allocation
 from actorflow.testing.probe import Probe
 from actorflow.wire.message import Message
 

@@ -2,12 +2,13 @@
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId
-from actorflow.protocol.elastic import ElasticResourceManager
-from actorflow.protocol.fleet import Fleet
-from actorflow.protocol.fleet_events import FindTaskManagers, FleetRules, OpenFleet, ReleaseTaskManager, RequestTaskManager
 from actorflow.protocol.machine import Start, WorkDone, WorkFailed
-from actorflow.protocol.registration import ResourceManagerMachine
-from actorflow.protocol.slots import JobEnded, SlotPool, SlotsAwaited, SlotsGranted, SlotsOffered, SlotsRequested
+from actorflow.protocol.nodes.elastic import ElasticResourceManager
+from actorflow.protocol.nodes.fleet import Fleet
+from actorflow.protocol.nodes.fleet_events import FindTaskManagers, FleetRules, OpenFleet, ReleaseTaskManager, RequestTaskManager
+from actorflow.protocol.nodes.registration import ResourceManagerMachine
+from actorflow.protocol.nodes.slot_messages import JobEnded, SlotsAwaited, SlotsGranted, SlotsOffered, SlotsRequested
+from actorflow.protocol.nodes.slots import SlotPool
 from actorflow.testing.probe import Probe
 
 RM, MASTER, JOB = Address("jm/resource-manager"), Address("jm/job-manager/words-1"), JobId("words-1")

@@ -22,12 +22,12 @@ from job_harness import (
 )
 
 from actorflow.plan.regions import failover_regions
-from actorflow.protocol.checkpoint_messages import CheckpointAborted, TriggerCheckpoint
-from actorflow.protocol.checkpoint_plan import CheckpointPlan
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
-from actorflow.protocol.job_events import Begin, RegionRestarting
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAborted, TriggerCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.jobs.job_events import Begin, RegionRestarting
+from actorflow.protocol.jobs.job_messages import (
     CancelJob,
     CommitOutput,
     DeploymentOpened,
@@ -36,8 +36,8 @@ from actorflow.protocol.job_messages import (
     OpenDeployment,
     SlotEnded,
 )
-from actorflow.protocol.restarts import FixedDelay
-from actorflow.protocol.splits import SplitAssigned, SplitRequested
+from actorflow.protocol.jobs.restarts import FixedDelay
+from actorflow.protocol.jobs.splits import SplitAssigned, SplitRequested
 
 REGIONS = failover_regions(DESCRIPTION.graph)
 TWO = dataclasses.replace(DESCRIPTION, regions=REGIONS)

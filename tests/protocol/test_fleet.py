@@ -6,8 +6,9 @@ import pytest
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import NodeId
-from actorflow.protocol.fleet import Fleet, MemberState
-from actorflow.protocol.fleet_events import (
+from actorflow.protocol.machine import Start, WorkDone, WorkFailed
+from actorflow.protocol.nodes.fleet import Fleet, MemberState
+from actorflow.protocol.nodes.fleet_events import (
     DriverFailed,
     FindTaskManagers,
     FleetRules,
@@ -16,8 +17,7 @@ from actorflow.protocol.fleet_events import (
     RequestTaskManager,
     StartFailed,
 )
-from actorflow.protocol.machine import Start, WorkDone, WorkFailed
-from actorflow.protocol.slots import SlotDemand, TaskManagerLoad
+from actorflow.protocol.nodes.slots import SlotDemand, TaskManagerLoad
 from actorflow.testing.probe import Probe
 
 RULES = FleetRules(prefix="new", slots_each=2, slots_max=8)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.flush import (
+from actorflow.protocol.transfer.flush import (
     BufferSizing,
     EventPassing,
     Flush,

@@ -4,7 +4,8 @@ import pytest
 
 from actorflow.errors import InvariantViolated
 from actorflow.ids import Address
-from actorflow.protocol.heartbeat import (
+from actorflow.protocol.machine import TimerFired
+from actorflow.protocol.nodes.heartbeat import (
     Heartbeat,
     HeartbeatMonitor,
     IncarnationFenced,
@@ -17,7 +18,6 @@ from actorflow.protocol.heartbeat import (
     PeerUnreachable,
     SelfFenced,
 )
-from actorflow.protocol.machine import TimerFired
 from actorflow.testing.probe import Probe
 
 ME, PEER, OTHER = Address("jm-1/beats"), Address("tm-1/beats"), Address("tm-2/beats")

@@ -25,9 +25,9 @@ from job_harness import (
 )
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.deployment import AttemptState
-from actorflow.protocol.job_events import Begin, JobOver
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.jobs.deployment import AttemptState
+from actorflow.protocol.jobs.job_events import Begin, JobOver
+from actorflow.protocol.jobs.job_messages import (
     CommitOutput,
     JobProgressed,
     JobStatus,
@@ -36,9 +36,9 @@ from actorflow.protocol.job_messages import (
     ResultChunk,
     ResultTaken,
 )
+from actorflow.protocol.jobs.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.protocol.machine import Send
-from actorflow.protocol.slots import SlotsReleased, SlotsRequested
-from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.nodes.slot_messages import SlotsReleased, SlotsRequested
 
 S = JobStatus
 

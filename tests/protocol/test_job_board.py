@@ -6,10 +6,9 @@ import pytest
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
-from actorflow.protocol.client_messages import AttachClient, JobUnknown, ResultsReceived, ResultsSent
-from actorflow.protocol.job_board import JobAccepted, JobBoard, JobBroke, JobRecorded, JobRemembered, JobWaits, Memory
-from actorflow.protocol.job_follower import DispatcherFound, JobFollower, RunsAnew
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.jobs.job_board import JobAccepted, JobBoard, JobBroke, JobRecorded, JobRemembered, JobWaits, Memory
+from actorflow.protocol.jobs.job_follower import DispatcherFound, JobFollower, RunsAnew
+from actorflow.protocol.jobs.job_messages import (
     JobProgressed,
     JobStatus,
     JobStatusChanged,
@@ -19,6 +18,7 @@ from actorflow.protocol.job_messages import (
     SubmitJob,
 )
 from actorflow.protocol.machine import Report, Send
+from actorflow.protocol.nodes.client_messages import AttachClient, JobUnknown, ResultsReceived, ResultsSent
 from actorflow.testing.probe import Probe
 
 DISPATCHER, CLIENT, OTHER = Address("jm/job-manager"), Address("laptop/client"), Address("desk/client")

@@ -20,16 +20,16 @@ from job_harness import (
 
 from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.checkpoint_events import StoreCheckpoint
-from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged
-from actorflow.protocol.checkpoint_plan import CheckpointPlan, Retention
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.commit import RemoveBegun
-from actorflow.protocol.deployment import SubtaskFinished
-from actorflow.protocol.job_checkpoints import JobCheckpoints
-from actorflow.protocol.job_events import Begin
-from actorflow.protocol.job_messages import CommitOutput, JobStatus
-from actorflow.protocol.job_run import JobRun
+from actorflow.protocol.checkpoints.checkpoint_events import StoreCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAcknowledged
+from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, Retention
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.checkpoints.commit import RemoveBegun
+from actorflow.protocol.jobs.deployment import SubtaskFinished
+from actorflow.protocol.jobs.job_checkpoints import JobCheckpoints
+from actorflow.protocol.jobs.job_events import Begin
+from actorflow.protocol.jobs.job_messages import CommitOutput, JobStatus
+from actorflow.protocol.jobs.job_run import JobRun
 from actorflow.protocol.machine import Start, TimerFired, WorkDone, WorkFailed
 from actorflow.wire.batch import SavepointOrder
 

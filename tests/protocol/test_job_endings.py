@@ -21,10 +21,10 @@ from job_harness import (
     work,
 )
 
-from actorflow.protocol.commit import AbortLeft, CommitLeft
-from actorflow.protocol.deployment import CancelSubtask, KillSlot, SubtaskFailed
-from actorflow.protocol.job_events import Begin, JobOver
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft
+from actorflow.protocol.jobs.deployment import CancelSubtask, KillSlot, SubtaskFailed
+from actorflow.protocol.jobs.job_events import Begin, JobOver
+from actorflow.protocol.jobs.job_messages import (
     CancelJob,
     CommitOutput,
     JobStatus,
@@ -33,7 +33,7 @@ from actorflow.protocol.job_messages import (
     SlotEnded,
 )
 from actorflow.protocol.machine import WorkDone, WorkFailed
-from actorflow.protocol.slots import SlotsLost, SlotsReleased
+from actorflow.protocol.nodes.slot_messages import SlotsLost, SlotsReleased
 
 S = JobStatus
 

@@ -2,12 +2,12 @@
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId
-from actorflow.protocol.blob_fetching import BlobsHere, NeedBlobs
-from actorflow.protocol.blobs import BlobRef, JobBlobs
-from actorflow.protocol.job_messages import JobsKept, LeaseSlot, NodeLost, SlotEnded, SlotReady, WorkerStarted
+from actorflow.protocol.blobs.blob import BlobRef, JobBlobs
+from actorflow.protocol.blobs.fetching import BlobsHere, NeedBlobs
+from actorflow.protocol.jobs.job_messages import JobsKept, LeaseSlot, NodeLost, SlotEnded, SlotReady, WorkerStarted
 from actorflow.protocol.machine import ChildEnded, Done, Report
-from actorflow.protocol.slots import Allocation, JobReleased
-from actorflow.protocol.task_manager import LeaderFound, TaskManagerMachine
+from actorflow.protocol.nodes.slot_messages import Allocation, JobReleased
+from actorflow.protocol.nodes.task_manager import LeaderFound, TaskManagerMachine
 from actorflow.testing.probe import Probe
 
 TM, RM, DISPATCHER = Address("tm/task-manager"), Address("jm/resource-manager"), Address("jm/job-manager")

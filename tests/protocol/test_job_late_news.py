@@ -27,10 +27,9 @@ from job_harness import (
     worker,
 )
 
-from actorflow.protocol.commit import AbortLeft, CommitLeft
-from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
-from actorflow.protocol.job_events import Begin
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft
+from actorflow.protocol.jobs.job_events import Begin
+from actorflow.protocol.jobs.job_messages import (
     CancelJob,
     CommitOutput,
     JobStatus,
@@ -41,9 +40,10 @@ from actorflow.protocol.job_messages import (
     SlotEnded,
     WorkerFailed,
 )
+from actorflow.protocol.jobs.splits import SplitFinished, SplitRequested
 from actorflow.protocol.machine import Send, TimerFired, WorkDone, WorkFailed
-from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased
-from actorflow.protocol.splits import SplitFinished, SplitRequested
+from actorflow.protocol.nodes.slot_messages import SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased
+from actorflow.protocol.transfer.delivery import EnvelopeRefused, Undelivered
 
 S = JobStatus
 

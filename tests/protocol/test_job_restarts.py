@@ -34,11 +34,10 @@ from job_harness import (
 )
 
 from actorflow.errors import Retry
-from actorflow.protocol.commit import AbortLeft
-from actorflow.protocol.delivery import EnvelopeRefused, Undelivered
-from actorflow.protocol.deployment import CancelSubtask, KillSlot, SubtaskFailed, SubtaskFinished
-from actorflow.protocol.job_events import Begin, JobOver
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.checkpoints.commit import AbortLeft
+from actorflow.protocol.jobs.deployment import CancelSubtask, KillSlot, SubtaskFailed, SubtaskFinished
+from actorflow.protocol.jobs.job_events import Begin, JobOver
+from actorflow.protocol.jobs.job_messages import (
     CancelJob,
     CommitOutput,
     JobStatus,
@@ -47,9 +46,10 @@ from actorflow.protocol.job_messages import (
     SlotEnded,
     WorkerFailed,
 )
-from actorflow.protocol.restarts import FixedDelay, NoRestart
-from actorflow.protocol.slots import SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
-from actorflow.protocol.splits import SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.jobs.restarts import FixedDelay, NoRestart
+from actorflow.protocol.jobs.splits import SplitAssigned, SplitFinished, SplitRequested
+from actorflow.protocol.nodes.slot_messages import SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
+from actorflow.protocol.transfer.delivery import EnvelopeRefused, Undelivered
 
 S = JobStatus
 UNDER_WAY = [S.WAITING_FOR_SLOTS, S.DEPLOYING, S.RUNNING]

@@ -29,12 +29,11 @@ from job_harness import (
 )
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.checkpoint_plan import CheckpointPlan
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.commit import AbortLeft, RemoveBegun, RunCommitted
-from actorflow.protocol.delivery import PeerLost
-from actorflow.protocol.deployment import AttemptState, CancelSubtask, SubtaskFailed, SubtaskFinished, SubtaskStarted
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.checkpoints.commit import AbortLeft, RemoveBegun, RunCommitted
+from actorflow.protocol.jobs.deployment import AttemptState, CancelSubtask, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.jobs.job_messages import (
     CommitOutput,
     DeploymentOpened,
     DeploySubtask,
@@ -44,9 +43,10 @@ from actorflow.protocol.job_messages import (
     SlotEnded,
     WorkerFailed,
 )
+from actorflow.protocol.jobs.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.machine import Send, TimerFired
-from actorflow.protocol.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
-from actorflow.protocol.slots import SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
+from actorflow.protocol.nodes.slot_messages import SlotsGranted, SlotsLost, SlotsRefused, SlotsReleased, SlotsRequested
+from actorflow.protocol.transfer.delivery import PeerLost
 
 FIRST, SECOND = allocations()
 CHECKPOINTED = dataclasses.replace(DESCRIPTION, checkpoints=CheckpointPlan(CheckpointRules(interval_s=1.0)))

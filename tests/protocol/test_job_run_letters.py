@@ -4,9 +4,9 @@ import pytest
 from job_harness import ERROR, allocations, granted, opened, ready, run_at, started, worker
 
 from actorflow.errors import Retry
-from actorflow.protocol.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
-from actorflow.protocol.job_messages import CommitOutput, NodeLost, SlotEnded
+from actorflow.protocol.jobs.job_messages import CommitOutput, NodeLost, SlotEnded
 from actorflow.protocol.machine import Report, Send
+from actorflow.protocol.transfer.delivery import EnvelopeRefused, PeerLost, PeerStarted, Undelivered
 
 FIRST, SECOND = allocations()
 RUNNING = [granted(), *ready(), *opened(), *started()]

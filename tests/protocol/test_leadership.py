@@ -3,7 +3,8 @@
 import pytest
 
 from actorflow.errors import ErrorInfo
-from actorflow.protocol.leadership import (
+from actorflow.protocol.machine import CancelTimer, Report, SetTimer, Start, TimerFired, WorkDone, WorkFailed
+from actorflow.protocol.nodes.leadership import (
     AGAIN,
     SESSION,
     Connected,
@@ -21,7 +22,6 @@ from actorflow.protocol.leadership import (
     Watch,
     Withdraw,
 )
-from actorflow.protocol.machine import CancelTimer, Report, SetTimer, Start, TimerFired, WorkDone, WorkFailed
 
 ERROR = ErrorInfo("ConnectionLoss", "connection lost")
 

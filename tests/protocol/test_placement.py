@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from actorflow.errors import NotEnoughSlots
 from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.placement import place
-from actorflow.protocol.slots import Allocation, Lease, Slot
+from actorflow.protocol.jobs.placement import place
+from actorflow.protocol.nodes.slot_messages import Allocation, Lease, Slot
 
 
 def graph(*vertices):

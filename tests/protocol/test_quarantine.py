@@ -2,7 +2,7 @@
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import SubtaskId, VertexId
-from actorflow.protocol.quarantine import Quarantine, Quarantined
+from actorflow.protocol.jobs.quarantine import Quarantine, Quarantined
 
 LIMITS = {"parse": 2}
 

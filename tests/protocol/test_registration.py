@@ -5,23 +5,23 @@ import random
 import pytest
 
 from actorflow.ids import Address, JobId, NodeId
-from actorflow.protocol.heartbeat import IncarnationFenced
-from actorflow.protocol.job_messages import LeaseSlot, LinkBroken, NodeLost
+from actorflow.protocol.jobs.job_messages import LeaseSlot, LinkBroken, NodeLost
 from actorflow.protocol.machine import Report, Send
-from actorflow.protocol.registration import ResourceManagerMachine
-from actorflow.protocol.slots import (
+from actorflow.protocol.nodes.heartbeat import IncarnationFenced
+from actorflow.protocol.nodes.registration import ResourceManagerMachine
+from actorflow.protocol.nodes.slot_messages import (
     Allocation,
     HeldLease,
     JobEnded,
     JobReleased,
     OfferAccepted,
-    SlotPool,
     SlotsGranted,
     SlotsLost,
     SlotsOffered,
     SlotsRequested,
 )
-from actorflow.protocol.task_manager import EndWorker, LeaderFound, NotRegistered, Register, TaskManagerMachine
+from actorflow.protocol.nodes.slots import SlotPool
+from actorflow.protocol.nodes.task_manager import EndWorker, LeaderFound, NotRegistered, Register, TaskManagerMachine
 from actorflow.testing.probe import Probe
 
 RM, TM, OTHER = Address("jm/resource-manager"), Address("tm-1/tm"), Address("tm-2/tm")

@@ -28,13 +28,13 @@ from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.scale import Scale
-from actorflow.protocol.checkpoint_events import StoreCheckpoint
-from actorflow.protocol.checkpoint_messages import CheckpointAcknowledged, TriggerCheckpoint
-from actorflow.protocol.checkpoint_plan import CheckpointPlan
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.deployment import SubtaskCancelled, SubtaskFailed, SubtaskStarted
-from actorflow.protocol.job_events import Begin
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.checkpoints.checkpoint_events import StoreCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAcknowledged, TriggerCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.jobs.deployment import SubtaskCancelled, SubtaskFailed, SubtaskStarted
+from actorflow.protocol.jobs.job_events import Begin
+from actorflow.protocol.jobs.job_messages import (
     CancelJob,
     DeploymentOpened,
     JobRescaled,
@@ -43,10 +43,19 @@ from actorflow.protocol.job_messages import (
     RescaleJob,
     SlotReady,
 )
+from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale
+from actorflow.protocol.jobs.restarts import NoRestart
 from actorflow.protocol.machine import WorkDone, WorkFailed
-from actorflow.protocol.rescaling import KeepScale, PlanScale
-from actorflow.protocol.restarts import NoRestart
-from actorflow.protocol.slots import Allocation, CountSlots, Lease, Slot, SlotsCounted, SlotsGranted, SlotsReleased, SlotsRequested
+from actorflow.protocol.nodes.slot_messages import (
+    Allocation,
+    CountSlots,
+    Lease,
+    Slot,
+    SlotsCounted,
+    SlotsGranted,
+    SlotsReleased,
+    SlotsRequested,
+)
 from actorflow.wire.manifest import InlineState, SubtaskState, decode_part, encode_part
 
 USER, TM = Address("client/user"), Address("tm-1/tm")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.errors import ErrorInfo, Retry
-from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, GiveUp, NoRestart, Restart
+from actorflow.protocol.jobs.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, GiveUp, NoRestart, Restart
 
 FAILURE = ErrorInfo("ValueError", "bad record")
 HOPELESS = ErrorInfo("PlanError", "no such operator", retry=Retry.NEVER)

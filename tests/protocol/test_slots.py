@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated
 from actorflow.ids import Address, JobId
-from actorflow.protocol.slots import (
+from actorflow.protocol.nodes.slot_messages import (
     Allocation,
     FreeSlot,
     HeldLease,
     JobEnded,
     Lease,
     Slot,
-    SlotPool,
     SlotsAwaited,
     SlotsGranted,
     SlotsLost,
@@ -25,6 +24,7 @@ from actorflow.protocol.slots import (
     SlotsRequested,
     TaskManagerLost,
 )
+from actorflow.protocol.nodes.slots import SlotPool
 from actorflow.testing.probe import Probe
 
 TM1, TM2 = Address("tm-1/tm"), Address("tm-2/tm")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.split_watermarks import (
+from actorflow.protocol.event_time.split_watermarks import (
     NothingCame,
     ReadingInterrupted,
     RecordsCame,

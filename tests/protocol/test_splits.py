@@ -4,8 +4,7 @@ import pytest
 
 from actorflow.errors import ErrorInfo, InvariantViolated
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.machine import Start, WorkDone, WorkFailed
-from actorflow.protocol.splits import (
+from actorflow.protocol.jobs.splits import (
     ListSplits,
     NoMoreSplits,
     ReaderLost,
@@ -19,6 +18,7 @@ from actorflow.protocol.splits import (
     SplitFinished,
     SplitRequested,
 )
+from actorflow.protocol.machine import Start, WorkDone, WorkFailed
 from actorflow.testing.probe import Probe
 
 SOURCE = VertexId("text")

@@ -13,10 +13,10 @@ from actorflow.plan.execution import ExecutionEdge, ExecutionGraph
 from actorflow.plan.graph import Partitioner, Partitioning
 from actorflow.plan.regions import failover_regions
 from actorflow.plan.stages import Stage, stages
-from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
-from actorflow.protocol.job_description import JobDescription
-from actorflow.protocol.job_events import Begin
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.jobs.job_description import JobDescription
+from actorflow.protocol.jobs.job_events import Begin
+from actorflow.protocol.jobs.job_messages import (
     DeploymentOpened,
     DeploySubtask,
     JobStatus,
@@ -25,11 +25,11 @@ from actorflow.protocol.job_messages import (
     SlotReady,
     WrittenPartitions,
 )
+from actorflow.protocol.jobs.restarts import FixedDelay
+from actorflow.protocol.jobs.splits import ListSplits
+from actorflow.protocol.jobs.stages import Stages
 from actorflow.protocol.machine import WorkDone
-from actorflow.protocol.restarts import FixedDelay
-from actorflow.protocol.slots import Allocation, Lease, Slot, SlotsGranted
-from actorflow.protocol.splits import ListSplits
-from actorflow.protocol.stages import Stages
+from actorflow.protocol.nodes.slot_messages import Allocation, Lease, Slot, SlotsGranted
 
 SORT = VertexId("sort")
 READER, SORTERS, WRITER = SubtaskId(READ, 0), (SubtaskId(SORT, 0), SubtaskId(SORT, 1)), SubtaskId(WRITE, 0)

@@ -4,11 +4,11 @@ import pytest
 
 from actorflow.errors import Domain, ErrorInfo, InvariantViolated, Retry
 from actorflow.ids import Address, JobId
-from actorflow.protocol.deployment import KillSlot
-from actorflow.protocol.job_messages import LeaseSlot, SlotEnded, SlotReady, WorkerStarted
+from actorflow.protocol.jobs.deployment import KillSlot
+from actorflow.protocol.jobs.job_messages import LeaseSlot, SlotEnded, SlotReady, WorkerStarted
 from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Send, Spawn, Stopped, TimerFired
-from actorflow.protocol.slots import Allocation, FreeSlot, HeldLease, SlotsOffered
-from actorflow.protocol.task_manager import OVER_MAX, EndWorker, Register, TaskManagerMachine, WorkerMeasured, WorkerRecipe
+from actorflow.protocol.nodes.slot_messages import Allocation, FreeSlot, HeldLease, SlotsOffered
+from actorflow.protocol.nodes.task_manager import OVER_MAX, EndWorker, Register, TaskManagerMachine, WorkerMeasured, WorkerRecipe
 from actorflow.testing.probe import Probe
 
 TM, POOL, MASTER = Address("tm-1/tm"), Address("jm/slots"), Address("jm/job")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorflow.protocol.token_bucket import TokenBucket
+from actorflow.protocol.transfer.token_bucket import TokenBucket
 
 
 def test_what_is_there_is_given_at_once_and_the_rest_as_it_flows_in():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actorflow.errors import InvariantViolated
 from actorflow.ids import ChannelId
-from actorflow.protocol.watermark import ChannelTold, WatermarkMerge
+from actorflow.protocol.event_time.watermark import ChannelTold, WatermarkMerge
 from actorflow.testing.probe import Probe
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, Active, EndOfInput, Idle, Watermark
 

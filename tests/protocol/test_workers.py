@@ -4,9 +4,9 @@ import pytest
 from job_harness import allocations, leases, ready, worker
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.job_messages import ProgressReported
-from actorflow.protocol.slots import Allocation
-from actorflow.protocol.workers import Workers
+from actorflow.protocol.jobs.job_messages import ProgressReported
+from actorflow.protocol.jobs.workers import Workers
+from actorflow.protocol.nodes.slot_messages import Allocation
 
 FIRST, SECOND = allocations()
 

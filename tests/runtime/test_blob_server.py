@@ -8,10 +8,10 @@ import pytest
 
 from actorflow.errors import FrameRefused, PlanError
 from actorflow.ids import Address, JobId, NodeId
-from actorflow.protocol.blobs import BlobRef, FetchBlob, OfferBlobs
-from actorflow.protocol.job_messages import SubmitJob
-from actorflow.runtime.blob_intake import BlobIntake
-from actorflow.runtime.blob_server import BlobServer
+from actorflow.protocol.blobs.blob import BlobRef, FetchBlob, OfferBlobs
+from actorflow.protocol.jobs.job_messages import SubmitJob
+from actorflow.runtime.blobs.intake import BlobIntake
+from actorflow.runtime.blobs.server import BlobServer
 from actorflow.storage.blob_files import BlobFiles, pieces_of, ref_of
 from actorflow.transport.blobs import BlobPiece
 

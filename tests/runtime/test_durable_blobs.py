@@ -6,9 +6,9 @@ from actorflow.config import Config
 from actorflow.coordination import open_coordination
 from actorflow.errors import CheckpointError, CoordinationError
 from actorflow.ids import Address, JobId
-from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
-from actorflow.runtime.durable_blobs import DurableBlobs
-from actorflow.runtime.durable_jobs import DurableJobs
+from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.runtime.blobs.durable import DurableBlobs
+from actorflow.runtime.jobs.durable_jobs import DurableJobs
 from actorflow.storage.blob_files import BlobFiles
 
 JOB, OTHER = JobId("words/../x"), JobId("words")

@@ -9,13 +9,13 @@ from actorflow.errors import CheckpointError, CoordinationError, Deposed
 from actorflow.ids import Address, JobId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.scale import Scale
-from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
-from actorflow.protocol.job_messages import JobStatus, JobStatusChanged, SubmitJob
-from actorflow.runtime.durable_job import JobOutcome
-from actorflow.runtime.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, until_written
-from actorflow.runtime.job_checkpoint_work import CheckpointWork
-from actorflow.runtime.job_planning import JobPlanner
-from actorflow.runtime.job_work import JobWork
+from actorflow.protocol.checkpoints.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
+from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.runtime.jobs.durable_job import JobOutcome
+from actorflow.runtime.jobs.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, until_written
+from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork
+from actorflow.runtime.jobs.job_planning import JobPlanner
+from actorflow.runtime.jobs.job_work import JobWork
 from actorflow.runtime.messages import control_codec
 from actorflow.storage.checkpoint_files import CheckpointFiles
 from actorflow.wire.manifest import Manifest, encode_manifest
@@ -192,7 +192,7 @@ def test_it_removes_the_files_that_its_owner_does_not_retain(leading, tmp_path, 
 
 
 def test_writing_is_tried_until_it_is_known_to_be_written(monkeypatch):
-    monkeypatch.setattr("actorflow.runtime.durable_jobs.WRITE_AGAIN_S", 0.0)
+    monkeypatch.setattr("actorflow.runtime.jobs.durable_jobs.WRITE_AGAIN_S", 0.0)
     answers = [CoordinationError("not now"), CoordinationError("not now"), None]
 
     def write():

@@ -7,9 +7,9 @@ from actorflow.clock import ManualClock
 from actorflow.config import Config, layered
 from actorflow.errors import ConfigError
 from actorflow.ids import ActorPath, Address, JobId, NodeId
-from actorflow.protocol.job_messages import JobProgressed
-from actorflow.protocol.slots import SlotsGranted, SlotsOffered, SlotsRequested
-from actorflow.runtime.resource_manager import Driving, spawn_resource_manager
+from actorflow.protocol.jobs.job_messages import JobProgressed
+from actorflow.protocol.nodes.slot_messages import SlotsGranted, SlotsOffered, SlotsRequested
+from actorflow.runtime.jobs.resource_manager import Driving, spawn_resource_manager
 
 JOB = JobId("words-1")
 

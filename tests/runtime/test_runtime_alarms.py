@@ -1,6 +1,6 @@
 """Calls that wait for processing time."""
 
-from actorflow.runtime.alarms import Alarms
+from actorflow.runtime.subtasks.alarms import Alarms
 
 
 def ring_all(alarms, now):

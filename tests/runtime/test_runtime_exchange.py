@@ -14,9 +14,9 @@ from actorflow.ids import ChannelId
 from actorflow.operators.failures import user_failure
 from actorflow.plan.graph import Partitioner, Partitioning
 from actorflow.plan.key_groups import key_group, subtask_of
-from actorflow.protocol.flush import FlushRules
-from actorflow.runtime.exchange import make_exchange
-from actorflow.runtime.lanes import Lane
+from actorflow.protocol.transfer.flush import FlushRules
+from actorflow.runtime.channels.exchange import make_exchange
+from actorflow.runtime.channels.lanes import Lane
 from actorflow.wire.batch import ColumnBatch, ObjectBatch, Watermark
 from actorflow.wire.stable_hash import stable_hash
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from actorflow.clock import ManualClock
 from actorflow.ids import ChannelId
-from actorflow.protocol.credit import ReceiverLedger
-from actorflow.runtime.feeds import GateFeed
-from actorflow.runtime.input_gate import InputChannel, InputGate
-from actorflow.runtime.meter import Meter
+from actorflow.protocol.transfer.credit import ReceiverLedger
+from actorflow.runtime.channels.input_gate import InputChannel, InputGate
+from actorflow.runtime.subtasks.feeds import GateFeed
+from actorflow.runtime.subtasks.meter import Meter
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, Barrier, EndOfInput, Idle, ObjectBatch, Watermark
 
 

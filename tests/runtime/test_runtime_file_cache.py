@@ -7,8 +7,8 @@ import pytest
 
 import actorflow as af
 from actorflow.errors import SourceError
-from actorflow.runtime import file_cache
-from actorflow.runtime.file_cache import FileCache
+from actorflow.runtime.workers import file_cache
+from actorflow.runtime.workers.file_cache import FileCache
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from actorflow.errors import CheckpointError, SerializationError
 from actorflow.ids import VertexId
-from actorflow.operators.columns import to_objects
+from actorflow.operators.columnar.conversion import to_objects
 from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import Partitioner, Partitioning
 from actorflow.plan.key_groups import key_group, subtask_of
-from actorflow.runtime.in_flight import Returned, StoredBatches, as_received, stored
-from actorflow.runtime.links import ReceivedBatch
+from actorflow.runtime.channels.links import ReceivedBatch
+from actorflow.runtime.checkpoints.in_flight import Returned, StoredBatches, as_received, stored
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 from actorflow.wire.in_flight import InFlight
 from actorflow.wire.stable_hash import stable_hash

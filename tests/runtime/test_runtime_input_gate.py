@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.ids import ChannelId
-from actorflow.protocol.credit import ReceiverLedger
-from actorflow.runtime.input_gate import InputChannel, InputGate
-from actorflow.runtime.lanes import DirectLink, Lane
+from actorflow.protocol.transfer.credit import ReceiverLedger
+from actorflow.runtime.channels.input_gate import InputChannel, InputGate
+from actorflow.runtime.channels.lanes import DirectLink, Lane
 from actorflow.wire.batch import EndOfInput, ObjectBatch, Watermark
 
 

@@ -10,14 +10,14 @@ from actorflow.connectors.contracts import SinkSpec, TwoPhaseSink
 from actorflow.ids import Address, JobId, NodeId, OperatorId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.plan.graph import LogicalOperator
-from actorflow.protocol.checkpoint_plan import EarlierLife
-from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
-from actorflow.protocol.job_messages import JobStatus, SubmitJob
-from actorflow.protocol.slots import Allocation, JobEnded
-from actorflow.runtime.job_checkpoint_work import CheckpointWork
-from actorflow.runtime.job_manager import Dispatcher
-from actorflow.runtime.job_planning import JobPlanner
-from actorflow.runtime.job_work import JobWork
+from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
+from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft, RemoveBegun
+from actorflow.protocol.jobs.job_messages import JobStatus, SubmitJob
+from actorflow.protocol.nodes.slot_messages import Allocation, JobEnded
+from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork
+from actorflow.runtime.jobs.job_manager import Dispatcher
+from actorflow.runtime.jobs.job_planning import JobPlanner
+from actorflow.runtime.jobs.job_work import JobWork
 from actorflow.wire.user_code import dumps_code
 
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorflow.runtime.key_pieces import KeyPieces, batches_of, lane_of
+from actorflow.runtime.channels.key_pieces import KeyPieces, batches_of, lane_of
 from actorflow.storage.sorted_rows import Rows
 
 

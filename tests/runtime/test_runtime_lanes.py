@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.ids import ChannelId
-from actorflow.runtime.lanes import Lane
-from actorflow.runtime.links import TOO_LARGE
+from actorflow.runtime.channels.lanes import Lane
+from actorflow.runtime.channels.links import TOO_LARGE
 from actorflow.wire.batch import ColumnBatch, EndOfInput, ObjectBatch, Watermark
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from actorflow.errors import CheckpointError
 from actorflow.plan.key_groups import group_range, key_group
-from actorflow.runtime import layered_state
-from actorflow.runtime.layer_line import LayerLine
-from actorflow.runtime.layered_state import LayeredState
-from actorflow.runtime.restored_layers import restored_layers
+from actorflow.runtime.checkpoints import layered_state
+from actorflow.runtime.checkpoints.layer_line import LayerLine
+from actorflow.runtime.checkpoints.layered_state import LayeredState
+from actorflow.runtime.checkpoints.restored_layers import restored_layers
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.storage.checkpoint_files import CheckpointFiles
 from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState

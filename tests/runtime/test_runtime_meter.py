@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actorflow.clock import ManualClock
-from actorflow.runtime.meter import Activity, Meter
+from actorflow.runtime.subtasks.meter import Activity, Meter
 
 
 def spend(meter, clock, *parts):

@@ -7,15 +7,15 @@ from test_runtime_lanes import make_lane
 
 from actorflow.clock import ManualClock
 from actorflow.ids import ChannelId
-from actorflow.protocol.credit import ReceiverLedger
-from actorflow.protocol.flush import FlushRules
 from actorflow.protocol.machine import TimerFired
-from actorflow.runtime.exchange import DealExchange
-from actorflow.runtime.feeds import GateFeed
-from actorflow.runtime.in_flight import as_received, stored
-from actorflow.runtime.input_barriers import AlignmentRules
-from actorflow.runtime.input_gate import InputChannel, InputGate
-from actorflow.runtime.output_barriers import OutputBarriers
+from actorflow.protocol.transfer.credit import ReceiverLedger
+from actorflow.protocol.transfer.flush import FlushRules
+from actorflow.runtime.channels.exchange import DealExchange
+from actorflow.runtime.channels.input_gate import InputChannel, InputGate
+from actorflow.runtime.checkpoints.in_flight import as_received, stored
+from actorflow.runtime.checkpoints.input_barriers import AlignmentRules
+from actorflow.runtime.checkpoints.output_barriers import OutputBarriers
+from actorflow.runtime.subtasks.feeds import GateFeed
 from actorflow.wire.batch import Barrier, EndOfInput, ObjectBatch, Watermark
 
 FIRST = Barrier(1, 0, unaligned=True)

@@ -9,7 +9,7 @@ from actorflow.connectors.contracts import DataPath
 from actorflow.errors import PlanError
 from actorflow.ids import SubtaskId, VertexId
 from actorflow.operators.failures import NOTHING
-from actorflow.runtime.assembly import Assembly
+from actorflow.runtime.workers.assembly import Assembly
 
 
 @pytest.mark.parametrize("error", [PlanError("no key"), KeyError("n")], ids=["refused", "raised"])

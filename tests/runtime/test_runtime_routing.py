@@ -9,8 +9,8 @@ import pytest
 
 from actorflow.operators.failures import NOTHING
 from actorflow.plan.key_groups import key_group, subtask_of
-from actorflow.runtime import routing
-from actorflow.runtime.routing import Chooser, GroupLaneOf, LaneOf
+from actorflow.runtime.channels import routing
+from actorflow.runtime.channels.routing import Chooser, GroupLaneOf, LaneOf
 from actorflow.wire.batch import ColumnBatch
 from actorflow.wire.stable_hash import UnstableKey, stable_hash
 

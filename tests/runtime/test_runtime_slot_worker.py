@@ -12,9 +12,7 @@ from actorflow.actor import ActorSystem, MachineActor, SimulatedDispatcher
 from actorflow.api.submission import prepare
 from actorflow.clock import ManualClock
 from actorflow.ids import Address, JobId, NodeId, split_address
-from actorflow.protocol.correspondence import Correspondence, ReliableMachine
-from actorflow.protocol.delivery import Envelope, PeerStarted, ReliableSender
-from actorflow.protocol.deployment import (
+from actorflow.protocol.jobs.deployment import (
     CancelSubtask,
     SubtaskCancelled,
     SubtaskFailed,
@@ -22,7 +20,7 @@ from actorflow.protocol.deployment import (
     SubtaskStarted,
     SubtaskTotals,
 )
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.jobs.job_messages import (
     CommitOutput,
     DeploymentOpened,
     DeploySubtask,
@@ -33,18 +31,20 @@ from actorflow.protocol.job_messages import (
     ResultChunk,
     WorkerFailed,
 )
+from actorflow.protocol.jobs.orders import TO_WORKERS
+from actorflow.protocol.jobs.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.protocol.machine import Report, Send
-from actorflow.protocol.orders import TO_WORKERS
-from actorflow.protocol.receipt import ReliableReceiver
-from actorflow.protocol.slots import Allocation
-from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
-from actorflow.runtime.context import AsyncThread
-from actorflow.runtime.deployment import Site
-from actorflow.runtime.directory import packed, subtask_name
-from actorflow.runtime.loopback import LoopbackPlane
+from actorflow.protocol.nodes.slot_messages import Allocation
+from actorflow.protocol.transfer.correspondence import Correspondence, ReliableMachine
+from actorflow.protocol.transfer.delivery import Envelope, PeerStarted, ReliableSender
+from actorflow.protocol.transfer.receipt import ReliableReceiver
+from actorflow.runtime.channels.loopback import LoopbackPlane
 from actorflow.runtime.messages import control_codec
-from actorflow.runtime.slot_worker import SlotWorker
-from actorflow.runtime.subtask import Subtask
+from actorflow.runtime.subtasks.context import AsyncThread
+from actorflow.runtime.subtasks.subtask import Subtask
+from actorflow.runtime.workers.deployment import Site
+from actorflow.runtime.workers.directory import packed, subtask_name
+from actorflow.runtime.workers.slot_worker import SlotWorker
 from actorflow.wire import pickling
 from actorflow.wire.user_code import dumps_code
 

@@ -7,14 +7,14 @@ import pytest
 from actorflow.clock import ManualClock
 from actorflow.errors import UserFunctionError
 from actorflow.ids import ChannelId
-from actorflow.operators.columns import to_columns
-from actorflow.operators.combining import Combiner
+from actorflow.operators.columnar.conversion import to_columns
+from actorflow.operators.compiled.combining import Combiner
 from actorflow.operators.specs import CountSpec
-from actorflow.protocol.credit import ReceiverLedger
-from actorflow.runtime.feeds import GateFeed
-from actorflow.runtime.input_gate import InputChannel, InputGate
-from actorflow.runtime.meter import Meter
-from actorflow.runtime.sorted_feed import SortedFeed
+from actorflow.protocol.transfer.credit import ReceiverLedger
+from actorflow.runtime.channels.input_gate import InputChannel, InputGate
+from actorflow.runtime.subtasks.feeds import GateFeed
+from actorflow.runtime.subtasks.meter import Meter
+from actorflow.runtime.subtasks.sorted_feed import SortedFeed
 from actorflow.storage.external_sort import ExternalSort
 from actorflow.storage.spill_file import SpillFile
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, EndOfInput, Idle, LatencyMarker, ObjectBatch, Watermark

@@ -14,7 +14,7 @@ from actorflow.clock import ManualClock
 from actorflow.connectors.contracts import END_OF_SPLIT, Pause, ReaderContext
 from actorflow.errors import PlanError
 from actorflow.ids import SubtaskId, VertexId
-from actorflow.runtime.source_feed import SourceFeed
+from actorflow.runtime.subtasks.source_feed import SourceFeed
 from actorflow.wire.batch import MAX_TIMESTAMP, Active, ColumnBatch, Idle, ObjectBatch, Watermark
 
 

@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass
 
 from actorflow.clock import ManualClock
-from actorflow.runtime.meter import Activity, Meter
-from actorflow.runtime.watchdog import Watchdog
+from actorflow.runtime.subtasks.meter import Activity, Meter
+from actorflow.runtime.workers.watchdog import Watchdog
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections import Counter
 from checkpoint_master import Master
 from checkpoint_world import KEYS, MASTER, RECORDS, SOURCES
 
-from actorflow.protocol.checkpoint_messages import CheckpointAborted, CheckpointCompleted, TriggerCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAborted, CheckpointCompleted, TriggerCheckpoint
 from actorflow.protocol.machine import Send, ensure
 from actorflow.testing.simulation import Invariant
 

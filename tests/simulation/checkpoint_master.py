@@ -2,7 +2,7 @@
 
 from checkpoint_world import SOURCES, SUBTASKS, Finished, address_of
 
-from actorflow.protocol.checkpoint_events import (
+from actorflow.protocol.checkpoints.checkpoint_events import (
     CollectOrphans,
     CompletedCheckpoint,
     DiscardStates,

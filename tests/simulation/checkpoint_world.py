@@ -13,7 +13,7 @@ import math
 from collections import Counter, deque
 
 from actorflow.ids import Address, ChannelId, SubtaskId, VertexId
-from actorflow.protocol.barriers import (
+from actorflow.protocol.checkpoints.barriers import (
     AlignmentGivenUp,
     BarrierAnnounced,
     BarrierArrived,
@@ -25,7 +25,7 @@ from actorflow.protocol.barriers import (
     TakeSnapshot,
     UnblockChannels,
 )
-from actorflow.protocol.checkpoint_messages import (
+from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
     CheckpointCompleted,

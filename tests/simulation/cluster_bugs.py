@@ -2,18 +2,19 @@
 
 from cluster_world import TALK, JobMaster
 
-from actorflow.protocol.checkpoint_events import LastCheckpointTaken
-from actorflow.protocol.commit import AbortLeft, PreparedOutput, RunCommitted
-from actorflow.protocol.delivery import Acknowledged, ReliableSender
-from actorflow.protocol.deployment import KillSlot, SubtaskFinished
-from actorflow.protocol.job_messages import CancelJob, JobStatus, OutputCommitted, ResultChunk, SlotEnded
-from actorflow.protocol.job_run import JobRun
+from actorflow.protocol.checkpoints.checkpoint_events import LastCheckpointTaken
+from actorflow.protocol.checkpoints.commit import AbortLeft, PreparedOutput, RunCommitted
+from actorflow.protocol.jobs.deployment import KillSlot, SubtaskFinished
+from actorflow.protocol.jobs.job_messages import CancelJob, JobStatus, OutputCommitted, ResultChunk, SlotEnded
+from actorflow.protocol.jobs.job_run import JobRun
+from actorflow.protocol.jobs.run_reports import RunFinished
+from actorflow.protocol.jobs.splits import NoMoreSplits, ResetSplits, SplitAssigned, SplitAssignment, SplitRequested
 from actorflow.protocol.machine import Report, Send, Start
-from actorflow.protocol.receipt import ReliableReceiver
-from actorflow.protocol.run_reports import RunFinished
-from actorflow.protocol.slots import Lease, Slot, SlotPool, SlotsReleased, _Holding
-from actorflow.protocol.splits import NoMoreSplits, ResetSplits, SplitAssigned, SplitAssignment, SplitRequested
-from actorflow.protocol.task_manager import TaskManagerMachine
+from actorflow.protocol.nodes.slot_messages import Lease, Slot, SlotsReleased
+from actorflow.protocol.nodes.slots import SlotPool, _Holding
+from actorflow.protocol.nodes.task_manager import TaskManagerMachine
+from actorflow.protocol.transfer.delivery import Acknowledged, ReliableSender
+from actorflow.protocol.transfer.receipt import ReliableReceiver
 
 
 class Unchecked(JobMaster):

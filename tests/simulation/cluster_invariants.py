@@ -5,15 +5,23 @@ from cluster_workers import Worker
 from cluster_world import MASTERS, POOL, SLOTS_OF_EACH, TASK_MANAGERS, JobMaster, task_manager_at
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.commit import CommitLeft
-from actorflow.protocol.correspondence import ReliableMachine
-from actorflow.protocol.deployment import CancelSubtask, SubtaskFailed, SubtaskFinished
-from actorflow.protocol.job_events import Begin, JobOver
-from actorflow.protocol.job_messages import CommitOutput, JobStatus, JobStatusChanged, OpenDeployment, OutputCommitted, ResultChunk
+from actorflow.protocol.checkpoints.commit import CommitLeft
+from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskFailed, SubtaskFinished
+from actorflow.protocol.jobs.job_events import Begin, JobOver
+from actorflow.protocol.jobs.job_messages import (
+    CommitOutput,
+    JobStatus,
+    JobStatusChanged,
+    OpenDeployment,
+    OutputCommitted,
+    ResultChunk,
+)
+from actorflow.protocol.jobs.splits import SplitAssigned, SplitFinished
 from actorflow.protocol.machine import ChildEnded, Report, Send, Spawn, Start, WorkDone, WorkFailed, ensure
-from actorflow.protocol.slots import FreeSlot, SlotPool, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
-from actorflow.protocol.splits import SplitAssigned, SplitFinished
-from actorflow.protocol.task_manager import TaskManagerMachine
+from actorflow.protocol.nodes.slot_messages import FreeSlot, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
+from actorflow.protocol.nodes.slots import SlotPool
+from actorflow.protocol.nodes.task_manager import TaskManagerMachine
+from actorflow.protocol.transfer.correspondence import ReliableMachine
 from actorflow.testing.invariants import EndedJobsHoldNothing, SlotsLeasedOnce
 from actorflow.testing.simulation import Invariant
 
@@ -32,7 +40,7 @@ NEXT = {
     S.FAILED: set(),
     S.CANCELLED: set(),
 }
-"""The diagram of `protocol.job`."""
+"""The diagram of `protocol.jobs.job`."""
 
 
 def sent(step, kind):

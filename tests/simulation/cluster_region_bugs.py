@@ -2,9 +2,9 @@
 
 from cluster_bugs import Unchecked, in_every_run
 
-from actorflow.protocol.failover import Phase, RegionFailover
-from actorflow.protocol.job_run import JobRun
-from actorflow.protocol.job_sources import JobSources
+from actorflow.protocol.jobs.failover import Phase, RegionFailover
+from actorflow.protocol.jobs.job_run import JobRun
+from actorflow.protocol.jobs.job_sources import JobSources
 
 
 def with_failover(kind):

@@ -9,9 +9,9 @@ from cluster_world import CALM_S, MASTERS, JobMaster, World
 
 from actorflow.ids import Address
 from actorflow.plan.scale import Scale
-from actorflow.protocol.job_messages import JobRescaled, JobStatus, RescaleJob
+from actorflow.protocol.jobs.job_messages import JobRescaled, JobStatus, RescaleJob
+from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale, Rescaling
 from actorflow.protocol.machine import ensure
-from actorflow.protocol.rescaling import KeepScale, PlanScale, Rescaling
 from actorflow.testing.simulation import Invariant
 
 USER = Address("client/user")

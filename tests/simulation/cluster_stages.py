@@ -2,11 +2,11 @@
 
 from cluster_bugs import Unchecked
 
-from actorflow.protocol.deployment import AttemptState, SubtaskFailed, SubtaskFinished
-from actorflow.protocol.job import JobMachine
-from actorflow.protocol.job_messages import DeploySubtask, JobStatus, JobStatusChanged, OpenDeployment
+from actorflow.protocol.jobs.deployment import AttemptState, SubtaskFailed, SubtaskFinished
+from actorflow.protocol.jobs.job import JobMachine
+from actorflow.protocol.jobs.job_messages import DeploySubtask, JobStatus, JobStatusChanged, OpenDeployment
+from actorflow.protocol.jobs.stages import Stages
 from actorflow.protocol.machine import Send, ensure
-from actorflow.protocol.stages import Stages
 from actorflow.testing.simulation import Invariant
 
 S = JobStatus

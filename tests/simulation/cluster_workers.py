@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import Address
-from actorflow.protocol.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
-from actorflow.protocol.job_messages import (
+from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.jobs.job_messages import (
     CommitOutput,
     DeploymentOpened,
     DeploySubtask,
@@ -15,9 +15,9 @@ from actorflow.protocol.job_messages import (
     WorkerFailed,
     WorkerStarted,
 )
+from actorflow.protocol.jobs.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
-from actorflow.protocol.task_manager import EndWorker
+from actorflow.protocol.nodes.task_manager import EndWorker
 
 BROKEN = ErrorInfo("ValueError", "bad record")
 LOST = ErrorInfo("PartitionLost", "it is gone")

@@ -18,23 +18,24 @@ from actorflow.plan.execution import ExecutionEdge, ExecutionGraph, Vertex
 from actorflow.plan.graph import LogicalOperator, OperatorSpec, Partitioner, Partitioning, Role
 from actorflow.plan.regions import failover_regions
 from actorflow.plan.stages import stages
-from actorflow.protocol.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
-from actorflow.protocol.checkpoint_plan import CheckpointPlan
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
-from actorflow.protocol.commit import AbortLeft, CommitLeft, RemoveBegun
-from actorflow.protocol.correspondence import Correspondence, ReliableMachine
-from actorflow.protocol.delivery import DELIVERY_MESSAGES, ReliableSender
-from actorflow.protocol.job import JobMachine
-from actorflow.protocol.job_description import JobDescription, Timeouts
-from actorflow.protocol.job_events import Begin, JobOver
-from actorflow.protocol.job_messages import CancelJob
+from actorflow.protocol.checkpoints.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft, RemoveBegun
+from actorflow.protocol.jobs.job import JobMachine
+from actorflow.protocol.jobs.job_description import JobDescription, Timeouts
+from actorflow.protocol.jobs.job_events import Begin, JobOver
+from actorflow.protocol.jobs.job_messages import CancelJob
+from actorflow.protocol.jobs.orders import TO_WORKERS
+from actorflow.protocol.jobs.restarts import Backoff, ExponentialDelay, FixedDelay, NoRestart
+from actorflow.protocol.jobs.splits import ListSplits
 from actorflow.protocol.machine import Killed, Report, Send, ensure
-from actorflow.protocol.orders import TO_WORKERS
-from actorflow.protocol.receipt import ReliableReceiver
-from actorflow.protocol.restarts import Backoff, ExponentialDelay, FixedDelay, NoRestart
-from actorflow.protocol.slots import JobEnded, SlotPool, TaskManagerLost
-from actorflow.protocol.splits import ListSplits
-from actorflow.protocol.task_manager import Register, TaskManagerMachine
+from actorflow.protocol.nodes.slot_messages import JobEnded, TaskManagerLost
+from actorflow.protocol.nodes.slots import SlotPool
+from actorflow.protocol.nodes.task_manager import Register, TaskManagerMachine
+from actorflow.protocol.transfer.correspondence import Correspondence, ReliableMachine
+from actorflow.protocol.transfer.delivery import DELIVERY_MESSAGES, ReliableSender
+from actorflow.protocol.transfer.receipt import ReliableReceiver
 from actorflow.testing.faults import Crash, Faults
 from actorflow.testing.simulation import Invariant, Simulation, Step
 from actorflow.wire.message import MessageCodec

@@ -16,7 +16,7 @@ from cluster_stages import IN_STAGES
 from cluster_world import World
 
 from actorflow.errors import InvariantViolated
-from actorflow.protocol.job_messages import JobStatus
+from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.testing.simulation import first_failure, sweep
 
 

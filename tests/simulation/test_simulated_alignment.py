@@ -5,7 +5,7 @@ import math
 import pytest
 
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.alignment import Member, ReaderFinished, WatermarkAlignment, WatermarkAllowed, WatermarkReported
+from actorflow.protocol.event_time.alignment import Member, ReaderFinished, WatermarkAlignment, WatermarkAllowed, WatermarkReported
 from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
 from actorflow.testing.faults import Faults
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep

@@ -17,11 +17,11 @@ from checkpoint_world import (
 )
 
 from actorflow.ids import ChannelId, NodeId
-from actorflow.protocol.barriers import AlignmentMode, BarrierAlignment, TakeSnapshot
-from actorflow.protocol.checkpoint_events import CollectOrphans, LastCheckpointTaken
-from actorflow.protocol.checkpoint_messages import CheckpointCompleted
-from actorflow.protocol.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpointing import CheckpointCoordinator
+from actorflow.protocol.checkpoints.barriers import AlignmentMode, BarrierAlignment, TakeSnapshot
+from actorflow.protocol.checkpoints.checkpoint_events import CollectOrphans, LastCheckpointTaken
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointCompleted
+from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.machine import CancelTimer, Report, Start, TimerFired
 from actorflow.testing.faults import Crash, Faults
 from actorflow.testing.simulation import Simulation, first_failure, sweep

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from actorflow.ids import Address, ChannelId
-from actorflow.protocol.credit import CreditGranted, ReceiverLedger, SenderLedger
 from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
+from actorflow.protocol.transfer.credit import CreditGranted, ReceiverLedger, SenderLedger
 from actorflow.testing.faults import Faults
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep
 from actorflow.wire.message import Message

@@ -6,7 +6,8 @@ import pytest
 
 from actorflow.errors import InvariantViolated
 from actorflow.ids import Address, NodeId
-from actorflow.protocol.delivery import (
+from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
+from actorflow.protocol.transfer.delivery import (
     Acknowledged,
     ConfirmDelivery,
     Delivered,
@@ -16,8 +17,7 @@ from actorflow.protocol.delivery import (
     SendReliably,
     Undelivered,
 )
-from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.receipt import ReliableReceiver, _Incoming
+from actorflow.protocol.transfer.receipt import ReliableReceiver, _Incoming
 from actorflow.testing.faults import Faults
 from actorflow.testing.invariants import DeliveredOnceInOrder
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep

@@ -4,7 +4,7 @@ import pytest
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.deployment import (
+from actorflow.protocol.jobs.deployment import (
     Attempt,
     AttemptEnded,
     AttemptRunning,
@@ -20,7 +20,7 @@ from actorflow.protocol.deployment import (
     SubtaskStarted,
 )
 from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.slots import Allocation
+from actorflow.protocol.nodes.slot_messages import Allocation
 from actorflow.testing.faults import Faults
 from actorflow.testing.invariants import AttemptsEndOnce
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep

@@ -5,14 +5,15 @@ from functools import partial
 import pytest
 
 from actorflow.ids import Address, JobId, NodeId, split_address
-from actorflow.protocol.elastic import ElasticResourceManager
-from actorflow.protocol.fleet import Fleet
-from actorflow.protocol.fleet_events import FindTaskManagers, FleetRules, OpenFleet, ReleaseTaskManager, RequestTaskManager
-from actorflow.protocol.job_messages import NodeLost
+from actorflow.protocol.jobs.job_messages import NodeLost
 from actorflow.protocol.machine import Report, Send, SetTimer, Start, TimerFired, ensure
-from actorflow.protocol.registration import ResourceManagerMachine
-from actorflow.protocol.slots import JobEnded, SlotPool, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
-from actorflow.protocol.task_manager import NotRegistered, Register, TaskManagerMachine
+from actorflow.protocol.nodes.elastic import ElasticResourceManager
+from actorflow.protocol.nodes.fleet import Fleet
+from actorflow.protocol.nodes.fleet_events import FindTaskManagers, FleetRules, OpenFleet, ReleaseTaskManager, RequestTaskManager
+from actorflow.protocol.nodes.registration import ResourceManagerMachine
+from actorflow.protocol.nodes.slot_messages import JobEnded, SlotsGranted, SlotsLost, SlotsReleased, SlotsRequested
+from actorflow.protocol.nodes.slots import SlotPool
+from actorflow.protocol.nodes.task_manager import NotRegistered, Register, TaskManagerMachine
 from actorflow.testing.faults import Faults
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep
 

@@ -3,8 +3,8 @@
 import pytest
 
 from actorflow.ids import Address
-from actorflow.protocol.flush import EventPassing, Flush, FlushReason, FlushRules, Lane, NodeIdle, RecordsBuffered
 from actorflow.protocol.machine import Report, SetTimer, TimerFired, ensure
+from actorflow.protocol.transfer.flush import EventPassing, Flush, FlushReason, FlushRules, Lane, NodeIdle, RecordsBuffered
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep
 
 OUTPUT = Address("tm-1/out")

@@ -3,7 +3,8 @@
 import pytest
 
 from actorflow.ids import Address, NodeId
-from actorflow.protocol.heartbeat import (
+from actorflow.protocol.machine import Report, ensure
+from actorflow.protocol.nodes.heartbeat import (
     HeartbeatMonitor,
     IncarnationFenced,
     PeerAdded,
@@ -13,7 +14,6 @@ from actorflow.protocol.heartbeat import (
     SelfFenced,
     _Peer,
 )
-from actorflow.protocol.machine import Report, ensure
 from actorflow.testing.faults import Crash, Faults
 from actorflow.testing.invariants import DeathIsFinal
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep

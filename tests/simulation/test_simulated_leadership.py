@@ -3,7 +3,8 @@
 import pytest
 
 from actorflow.ids import Address, NodeId
-from actorflow.protocol.leadership import (
+from actorflow.protocol.machine import Report, Start, WorkDone, WorkFailed, ensure
+from actorflow.protocol.nodes.leadership import (
     Connected,
     Granted,
     Join,
@@ -17,7 +18,6 @@ from actorflow.protocol.leadership import (
     Watch,
     Withdraw,
 )
-from actorflow.protocol.machine import Report, Start, WorkDone, WorkFailed, ensure
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep
 
 CONTENDERS = tuple(Address(f"{NodeId(f'jm-{number}')}/leadership") for number in (1, 2, 3))

@@ -4,8 +4,8 @@ import pytest
 
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import Address
+from actorflow.protocol.jobs.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, GiveUp, NoRestart, Restart
 from actorflow.protocol.machine import Report, SetTimer, TimerFired, ensure
-from actorflow.protocol.restarts import Backoff, ExponentialDelay, FailureRate, FixedDelay, GiveUp, NoRestart, Restart
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep
 
 JOB = Address("jm/job")

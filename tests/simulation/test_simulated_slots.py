@@ -4,10 +4,9 @@ import pytest
 
 from actorflow.ids import Address, JobId, NodeId
 from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.slots import (
+from actorflow.protocol.nodes.slot_messages import (
     JobEnded,
     Lease,
-    SlotPool,
     SlotsGranted,
     SlotsLost,
     SlotsOffered,
@@ -15,6 +14,7 @@ from actorflow.protocol.slots import (
     SlotsRequested,
     TaskManagerLost,
 )
+from actorflow.protocol.nodes.slots import SlotPool
 from actorflow.testing.faults import Crash, Faults
 from actorflow.testing.invariants import EndedJobsHoldNothing, SlotsLeasedOnce
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep

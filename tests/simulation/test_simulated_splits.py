@@ -5,8 +5,7 @@ from collections import Counter
 import pytest
 
 from actorflow.ids import Address, SubtaskId, VertexId
-from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.splits import (
+from actorflow.protocol.jobs.splits import (
     NoMoreSplits,
     ReaderLost,
     ReaderStarted,
@@ -18,6 +17,7 @@ from actorflow.protocol.splits import (
     SplitRequested,
     _Reader,
 )
+from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
 from actorflow.testing.faults import Faults
 from actorflow.testing.invariants import SplitsHaveOneReader
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep

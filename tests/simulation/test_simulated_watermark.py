@@ -3,8 +3,8 @@
 import pytest
 
 from actorflow.ids import Address, ChannelId
+from actorflow.protocol.event_time.watermark import ChannelStatus, ChannelTold, WatermarkMerge
 from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.watermark import ChannelStatus, ChannelTold, WatermarkMerge
 from actorflow.testing.faults import Faults
 from actorflow.testing.invariants import WatermarksRise
 from actorflow.testing.simulation import Invariant, Simulation, first_failure, sweep

@@ -2,7 +2,7 @@
 
 import copy
 
-from actorflow.runtime.layer_line import LayerLine
+from actorflow.runtime.checkpoints.layer_line import LayerLine
 from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import ListState, MapState, ValueState
 from actorflow.state.hashmap import HashMapBackend

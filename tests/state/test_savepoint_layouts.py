@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow.errors import CheckpointError, SerializationError
-from actorflow.operators.window import Window
+from actorflow.operators.windowing.window import Window
 from actorflow.savepoint.columns import to_column, to_values
 from actorflow.savepoint.files import read_rows, write_rows
 from actorflow.savepoint.layouts import keyed_rows, keyed_state, part_of

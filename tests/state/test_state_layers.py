@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from layer_world import ForgetsWhatIsGone, LosesDeltas, Subtask, TrustsWhatIsStored, run
 
 from actorflow.errors import CheckpointError
-from actorflow.runtime.layer_line import LayerLine
+from actorflow.runtime.checkpoints.layer_line import LayerLine
 from actorflow.state.hashmap import HashMapBackend
 from actorflow.state.layers import Chunk, Place, decode_layer, encode_layer, payload
 

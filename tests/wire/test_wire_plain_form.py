@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actorflow.errors import FrameRefused
 from actorflow.ids import SubtaskId, VertexId
-from actorflow.protocol.job_messages import JobProgressed, JobStatus
+from actorflow.protocol.jobs.job_messages import JobProgressed, JobStatus
 from actorflow.wire.plain_form import as_text, plain_form, typed
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()

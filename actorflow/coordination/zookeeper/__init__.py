@@ -1,7 +1,7 @@
 """Coordination by a ZooKeeper ensemble. Home of kazoo.
 
 connection.py    the session, its calls, the nodes' paths      fence.py       writes that only the leader can make
-election.py      runs `protocol.leadership`                    retrieval.py   who leads, for everybody else
+election.py      runs `protocol.nodes.leadership`                    retrieval.py   who leads, for everybody else
 stores.py        jobs, checkpoints, results
 """
 
@@ -15,7 +15,7 @@ from actorflow.coordination.zookeeper.election import ZooKeeperElection
 from actorflow.coordination.zookeeper.fence import Fence
 from actorflow.coordination.zookeeper.retrieval import ZooKeeperRetrieval
 from actorflow.coordination.zookeeper.stores import ZooKeeperJobs, ZooKeeperPointers, ZooKeeperResults
-from actorflow.protocol.leadership import Leadership
+from actorflow.protocol.nodes.leadership import Leadership
 from actorflow.storage import files
 
 

@@ -1,4 +1,4 @@
-"""The election in ZooKeeper: the shell that runs `protocol.leadership` on the nodes of a line.
+"""The election in ZooKeeper: the shell that runs `protocol.nodes.leadership` on the nodes of a line.
 
 A thread of its own takes the machine's events one after the other, so that the loss of a connection is noticed while work waits for an answer; the
 work is done by a second one. Callbacks come on the first.
@@ -21,9 +21,10 @@ from actorflow.coordination.zookeeper.connection import Connection
 from actorflow.coordination.zookeeper.fence import Fence, Grant
 from actorflow.errors import describe
 from actorflow.ids import unique_suffix
-from actorflow.protocol import leadership
-from actorflow.protocol.leader import Leader
-from actorflow.protocol.leadership import (
+from actorflow.protocol.machine import CancelTimer, Effect, Report, SetTimer, Start, TimerFired, WorkDone, WorkFailed
+from actorflow.protocol.nodes import leadership
+from actorflow.protocol.nodes.leader import Leader
+from actorflow.protocol.nodes.leadership import (
     Connected,
     Join,
     Leadership,
@@ -37,7 +38,6 @@ from actorflow.protocol.leadership import (
     Withdraw,
     Work,
 )
-from actorflow.protocol.machine import CancelTimer, Effect, Report, SetTimer, Start, TimerFired, WorkDone, WorkFailed
 from actorflow.wire.message import MessageCodec
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from kazoo.recipe.watchers import DataWatch
 from actorflow.coordination.contract import Cancel, LeaderChanged
 from actorflow.coordination.zookeeper.connection import Connection
 from actorflow.errors import FrameRefused
-from actorflow.protocol.leader import Leader
+from actorflow.protocol.nodes.leader import Leader
 from actorflow.wire.message import MessageCodec
 
 log = logging.getLogger(__name__)

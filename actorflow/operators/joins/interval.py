@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actorflow.operators.actor import OperatorContext, Tagged, TimerContext, TwoInputOperator
 from actorflow.operators.joins.late import LateSides
+from actorflow.operators.processing.actor import OperatorContext, Tagged, TimerContext, TwoInputOperator
 from actorflow.state.descriptors import MapState
 from actorflow.state.handles import MapHandle
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actorflow.operators.actor import OperatorContext, Tagged
+from actorflow.operators.processing.actor import OperatorContext, Tagged
 
 
 class LateSides:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from actorflow.operators.actor import OperatorContext, TimerContext, TwoInputOperator
+from actorflow.operators.processing.actor import OperatorContext, TimerContext, TwoInputOperator
 from actorflow.state.descriptors import MapState
 from actorflow.state.handles import MapHandle
 from actorflow.wire.batch import MAX_TIMESTAMP

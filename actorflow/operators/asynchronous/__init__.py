@@ -1,0 +1,1 @@
+"""Coroutine functions of the user, for many records at the same time."""

@@ -1,0 +1,1 @@
+"""Event time of records, and the watermarks that follow from it."""

@@ -1,0 +1,1 @@
+"""What belongs to checkpoints beside their coordinator, `protocol.checkpointing`."""

@@ -1,0 +1,1 @@
+"""Watermarks: merged over channels, kept for each split, aligned between sources."""

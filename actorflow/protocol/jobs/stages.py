@@ -1,0 +1,160 @@
+"""Which stages of a batch job may run, and which need not run again, in this run or a later one.
+
+    waiting ──all that it reads is written, no other slot group runs──► begun ──all of its subtasks have finished──► written
+       ▲                                                                 │                                            │
+       └──── the run has failed; its region has failed alone ────────────┴── what it has written, or reads, is lost ──┘
+
+What was written lasts over a failure of the run (but not where sinks are, whose output is the run's). So a stage runs again only if it had not
+finished, or if a reader finds its partitions gone or damaged; then those that have read them run again, too: the second time they may be others.
+
+A job whose exchanges are pipelined has no stages: all of it begins at once, and nothing lasts.
+
+Late rule: none; the run drops what is late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from actorflow.errors import ErrorInfo
+from actorflow.ids import SubtaskId, VertexId
+from actorflow.plan.stages import Stage
+from actorflow.protocol.jobs.deployment import SubtaskFinished, SubtaskTotals
+from actorflow.protocol.jobs.job_messages import WrittenPartitions
+from actorflow.protocol.machine import ensure
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage as it is shown: its vertices, and whether it is `waiting`, `running` or `finished`."""
+
+    vertices: tuple[VertexId, ...]
+    state: str
+
+
+class Stages:
+    """Keeps the stages of one job, over all of its runs.
+
+    Args:
+        stages: in topological order; none if the job has none.
+        subtasks: of the job.
+    """
+
+    def __init__(self, stages: Sequence[Stage], subtasks: Sequence[SubtaskId]) -> None:
+        self._stages = tuple(stages)
+        self._subtasks = tuple(subtasks)
+        self._of_vertex = {vertex: number for number, stage in enumerate(self._stages) for vertex in stage.vertices}
+        self._members: Mapping[int, list[SubtaskId]] = {number: [] for number in range(len(self._stages))}
+        for subtask in subtasks if self._stages else ():
+            self._members[self._of_vertex[subtask.vertex]].append(subtask)
+        self._begun: dict[int, None] = {}
+        """Stages that have begun, in this run or an earlier one, and need not begin again."""
+        self._written: dict[SubtaskId, SubtaskFinished] = {}
+        """What subtasks have said that have finished."""
+
+    def begin_run(self) -> None:
+        """Forget all that a new run has to do again: what had not finished, and what ends with a run, with all that has read it."""
+        self._forget(number for number, stage in enumerate(self._stages) if not (stage.lasting and self._done(number)))
+
+    def forget_lost(self, error: ErrorInfo) -> None:
+        """Forget what a reader has not found whole, if that is the error, so that it is written again, and read again by all its readers."""
+        if self.misses(error):
+            self._forget([self._of_vertex[self._producer(error)]])
+
+    def misses(self, error: ErrorInfo) -> bool:
+        """Return whether an error says that something written is gone or damaged."""
+        return self._producer(error) in self._of_vertex
+
+    @staticmethod
+    def _producer(error: ErrorInfo) -> VertexId:
+        return VertexId(error.context.get("partition", "").rpartition("/")[0])
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        gone = dict.fromkeys(numbers)
+        for number, stage in enumerate(self._stages):  # readers come after what they read
+            if any(self._of_vertex[vertex] in gone for vertex in stage.reads):
+                gone[number] = None
+        for number in gone:
+            self._begun.pop(number, None)
+            self.run_again(self._members[number])
+
+    def run_again(self, subtasks: Iterable[SubtaskId]) -> None:
+        """Forget what subtasks have written that are to run again in the same run: their region has failed alone."""
+        for subtask in subtasks:
+            self._written.pop(subtask, None)
+
+    # --- what is when ----------------------------------------------------------------------------------------------------------
+
+    def of_turn(self) -> tuple[SubtaskId, ...]:
+        """Return the subtasks that may start, and have not been returned before; without stages all of them."""
+        if not self._stages:
+            return self._subtasks
+        turn: list[SubtaskId] = []
+        for number, stage in enumerate(self._stages):
+            if number not in self._begun and self._may_begin(stage):
+                self._begun[number] = None
+                turn += self._members[number]
+        return tuple(turn)
+
+    def _may_begin(self, stage: Stage) -> bool:
+        running = (self._stages[number] for number in self._begun if not self._done(number))
+        return all(self._done(self._of_vertex[vertex]) for vertex in stage.reads) and all(
+            other.slot_groups == stage.slot_groups for other in running
+        )
+
+    def finished(self, news: SubtaskFinished) -> bool:
+        """Note that a subtask has finished; return whether others may start by that."""
+        if not self._stages:
+            return False
+        self._written[news.subtask] = news
+        return self._done(self._of_vertex[news.subtask.vertex])
+
+    def has_finished(self, subtask: SubtaskId) -> bool:
+        """Return whether a subtask need not run again."""
+        return subtask in self._written
+
+    def read_by(self, subtask: SubtaskId) -> tuple[WrittenPartitions, ...]:
+        """Return where all is that a subtask reads, and more: what its producers have written for its siblings."""
+        if not self._stages:
+            return ()
+        reads = self._stages[self._of_vertex[subtask.vertex]].reads
+        members = (member for vertex in reads for member in self._members[self._of_vertex[vertex]])
+        return tuple(WrittenPartitions(member, self._written[member].partitions) for member in members if member.vertex in reads)
+
+    def totals(self) -> dict[SubtaskId, SubtaskTotals]:
+        """Return what those have done that need not run again."""
+        return {subtask: news.totals for subtask, news in self._written.items() if news.totals is not None}
+
+    def records_in(self) -> int:
+        """Return how many records were read by the sources among them."""
+        sources = {vertex: None for stage in self._stages if not stage.reads for vertex in stage.vertices}
+        return sum(totals.records_in for subtask, totals in self.totals().items() if subtask.vertex in sources)
+
+    def _done(self, number: int) -> bool:
+        return all(member in self._written for member in self._members[number])
+
+    # --- looking at it ---------------------------------------------------------------------------------------------------------
+
+    def observe(self) -> tuple[StageView, ...]:
+        """Return the stages as values; none if the job has none."""
+        return tuple(StageView(stage.vertices, self._state(number)) for number, stage in enumerate(self._stages))
+
+    def _state(self, number: int) -> str:
+        if number not in self._begun:
+            return "waiting"
+        return "finished" if self._done(number) else "running"
+
+    def check(self) -> None:
+        """State that what has begun has something whole to read, shares its slots with its like, and that only what has begun has written."""
+        running = [self._stages[number] for number in self._begun if not self._done(number)]
+        ensure(
+            len({stage.slot_groups for stage in running}) < 2, f"stages of different slot groups run at the same time: {running}"
+        )
+        for number in self._begun:
+            for vertex in self._stages[number].reads:
+                ensure(
+                    self._done(self._of_vertex[vertex]), f"{self._stages[number].vertices} has begun before {vertex} has finished"
+                )
+        for subtask in self._written:
+            ensure(self._of_vertex[subtask.vertex] in self._begun, f"{subtask} has written before its stage has begun")

@@ -1,0 +1,1 @@
+"""Messages each once and in order, and data only as fast as it is taken."""

@@ -1,0 +1,1 @@
+"""Between subtasks: exchanges, lanes with credits, links between nodes, input gates."""

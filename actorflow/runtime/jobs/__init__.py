@@ -1,0 +1,1 @@
+"""The JobManager's side: Dispatcher, ResourceManager, JobMasters, and the slow work that they hand to a pool."""

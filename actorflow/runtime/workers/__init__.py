@@ -1,0 +1,1 @@
+"""The TaskManager's side: TaskManagers, their slot workers, and how a deployment becomes subtasks."""
