@@ -117,7 +117,12 @@ class LayerLine:
         return len(self._begun) < _BEGUN_MAX and all(begun.line == self._line for begun in self._begun.values())
 
     def lend(self, checkpoint: int) -> Below:
-        """Return what the snapshot of a savepoint builds upon. Until it is given back, later snapshots name all of these files: they stay."""
+        """Return what the snapshot of a savepoint builds upon. Until it is given back, later snapshots name all of these files: they stay.
+
+        Nothing if the line does not last: then the savepoint holds everything itself.
+        """
+        if not self.lasting:
+            return Below()
         self._lent.add(checkpoint)
         return Below(self._line, self._base, (), self._line)
 
