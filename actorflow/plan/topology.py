@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actorflow.ids import SubtaskId, VertexId
+from actorflow.ids import OperatorId, SubtaskId, VertexId
 from actorflow.plan.channels import consumers_of
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.graph import Partitioning
@@ -21,6 +21,7 @@ class VertexShape:
         parallelism: number of subtasks.
         max_parallelism: number of key groups.
         source: whether it reads from a source: nothing feeds it.
+        uids: ids of its operators, first to last.
     """
 
     id: VertexId
@@ -29,6 +30,7 @@ class VertexShape:
     parallelism: int
     max_parallelism: int
     source: bool
+    uids: tuple[OperatorId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Topology:
                 vertex.parallelism,
                 vertex.max_parallelism,
                 vertex.id not in fed,
+                tuple(operator.id for operator in vertex.operators),
             )
             for vertex in graph.vertices
         )

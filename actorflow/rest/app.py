@@ -25,7 +25,9 @@ from actorflow.rest import answers, metrics, shapes
 from actorflow.rest.lookup import NAME, Lookup
 from actorflow.rest.node_paths import add_node_paths
 from actorflow.rest.part_paths import Job, Vertex, add_part_paths
+from actorflow.rest.rescaling import RescaleRequests
 from actorflow.rest.savepoints import SavepointRequests
+from actorflow.rest.scale_paths import add_scale_paths
 from actorflow.web import CONTENT_SECURITY, WebFile
 from actorflow.wire.batch import SavepointThen
 
@@ -36,7 +38,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         401: "the token is missing or wrong",
         403: "the request comes from elsewhere",
         404: "there is no such thing",
-        409: "the job is not under way, or not any more",
+        409: "the job is not under way, or cannot do that now",
         405: "the path has no such method",
         413: "the body is too large",
         503: "an actor did not answer in time",
@@ -47,12 +49,15 @@ _STORY_MAX = 1_000
 _STARTS_MAX = 10_000
 
 
-def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config, web: Mapping[str, WebFile]) -> FastAPI:
+def make_app(
+    view: ClusterView, savepoints: SavepointRequests, rescaling: RescaleRequests, config: Config, web: Mapping[str, WebFile]
+) -> FastAPI:
     """Return the application.
 
     Args:
         view: looks at the cluster.
         savepoints: takes savepoints.
+        rescaling: has jobs run with another parallelism.
         config: options of the JobManager.
         web: files of the web UI, by their paths.
     """
@@ -91,6 +96,7 @@ def make_app(view: ClusterView, savepoints: SavepointRequests, config: Config, w
     app.add_api_route("/jobs/{job}/stop", paths.stop, methods=["POST"], status_code=202, response_model=shapes.Requested)
     add_part_paths(app, lookup)
     add_node_paths(app, lookup, config)
+    add_scale_paths(app, lookup, rescaling)
     prometheus: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     for path, file in web.items():
         app.add_api_route(path, partial(_web_file, file), methods=["GET"], include_in_schema=False)
@@ -123,7 +129,7 @@ class _Paths:
             "timezone-name": time.tzname[0],
             "timezone-offset": round(offset.total_seconds() * 1000) if offset is not None else 0,
             "flink-version": answers.VERSION,
-            "features": {"web-submit": False, "web-cancel": True, "web-rescale": False, "web-history": False},
+            "features": {"web-submit": False, "web-cancel": True, "web-rescale": True, "web-history": False},
         }
 
     def metrics(self) -> Response:

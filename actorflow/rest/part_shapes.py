@@ -138,3 +138,16 @@ class Logs(TypedDict):
     """The files of the log of this process, the current one first."""
 
     logs: list[LogFile]
+
+
+class WidthBounds(TypedDict):
+    """Between how many and how many subtasks a vertex is to have."""
+
+    lowerBound: int
+    upperBound: int
+
+
+class VertexRequirements(TypedDict):
+    """How wide a vertex is to run."""
+
+    parallelism: WidthBounds

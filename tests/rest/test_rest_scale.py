@@ -1,0 +1,71 @@
+"""How wide a job runs, over HTTP: by vertex, as Flink's resource requirements."""
+
+from __future__ import annotations
+
+import pytest
+from rest_harness import DEADLINE_S, served
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A server on a cluster with a job that takes checkpoints."""
+    options = {
+        "execution.checkpointing.interval": "10min",
+        "execution.checkpointing.dir": str(tmp_path_factory.mktemp("checkpoints")),
+    }
+    with served(options) as served_:
+        yield served_
+
+
+def path_of(rest):
+    return f"/jobs/{rest.job.id}/resource-requirements"
+
+
+def bounds(widths, lower=1):
+    return {vertex: {"parallelism": {"lowerBound": lower, "upperBound": width}} for vertex, width in widths.items()}
+
+
+def widths(rest):
+    return {vertex["id"]: vertex["parallelism"] for vertex in rest.ask(f"/jobs/{rest.job.id}")[1]["vertices"]}
+
+
+def test_a_job_runs_with_the_upper_bounds(running):
+    source, count = widths(running)
+    assert running.ask(path_of(running)) == (200, bounds({source: 2, count: 2}))
+
+    status, answer = running.ask(path_of(running), "PUT", bounds({count: 3}))
+
+    assert (answer, status in {200, 202}) == ({}, True)
+    assert running.job.wait_until(lambda: widths(running) == {source: 2, count: 3}, DEADLINE_S)
+    assert running.ask(path_of(running)) == (200, bounds({source: 2, count: 3}))
+    assert running.ask("/config")[1]["features"]["web-rescale"] is True
+
+
+@pytest.mark.parametrize(
+    ("width", "lower", "status", "why"),
+    [
+        (129, 1, 400, "above its max_parallelism"),
+        (1, 2, 400, "at least 2 and at most 1"),
+        (0, 0, 400, "at least 0"),
+        ("many", 1, 400, "upperBound"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_reason(running, width, lower, status, why):
+    before = widths(running)
+    got, content = running.ask(path_of(running), "PUT", bounds({next(iter(before)): width}, lower))
+
+    assert (got, why in content["errors"][0]) == (status, True), content
+    assert widths(running) == before
+
+
+def test_vertices_and_jobs_are_there(running):
+    assert running.ask(path_of(running), "PUT", bounds({"nothing": 1}))[0] == 400
+    assert running.ask("/jobs/nobody/resource-requirements", "PUT", bounds({"nothing": 1}))[0] == 404
+    assert running.ask("/jobs/nobody/resource-requirements")[0] == 404
+
+
+def test_a_job_without_checkpoints_is_not_begun_anew(rest):
+    status, content = rest.ask(path_of(rest), "PUT", bounds(dict.fromkeys(widths(rest), 1)))
+
+    assert status == 409
+    assert "takes no checkpoints to go on from" in content["errors"][0]
