@@ -15,6 +15,8 @@ from actorflow.cli.tables import show_table
 
 if TYPE_CHECKING:
     from actorflow.cluster.client import Client, JobInfo
+    from actorflow.inspection.cluster_view import ClusterView
+    from actorflow.inspection.facts import JobFacts
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the name of its pipeline.")]
 Timeout = Annotated[str, typer.Option(help="How long to wait.")]
@@ -23,7 +25,7 @@ SavepointType = Annotated[
     typer.Option("--type", help="Open files for every backend, or the checkpoints' own format, which is quicker."),
 ]
 
-_COLUMNS = ("job", "name", "status", "attempts", "in", "out", "time")
+_COLUMNS = ("job", "name", "status", "parallelism", "attempts", "in", "out", "time")
 
 
 def _client(cluster: Path | None, define: list[str] | None) -> Client:
@@ -33,14 +35,49 @@ def _client(cluster: Path | None, define: list[str] | None) -> Client:
     return Client.reaching(layered(load(*([cluster] if cluster else [])), overrides(), from_assignments(define or [])))
 
 
-def _row(job: JobInfo) -> tuple[str, ...]:
+def _row(job: JobInfo, facts: JobFacts | None) -> tuple[str, ...]:
     counters = (f"{job.attempts}", f"{job.records_in:,}", f"{job.records_out:,}", f"{job.duration_s:.1f} s")
-    return (job.id, job.name, job.status.value, *counters)
+    return (job.id, job.name, job.status.value, _parallelism(facts), *counters)
 
 
-def _plain(job: JobInfo) -> dict[str, object]:
+def _parallelism(facts: JobFacts | None) -> str:
+    if facts is None:
+        return "-"
+    wanted = facts.rescaling_to
+    return f"{facts.parallelism}" if wanted is None else f"{facts.parallelism} -> {wanted.wanted}"
+
+
+def _plain(job: JobInfo, facts: JobFacts | None) -> dict[str, object]:
     fields = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}
-    return {**fields, "status": job.status.value, "error": str(job.error) if job.error else None}
+    wanted = facts.rescaling_to if facts is not None else None
+    return {
+        **fields,
+        "status": job.status.value,
+        "error": str(job.error) if job.error else None,
+        "parallelism": facts.parallelism if facts is not None else None,
+        "rescaling": dataclasses.asdict(wanted) if wanted is not None else None,
+        "stages": [dataclasses.asdict(stage) for stage in facts.stages] if facts is not None else [],
+    }
+
+
+def _facts(job: JobInfo, view: ClusterView) -> JobFacts | None:
+    """Return what runs in a job, or ran at its end; None if nobody says so."""
+    from actorflow.errors import ActorflowError
+    from actorflow.ids import JobId
+
+    try:
+        return view.ended(JobId(job.id)) if job.status.final else view.facts(JobId(job.id))
+    except ActorflowError:  # it has ended meanwhile, or its JobMaster does not answer
+        return None
+
+
+def _show_stages(facts: JobFacts) -> None:
+    """Print the stages of a batch job, with how many subtasks of each have finished."""
+    for number, stage in enumerate(facts.stages, 1):
+        subtasks = [subtask for subtask in facts.topology.subtasks() if subtask.vertex in stage.vertices]
+        finished = sum(facts.state(subtask) == "finished" for subtask in subtasks)
+        names = ", ".join(facts.topology.vertex(vertex).name for vertex in stage.vertices)
+        print(f"stage {number} of {len(facts.stages)} is {stage.state} ({finished} of {len(subtasks)} subtasks finished): {names}")
 
 
 def list_jobs(cluster: ClusterFile = None, define: Define = None, *, as_json: AsJson = False, verbose: Verbose = False) -> None:
@@ -48,12 +85,15 @@ def list_jobs(cluster: ClusterFile = None, define: Define = None, *, as_json: As
 
     Example: actorflow list --cluster conf/cluster.yaml
     """
+    from actorflow.ids import JobId
+
     with told(verbose=verbose), _client(cluster, define) as client:
         jobs = client.jobs()
+        known = {facts.job: facts for facts in client.look().under_way()} if jobs else {}
         if as_json:
-            print(json.dumps([_plain(job) for job in jobs], indent=2))
+            print(json.dumps([_plain(job, known.get(JobId(job.id))) for job in jobs], indent=2))
         elif jobs:
-            show_table(_COLUMNS, [_row(job) for job in jobs])
+            show_table(_COLUMNS, [_row(job, known.get(JobId(job.id))) for job in jobs])
         else:
             print("no jobs")
 
@@ -67,10 +107,15 @@ def status(
     """
     with told(verbose=verbose), _client(cluster, define) as client:
         job = client.find(name)
+        facts = _facts(job, client.look())
         if as_json:
-            print(json.dumps(_plain(job), indent=2))
+            print(json.dumps(_plain(job, facts), indent=2))
             return
-        show_table(_COLUMNS, [_row(job)])
+        show_table(_COLUMNS, [_row(job, facts)])
+        if facts is not None:
+            if (wanted := facts.rescaling_to) is not None:
+                print(f"it is being rescaled to {wanted.wanted}: {wanted.phase}")
+            _show_stages(facts)
         if job.error is not None:
             print(f"{'failed' if job.status.final else 'because'}: {job.error}")
             if job.error.traceback:

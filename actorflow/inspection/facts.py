@@ -12,7 +12,8 @@ from actorflow.plan.topology import Topology, VertexShape
 from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics, CheckpointsView
 from actorflow.protocol.checkpoints.checkpoint_messages import SubtaskTimes
 from actorflow.protocol.jobs.deployment import SubtaskTotals
-from actorflow.protocol.jobs.rescaling import RescalingView
+from actorflow.protocol.jobs.rescaling import Phase, RescalingView
+from actorflow.protocol.jobs.stages import StageView
 from actorflow.wire.plain_form import plain_form, typed
 
 PREFIX = "/jobs/"
@@ -37,6 +38,7 @@ class JobFacts:
         checkpoints: how its checkpoints go.
         totals: what each subtask has done that has ended.
         rescaling: how wide it is to run, and how far that is.
+        stages: of a batch job, in topological order; none if all of it begins at once.
     """
 
     job: JobId
@@ -52,6 +54,7 @@ class JobFacts:
     checkpoints: CheckpointsView
     totals: Mapping[SubtaskId, SubtaskTotals]
     rescaling: RescalingView
+    stages: tuple[StageView, ...]
 
     @staticmethod
     def of(state: object) -> JobFacts:
@@ -71,6 +74,7 @@ class JobFacts:
             _checkpoints(plain["checkpoints"]),
             {_subtask(name): SubtaskTotals(**totals) for name, totals in plain["totals"].items()},
             typed(plain["rescaling"], RescalingView),
+            typed(plain["stages"], tuple[StageView, ...]),
         )
 
     @property
@@ -82,6 +86,16 @@ class JobFacts:
     def parallelism(self) -> int:
         """The highest number of subtasks of an operator."""
         return max((vertex.parallelism for vertex in self.topology.vertices), default=0)
+
+    @property
+    def rescaling_to(self) -> RescalingView | None:
+        """Another parallelism that was asked for, and how far that is; None if it is to stay as it is."""
+        return None if self.rescaling.phase == Phase.AS_IT_IS.value else self.rescaling
+
+    def state(self, subtask: SubtaskId) -> str:
+        """Return where a subtask stands, by value. One of a stage that was finished before this attempt is not deployed again."""
+        over = any(stage.state == "finished" and subtask.vertex in stage.vertices for stage in self.stages)
+        return self.states.get(subtask, "finished" if over else "created")
 
     @property
     def restarts(self) -> int:

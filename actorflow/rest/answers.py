@@ -18,6 +18,7 @@ from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistic
 from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointTaken
 from actorflow.protocol.jobs.deployment import SubtaskTotals
 from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.jobs.rescaling import RescalingView
 from actorflow.protocol.nodes.client_messages import JobSummary
 from actorflow.rest import shapes
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
@@ -37,6 +38,8 @@ _JOB_STATES = {
 """Those whose name in Flink is another one."""
 
 _SUBTASK_STATES = {"cancelling": "CANCELING", "cancelled": "CANCELED"}
+
+_STAGE_STATES = {"waiting": "CREATED", "running": "RUNNING", "finished": "FINISHED"}
 
 STATES = ("CREATED", "DEPLOYING", "RUNNING", "FINISHED", "CANCELING", "CANCELED", "FAILED")
 """Where a subtask can stand, the least advanced first."""
@@ -118,7 +121,17 @@ def job_details(
         "vertices": vertices,
         "status-counts": _counted(each["status"] for each in vertices),
         "edges": edges,
+        "parallelism": facts.parallelism if facts is not None else -1,
+        "rescaling": _rescaling(facts.rescaling_to) if facts is not None else None,
+        "stages": [
+            {"vertices": list(stage.vertices), "status": _STAGE_STATES[stage.state]}
+            for stage in (facts.stages if facts is not None else ())
+        ],
     }
+
+
+def _rescaling(wanted: RescalingView | None) -> shapes.Rescaling | None:
+    return {"parallelism": wanted.wanted, "phase": wanted.phase} if wanted is not None else None
 
 
 def vertex(facts: JobFacts, vertex_id: VertexId, views: Mapping[SubtaskId, SubtaskView | None]) -> shapes.Vertex:
@@ -148,7 +161,7 @@ def vertex_state(states: Sequence[str]) -> str:
 
 def subtask_state(facts: JobFacts, subtask: SubtaskId) -> str:
     """Return Flink's name for where a subtask stands."""
-    state = facts.states.get(subtask, "created")
+    state = facts.state(subtask)
     return _SUBTASK_STATES.get(state, state.upper())
 
 

@@ -101,6 +101,20 @@ class Edge(TypedDict):
     ship_strategy: str
 
 
+class Rescaling(TypedDict):
+    """The parallelism that a job is to have, the highest of a vertex, and how far that is."""
+
+    parallelism: int
+    phase: str
+
+
+class Stage(TypedDict):
+    """Vertices of a batch job that run at the same time."""
+
+    vertices: list[str]
+    status: str
+
+
 Job = TypedDict(
     "Job",
     {
@@ -117,6 +131,9 @@ Job = TypedDict(
         "vertices": list[Vertex],
         "status-counts": dict[str, int],
         "edges": list[Edge],
+        "parallelism": int,
+        "rescaling": Rescaling | None,
+        "stages": list[Stage],
     },
 )
 

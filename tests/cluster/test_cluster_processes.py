@@ -100,6 +100,24 @@ def test_jobs_are_listed_stopped_with_a_savepoint_and_cancelled_from_elsewhere(c
     assert "there is no job 'nobody'" in cluster.command("cancel", "nobody", "--cluster", cluster.conf, code=1)
 
 
+def test_a_batch_job_is_shown_with_its_parallelism_and_its_stages(cluster, client):
+    pipeline = af.Pipeline("staged", mode="batch", config={"execution.batch-shuffle-mode": "ALL_EXCHANGES_BLOCKING"})
+    numbers = pipeline.read(af.sources.generator(count=100_000, rate=100))
+    numbers.key_by(lambda n: n % 3).count(name="count").write(af.sinks.discard(), name="nowhere")
+    job = client.submit(pipeline, parallelism=2)
+    until(job, lambda: job.progress()[0] > 0)
+    shown = cluster.command("status", "staged", "--cluster", cluster.conf).splitlines()
+    assert ["staged", "running", "2"] == shown[1].split()[1:4]
+    assert "stage 1 of 2 is running (0 of 2 subtasks finished): source" == shown[2]
+    assert "stage 2 of 2 is waiting (0 of 2 subtasks finished): count -> nowhere" == shown[3]
+    listed = json.loads(cluster.command("list", "--json", "--cluster", cluster.conf))[-1]
+    assert (2, None, ["running", "waiting"]) == (
+        listed["parallelism"],
+        listed["rescaling"],
+        [stage["state"] for stage in listed["stages"]],
+    )
+
+
 def test_a_job_waits_for_slots_and_says_what_is_missing(cluster, client):
     job = client.submit(endless("wide"), parallelism=5)
     until(job, lambda: job.status() is JobStatus.WAITING_FOR_SLOTS)

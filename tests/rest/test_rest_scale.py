@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rest_harness import DEADLINE_S, served
+
+import actorflow as af
+from actorflow.protocol.jobs.rescaling import RescalingView
+from actorflow.rest import answers
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +75,27 @@ def test_a_job_without_checkpoints_is_not_begun_anew(rest):
 
     assert status == 409
     assert "takes no checkpoints to go on from" in content["errors"][0]
+
+
+def test_a_job_shows_its_parallelism_and_which_of_its_stages_run(rest):
+    pipeline = af.Pipeline("staged", mode="batch", config={"execution.batch-shuffle-mode": "ALL_EXCHANGES_BLOCKING"})
+    numbers = pipeline.read(af.sources.generator(count=100_000, rate=100))
+    numbers.key_by(lambda n: n % 3).count(name="count").write(af.sinks.discard())
+    job = rest.cluster.submit(pipeline, parallelism=2)
+    assert job.wait_until(lambda: job.progress()[0] > 0, DEADLINE_S)
+    shown = rest.ask(f"/jobs/{job.id}")[1]
+    job.cancel()
+
+    assert (shown["job-type"], shown["parallelism"], shown["rescaling"]) == ("BATCH", 2, None)
+    assert [vertex["status"] for vertex in shown["vertices"]] == ["RUNNING", "CREATED"]
+    expected = [([vertex["id"]], status) for vertex, status in zip(shown["vertices"], ("RUNNING", "CREATED"), strict=True)]
+    assert [(stage["vertices"], stage["status"]) for stage in shown["stages"]] == expected
+
+
+def test_another_parallelism_is_shown_from_when_it_is_asked_for(rest):
+    view = rest.cluster.look()
+    line, facts = answers.job_line(view.jobs()[rest.job.id], 0), view.facts(rest.job.id)
+
+    asked = replace(facts, rescaling=RescalingView(4, "due"))
+    shown = [answers.job_details(line, 0, each, {}) for each in (facts, asked)]
+    assert [(each["parallelism"], each["rescaling"]) for each in shown] == [(2, None), (2, {"parallelism": 4, "phase": "due"})]
