@@ -6,8 +6,13 @@ import pytest
 from hypothesis import settings
 from zookeeper_server import ZooKeeperServer, missing
 
-settings.register_profile("actorflow", deadline=None)
-settings.load_profile("actorflow")
+settings.register_profile("whole", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=40)
+
+
+def pytest_configure(config):
+    """Try fewer examples where only the fast tests run: the whole suite tries the usual number in the same ones."""
+    settings.load_profile("fast" if config.option.markexpr == "not slow" else "whole")
 
 
 def pytest_collection_finish():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -34,9 +35,11 @@ RULES = (
 
 @pytest.fixture(scope="module", autouse=True)
 def _trees():
-    """Parse the source once for all rules, and for no longer."""
+    """Parse the source once for all rules, and for no longer; collecting garbage would look again and again at all its nodes."""
+    gc.disable()
     yield
     source_tree.forget()
+    gc.enable()
 
 
 def plant(root, place, source):

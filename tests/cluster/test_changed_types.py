@@ -126,8 +126,8 @@ def slow(*case):
 @pytest.mark.parametrize(
     ("how", "backend", "by_name"),
     [
-        ("native", "hashmap", True),
         ("retained", "rocksdb", False),
+        slow("native", "hashmap", True),
         slow("canonical", "hashmap", False),
         slow("native", "hashmap", False),
         slow("native", "rocksdb", True),

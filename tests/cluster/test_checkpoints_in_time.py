@@ -70,7 +70,7 @@ def written(program, directory, *, failures, parallelism, **config):
     return sorted(line for path in directory.iterdir() for line in path.read_text().splitlines()), run.attempts
 
 
-@pytest.mark.parametrize("parallelism", [1, 2])
+@pytest.mark.parametrize("parallelism", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_goes_on_from_a_checkpoint_writes_what_an_undisturbed_run_writes(tmp_path, name, parallelism):
     undisturbed, once = written(PROGRAMS[name], tmp_path / "undisturbed", failures=(), parallelism=parallelism)

@@ -41,10 +41,20 @@ def config_of(tmp_path, **more):
 EXPECTED = sorted([branch, *pair] for branch in range(BRANCHES) for pair in undisturbed())
 
 
-@pytest.mark.parametrize("backup", [False, True], ids=["plain", "with local copies"])
+def slow(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    ("slots", "how", "backend"),
-    [("inline", "raise", "hashmap"), ("inline", "raise", "rocksdb"), pytest.param(2, "kill", "hashmap", marks=pytest.mark.slow)],
+    ("slots", "how", "backend", "backup"),
+    [
+        ("inline", "raise", "hashmap", True),
+        ("inline", "raise", "rocksdb", False),
+        slow("inline", "raise", "hashmap", False),
+        slow("inline", "raise", "rocksdb", True),
+        slow(2, "kill", "hashmap", False),
+        slow(2, "kill", "hashmap", True),
+    ],
 )
 def test_a_job_that_fails_commits_what_an_undisturbed_one_commits(tmp_path, slots, how, backend, backup):
     copies = {"execution.checkpointing.local-backup.enabled": backup, "execution.state-recovery.from-local": backup}
@@ -56,7 +66,7 @@ def test_a_job_that_fails_commits_what_an_undisturbed_one_commits(tmp_path, slot
     assert [] == [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("how", ["retained", "native"])
+@pytest.mark.parametrize("how", ["retained", slow("native")])
 def test_another_job_goes_on_from_segments_with_other_parallelism(tmp_path, how):
     retained = {"execution.checkpointing.externalized-checkpoint-retention": "retain-on-cancellation"}
     with af.LocalCluster(slots="inline", config=config_of(tmp_path, **retained)) as cluster:

@@ -40,7 +40,7 @@ def stopped(pipeline, at, where, config, **start):
         return job.stop(where, format="native", timeout="60s")
 
 
-@pytest.mark.parametrize("storage", ["files", "memory", "none"])
+@pytest.mark.parametrize("storage", ["files", *(pytest.param(storage, marks=pytest.mark.slow) for storage in ("memory", "none"))])
 def test_a_job_stopped_natively_goes_on_elsewhere_without_its_checkpoints(tmp_path, storage):
     directory = tmp_path / "checkpoints"
     config = checkpointed(directory)

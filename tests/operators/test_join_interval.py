@@ -42,7 +42,7 @@ def naive(steps, lower, upper):
 @pytest.mark.parametrize(
     ("backend", "examples"),
     [
-        ("hashmap", 150),
+        ("hashmap", 50),
         ("rocksdb", 15),
         pytest.param("hashmap", 1000, marks=pytest.mark.slow),
         pytest.param("rocksdb", 250, marks=pytest.mark.slow),

@@ -44,12 +44,12 @@ def test_regions_come_back_alone_over_many_seeds():
 
 
 def test_stages_last_over_some_seeds():
-    sweep(lambda seed: run(seed, staged=True), range(20))
+    sweep(lambda seed: run(seed, staged=True), range(10))
 
 
 @pytest.mark.slow
 def test_stages_last_over_many_seeds():
-    sweep(lambda seed: run(seed, staged=True, regional=seed % 2 == 1), range(20, 120))
+    sweep(lambda seed: run(seed, staged=True, regional=seed % 2 == 1), range(10, 120))
 
 
 def test_the_seeds_see_every_ending_and_several_runs():

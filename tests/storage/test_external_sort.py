@@ -78,7 +78,7 @@ def test_records_come_in_the_order_of_sorted_in_many_runs(tmp_path_factory, give
     assert oracle(given_batches) == sort_all(sorter(tmp_path_factory.getbasetemp(), memory), given_batches)
 
 
-@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize("timed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_hundred_thousand_records_are_sorted_in_an_eighth_of_their_memory(tmp_path, timed):
     chance = random.Random(3)
     made = []
