@@ -62,6 +62,9 @@ class JobManagerRest:
         system: its actors.
         config: its options.
         place: its `host:port`.
+
+    Raises:
+        ConfigError: if what it needs is not installed: trying again would not help.
     """
 
     def __init__(self, system: ActorSystem, config: Config, place: str) -> None:
@@ -72,6 +75,9 @@ class JobManagerRest:
         self._leadership: Leadership | None = None
         self._leader_url: str | None = None
         if rest_ports(config):
+            from actorflow.rest.server import check_installed
+
+            check_installed()
             threading.Thread(target=self._run, name="actorflow-rest-leader", daemon=True).start()
 
     def lead(self, leadership: Leadership | None) -> None:

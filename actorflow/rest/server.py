@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actorflow.config import Config, options
 from actorflow.errors import ConfigError
@@ -19,8 +20,20 @@ if TYPE_CHECKING:
 
 _END_WITHIN_S = 5.0
 
+_PACKAGES: Final = ("fastapi", "prometheus_client", "typing_extensions", "uvicorn")
 
 _ELSEWHERE = f"set '{options.REST_PORT.name}' to another port, or '{options.REST_BIND_PORT.name}' to several"
+
+
+def check_installed() -> None:
+    """Look for what a REST server needs.
+
+    Raises:
+        ConfigError: if a package is not installed.
+    """
+    missing = next((package for package in _PACKAGES if importlib.util.find_spec(package) is None), None)
+    if missing is not None:
+        raise ConfigError(f"cannot serve REST: the package '{missing}' is not installed", hint="pip install 'actorflow[rest]'")
 
 
 class RestServer:
@@ -37,13 +50,9 @@ class RestServer:
     """
 
     def __init__(self, config: Config) -> None:
-        try:
-            import uvicorn
+        check_installed()
+        import uvicorn
 
-            import actorflow.rest.app  # noqa: F401 - to be found missing now, not when it leads
-        except ModuleNotFoundError as error:
-            hint = "pip install 'actorflow[rest]'"
-            raise ConfigError(f"cannot serve REST: the package '{error.name}' is not installed", hint=hint) from None
         from actorflow.rest.connections import PromptConnection
         from actorflow.rest.guard import Guard
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +18,7 @@ from actorflow.actor import ActorSystem
 from actorflow.clock import SystemClock
 from actorflow.cluster.leader_rest import JobManagerRest, Leadership, stands_by
 from actorflow.config import Config
+from actorflow.errors import ConfigError
 from actorflow.ids import Address, NodeId
 from actorflow.rest.front import Front
 from actorflow.rest.server import RestServer
@@ -124,6 +126,14 @@ def test_a_jobmanager_says_where_it_answers_whenever_it_leads(ports):
             assert until_other_than(f"{url}/config", 200) == (503 if ports == "rest.bind-port" else None)
     finally:
         system.shutdown(timeout_s=5.0)
+
+
+def test_a_jobmanager_that_is_to_serve_rest_does_not_begin_without_the_packages(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    system = ActorSystem(NodeId("node"), clock=SystemClock(), io=None)
+    JobManagerRest(system, Config.of({}, "test"), "127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"'uvicorn' is not installed .*actorflow\[rest\]"):
+        JobManagerRest(system, Config.of({"rest.port": 0}, "test"), "127.0.0.1:1")
 
 
 def until_other_than(url, status):

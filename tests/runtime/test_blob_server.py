@@ -108,6 +108,13 @@ def test_a_disk_that_is_full_is_said_before_anything_is_sent(world, monkeypatch)
         world.send()
 
 
+def test_a_directory_that_somebody_has_removed_is_said_to_the_client(world):
+    world.server.files.directory.rmdir()
+    answer = world.offer()
+    assert () == answer.missing
+    assert str(world.server.files.directory) in answer.error.message
+
+
 def test_a_task_manager_gets_what_it_asks_for_once_at_a_time(world):
     world.offer()
     world.send()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from actorflow.actor import Actor, ActorRef, ActorSystem
-from actorflow.errors import ErrorInfo, PlanError, TransportError, describe
+from actorflow.errors import ErrorInfo, PlanError, StateError, TransportError, describe
 from actorflow.ids import Address, JobId, NodeId, split_address
 from actorflow.protocol.blobs.blob import BlobRef, BlobsWanted, BlobUnavailable, FetchBlob, JobBlobs, OfferBlobs
 from actorflow.protocol.blobs.ledger import BlobLedger, LedgerState
@@ -81,7 +81,7 @@ class BlobServer:
         try:
             self._check_space(offer)
             missing = self._ledger.offer(offer.job, offer.client, offer.blobs)
-        except PlanError as error:
+        except (PlanError, StateError) as error:
             return BlobsWanted(error=error.info())
         if not reasons:
             return BlobsWanted(missing)
@@ -91,7 +91,13 @@ class BlobServer:
 
     def _check_space(self, offer: OfferBlobs) -> None:
         needed = sum({blob.digest: blob.size for blob in offer.blobs if not self._ledger.has(blob.digest)}.values())
-        free = shutil.disk_usage(self.files.directory).free
+        try:
+            free = shutil.disk_usage(self.files.directory).free
+        except OSError as error:
+            raise StateError(
+                f"the JobManager cannot keep the files and code of job '{offer.job}' in {self.files.directory}: {error.strerror}",
+                hint="it makes another directory when it is started again",
+            ) from None
         if needed > free:
             raise PlanError(
                 f"the files and code of job '{offer.job}' take {-(-needed // _MB)} MB, and the JobManager has {free // _MB} MB left for them",
