@@ -43,11 +43,11 @@ def test_pages_read_what_the_answers_have():
     read = set(
         re.findall(
             r"told(?:\.(\w+)|\[\"([a-z-]+)\"\])",
-            SCRIPTS["/web/pages.js"].split("export async function job(")[1].split("\nfunction")[0],
+            SCRIPTS["/web/pages.js"].split("export async function job(")[1].split("\nfunction")[0] + SCRIPTS["/web/scale.js"],
         )
     )
     names = {one or other for one, other in read}
-    assert {"name", "state", "vertices"} <= names <= set(Job.__annotations__)
+    assert {"name", "state", "vertices", "stages", "rescaling"} <= names <= set(Job.__annotations__)
 
 
 @pytest.mark.slow

@@ -45,7 +45,13 @@ async function show() {
     if (error instanceof Refused && error.status === 404) page.replaceChildren(el("p", { class: "error" }, error.message));
     say(error instanceof Refused ? error.message : "the JobManager does not answer", true);
   }
-  timer = setTimeout(show, refreshMs);
+  timer = setTimeout(again, refreshMs);
+}
+
+/** Show the page anew, but not under the hands of somebody who types. */
+function again() {
+  if (document.activeElement?.tagName === "INPUT") timer = setTimeout(again, refreshMs);
+  else show();
 }
 
 function say(text, lost) {
@@ -87,5 +93,6 @@ async function start() {
 }
 
 addEventListener("hashchange", show);
+addEventListener("changed", show);
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : show()));
 start();

@@ -5,6 +5,7 @@ import { el, figure, link, state, table } from "./dom.js";
 import { bytes, count, duration, share, time } from "./format.js";
 import { graph } from "./graph.js";
 import { ratesOf } from "./rates.js";
+import { vertices } from "./scale.js";
 
 const OVER = ["FINISHED", "FAILED", "CANCELED"];
 
@@ -62,6 +63,7 @@ export async function job(id) {
     el("div", { class: "figures" }, [
       figure(duration(told.duration), `since ${time(told["start-time"])}`),
       figure(count(told.attempt), "attempt"),
+      figure(count(told.parallelism), "parallelism"),
       figure(count(checkpoints?.counts.completed), "checkpoints completed"),
       figure(duration(checkpoints?.latest.completed?.end_to_end_duration), "for the last one"),
     ]),
@@ -69,6 +71,7 @@ export async function job(id) {
     told.vertices.length ? [
       el("h2", {}, "Graph"),
       el("div", { class: "graph" }, graph(told.vertices, told.edges, rates, (vertex) => { location.hash = `#/jobs/${id}/${vertex}`; })),
+      vertices(told, over),
     ] : null,
     slow ? [el("h2", {}, "Why is it not faster?"), el("pre", {}, slow.text)] : null,
     checkpointTable(id, checkpoints),
