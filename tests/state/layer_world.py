@@ -2,7 +2,7 @@
 
 import copy
 
-from actorflow.runtime.checkpoints.layer_line import LayerLine
+from actorflow.runtime.checkpoints.layer_line import Below, LayerLine
 from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import ListState, MapState, ValueState
 from actorflow.state.hashmap import HashMapBackend
@@ -72,6 +72,7 @@ class Subtask:
         self.pending = {}
         self.savepoints = []
         self.retained = None
+        self.last = self.unused = None
         self.number = 0
 
     def made(self):
@@ -152,6 +153,8 @@ class Subtask:
     def snapshot(self):
         self.number += 1
         below = self.line.begin(self.number, afresh=self.number % 3 == 0)
+        if self.unused in (*below.layers, *below.kept):
+            self.unused = None
         pieces = self.log.capture(self.number, whole=not below.layers)
         # The bytes are made later, off the thread: what happens now must not show.
         self.pending[self.number] = (below, pieces, self.contents(self.backend))
@@ -173,6 +176,24 @@ class Subtask:
         assert ordered(expected) == ordered(self.contents(restored))
         self.line.given_back(number)
 
+    def end(self):
+        """Leave what all later checkpoints have of it, as `LayeredState.capture_last` takes it."""
+        self.number += 1
+        below = self.line.begin(self.number) if self.line.lasting else Below()
+        pieces = self.log.capture(self.number, whole=not below.layers)
+        data = encode_layer((OPERATOR, one) for piece in pieces for one in piece.payloads())
+        own = tuple(map(self.files.write, self.cut(data)))
+        only_here = {*below.layers, *below.kept, *own}.difference(below.line)
+        self.last = ((*below.layers, *own), below.beside, only_here, self.contents(self.backend))
+
+    def check_last(self):
+        """See whether a checkpoint that is complete now can have what was left."""
+        layers, beside, _, expected = self.last
+        assert self.files.data.keys() >= {*layers, *beside}
+        restored = HashMapBackend(lambda: 0)
+        self.absorb(restored, [self.files.data[file] for file in layers])
+        assert ordered(expected) == ordered(self.contents(restored))
+
     def settle(self, number, outcome):
         below, pieces, expected = self.pending.pop(number)
         if outcome == "unheard":  # stored or not: nobody tells the subtask
@@ -180,14 +201,15 @@ class Subtask:
         data = encode_layer((OPERATOR, one) for piece in pieces for one in piece.payloads())
         own = () if len(data) <= self.inline_bytes_max else tuple(map(self.files.write, self.cut(data)))
         self.line.stored(number, own)
-        removed = not self.files.data.keys() >= {*below.layers, *below.kept}
+        removed = not self.files.data.keys() >= {*below.layers, *below.beside}
         if outcome == "aborted" or removed:  # a manifest that names what was removed is refused
             self.line.given_up(number)
             self.files.keep(self.named())
             return
-        self.retained = ((*below.layers, *own), below.kept, b"" if own else data, expected)
+        self.retained = ((*below.layers, *own), below.beside, b"" if own else data, expected)
         self.base = below.base or len(own)
-        self.line.completed(number)
+        if self.last is None:
+            self.line.completed(number)
         self.files.keep(self.named())
 
     def cut(self, data):
@@ -200,10 +222,15 @@ class Subtask:
             merged = Layers(base=self.line.is_base(sources))
             for source in sources:
                 merged.add(self.files.data[source])
-            self.line.merged(sources, self.files.write(encode_layer(merged.payloads())))
+            file = self.files.write(encode_layer(merged.payloads()))
+            if self.line.merged(sources, file):
+                self.unused = file
 
     def named(self):
-        return set() if self.retained is None else {*self.retained[0], *self.retained[1]}
+        left = set() if self.last is None else self.last[2]
+        if self.unused is not None:
+            left = {*left, self.unused}
+        return left if self.retained is None else {*self.retained[0], *self.retained[1], *left}
 
     @staticmethod
     def contents(backend):

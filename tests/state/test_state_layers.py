@@ -67,6 +67,17 @@ def test_the_layers_say_what_the_state_was_in_many_runs(rounds, inline_bytes_max
     run(Subtask(inline_bytes_max), steps_of(rounds))
 
 
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(ROUNDS, OUTCOMES)
+def test_what_a_subtask_leaves_at_its_end_stays_whatever_becomes_of_checkpoints_on_their_way(rounds, outcomes):
+    subtask = Subtask()
+    run(subtask, steps_of(rounds), check=False)
+    subtask.end()
+    run(subtask, [("settle", *outcome) for outcome in outcomes])
+    subtask.check_last()
+
+
 @pytest.mark.parametrize("make", [rocksdb, rocksdb_with_little_room, pytest.param(rocksdb_without_room, marks=pytest.mark.slow)])
 @settings(max_examples=10)
 @given(rounds=ROUNDS, inline_bytes_max=st.sampled_from([0, 150]))
@@ -166,6 +177,23 @@ def test_no_change_is_lost_when_the_first_checkpoint_completes_after_many_others
         run(subtask, [("use", key, "value", 1), ("snapshot",)])
     run(subtask, [("settle", "completed", False), ("use", 99, "value", 1), ("snapshot",), ("settle", "completed", True)])
     assert {*range(20), 99} == set(subtask.retained[3]["value"])
+
+
+def test_what_a_subtask_leaves_at_its_end_needs_no_file_that_a_checkpoint_on_its_way_does_without():
+    subtask = Subtask()
+    run(subtask, [("count", 1), ("snapshot",), ("settle", "completed", True)])
+    run(subtask, [("count", 2), ("snapshot",), ("count", 3), ("snapshot",), ("settle", "completed", False)])
+    subtask.end()
+    run(subtask, [("settle", "completed", True)])
+    subtask.check_last()
+
+
+def test_what_a_savepoint_was_lent_stays_until_it_has_files_of_its_own_though_a_base_was_on_its_way():
+    subtask, several = Subtask(), [("use", key, "value", 1) for key in range(10)]
+    completed = [*several, ("snapshot",), ("settle", "completed", True)]
+    run(subtask, [("count", 0), ("snapshot",), ("settle", "completed", True), *completed * 4])
+    run(subtask, [*several, ("snapshot",), ("savepoint",), ("settle", "completed", True)])
+    run(subtask, [*completed, ("store savepoint",)])
 
 
 @pytest.mark.parametrize("became", ["unheard", "aborted"])

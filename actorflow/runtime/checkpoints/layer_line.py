@@ -10,13 +10,14 @@ are many, they are merged off the subtask's thread: all of them with the base in
 merged in memory becomes a base again as well, when its deltas are twice as large. A snapshot that does without some files refers to
 them all the same: one that was taken before this one is known to be complete may still need them.
 
-A native savepoint borrows the line: it takes files of its own of it, and nothing is built upon what it adds.
+A native savepoint borrows the line: it takes files of its own of it, and nothing is built upon what it adds. Until it has them, snapshots refer to
+what it was lent, whatever they build upon.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from actorflow.wire.manifest import StoredFile
@@ -45,12 +46,19 @@ class Below:
         base: how many of them are the base.
         kept: files that it refers to for the sake of other snapshots.
         line: the line as it was.
+        lent: files that it refers to for the sake of savepoints, besides these.
     """
 
     layers: Line = ()
     base: int = 0
     kept: Line = ()
     line: Line = ()
+    lent: Line = ()
+
+    @property
+    def beside(self) -> Line:
+        """The files that it refers to, and does not build upon."""
+        return (*self.kept, *self.lent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class LayerLine:
         self._base = 0  # so many files of the line are the base
         self._merged: _Merged | None = None
         self._begun: dict[int, Below] = {}
-        self._lent: set[int] = set()
+        self._lent: dict[int, Line] = {}
         self._stored: dict[int, Line] = {}
 
     def resume(self, line: Line, base: int) -> None:
@@ -92,8 +100,8 @@ class LayerLine:
         """
         line = self._line
         below = Below(line, self._base, (), line)
-        free = self._merged if not self._lent and not any(begun.kept for begun in self._begun.values()) else None
-        if self._base_is_due(afresh=afresh) and not self._lent:
+        free = self._merged if not any(begun.kept for begun in self._begun.values()) else None
+        if self._base_is_due(afresh=afresh):
             # What was merged in vain goes with this snapshot.
             below = Below((), 0, (*line, *([free.file] if free is not None else [])), line)
         elif free is not None:
@@ -102,6 +110,8 @@ class LayerLine:
                 below = Below(line, self._base, (free.file,), line)
             else:
                 below = Below(lower, 1 if self.is_base(free.sources) else self._base, free.sources, line)
+        lent = dict.fromkeys(file for lent in self._lent.values() for file in lent)
+        below = replace(below, lent=tuple(file for file in lent if file not in below.layers and file not in below.kept))
         self._begun[checkpoint] = below
         while len(self._begun) > _BEGUN_MAX:
             self.given_up(min(self._begun))
@@ -123,12 +133,12 @@ class LayerLine:
         """
         if not self.lasting:
             return Below()
-        self._lent.add(checkpoint)
+        self._lent[checkpoint] = self._line
         return Below(self._line, self._base, (), self._line)
 
     def given_back(self, checkpoint: int) -> None:
         """Note that a savepoint has files of its own; nothing if none was lent any."""
-        self._lent.discard(checkpoint)
+        self._lent.pop(checkpoint, None)
 
     def stored(self, checkpoint: int, layer: Line) -> None:
         """Note the files of a snapshot's own layer; none if it stands in the part. Called before the snapshot is acknowledged, on any thread."""

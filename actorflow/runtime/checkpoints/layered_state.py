@@ -196,7 +196,8 @@ class LayeredState:
 
     def withdraw(self, captured: Captured, stored: StoredLayers) -> None:
         """Remove what was stored for a part that nobody will hear of. It would stay until the job ends, and the disk may be full."""
-        for file in {*captured.below.layers, *captured.below.kept, *stored.files.values()}.difference(captured.below.line):
+        below = captured.below
+        for file in {*below.layers, *below.kept, *stored.files.values()}.difference(below.line, below.lent):
             assert self._files is not None, "what was stored is in files"
             self._files.withdraw(file)
 
@@ -245,7 +246,7 @@ def stored_layers(below: Below, own: Line, top: bytes) -> StoredLayers:
     """Return what a part says of a snapshot's own layer, and of those below it."""
     line = (*below.layers, *own)
     layers = {f"layer-{number}": file for number, file in enumerate(line)}
-    kept = {f"kept-{number}": file for number, file in enumerate(below.kept)}
+    kept = {f"kept-{number}": file for number, file in enumerate(below.beside)}
     stored = sum(file.size_bytes for file in own) + len(top)
     size = sum(file.size_bytes for file in line) + len(top)
     return StoredLayers({**layers, **kept}, tuple(layers), below.base or len(own), top, size, stored)
