@@ -72,7 +72,7 @@ class SubtaskCheckpoints:
 
     Attributes:
         passed: the highest checkpoint whose barrier it has passed on; 0 before the first.
-        storing: how many snapshots are being stored; the subtask does not end before they are.
+        storing: the snapshots that are being stored, by the number of their checkpoint; the subtask does not end before they are.
         inputs: the barriers of its input channels, if it has any.
         returned: what an earlier run had emitted and not sent.
         restored: how many bytes of the state that it goes on from were read from copies on this host, and how many from elsewhere.
@@ -89,7 +89,7 @@ class SubtaskCheckpoints:
         kept: Sequence[StoredFile] = (),
     ) -> None:
         self.passed = 0
-        self.storing = 0
+        self.storing: dict[int, TakenSnapshot] = {}
         self.inputs: InputBarriers | None = None
         self.returned: list[Unsent] = []
         self._subtask = subtask
@@ -232,6 +232,8 @@ class SubtaskCheckpoints:
             self._stops_at = 0
             self._subtask.go_on()
         self._layers.given_up(number)
+        if number in self.storing:
+            self.storing[number].given_up = True
         if not self._ended:  # what it leaves at its end is a part of later ones as well
             self._clean(lambda copies: copies.given_up(number))
         if self._subtask.over:
@@ -254,7 +256,7 @@ class SubtaskCheckpoints:
         if taken.recording is not None:
             taken.alignment_ms = taken.recording.waited_s * 1000
         in_flight = InFlight(tuple(inputs.batches), tuple(taken.outputs.batches))
-        self.storing += 1
+        self.storing[taken.barrier.checkpoint_id] = taken
         merging = self._site.merging if taken.state.saved is None else None
         burst = merging.join(taken.barrier.checkpoint_id) if merging is not None else None
         self._site.submit(lambda: self._store(taken, in_flight, burst))
@@ -268,8 +270,13 @@ class SubtaskCheckpoints:
         return positions_before | now, read_before + read
 
     def _store(self, taken: TakenSnapshot, in_flight: InFlight, burst: Burst | None) -> None:
-        """Secure the bytes, and say so once they are. Runs on the pool."""
+        """Secure the bytes, and say so once they are; nothing, if nobody needs them any more when their turn comes. Runs on the pool."""
         number = taken.barrier.checkpoint_id
+        if taken.given_up or self._subtask.over:
+            if burst is not None:
+                burst.leave(None)
+            self._subtask.post(lambda: self._stored(number))
+            return
         try:
             part, state_bytes, stored_bytes = self._part(number, taken.state, taken.positions, taken.read, in_flight, burst)
         except BaseException as error:
@@ -296,7 +303,7 @@ class SubtaskCheckpoints:
 
     def _stored(self, number: int) -> None:
         """Let a subtask end that has waited for this."""
-        self.storing -= 1
+        del self.storing[number]
         self._layers.given_back(number)
         self._subtask.wake()
 

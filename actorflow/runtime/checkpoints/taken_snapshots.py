@@ -41,3 +41,5 @@ class TakenSnapshot:
     """When it was taken."""
     recording: Recording | None
     outputs: StoredBatches
+    given_up: bool = False
+    """Whether its checkpoint was given up: then it need not be stored."""
