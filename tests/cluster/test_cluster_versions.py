@@ -51,7 +51,8 @@ def test_a_job_is_refused_while_a_task_manager_has_other_versions_and_taken_when
     environment = {**cluster.environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with af.connect(cluster.conf) as client:
         (usual,) = client.cluster().task_managers
-        odd = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        # Elsewhere: it would look for distributions where it starts first, and an installation from source is one.
+        odd = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
         try:
             names = wait_for_task_managers(client, 2)
             with pytest.raises(af.PlanError) as refused:
