@@ -10,12 +10,14 @@ from actorflow.errors import InvariantViolated
 from actorflow.ids import Address, JobId
 from actorflow.protocol.nodes.slot_messages import (
     Allocation,
+    CountSlots,
     FreeSlot,
     HeldLease,
     JobEnded,
     Lease,
     Slot,
     SlotsAwaited,
+    SlotsCounted,
     SlotsGranted,
     SlotsLost,
     SlotsOffered,
@@ -229,3 +231,19 @@ def test_slots_come_from_the_task_manager_whose_turn_it_is_the_lowest_first(slot
         if count:
             probe.tell(SlotsRequested(job, 1, count, MASTER))
             assert expected == [lease.slot for lease in granted(probe).leases]
+
+
+def test_who_watches_is_told_how_many_slots_there_are_when_that_changes_until_the_job_is_over():
+    probe = pool(SlotsOffered(TM1, 1, 2))
+    probe.tell(CountSlots(JOB, MASTER, watch=True))
+    assert [SlotsCounted(JOB, 2)] == probe.sent(SlotsCounted)
+    probe.tell(SlotsRequested(JOB, 1, 1, MASTER))
+    assert [] == probe.sent(SlotsCounted)
+    probe.tell(SlotsRequested(OTHER, 1, 1, MASTER))
+    assert [SlotsCounted(JOB, 1)] == probe.sent(SlotsCounted)
+    probe.tell(SlotsOffered(TM2, 1, 3))
+    assert [SlotsCounted(JOB, 4)] == probe.sent(SlotsCounted)
+    probe.tell(TaskManagerLost(TM1, 1, "no heartbeat"))
+    assert [SlotsCounted(JOB, 3)] == probe.sent(SlotsCounted)
+    probe.tell(JobEnded(JOB), SlotsOffered(TM1, 2, 2))
+    assert [] == probe.sent(SlotsCounted)

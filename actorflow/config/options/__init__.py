@@ -11,6 +11,7 @@ failures.py      restarts, heartbeats                   nodes.py        actors, 
 logs.py          what is logged, and where to           coordination.py which cluster, and its leader
 processes.py     where TaskManagers listen, run directories
 resources.py     who starts TaskManagers, and where jobs go
+scheduling.py    how wide jobs run
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from actorflow.config.options.processes import *  # noqa: F403
 from actorflow.config.options.resources import *  # noqa: F403
 from actorflow.config.options.rest import *  # noqa: F403
 from actorflow.config.options.savepoints import *  # noqa: F403
+from actorflow.config.options.scheduling import *  # noqa: F403
 from actorflow.config.options.state import *  # noqa: F403
 from actorflow.config.options.workers import *  # noqa: F403
 

@@ -14,6 +14,7 @@ from actorflow.plan.topology import Topology
 from actorflow.protocol.blobs.blob import JobBlobs
 from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, EarlierLife, Restored
 from actorflow.protocol.event_time.alignment import Member
+from actorflow.protocol.jobs.adaptive import Elasticity
 from actorflow.protocol.jobs.job_messages import OptionValue
 
 
@@ -39,6 +40,7 @@ class JobDescription:
         blobs: what TaskManagers have to have before workers are of use.
         stages: what runs one after the other; none if all of it runs from the start.
         scale: how wide it runs, if that is not what it was submitted with.
+        elasticity: what it makes of the slots there are, if it does not wait for all that it wants.
     """
 
     job: JobId
@@ -58,6 +60,7 @@ class JobDescription:
     blobs: JobBlobs | None = None
     stages: tuple[Stage, ...] = ()
     scale: Scale = field(default_factory=Scale)
+    elasticity: Elasticity | None = None
 
     def topology(self) -> Topology:
         """Return what runs, without its code."""

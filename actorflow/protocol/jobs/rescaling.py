@@ -115,7 +115,8 @@ class Rescaling:
         return [*superseded, Start(PlanScale(request.request, request.scale, self._now.graph))]
 
     def _refusal(self, request: RescaleJob, status: JobStatus, checkpoints: JobCheckpoints) -> ErrorInfo | None:
-        if self._phase in {Phase.PLANNING, Phase.KEEPING, Phase.SWITCHING}:
+        switching = self._phase is Phase.SWITCHING and status is not JobStatus.WAITING_FOR_SLOTS
+        if switching or self._phase in {Phase.PLANNING, Phase.KEEPING}:
             return _refused("it is being rescaled", Retry.BACKOFF, "try again when that is done")
         if status in {JobStatus.COMMITTING, JobStatus.CANCELLING} or checkpoints.stopping:
             return _refused("it is coming to its end", Retry.NEVER)

@@ -71,10 +71,17 @@ class SlotsReleased(Message, frozen=True):
 
 
 class CountSlots(Message, frozen=True):
-    """Asks how many slots a job could have: those that it holds, the free ones, and those that may come. Answered by `SlotsCounted`."""
+    """Asks how many slots a job could have: those that it holds, the free ones, and those that may come. Answered by `SlotsCounted`.
+
+    Attributes:
+        job: which.
+        reply_to: gets the answer.
+        watch: whether it is to be answered again whenever the number changes, until the job is over.
+    """
 
     job: JobId
     reply_to: Address
+    watch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

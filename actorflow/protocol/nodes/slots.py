@@ -129,9 +129,15 @@ class SlotPool:
         self._waiting: dict[tuple[JobId, int], SlotsRequested] = {}
         self._last_request: dict[JobId, int] = {}
         self._ended: dict[JobId, None] = {}
+        self._watching: dict[JobId, tuple[Address, int]] = {}
+        """Who is told when the slots for a job become more or fewer, and how many they were when it was told last."""
 
     def handle(self, event: object, now: float) -> list[Effect]:
-        """Take one event; see the messages above."""
+        """Take one event; see the messages above. Then tell those who watch how many slots there are for them."""
+        effects = self._handle(event, now)
+        return [*effects, *self._tell_watchers()] if self._watching else effects
+
+    def _handle(self, event: object, now: float) -> list[Effect]:
         match event:
             case SlotsOffered():
                 return self._offered(event)
@@ -139,8 +145,8 @@ class SlotPool:
                 return self._requested(event, now)
             case SlotsReleased(job=job, allocations=allocations):
                 return self._released(job, allocations)
-            case CountSlots(job=job, reply_to=reply_to):
-                return [Send(reply_to, SlotsCounted(job, self._possible(job)))]
+            case CountSlots():
+                return self._counted(event)
             case TaskManagerLost():
                 return self._task_manager_lost(event)
             case JobEnded(job):
@@ -227,6 +233,7 @@ class SlotPool:
         if len(self._ended) > ENDED_JOBS_MAX:
             del self._ended[next(iter(self._ended))]
         self._last_request.pop(job, None)
+        self._watching.pop(job, None)
         effects = self._forget_waiting(job)
         for holding in [holding for holding in self._holdings.values() if holding.job == job]:
             effects += self._free_slot(holding)
@@ -243,6 +250,20 @@ class SlotPool:
         """Return how many slots a job could have: its own, the free ones, and those that TaskManagers could be started for."""
         held = sum(holding.job == job for holding in self._holdings.values())
         return held + self._free() + max((self._slots_max or 0) - self._registered, 0)
+
+    def _counted(self, asked: CountSlots) -> list[Effect]:
+        slots = self._possible(asked.job)
+        if asked.watch and asked.job not in self._ended:
+            self._watching[asked.job] = (asked.reply_to, slots)
+        return [Send(asked.reply_to, SlotsCounted(asked.job, slots))]
+
+    def _tell_watchers(self) -> list[Effect]:
+        effects: list[Effect] = []
+        for job, (watcher, told) in self._watching.items():
+            if (slots := self._possible(job)) != told:
+                self._watching[job] = (watcher, slots)
+                effects.append(Send(watcher, SlotsCounted(job, slots)))
+        return effects
 
     def _timed_out(self, timer: str) -> list[Effect]:
         for job, number in self._waiting:

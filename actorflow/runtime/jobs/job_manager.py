@@ -20,6 +20,7 @@ from actorflow.errors import ErrorInfo, PlanError, describe
 from actorflow.ids import ActorPath, Address, JobId, NodeId, split_address
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
+from actorflow.protocol.jobs.adaptive_job import AdaptiveJobMachine
 from actorflow.protocol.jobs.job import JobMachine
 from actorflow.protocol.jobs.job_board import BoardEvent, JobAccepted, JobBoard, JobBroke, JobRecorded, JobWaits, Memory
 from actorflow.protocol.jobs.job_description import Timeouts
@@ -267,7 +268,7 @@ class Dispatcher(Actor):
         description = planner.plan(submission.scale)
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
         own = {name: exponential_delay(config) for name, one in supervised(graph).items() if one.restart == "exponential"}
-        machine = JobMachine(
+        machine = (JobMachine if description.elasticity is None else AdaptiveJobMachine)(
             description,
             address=address,
             resource_manager=self._resource_manager.address,

@@ -17,6 +17,7 @@ from actorflow.plan.scale import Scale, scaled
 from actorflow.plan.stages import stages
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
 from actorflow.protocol.event_time.alignment import Member
+from actorflow.protocol.jobs.adaptive import Elasticity, slots_of_groups
 from actorflow.protocol.jobs.job_description import JobDescription
 from actorflow.protocol.jobs.job_messages import SubmitJob
 from actorflow.runtime.blobs.server import BlobServer
@@ -87,6 +88,20 @@ class JobPlanner:
             regions_apart(graph, config, aligned=any(_aligned(graph))),
             stages=stages(graph),
             scale=scale,
+            elasticity=self._elasticity(graph, scale),
+        )
+
+    def _elasticity(self, graph: ExecutionGraph, scale: Scale) -> Elasticity | None:
+        """Return what the job makes of the slots there are: its wants are those of the scale, with no regard to them."""
+        config = self.config
+        if config[options.SCHEDULER] != "adaptive" or stages(graph):
+            return None
+        wanted = graph if scale.most is None else scaled(self.graph, replace(scale, most=None))
+        return Elasticity(
+            slots_of_groups(wanted),
+            config[options.SLOTS_SETTLE_TIMEOUT],
+            config[options.RESCALING_COOLDOWN],
+            config[options.PARALLELISM_INCREASE_MIN],
         )
 
 
