@@ -65,6 +65,8 @@ def entries_of_yaml(text: str, origin: str) -> list[Entry]:
         raise ConfigError(f"{origin}{line}: not valid YAML: {error.problem or error.context}") from None
     except YAMLError as error:
         raise ConfigError(f"{origin}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{origin}: it is nested too deeply to be a configuration") from None
     if document is None:
         return []
     if not isinstance(document, CommentedMap):

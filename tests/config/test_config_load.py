@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from actorflow.config import Config, from_assignments, from_environment, layered, load, merged, options, overrides, read_file
+from actorflow.config.document import entries_of_yaml
 from actorflow.config.load import nearest
 from actorflow.errors import ConfigError
 
@@ -183,6 +184,11 @@ def test_an_unknown_key_is_refused_with_file_line_and_nearest_name(written):
 )
 def test_the_nearest_name_is_what_was_probably_meant(wrong, meant):
     assert meant == nearest(wrong)
+
+
+def test_what_is_nested_too_deeply_to_be_read_is_refused_by_its_name():
+    with pytest.raises(ConfigError, match=r"deep\.yaml: it is nested too deeply"):
+        entries_of_yaml("[" * 10_000, "deep.yaml")
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ def test_the_next_leader_has_the_blobs_of_a_job_that_it_goes_on_with(tmp_path, l
     assert 2 == len(stored(tmp_path))
 
 
+def test_nobody_but_their_owner_can_read_them(tmp_path, lead):
+    lead(1).submitted()
+    assert [0o700, 0o700] == [path.stat().st_mode & 0o777 for path in (tmp_path / "ha", tmp_path / "ha" / "blobs")]
+
+
 @pytest.mark.parametrize("inherited", [False, True])
 def test_they_are_removed_when_the_job_is_over_and_those_of_other_jobs_are_not(tmp_path, lead, inherited):
     leader = lead(1)

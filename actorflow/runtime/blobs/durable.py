@@ -48,7 +48,7 @@ class DurableBlobs:
         """
         kept_at = self.kept_at(submission.job)
         try:
-            files.make_directory(self._directory)
+            files.make_directory(self._directory, private=True)
             for blob in submission.blobs:
                 self._store(self._uri(kept_at, blob), blob)
         except ActorflowError as error:
