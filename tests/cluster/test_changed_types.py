@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 from cluster_options import REPORT_SOON
-from test_native_savepoints import checkpointed, newest
+from test_native_savepoints import checkpointed, newest, wait_for_a_checkpoint
 from test_savepoints import committed
 
 import actorflow as af
@@ -105,7 +105,7 @@ def left_by(pipeline, how, tmp_path, config):
             return job.stop(tmp_path / "savepoints", format="native")
         if how == "canonical":
             return job.stop(tmp_path / "savepoints")
-        assert job.wait_until(lambda: newest(tmp_path / "checkpoints") is not None, 60)
+        wait_for_a_checkpoint(job, tmp_path / "checkpoints")
         job.cancel()
         with pytest.raises(JobCancelled):
             job.wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cluster_options import REPORT_SOON
 from test_checkpoints import CONFIG, KEYS, RECORDS, FailsOnce, committed, undisturbed
-from test_native_savepoints import newest
+from test_native_savepoints import newest, wait_for_a_checkpoint
 
 import actorflow as af
 from actorflow.errors import JobCancelled
@@ -70,8 +70,9 @@ def test_a_job_that_fails_commits_what_an_undisturbed_one_commits(tmp_path, slot
 def test_another_job_goes_on_from_segments_with_other_parallelism(tmp_path, how):
     retained = {"execution.checkpointing.externalized-checkpoint-retention": "retain-on-cancellation"}
     with af.LocalCluster(slots="inline", config=config_of(tmp_path, **retained)) as cluster:
-        job = cluster.submit(branches(tmp_path, abs, parallelism=1))
-        assert job.wait_until(lambda: job.progress()[0] >= 300 and newest(tmp_path / "checkpoints") is not None, 60)
+        job = cluster.submit(branches(tmp_path, abs, parallelism=1, rate=1000.0))
+        assert job.wait_until(lambda: job.progress()[0] >= 300, 60)
+        wait_for_a_checkpoint(job, tmp_path / "checkpoints")
         if how == "native":
             path = job.stop(tmp_path / "savepoints", format="native")
             shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)

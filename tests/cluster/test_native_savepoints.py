@@ -32,6 +32,13 @@ def newest(directory):
     )
 
 
+def wait_for_a_checkpoint(job, directory):
+    """Wait until one counts for the job, as the next one is stored too: one that it has only just stored goes when it is cancelled."""
+    assert job.wait_until(lambda: newest(directory) is not None, 60)
+    first = newest(directory)
+    assert job.wait_until(lambda: newest(directory) not in {None, first}, 60)
+
+
 def stopped(pipeline, at, where, config, **start):
     """Run a job until it has read so many records, and stop it with a native savepoint; return its path."""
     with af.LocalCluster(slots="inline", config=config) as cluster:
