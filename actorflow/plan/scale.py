@@ -31,6 +31,18 @@ class Scale:
     most: int | None = None
 
 
+def reactive(graph: ExecutionGraph, scale: Scale) -> Scale:
+    """Return a scale at which operators that do not give their own parallelism are as wide as all of them can be.
+
+    One whose parallelism was asked for stays as it is.
+    """
+    if scale.parallelism is not None or graph.origin is None:
+        return scale
+    logical = graph.origin.graph
+    inheriting = [operator.max_parallelism for operator in logical.operators if operator.parallelism is None]
+    return replace(scale, parallelism=min([logical.max_parallelism, *(most for most in inheriting if most is not None)]))
+
+
 def scaled(graph: ExecutionGraph, scale: Scale) -> ExecutionGraph:
     """Return the graph as it is planned for a scale.
 

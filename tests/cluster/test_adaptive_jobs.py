@@ -12,7 +12,6 @@ import actorflow as af
 from actorflow.protocol.jobs.job_messages import JobStatus
 
 ADAPTIVE = {
-    "jobmanager.scheduler": "adaptive",
     "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout": "50ms",
     "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling": "50ms",
     "restart-strategy.type": "fixed-delay",
@@ -28,11 +27,16 @@ def running_in(job, run):
 
 
 @pytest.mark.slow
-def test_a_job_is_as_wide_as_the_cluster_allows_while_a_task_manager_joins_and_leaves(tmp_path):
-    options = {"taskmanager.hosts": "127.0.0.1", "taskmanager.numberOfTaskSlots": 1, **REPORT_SOON, **ADAPTIVE}
+@pytest.mark.parametrize(
+    ("mode", "parallelism"),
+    [({"jobmanager.scheduler": "adaptive"}, 2), ({"scheduler-mode": "reactive"}, None)],
+    ids=["adaptive", "reactive"],
+)
+def test_a_job_is_as_wide_as_the_cluster_allows_while_a_task_manager_joins_and_leaves(tmp_path, mode, parallelism):
+    options = {"taskmanager.hosts": "127.0.0.1", "taskmanager.numberOfTaskSlots": 1, **REPORT_SOON, **ADAPTIVE, **mode}
     options["execution.checkpointing.dir"] = str(tmp_path / "checkpoints")
     with running_cluster(tmp_path, "adaptive", **options) as cluster, af.connect(cluster.conf) as client:
-        job = client.submit(counting(tmp_path), parallelism=2)
+        job = client.submit(counting(tmp_path), parallelism=parallelism)
         until(job, lambda: running_in(job, 2))  # the first has waited for two slots
         command = [sys.executable, "-m", "actorflow.cli.main", "taskmanager", "--config", str(cluster.conf)]
         joining = subprocess.Popen(command, env=cluster.environment, stderr=subprocess.DEVNULL)

@@ -5,7 +5,7 @@ import pytest
 import actorflow as af
 from actorflow.errors import PlanError
 from actorflow.plan.chaining import build_execution_graph
-from actorflow.plan.scale import Scale, scaled
+from actorflow.plan.scale import Scale, reactive, scaled
 
 
 def submitted(parallelism=1, *, fixed=None):
@@ -59,3 +59,11 @@ def test_what_cannot_be_is_refused_by_name(scale, text):
     with pytest.raises(PlanError) as refused:
         scaled(submitted(2), scale)
     assert text in str(refused.value)
+
+
+def test_a_reactive_job_wants_all_that_its_key_groups_allow_except_where_a_parallelism_was_given():
+    graph = submitted(fixed=2)
+    wide = widths(scaled(graph, reactive(graph, Scale())))
+    assert (2, 8) == (wide["as-text"], wide["counted"])
+    assert 3 == widths(scaled(graph, reactive(graph, Scale(most=3))))["counted"]
+    assert reactive(graph, Scale(parallelism=4)) == Scale(parallelism=4)

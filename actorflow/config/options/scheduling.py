@@ -11,6 +11,12 @@ SCHEDULER = Option(
     "default",
     "`default`: a job waits for all slots that it wants. `adaptive`: it runs with the slots there are, and is widened when more come.",
 )
+SCHEDULER_MODE = Option(
+    "scheduler-mode",
+    choice("as-submitted", "reactive"),
+    "as-submitted",
+    "`reactive`: jobs are adaptive, and want as many slots as their operators have key groups: they take whatever slots there are.",
+)
 SLOTS_SETTLE_TIMEOUT = Option(
     "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout",
     duration(),

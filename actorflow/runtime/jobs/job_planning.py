@@ -13,7 +13,7 @@ from actorflow.ids import Address, SubtaskId
 from actorflow.operators.event_time.watermarks import TimestampSpec
 from actorflow.operators.processing.supervise import Supervise
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.plan.scale import Scale, scaled
+from actorflow.plan.scale import Scale, reactive, scaled
 from actorflow.plan.stages import stages
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
 from actorflow.protocol.event_time.alignment import Member
@@ -59,13 +59,20 @@ class JobPlanner:
             PlanError: if an operator cannot run so.
             OSError: if its code cannot be kept as a blob.
         """
-        graph = scaled(self.graph, scale)
+        graph = scaled(self.graph, self._wanted(scale))
         if like is not None and self.config[options.CHECKPOINT_UNALIGNED]:
             _check_same_chains(like, graph)
         description = self._describe(graph, scale)
         if self.blobs is None:
             return description
         return self.blobs.shipped(description, self.submission.files, self.config[options.BLOB_OFFLOAD])
+
+    @property
+    def _reactive(self) -> bool:
+        return self.config[options.SCHEDULER_MODE] == "reactive" and not stages(self.graph)
+
+    def _wanted(self, scale: Scale) -> Scale:
+        return reactive(self.graph, scale) if self._reactive else scale
 
     def _describe(self, graph: ExecutionGraph, scale: Scale) -> JobDescription:
         submission, config = self.submission, self.config
@@ -94,9 +101,9 @@ class JobPlanner:
     def _elasticity(self, graph: ExecutionGraph, scale: Scale) -> Elasticity | None:
         """Return what the job makes of the slots there are: its wants are those of the scale, with no regard to them."""
         config = self.config
-        if config[options.SCHEDULER] != "adaptive" or stages(graph):
+        if not (config[options.SCHEDULER] == "adaptive" or self._reactive) or stages(graph):
             return None
-        wanted = graph if scale.most is None else scaled(self.graph, replace(scale, most=None))
+        wanted = graph if scale.most is None else scaled(self.graph, self._wanted(replace(scale, most=None)))
         return Elasticity(
             slots_of_groups(wanted),
             config[options.SLOTS_SETTLE_TIMEOUT],
