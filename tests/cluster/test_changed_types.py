@@ -12,6 +12,8 @@ from test_savepoints import committed
 import actorflow as af
 from actorflow.errors import CheckpointError, IncompatibleState, JobCancelled
 
+pytestmark = pytest.mark.slow
+
 HERE = sys.modules[__name__]
 
 

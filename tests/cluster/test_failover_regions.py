@@ -8,6 +8,8 @@ import pytest
 
 import actorflow as af
 
+pytestmark = pytest.mark.slow
+
 RECORDS, KEYS = 3000, 7
 CONFIG = {
     "execution.checkpointing.interval": "50ms",

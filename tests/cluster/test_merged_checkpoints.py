@@ -12,6 +12,8 @@ import actorflow as af
 from actorflow.errors import JobCancelled
 from actorflow.storage.checkpoint_files import files_of_part, read_manifest
 
+pytestmark = pytest.mark.slow
+
 BRANCHES = 6
 
 

@@ -12,6 +12,8 @@ from timed_outputs import expected_of_timed
 import actorflow as af
 from actorflow.errors import CheckpointError, ConfigError, JobCancelled
 
+pytestmark = pytest.mark.slow
+
 
 def checkpointed(directory, **more):
     return {

@@ -15,6 +15,8 @@ import actorflow as af
 from actorflow.errors import CheckpointError, IncompatibleState
 from actorflow.state.descriptors import ValueState
 
+pytestmark = pytest.mark.slow
+
 RECORDS, KEYS = 3000, 17
 
 

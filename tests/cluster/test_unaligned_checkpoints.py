@@ -13,6 +13,8 @@ import actorflow as af
 from actorflow.runtime.checkpoints.in_flight import Returned
 from actorflow.wire.manifest import decode_manifest
 
+pytestmark = pytest.mark.slow
+
 RECORDS, KEYS = 10000, 17
 
 CONFIG = {

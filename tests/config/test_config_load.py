@@ -186,6 +186,7 @@ def test_the_nearest_name_is_what_was_probably_meant(wrong, meant):
     assert meant == nearest(wrong)
 
 
+@pytest.mark.slow
 def test_what_is_nested_too_deeply_to_be_read_is_refused_by_its_name():
     with pytest.raises(ConfigError, match=r"deep\.yaml: it is nested too deeply"):
         entries_of_yaml("[" * 10_000, "deep.yaml")

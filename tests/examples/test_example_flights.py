@@ -145,6 +145,7 @@ def test_the_whole_year_on_two_slots_gives_what_polars_computes(name, how, depar
     assert in_order(EXPECTED[name](departed, reported)) == in_order(run(name, year, slots=2, **how))
 
 
+@pytest.mark.slow
 def test_the_bound_of_the_watermarks_is_as_tight_as_the_data_allows(departed):
     by_day = departed.with_columns(latest=pl.col("time").cum_max().over("month", "day"))
     assert by_day.select((pl.col("latest") - pl.col("time")).max()).item() == timedelta(hours=18, minutes=59)

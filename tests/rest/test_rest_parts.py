@@ -7,6 +7,8 @@ from rest_harness import served
 
 import actorflow as af
 
+pytestmark = pytest.mark.slow
+
 
 def found(rest, path):
     status, content = rest.ask(path)

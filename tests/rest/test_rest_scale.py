@@ -11,6 +11,8 @@ import actorflow as af
 from actorflow.protocol.jobs.rescaling import RescalingView
 from actorflow.rest import answers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):

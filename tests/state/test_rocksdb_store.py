@@ -107,6 +107,7 @@ except StateError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_is_an_error_that_names_operator_and_directory(tmp_path):
     ended = subprocess.run([sys.executable, "-c", FILL_A_SMALL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
     assert f"cannot write the state of 'count' in '{tmp_path}/db': IO error: " in ended.stdout
