@@ -178,6 +178,8 @@ def test_a_peer_that_was_forgotten_comes_back_when_it_is_wanted(nodes, first, se
         one.note(two, 2)
         nodes.spin(lambda: two.inbox.messages)
     nodes.spin(lambda: one.up(two) and two.up(one))
+    assert two.inbox.numbers() in ([1], [2], [1, 2]), "each at most once, in order"
+    assert ([], []) == (one.inbox.lost, two.inbox.lost)
 
 
 def test_a_knock_that_was_answered_already_changes_nothing(nodes):
