@@ -211,6 +211,10 @@ class CoordinationError(ActorflowError):
     retry = Retry.BACKOFF
 
 
+class StorageError(CoordinationError):
+    """The directory that JobManagers share does not take what one has to store there. What was there before is as it was."""
+
+
 class Deposed(ActorflowError):  # noqa: N818 - the condition is the name
     """What a JobManager wanted to write as the leader, when it was that no longer."""
 

@@ -110,6 +110,7 @@ def _run_on_cluster(
     from actorflow.cluster.progress import follow
     from actorflow.connectors.contracts import SinkSpec
     from actorflow.errors import PlanError
+    from actorflow.protocol.jobs.job_messages import JobStatus
 
     cluster = layered(load(), Config.of(config or {}, "config"), start, overrides())
     attached = cluster[options.EXECUTION_ATTACHED]
@@ -123,6 +124,8 @@ def _run_on_cluster(
     with Client.reaching(cluster) as client:
         job = client.submit(graph, parallelism=parallelism)
         if not attached:
+            if job.status() is JobStatus.FAILED:
+                job.result()  # raises why: the cluster has refused it
             print(f"submitted job {job.id}")  # noqa: T201 - what `actorflow run --detach` is asked for
             return JobResult(job.name, 0, 0, 0.0, 0, [])
         try:

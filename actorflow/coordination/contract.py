@@ -90,6 +90,7 @@ class JobStore(Protocol):
 
         Raises:
             Deposed: if the epoch is in force no longer.
+            StorageError: if there is no room for it; what was kept under its id still is.
             CoordinationError: if it could not be stored; it may be tried again.
         """
         ...

@@ -20,6 +20,7 @@ from actorflow.coordination.zookeeper.fence import Fence
 from actorflow.errors import ActorflowError, CheckpointError, CoordinationError, FrameRefused, Retry
 from actorflow.ids import JobId
 from actorflow.storage import files
+from actorflow.storage.room import not_stored
 from actorflow.wire.manifest import checksum
 from actorflow.wire.message import Message, MessageCodec
 
@@ -79,7 +80,7 @@ class ZooKeeperJobs:
             files.make_directory(self._directory, private=True)
             files.write_whole(stored.uri, submission)
         except ActorflowError as error:
-            raise CoordinationError(f"cannot store job '{job}': {error.message}", hint=error.hint, retry=error.retry) from error
+            raise not_stored(f"job '{job}'", self._directory, len(submission), error) from error
         try:
             self._fence.put(self._path(job), _encoded(stored), epoch)
         except ActorflowError as error:

@@ -14,12 +14,13 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 
-from actorflow.errors import ActorflowError, CheckpointError, CoordinationError, Retry, SourceError, TransportError
+from actorflow.errors import ActorflowError, CheckpointError, Retry, SinkError, SourceError, TransportError
 from actorflow.ids import JobId
 from actorflow.protocol.blobs.blob import BlobRef
 from actorflow.protocol.jobs.job_messages import SubmitJob
 from actorflow.storage import files
 from actorflow.storage.blob_files import BlobFiles
+from actorflow.storage.room import not_stored
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,10 @@ class DurableBlobs:
         self._here = here
 
     def keep(self, submission: SubmitJob) -> str:
-        """Store what a job needs; return what its `kept_at` is to be.
+        """Store what a job needs, all of it or nothing; return what its `kept_at` is to be.
 
         Raises:
-            CoordinationError: if it cannot be stored.
+            StorageError: if it cannot be stored.
         """
         kept_at = self.kept_at(submission.job)
         try:
@@ -52,9 +53,10 @@ class DurableBlobs:
             for blob in submission.blobs:
                 self._store(self._uri(kept_at, blob), blob)
         except ActorflowError as error:
-            raise CoordinationError(
-                f"cannot store the files of job '{submission.job}': {error.message}", hint=error.hint, retry=error.retry
-            ) from error
+            with suppress(SinkError):
+                self.remove(kept_at)
+            needed = sum(blob.size for blob in submission.blobs)
+            raise not_stored(f"the files of job '{submission.job}'", self._directory, needed, error) from error
         return kept_at
 
     def kept_at(self, job: JobId) -> str:

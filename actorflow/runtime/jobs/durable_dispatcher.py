@@ -22,7 +22,7 @@ from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, Su
 from actorflow.protocol.nodes.client_messages import AttachClient
 from actorflow.runtime.blobs.server import BlobServer
 from actorflow.runtime.jobs.durable_job import DurableJob
-from actorflow.runtime.jobs.durable_jobs import DurableJobs, Inheritance, until_written
+from actorflow.runtime.jobs.durable_jobs import STORAGE_TRIES, DurableJobs, Inheritance, until_written
 from actorflow.runtime.jobs.job_manager import Dispatcher, Learn
 from actorflow.wire.message import Message
 
@@ -123,7 +123,7 @@ class DurableDispatcher(Dispatcher):
 
         def written() -> None:
             try:
-                done = until_written(write, f"job '{news.job}'")
+                done = until_written(write, f"job '{news.job}'", storage_tries=STORAGE_TRIES)
             except ActorflowError as error:
                 log.error("job '%s': %s", news.job, error)
                 me.tell_control(_Written(news, describe(error)))

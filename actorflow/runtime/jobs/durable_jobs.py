@@ -11,14 +11,16 @@ All calls block; they are made on the pool.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from actorflow.config import Config
 from actorflow.coordination import CheckpointPointer, Coordination
-from actorflow.errors import ActorflowError, CheckpointError, CoordinationError, Deposed, Retry, describe
+from actorflow.errors import ActorflowError, CheckpointError, CoordinationError, Deposed, Retry, SinkError, StorageError, describe
 from actorflow.ids import JobId, SubtaskId, VertexId
 from actorflow.plan.scale import scaled
 from actorflow.protocol.checkpoints.checkpoint_events import CompletedCheckpoint
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 WRITE_AGAIN_S: Final = 1.0
 """How long to wait before what could not be written is tried again."""
+
+STORAGE_TRIES: Final = 3
+"""How often the shared directory may refuse a job before its client is told. A file system may stumble; a disk that is full stays so."""
 
 NUMBERS_OF_EPOCH: Final = 1_000_000
 """How many numbers an epoch has for the runs of a job, and for its checkpoints."""
@@ -102,11 +107,18 @@ class DurableJobs:
 
         Raises:
             Deposed: if this leader leads no longer.
+            StorageError: if there is no room for it; then nothing is left of it.
             CoordinationError: if it could not be stored.
         """
         kept_at = self._blobs.keep(submission) if submission.blobs and self._blobs is not None else ""
         stored = submission.replaced(kept_at=kept_at)
-        self._coordination.jobs.put(submission.job, self._submissions.encode(stored), self._epoch)
+        try:
+            self._coordination.jobs.put(submission.job, self._submissions.encode(stored), self._epoch)
+        except StorageError:
+            if self._blobs is not None:
+                with suppress(SinkError):
+                    self._blobs.remove(kept_at)
+            raise
 
     def job(self, submission: SubmitJob, earlier: EarlierLife | None) -> DurableJob:
         """Return what is written down of one job.
@@ -205,8 +217,17 @@ class DurableJobs:
         return SurvivingJob(submission.replaced(restored=restored), EarlierLife(last_number=self.last_number))
 
 
-def until_written(write: Callable[[], None], what: str) -> bool:
-    """Write, for as long as it takes; return whether it was written, and not refused because this leader leads no longer."""
+def until_written(write: Callable[[], None], what: str, *, storage_tries: float = math.inf) -> bool:
+    """Write, for as long as it takes; return whether it was written, and not refused because this leader leads no longer.
+
+    Args:
+        write: does it.
+        what: is written.
+        storage_tries: how often the shared directory may refuse it.
+
+    Raises:
+        CoordinationError: if there is no use in trying again.
+    """
     while True:
         try:
             write()
@@ -214,7 +235,8 @@ def until_written(write: Callable[[], None], what: str) -> bool:
             log.info("%s: not written: %s", what, error)
             return False
         except CoordinationError as error:
-            if error.retry is Retry.NEVER:
+            storage_tries -= isinstance(error, StorageError)
+            if error.retry is Retry.NEVER or storage_tries <= 0:
                 raise
             log.warning("%s: not written yet: %s", what, error)
             time.sleep(WRITE_AGAIN_S)
