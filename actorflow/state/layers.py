@@ -40,6 +40,9 @@ _PLAIN: Final = b"M"
 _PICKLED: Final = b"P"
 _LENGTHS: Final = struct.Struct("<HQ")
 
+ReadChunk = Callable[[str, memoryview], list[Any]]
+"""Returns the parts of a chunk of an operator. See `decode_layer`."""
+
 
 class Place(NamedTuple):
     """A table.
@@ -127,9 +130,12 @@ def decode_parts(data: memoryview, loads: Callable[[memoryview], Any] = pickling
     return parts
 
 
-def decode_layer(
-    data: bytes, read: Callable[[str, memoryview], list[Any]] = lambda _operator, data: decode_parts(data)
-) -> Iterator[tuple[str, Chunk]]:
+def read_chunk(_operator: str, data: memoryview) -> list[Any]:
+    """Return the parts of a chunk as they were written."""
+    return decode_parts(data)
+
+
+def decode_layer(data: bytes, read: ReadChunk = read_chunk) -> Iterator[tuple[str, Chunk]]:
     """Give the chunks of a layer, each with the name of its operator.
 
     Args:
@@ -176,13 +182,13 @@ class Layers:
         self._gone: dict[tuple[str, Place], dict[Any, None]] = {}
         self._dropped: dict[tuple[str, Place], None] = {}
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, read: ReadChunk = read_chunk) -> None:
         """Add a layer, given as its bytes.
 
         Raises:
             CheckpointError: see `decode_layer`.
         """
-        for operator, chunk in decode_layer(data):
+        for operator, chunk in decode_layer(data, read):
             self._add(operator, chunk)
 
     def _add(self, operator: str, chunk: Chunk) -> None:

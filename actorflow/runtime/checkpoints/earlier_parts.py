@@ -8,10 +8,10 @@ from typing import Any
 
 from actorflow.plan.execution import Vertex
 from actorflow.plan.key_groups import key_group
-from actorflow.runtime.checkpoints.restored_layers import Chunks, ReadState, layers_of, read_chunk, restored_layers
+from actorflow.runtime.checkpoints.restored_layers import Chunks, ReadState, layers_of, restored_layers
 from actorflow.runtime.checkpoints.revival import Revival, revival_of
 from actorflow.runtime.checkpoints.snapshots import SubtaskSnapshot, decoded
-from actorflow.state.layers import Chunk, Layers
+from actorflow.state.layers import Chunk, Layers, read_chunk
 from actorflow.storage.checkpoint_files import files_of_part, read_state
 from actorflow.wire.in_flight import InFlight, decode_in_flight
 from actorflow.wire.manifest import Adopted, InlineState, StoredFile, SubtaskState, decode_part, splits_of

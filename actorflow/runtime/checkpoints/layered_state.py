@@ -9,15 +9,16 @@ how it comes back, `restored_layers`. Without files (a JobManager that keeps che
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from actorflow.runtime.checkpoints.layer_line import Below, LayerLine, Line
+from actorflow.runtime.checkpoints.layer_merging import LayerMerger
 from actorflow.state.changes import ChangeLog, Piece
-from actorflow.state.layers import Layers, encode_layer, encode_layers
-from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
+from actorflow.state.layers import encode_layer, encode_layers
+from actorflow.storage.checkpoint_files import CheckpointFiles
 from actorflow.storage.file_merging import Burst
 from actorflow.wire.manifest import StoredFile, SubtaskState
 
@@ -86,6 +87,7 @@ class LayeredState:
         self._files = files
         self._inline_bytes_max = inline_bytes_max
         self._line = LayerLine(self._confirm, self._decline)
+        self._merger = LayerMerger()
         self._merging = False
         self._afresh = False
 
@@ -227,7 +229,7 @@ class LayeredState:
             merged: StoredFile | None = None
             # Whatever it is, a lack of memory for instance: the layers are as good as what they would have become, and it is tried again.
             with contextlib.suppress(Exception):
-                merged = files.write_shared(encode_layer(merged_layers(sources, base=base).payloads()))
+                merged = files.write_shared(self._merger.merged(sources, base=base))
             if merged is not None and over():
                 files.withdraw(merged)
             else:
@@ -250,19 +252,3 @@ def stored_layers(below: Below, own: Line, top: bytes) -> StoredLayers:
     stored = sum(file.size_bytes for file in own) + len(top)
     size = sum(file.size_bytes for file in line) + len(top)
     return StoredLayers({**layers, **kept}, tuple(layers), below.base or len(own), top, size, stored)
-
-
-def merged_layers(sources: Iterable[StoredFile], *, base: bool) -> Layers:
-    """Return what some neighbouring layers say as a whole.
-
-    Args:
-        sources: the files, in order.
-        base: whether the first is a base.
-
-    Raises:
-        CheckpointError: if one is missing or damaged.
-    """
-    merged = Layers(base=base)
-    for source in sources:
-        merged.add(read_state(source))
-    return merged

@@ -14,7 +14,7 @@ from typing import Any
 
 from actorflow.errors import CheckpointError
 from actorflow.plan.key_groups import group_range, key_group
-from actorflow.state.layers import Chunk, Place, decode_layer, decode_parts
+from actorflow.state.layers import Chunk, Place, ReadChunk, decode_layer, read_chunk
 from actorflow.state.timers import TIMERS_STATE
 from actorflow.storage.checkpoint_files import read_state
 from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState
@@ -23,16 +23,8 @@ from actorflow.wire.stable_hash import stable_hash
 ReadState = Callable[[StoredFile | InlineState], bytes]
 """Returns the bytes of a state, after a look whether they are those that were written."""
 
-ReadChunk = Callable[[str, memoryview], list[Any]]
-"""Returns the parts of a chunk of an operator. See `state.layers.decode_layer`."""
-
 Chunks = Iterable[tuple[str, Chunk]]
 """Chunks in their order, each with the name of its operator."""
-
-
-def read_chunk(_operator: str, data: memoryview) -> list[Any]:
-    """Return the parts of a chunk as they were written."""
-    return decode_parts(data)
 
 
 def restored_layers(
