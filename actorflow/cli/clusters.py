@@ -115,11 +115,13 @@ def _wait(site: _Site, timeout_s: float) -> None:
                 if len(found.task_managers) >= wanted:
                     print(f"{len(found.task_managers)} TaskManagers with {found.slots} slots have registered at {found.leader}")
                     return
-            except TransportError:
-                pass  # it has not begun to listen, or to lead
+                why = ""
+            except TransportError as error:
+                why = f": {error.message}"  # it has not begun to listen, or to lead
             if time.monotonic() > deadline:
                 raise ActorflowError(
-                    f"not all of {wanted} TaskManagers have registered in time", hint="see their logs: `actorflow cluster status`"
+                    f"not all of {wanted} TaskManagers have registered in time{why}",
+                    hint="see their logs: `actorflow cluster status`",
                 )
             time.sleep(_LOOK_EVERY_S)
 
@@ -180,7 +182,7 @@ def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> 
             return
         show_table(("node", "host", "state", "log"), rows)
         if leader["leader"] is None:
-            print("no JobManager answers")
+            print(f"no JobManager answers: {leader['error']}")
         else:
             print(
                 f"JobManager at {leader['leader']} leads in epoch {leader['epoch']}: {leader['slots_free']} of {leader['slots']} slots are free"
@@ -213,8 +215,9 @@ def _leader(config: Config) -> dict[str, object]:
     try:
         with Client.reaching(config, 2.0) as client:
             found = client.cluster()
-    except TransportError:
-        return {"leader": None, "epoch": None, "rest_url": None, "slots": 0, "slots_free": 0, "task_managers": 0}
+    except TransportError as error:
+        nothing = {"epoch": None, "rest_url": None, "slots": 0, "slots_free": 0, "task_managers": 0}
+        return {"leader": None, "error": error.message, **nothing}
     sums = {"slots": found.slots, "slots_free": found.slots_free, "task_managers": len(found.task_managers)}
     return {"leader": found.leader, "epoch": found.epoch, "rest_url": found.rest_url, **sums}
 

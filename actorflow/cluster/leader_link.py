@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from actorflow.actor import ActorDeadError, ActorRef, AskTimeout
 from actorflow.cluster.node import Node, with_key
@@ -19,6 +19,9 @@ from actorflow.inspection.facts import JobFacts
 from actorflow.protocol.blobs.blob import OfferBlobs, blob_server_beside
 from actorflow.protocol.nodes.client_messages import CheckTaskManagers, DescribeCluster, ListJobs
 from actorflow.wire.message import Message
+
+_QUIET_S: Final = 15.0
+"""For how long it is left to who waits for the leader to say that there is none. Commands give up before."""
 
 
 class LeaderLink:
@@ -40,7 +43,7 @@ class LeaderLink:
         self.system = self._node.system
         self.system.start()
         try:
-            self._coordination = open_coordination(config, run_directory(config))
+            self._coordination = open_coordination(config, run_directory(config), quiet_s=_QUIET_S)
         except BaseException:
             self._leave()
             raise
@@ -64,10 +67,8 @@ class LeaderLink:
         with self._changed:
             found = self._changed.wait_for(lambda: self._leader is not None, timeout_s)
         if not found:
-            raise TransportError(
-                f"cannot find the JobManager of cluster '{self._config[options.CLUSTER_ID]}': none has said where it is",
-                hint="start it with `actorflow cluster start`; is this the configuration that it was started with?",
-            )
+            hint = "start it with `actorflow cluster start`; is this the configuration that it was started with?"
+            raise self._not_found("none has said where it is", hint)
         self.ask(ListJobs(), timeout_s)
 
     def leader(self) -> Leader:
@@ -78,10 +79,15 @@ class LeaderLink:
         """
         leader = self._leader
         if leader is None:
-            raise TransportError(
-                f"nobody leads cluster '{self._config[options.CLUSTER_ID]}' at present", hint="try again in a moment"
-            )
+            raise self._not_found("nobody leads it at present", "try again in a moment")
         return leader
+
+    def _not_found(self, why: str, hint: str) -> TransportError:
+        """Return the error of who looks for the leader in vain: with what keeps it from looking, or else this."""
+        obstacle = self._coordination.retrieval.obstacle()
+        if obstacle is not None:
+            why, hint = obstacle.message, obstacle.hint
+        return TransportError(f"cannot find the JobManager of cluster '{self._config[options.CLUSTER_ID]}': {why}", hint=hint)
 
     def dispatcher(self) -> ActorRef:
         """Return the Dispatcher of the leader; see `Gateway`."""

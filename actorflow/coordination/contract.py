@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from actorflow.errors import CoordinationError
 from actorflow.ids import JobId
 from actorflow.protocol.nodes.leader import Leader
 from actorflow.wire.message import Message
@@ -66,6 +67,10 @@ class LeaderRetrieval(Protocol):
 
     def watch(self, changed: LeaderChanged) -> Cancel:
         """Call back with the leader there is, if there is one, and whenever that changes; return what ends this."""
+        ...
+
+    def obstacle(self) -> CoordinationError | None:
+        """Return what keeps it at present from finding out who leads; None if nothing is known to."""
         ...
 
 

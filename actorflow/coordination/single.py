@@ -130,6 +130,9 @@ class ConfiguredLeader:
         changed(self._leader)
         return _nothing
 
+    def obstacle(self) -> None:
+        """Return None: nobody is asked."""
+
 
 class LeaderFile:
     """Where the leader has written how it is reached.
@@ -200,6 +203,9 @@ class LeaderOfFile:
         cancelled = threading.Event()
         threading.Thread(target=self._look, args=(changed, cancelled), name="leader-retrieval", daemon=True).start()
         return cancelled.set
+
+    def obstacle(self) -> None:
+        """Return None: a file that is not there says that there is no leader."""
 
     def _look(self, changed: LeaderChanged, cancelled: threading.Event) -> None:
         seen, told = b"", None

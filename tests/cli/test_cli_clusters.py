@@ -1,5 +1,8 @@
 """`actorflow cluster`, where it needs no processes: what is refused before anything starts, and what a dry run shows."""
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -62,3 +65,17 @@ def test_with_a_driver_no_task_manager_is_started_unless_one_is_named(tmp_path):
     assert (["jobmanager"], ["jobmanager", "taskmanager"]) == tuple(
         [line.split()[1] for line in text.splitlines()] for text in (out, named)
     )
+
+
+@pytest.mark.slow
+def test_where_no_zookeeper_answers_one_line_says_so_and_where_it_was_looked_for(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        f"cluster.id: gone\nenv.pid.dir: {tmp_path}\n"
+        f"high-availability: {{type: zookeeper, zookeeper.quorum: '127.0.0.1:1', storageDir: {tmp_path}/ha}}\n"
+    )
+    command = [sys.executable, "-m", "actorflow.cli.main", "cluster", "status", str(file)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (0, "") == (done.returncode, done.stderr)
+    said = "no JobManager answers: cannot find the JobManager of cluster 'gone': ZooKeeper at '127.0.0.1:1' does not answer"
+    assert said == done.stdout.splitlines()[-1]

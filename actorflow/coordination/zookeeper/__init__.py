@@ -19,11 +19,11 @@ from actorflow.protocol.nodes.leadership import Leadership
 from actorflow.storage import files
 
 
-def open_zookeeper(config: Config) -> Coordination:
+def open_zookeeper(config: Config, quiet_s: float = 0.0) -> Coordination:
     """Return the coordination of a cluster by ZooKeeper; see `coordination.open_coordination`."""
     storage = config[options.HA_STORAGE]
     assert storage is not None, "the rules of the options see to it"
-    connection = Connection(config)
+    connection = Connection(config, quiet_s)
     fence = Fence(connection)
     machine = Leadership(
         session_timeout_s=connection.session_timeout_s,

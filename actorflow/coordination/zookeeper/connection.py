@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +33,8 @@ from actorflow.errors import CoordinationError, Retry
 
 RECONNECT_FIRST_S: Final = 0.05
 """Time to the first attempt to connect again; it doubles with each."""
+
+_SILENT: Final = "is it running, and reached from here? 'high-availability.zookeeper.quorum' says where it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,10 @@ class Connection:
 
     Args:
         config: the node's options.
+        quiet_s: see `KazooLog`.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, quiet_s: float = 0.0) -> None:
         self.paths = Paths.of(config)
         self.session_timeout_s = config[options.ZOOKEEPER_SESSION_TIMEOUT]
         self.retry_wait_s = config[options.ZOOKEEPER_RETRY_WAIT]
@@ -97,7 +101,7 @@ class Connection:
         self._attempts = 1 + config[options.ZOOKEEPER_RETRIES]
         self._connected = threading.Event()
         self._closed = threading.Event()
-        self.client = _client(config)
+        self.client = _client(config, quiet_s)
         self.client.add_listener(self._on_state)
         self.client.start_async()
 
@@ -128,10 +132,9 @@ class Connection:
         """
         if not self._connected.wait(self._connect_timeout_s):
             raise CoordinationError(
-                f"ZooKeeper at '{self._hosts()}' has not answered for {self._connect_timeout_s:g} s",
-                hint="is it running, and reached from here?",
+                f"ZooKeeper at '{self._hosts()}' has not answered for {self._connect_timeout_s:g} s", hint=_SILENT
             )
-        with _answered(self._hosts()):
+        with self.answered():
             return ask(*arguments, **settings).get(timeout=self.session_timeout_s)
 
     def again(self, work: Callable[[], Any]) -> Any:
@@ -170,6 +173,31 @@ class Connection:
         for path in (paths.epoch, paths.election, paths.jobs, paths.checkpoints, paths.results):
             self.call(self.client.ensure_path_async, path)
 
+    def silence(self) -> CoordinationError | None:
+        """Return the error of an ensemble that does not answer; None if there is a connection."""
+        return (
+            None if self._connected.is_set() else CoordinationError(f"ZooKeeper at '{self._hosts()}' does not answer", hint=_SILENT)
+        )
+
+    @contextlib.contextmanager
+    def answered(self) -> Iterator[None]:
+        """Turn what keeps an answer away into a `CoordinationError`; what the ensemble says of nodes passes."""
+        hosts = self._hosts()
+        try:
+            yield
+        except (NoAuthError, AuthFailedError) as error:
+            raise CoordinationError(
+                f"ZooKeeper at '{hosts}' refuses access: {type(error).__name__}",
+                hint=f"all nodes of a cluster need the same '{options.ZOOKEEPER_AUTHORIZATION.name}'",
+                retry=Retry.NEVER,
+            ) from error
+        except KazooTimeoutError as error:
+            raise CoordinationError(f"ZooKeeper at '{hosts}' does not answer") from error
+        except (NoNodeError, NodeExistsError, BadVersionError):
+            raise
+        except KazooException as error:
+            raise CoordinationError(f"the connection to ZooKeeper at '{hosts}' broke: {type(error).__name__}") from error
+
     def close(self) -> None:
         """End the session: its ephemeral nodes are gone, and calls that wait fail."""
         self._closed.set()
@@ -180,7 +208,7 @@ class Connection:
         return ",".join(f"{host}:{port}" for host, port in self.client.hosts)
 
 
-def _client(config: Config) -> KazooClient:
+def _client(config: Config, quiet_s: float) -> KazooClient:
     quorum = config[options.ZOOKEEPER_QUORUM]
     assert quorum is not None, "the rules of the options see to it"
     authorization = config[options.ZOOKEEPER_AUTHORIZATION]
@@ -193,7 +221,7 @@ def _client(config: Config) -> KazooClient:
         auth_data=[tuple(authorization.split(":", 1))] if authorization else None,
         default_acl=CREATOR_ALL_ACL if config[options.ZOOKEEPER_ACL] == "creator" else None,
         connection_retry=reconnect,
-        logger=KazooLog(quorum),
+        logger=KazooLog(quorum, quiet_s),
     )
 
 
@@ -202,12 +230,16 @@ class KazooLog(logging.LoggerAdapter[logging.Logger]):
 
     Args:
         quorum: the servers.
+        quiet_s: how long the first connection may take before that is worth a warning.
+        clock: in seconds.
     """
 
-    def __init__(self, quorum: str) -> None:
+    def __init__(self, quorum: str, quiet_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(logging.getLogger("kazoo.client"))
         self._quorum = quorum
         self._said: set[str] = set()
+        self._clock = clock
+        self._warns_at = clock() + quiet_s
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
         """Name the ensemble."""
@@ -217,27 +249,12 @@ class KazooLog(logging.LoggerAdapter[logging.Logger]):
         """Pass a message on; one that was said since the last connection only to who looks for details."""
         if level == logging.INFO and "connection established" in str(msg):
             self._said.clear()
+            self._warns_at = 0.0
         if level >= logging.WARNING:
-            text = str(msg) % arguments if arguments else str(msg)
-            level = logging.DEBUG if text in self._said else level
-            self._said.add(text)
+            if self._clock() < self._warns_at:
+                level = logging.INFO
+            else:
+                text = str(msg) % arguments if arguments else str(msg)
+                level = logging.DEBUG if text in self._said else level
+                self._said.add(text)
         super().log(level, msg, *arguments, **settings)
-
-
-@contextlib.contextmanager
-def _answered(hosts: str) -> Iterator[None]:
-    """Turn what keeps an answer away into a `CoordinationError`; what the ensemble says of nodes passes."""
-    try:
-        yield
-    except (NoAuthError, AuthFailedError) as error:
-        raise CoordinationError(
-            f"ZooKeeper at '{hosts}' refuses access: {type(error).__name__}",
-            hint=f"all nodes of a cluster need the same '{options.ZOOKEEPER_AUTHORIZATION.name}'",
-            retry=Retry.NEVER,
-        ) from error
-    except KazooTimeoutError as error:
-        raise CoordinationError(f"ZooKeeper at '{hosts}' does not answer") from error
-    except (NoNodeError, NodeExistsError, BadVersionError):
-        raise
-    except KazooException as error:
-        raise CoordinationError(f"the connection to ZooKeeper at '{hosts}' broke: {type(error).__name__}") from error

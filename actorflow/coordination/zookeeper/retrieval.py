@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 
-from kazoo.exceptions import KazooException
 from kazoo.protocol.states import ZnodeStat
 from kazoo.recipe.watchers import DataWatch
 
 from actorflow.coordination.contract import Cancel, LeaderChanged
 from actorflow.coordination.zookeeper.connection import Connection
-from actorflow.errors import FrameRefused
+from actorflow.errors import CoordinationError, FrameRefused
 from actorflow.protocol.nodes.leader import Leader
 from actorflow.wire.message import MessageCodec
 
@@ -31,6 +30,7 @@ class ZooKeeperRetrieval:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._refused: CoordinationError | None = None
 
     def watch(self, changed: LeaderChanged) -> Cancel:
         """Call back from threads of the connection, first when there is a leader."""
@@ -38,13 +38,19 @@ class ZooKeeperRetrieval:
 
         def begin() -> None:
             try:
-                DataWatch(self._connection.client, self._connection.paths.leader, watch)
-            except KazooException as error:
-                log.error("cannot look for the leader in ZooKeeper: %s", type(error).__name__)
+                with self._connection.answered():
+                    DataWatch(self._connection.client, self._connection.paths.leader, watch)
+            except CoordinationError as error:
+                self._refused = error
+                log.info("cannot look for the leader: %s", error)
 
         # The first look waits for a connection, for as long as it takes.
         threading.Thread(target=begin, name="leader-retrieval", daemon=True).start()
         return watch.cancelled.set
+
+    def obstacle(self) -> CoordinationError | None:
+        """Return what the ensemble has refused, or that it does not answer."""
+        return self._refused or self._connection.silence()
 
 
 class _LeaderWatch:
