@@ -8,6 +8,7 @@ The manifest names files relative to itself. Nothing is ever written over: a dir
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 import uuid
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from actorflow.errors import ActorflowError, CheckpointError
 from actorflow.savepoint.layouts import KEYED_LAYOUTS, Rows
-from actorflow.storage.checkpoint_files import MANIFEST
-from actorflow.storage.files import as_uri, exists, join, make_directory, open_input, remove, rename, write_whole
+from actorflow.storage.files import Pace, as_uri, exists, join, make_directory, open_input, remove, rename, write_whole
+from actorflow.storage.manifest_files import MANIFEST
 from actorflow.wire.manifest import StoredFile, checksum
 from actorflow.wire.savepoint_manifest import SavedFile, SavedState, Savepoint, decode_savepoint, encode_savepoint
 
@@ -34,8 +35,8 @@ def home_of(path: str) -> str:
     return uri.rpartition("/")[0] if posixpath.basename(uri) == MANIFEST else uri
 
 
-def write_rows(home: str, operator: str, state: str, subtask: int, rows: Rows) -> SavedFile:
-    """Secure what a subtask holds of a state; return what the manifest says of it.
+def write_rows(home: str, operator: str, state: str, subtask: int, rows: Rows, pace: Pace | None = None) -> SavedFile:
+    """Secure what a subtask holds of a state, at some pace; return what the manifest says of it.
 
     Raises:
         CheckpointError: if it cannot be written; what was begun is removed.
@@ -44,7 +45,7 @@ def write_rows(home: str, operator: str, state: str, subtask: int, rows: Rows) -
     path = f"{_plain(operator)}/{_plain(state)}-{subtask}.parquet"
     try:
         make_directory(join(home, posixpath.dirname(path)), private=True)
-        write_whole(join(home, path), data)
+        write_whole(join(home, path), data, pace)
     except ActorflowError as error:
         raise CheckpointError(f"cannot store state '{state}' of '{operator}': {error.message}", hint=error.hint) from error
     return SavedFile(path, subtask, rows.table.num_rows, len(data), checksum(data), rows.columns, _groups(rows))
@@ -171,6 +172,14 @@ def remove_savepoint(home: str, savepoint: Savepoint) -> None:
     for operator in savepoint.operators:
         for state in operator.states:
             for file in state.files:
+                remove(join(home, file.path), missing_ok=True)
+
+
+def remove_states(home: str, states: Iterable[SavedState]) -> None:
+    """Remove the files of states that no savepoint will ever name. One that cannot be removed stays: its directory has no manifest."""
+    for state in states:
+        for file in state.files:
+            with contextlib.suppress(ActorflowError):
                 remove(join(home, file.path), missing_ok=True)
 
 

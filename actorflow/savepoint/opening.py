@@ -6,9 +6,10 @@ import posixpath
 
 from actorflow.errors import ActorflowError
 from actorflow.savepoint.files import home_of, manifest_bytes, read_manifest, remove_savepoint
-from actorflow.storage.checkpoint_files import MANIFEST, files_of_part
-from actorflow.storage.checkpoint_files import read_manifest as read_checkpoint
+from actorflow.storage.checkpoint_files import files_of_part
 from actorflow.storage.files import join, list_files, remove
+from actorflow.storage.manifest_files import MANIFEST
+from actorflow.storage.manifest_files import read_manifest as read_checkpoint
 from actorflow.wire.manifest import Manifest
 from actorflow.wire.savepoint_manifest import Savepoint, is_savepoint
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
-import posixpath
 import re
 import threading
 import uuid
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from actorflow.errors import ActorflowError, CheckpointError
-from actorflow.storage.file_merging import Burst, FileMerging
+from actorflow.storage.file_merging import FileMerging
 from actorflow.storage.files import (
     Pace,
     exists,
@@ -34,23 +32,20 @@ from actorflow.storage.files import (
     make_directory,
     open_input,
     remove,
-    rename,
     write_whole,
 )
+from actorflow.storage.manifest_files import MANIFEST, read_manifest, write_manifest_in
 from actorflow.wire.manifest import (
     InlineState,
     Manifest,
     StoredFile,
     SubtaskState,
     checksum,
-    decode_manifest,
-    encode_manifest,
 )
 
 if TYPE_CHECKING:
     from actorflow.storage.local_copies import LocalCopies
-
-MANIFEST: Final = "manifest.json"
+    from actorflow.storage.uploads import Upload
 
 _OF_ATTEMPT: Final = re.compile(r"/(?:chk-\d+/part-|shared/)(\d+)-[^/]+")
 """What follows the job's directory in the URI of a file that an attempt has written."""
@@ -102,26 +97,26 @@ class CheckpointFiles:
 
     # --- writing (any node) ----------------------------------------------------------------------------------------------------
 
-    def write_state(self, checkpoint: int, subtask: str, data: bytes, burst: Burst | None = None) -> StoredFile | InlineState:
+    def write_state(self, checkpoint: int, subtask: str, data: bytes, upload: Upload | None = None) -> StoredFile | InlineState:
         """Secure the state of a subtask; return what the manifest says of it.
 
-        What is stored with a burst is on disk when that says so.
+        What is stored with an upload is on disk when that says so.
 
         Raises:
-            CheckpointError: if it cannot be written; what was begun is removed.
+            CheckpointError: if it cannot be written, or nobody needs it any more; what was begun is removed.
         """
         if len(data) <= self._inline_bytes_max:
             return InlineState(data)
         name = f"part-{self._attempt}-{plain_name(subtask)}-{uuid.uuid4().hex[:12]}"
-        return self._write(join(self._home, f"chk-{checkpoint}"), name, data, burst)
+        return self._write(join(self._home, f"chk-{checkpoint}"), name, data, upload)
 
-    def write_shared(self, data: bytes, burst: Burst | None = None) -> StoredFile:
+    def write_shared(self, data: bytes, upload: Upload | None = None) -> StoredFile:
         """Secure a file that several checkpoints may refer to, or a segment of one; see `write_state`.
 
         Raises:
             CheckpointError: see `write_state`.
         """
-        return self._write(join(self._home, "shared"), f"{self._attempt}-{uuid.uuid4().hex}", data, burst)
+        return self._write(join(self._home, "shared"), f"{self._attempt}-{uuid.uuid4().hex}", data, upload)
 
     def merging(self, bytes_max: int) -> FileMerging:
         """Return what merges files that are written at the same time."""
@@ -139,9 +134,10 @@ class CheckpointFiles:
         """Return whether a file is this job's, and goes when its checkpoints do."""
         return file.uri.startswith(f"{self._home}/")
 
-    def _write(self, directory: str, name: str, data: bytes, burst: Burst | None) -> StoredFile:
+    def _write(self, directory: str, name: str, data: bytes, upload: Upload | None) -> StoredFile:
+        burst, pace = (None, self._pace) if upload is None else (upload.burst, upload.pace)
         merged = burst is not None and burst.takes(data)
-        file = burst.write(data) if burst is not None and merged else write_file(directory, name, data, self._pace)
+        file = burst.write(data) if burst is not None and merged else write_file(directory, name, data, pace)
         if self._copies is not None:
             self._copies.write(file, data)
         return file
@@ -295,42 +291,6 @@ def write_file(directory: str, name: str, data: bytes, pace: Pace | None = None)
     return StoredFile(uri, len(data), checksum(data))
 
 
-def write_manifest_in(home: str, manifest: Manifest) -> str:
-    """Write a manifest into its directory, by renaming it; return its URI.
-
-    Raises:
-        CheckpointError: if it cannot be written.
-    """
-    location, begun = join(home, MANIFEST), join(home, f"{MANIFEST}.{uuid.uuid4().hex[:8]}")
-    try:
-        make_directory(home, private=True)
-        write_whole(begun, encode_manifest(_relative_to(manifest, home)))
-        rename(begun, location)
-    except ActorflowError as error:
-        raise CheckpointError(f"cannot complete checkpoint {manifest.checkpoint}: {error.message}", hint=error.hint) from error
-    return location
-
-
-def read_manifest(location: str) -> Manifest:
-    """Return a manifest, with the URIs of its files made absolute.
-
-    Args:
-        location: the manifest file, or the directory that it is in.
-
-    Raises:
-        CheckpointError: if there is none, or it is damaged.
-    """
-    if posixpath.basename(location) != MANIFEST:
-        location = join(location, MANIFEST)
-    try:
-        with open_input(location) as stream:
-            data = stream.read()
-    except ActorflowError as error:
-        raise CheckpointError(f"no checkpoint at '{location}': {error.message}", hint=error.hint) from error
-    home = location.rpartition("/")[0]
-    return decode_manifest(data, location).with_uris(lambda uri: _absolute(uri, home))
-
-
 def read_state(state: StoredFile | InlineState) -> bytes:
     """Return the bytes of a state, after a look whether they are those that were written.
 
@@ -373,28 +333,3 @@ def _attempt_of(name: str, otherwise: int) -> int:
 def plain_name(subtask: str) -> str:
     """Return a subtask's name as it can stand in a file's name."""
     return "".join(character if character.isalnum() or character in "-." else "-" for character in subtask)[:80]
-
-
-def _absolute(uri: str, home: str) -> str:
-    """Return the URI of a file that a manifest in `home` names."""
-    if not _is_relative(uri):
-        return uri
-    while uri.startswith("../"):
-        uri, home = uri[3:], home.rpartition("/")[0]
-    return join(home, uri)
-
-
-def _is_relative(uri: str) -> bool:
-    return "://" not in uri and not os.path.isabs(uri)  # noqa: PTH117 - text, which may be no path
-
-
-def _relative_to(manifest: Manifest, home: str) -> Manifest:
-    """Return a manifest that names the files of its own job relative to its directory."""
-    parent = home.rpartition("/")[0]
-
-    def relative(uri: str) -> str:
-        if uri.startswith(f"{home}/"):
-            return uri[len(home) + 1 :]
-        return f"../{uri[len(parent) + 1 :]}" if uri.startswith(f"{parent}/") else uri
-
-    return manifest.with_uris(relative)

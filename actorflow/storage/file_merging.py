@@ -4,7 +4,7 @@
                         └── more than a file takes: it is written, and another begun
 
 Nothing waits for subtasks that have not begun to store: those that come later make a file of their own. Nobody is told before what it has stored is on disk;
-if a file cannot be written, all are told so, and what was written of this burst is removed. A file is counted as used as long as any of its
+if a file cannot be written, or nobody needs it any more, all are told so, and what was written of this burst is removed. A file is counted as used as long as any of its
 segments is (see `checkpoint_files`), so it belongs to one checkpoint's subtasks and those that build upon them.
 """
 
@@ -41,13 +41,18 @@ class FileMerging:
         self._lock = threading.Lock()
         self._open: dict[int, Burst] = {}
 
-    def join(self, checkpoint: int) -> Burst:
-        """Return what takes the segments of a subtask that is going to store its part of a checkpoint. It has to leave it."""
+    def join(self, checkpoint: int, needless: Callable[[], bool] = lambda: False) -> Burst:
+        """Return what takes the segments of a subtask that is going to store its part of a checkpoint. It has to leave it.
+
+        Args:
+            checkpoint: its number.
+            needless: whether nobody needs that part any more; may be asked on any thread.
+        """
         with self._lock:
             burst = self._open.get(checkpoint)
-            if burst is None or not burst.joined():
+            if burst is None or not burst.joined(needless):
                 burst = self._open[checkpoint] = Burst(self, lambda over: self._over(checkpoint, over))
-                burst.joined()
+                burst.joined(needless)
             return burst
 
     def _over(self, checkpoint: int, burst: Burst) -> None:
@@ -69,6 +74,7 @@ class Burst:
         self._over = over
         self._lock = threading.Lock()
         self._storing = 0
+        self._needless: list[Callable[[], bool]] = []
         self._ended = False
         self._uri = ""
         self._segments: list[bytes] = []
@@ -77,10 +83,11 @@ class Burst:
         self._error: CheckpointError | None = None
         self._waiting: list[Told] = []
 
-    def joined(self) -> bool:
+    def joined(self, needless: Callable[[], bool]) -> bool:
         """Count one more subtask; return whether it came in time."""
         with self._lock:
             self._storing += not self._ended
+            self._needless.append(needless)
             return not self._ended
 
     def takes(self, data: bytes) -> bool:
@@ -131,12 +138,19 @@ class Burst:
         uri, segments = taken
         try:
             make_directory(self._merging.directory, private=True)
-            write_whole(uri, b"".join(segments), self._merging.pace)
+            write_whole(uri, b"".join(segments), self._pace)
         except Exception as error:  # whatever it is, a lack of memory for instance: all who wait have to hear of it
             text = error.message if isinstance(error, ActorflowError) else f"{type(error).__name__}: {error}"
             self._error = CheckpointError(f"cannot store state: {text}", hint=getattr(error, "hint", ""))
         else:
             self._written.append(uri)
+
+    def _pace(self, size: int) -> None:
+        """Wait until so many bytes may be written. Raises a `CheckpointError` if none of the subtasks needs them any more."""
+        if self._merging.pace is not None:
+            self._merging.pace(size)
+        if all(needless() for needless in tuple(self._needless)):
+            raise CheckpointError("it was given up while its state was being stored")
 
     def _discard(self) -> None:
         for uri in self._written:

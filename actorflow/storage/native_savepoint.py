@@ -13,8 +13,9 @@ import contextlib
 import uuid
 
 from actorflow.errors import ActorflowError, CheckpointError
-from actorflow.storage.checkpoint_files import plain_name, read_state, write_file, write_manifest_in
+from actorflow.storage.checkpoint_files import plain_name, read_state, write_file
 from actorflow.storage.files import Pace, duplicate, join, list_files, make_directory, remove
+from actorflow.storage.manifest_files import write_manifest_in
 from actorflow.wire.manifest import InlineState, Manifest, StoredFile
 
 

@@ -1,6 +1,6 @@
 """How a worker writes checkpoints without taking all of a disk, a network, or its pool: no faster than a rate, and not too many at once.
 
-Both hold up threads of the pool, or keep work back from it; never the data.
+Both hold up threads of the pool, or keep work back from it; never the data. What nobody needs any more is not written to its end.
 """
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from actorflow.clock import Clock
+from actorflow.errors import CheckpointError
 from actorflow.protocol.transfer.token_bucket import TokenBucket
+from actorflow.storage.file_merging import Burst, Told
+from actorflow.storage.files import Pace
 
 Wait = Callable[[float], object]
 """Waits for some seconds."""
@@ -42,6 +46,39 @@ class UploadPace:
 
 
 _BURST_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What one subtask stores at one time: its part of a checkpoint or savepoint.
+
+    Attributes:
+        rate: waits until so many bytes may be written.
+        needless: whether nobody needs it any more; may be asked on any thread.
+        burst: takes what is merged with other subtasks' parts; None if nothing is.
+    """
+
+    rate: Pace
+    needless: Callable[[], bool]
+    burst: Burst | None = None
+
+    def pace(self, size: int) -> None:
+        """Wait until so many bytes may be written.
+
+        Raises:
+            CheckpointError: if nobody needs them any more.
+        """
+        if not self.needless():
+            self.rate(size)
+        if self.needless():
+            raise CheckpointError("it was given up while its state was being stored")
+
+    def leave(self, told: Told | None) -> None:
+        """Have it told when everything is on disk; None if nobody will refer to it."""
+        if self.burst is not None:
+            self.burst.leave(told)
+        elif told is not None:
+            told(None)
 
 
 class FewAtOnce:

@@ -10,7 +10,8 @@ from test_native_savepoints import newest, wait_for_a_checkpoint
 
 import actorflow as af
 from actorflow.errors import JobCancelled
-from actorflow.storage.checkpoint_files import files_of_part, read_manifest
+from actorflow.storage.checkpoint_files import files_of_part
+from actorflow.storage.manifest_files import read_manifest
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 
 import actorflow as af
 from actorflow.protocol.jobs.job_messages import JobStatus
-from actorflow.storage.checkpoint_files import read_manifest
+from actorflow.storage.manifest_files import read_manifest
 
 FILES, LINES, KEYS = 6, 2500, 17
 

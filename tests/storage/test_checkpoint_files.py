@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from actorflow.errors import CheckpointError
-from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part, read_manifest, read_state
+from actorflow.storage.checkpoint_files import CheckpointFiles, files_of_part, read_state
+from actorflow.storage.manifest_files import MANIFEST, read_manifest
 from actorflow.wire.manifest import (
     FORMAT,
     InlineState,

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow.errors import CheckpointError
-from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part
+from actorflow.storage.checkpoint_files import CheckpointFiles, files_of_part
+from actorflow.storage.manifest_files import MANIFEST
 from actorflow.wire.manifest import Manifest, SubtaskState, VertexState
 
 RETAINED = 2

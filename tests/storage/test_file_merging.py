@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from test_checkpoint_files import BIG, files_in, manifest_of, stored_files
 
 from actorflow.errors import CheckpointError
-from actorflow.storage.checkpoint_files import CheckpointFiles, read_manifest, read_state
+from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
 from actorflow.storage.local_copies import LocalCopies, StateReader
+from actorflow.storage.manifest_files import read_manifest
 from actorflow.storage.native_savepoint import NativeSavepoint
+from actorflow.storage.uploads import Upload
 from actorflow.wire.manifest import SubtaskState
 
 SEGMENTS = [bytes([number]) * (number + 1) * 50 for number in range(5)]
@@ -22,10 +24,14 @@ def checkpoints(tmp_path):
     return CheckpointFiles(str(tmp_path / "checkpoints"), "job-1", inline_bytes_max=0)
 
 
+def upload(burst):
+    return Upload(lambda size: None, lambda: False, burst)
+
+
 def merged(checkpoints, number, segments, bytes_max=1 << 20):
     """Have subtasks store a layer each, at the same time; return their parts."""
     merging = checkpoints.merging(bytes_max)
-    bursts = [merging.join(number) for _ in segments]
+    bursts = [upload(merging.join(number)) for _ in segments]
     heard, parts = [], []
     for index, (burst, data) in enumerate(zip(bursts, segments, strict=True)):
         parts.append(SubtaskState(index, checkpoints.write_shared(data, burst), {"layer-0": checkpoints.write_shared(data, burst)}))
@@ -53,7 +59,7 @@ def test_no_file_is_larger_than_it_may_be_and_every_segment_is_found(tmp_path_fa
 def test_a_subtask_that_comes_when_the_others_have_left_has_a_file_of_its_own(checkpoints, tmp_path):
     merging = checkpoints.merging(1 << 20)
     for _ in range(2):
-        burst = merging.join(1)
+        burst = upload(merging.join(1))
         checkpoints.write_shared(BIG, burst)
         burst.leave(lambda error: None)
     assert 2 == len(files_in(tmp_path / "checkpoints"))
@@ -72,7 +78,7 @@ def test_a_file_stays_while_any_checkpoint_refers_to_a_part_of_it(checkpoints, t
 
 def test_if_a_file_cannot_be_written_all_hear_of_it_and_nothing_is_left(checkpoints, tmp_path):
     merging = checkpoints.merging(len(BIG) + 10)
-    bursts = [merging.join(1) for _ in range(3)]
+    bursts = [upload(merging.join(1)) for _ in range(3)]
     heard = []
     for index, burst in enumerate(bursts):
         checkpoints.write_shared(BIG, burst)
@@ -85,7 +91,7 @@ def test_if_a_file_cannot_be_written_all_hear_of_it_and_nothing_is_left(checkpoi
 
 
 def test_nothing_is_written_of_subtasks_that_have_all_failed(checkpoints, tmp_path):
-    burst = checkpoints.merging(1 << 20).join(1)
+    burst = upload(checkpoints.merging(1 << 20).join(1))
     checkpoints.write_shared(BIG, burst)
     burst.leave(None)
     assert [] == files_in(tmp_path / "checkpoints")

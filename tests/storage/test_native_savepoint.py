@@ -8,8 +8,9 @@ from test_checkpoint_files import BIG, files_in, manifest_of
 
 from actorflow.errors import CheckpointError
 from actorflow.savepoint.opening import remove_snapshot
-from actorflow.storage.checkpoint_files import CheckpointFiles, read_manifest, read_state
+from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
 from actorflow.storage.files import open_output
+from actorflow.storage.manifest_files import read_manifest
 from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire.manifest import StoredFile, SubtaskState, checksum
 

@@ -89,7 +89,7 @@ UPLOAD_RATE = Option(
     "execution.checkpointing.upload-rate-max",
     memory(0),
     0,
-    "How many bytes a second the subtasks of a slot worker write together for checkpoints and native savepoints; `0` bounds nothing.",
+    "How many bytes a second the subtasks of a slot worker write together for checkpoints and savepoints; `0` bounds nothing.",
 )
 UPLOADS_AT_ONCE = Option(
     "execution.checkpointing.concurrent-uploads-max",

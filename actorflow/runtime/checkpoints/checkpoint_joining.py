@@ -42,7 +42,7 @@ def join(site: CheckpointSite, part: Part, restored: Sequence[bytes], failure: K
         read = StateReader(site.from_local)
         earlier = earlier_parts(restored, vertex, part.id.index, read)
         give_back(subtask.chain, earlier.snapshots, part.id.index, vertex.parallelism, vertex.max_parallelism, earlier.layers)
-        checkpoints.restored = (read.local_bytes, read.remote_bytes)
+        checkpoints.uploads.restored = (read.local_bytes, read.remote_bytes)
         if earlier.same is not None:
             checkpoints.resume(earlier.same)
         outputs = outputs_of(earlier.snapshots, part.id.index, vertex.parallelism)

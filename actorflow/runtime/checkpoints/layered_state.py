@@ -19,7 +19,7 @@ from actorflow.runtime.checkpoints.layer_merging import LayerMerger
 from actorflow.state.changes import ChangeLog, Piece
 from actorflow.state.layers import encode_layer, encode_layers
 from actorflow.storage.checkpoint_files import CheckpointFiles
-from actorflow.storage.file_merging import Burst
+from actorflow.storage.uploads import Upload
 from actorflow.wire.manifest import StoredFile, SubtaskState
 
 if TYPE_CHECKING:
@@ -170,8 +170,8 @@ class LayeredState:
 
     # --- the pool ----------------------------------------------------------------------------------------------------------------
 
-    def store(self, captured: Captured, burst: Burst | None = None) -> StoredLayers:
-        """Turn what was captured into bytes, and secure them, or have that done by a burst.
+    def store(self, captured: Captured, upload: Upload | None = None) -> StoredLayers:
+        """Turn what was captured into bytes, and secure them, or have that done by an upload.
 
         Raises:
             CheckpointError: if a value cannot be pickled, or a file not be written.
@@ -184,7 +184,7 @@ class LayeredState:
             for data in captured.layers(self._inline_bytes_max):
                 if not own and len(data) <= self._inline_bytes_max:
                     return self._in_part(captured, data)
-                own.append(self._files.write_shared(data, burst))
+                own.append(self._files.write_shared(data, upload))
         except BaseException:
             for file in own:
                 self._files.withdraw(file)

@@ -19,7 +19,7 @@ from actorflow.plan.graph import LogicalOperator
 from actorflow.plan.key_groups import group_range
 from actorflow.runtime.checkpoints.snapshots import SubtaskSnapshot
 from actorflow.savepoint.declared import Declared, declared_of
-from actorflow.savepoint.files import read_rows, stored_files, write_rows
+from actorflow.savepoint.files import read_rows, remove_states, stored_files, write_rows
 from actorflow.savepoint.layouts import (
     KEYED_LAYOUTS,
     Rows,
@@ -32,6 +32,7 @@ from actorflow.savepoint.layouts import (
     part_of,
 )
 from actorflow.state.operator_state import OperatorSnapshot
+from actorflow.storage.files import Pace
 from actorflow.wire import pickling
 from actorflow.wire.manifest import InlineState, SubtaskState
 from actorflow.wire.manifest import encode_part as encode_checkpoint_part
@@ -63,34 +64,39 @@ class TakenPart:
     subtasks: dict[str, SavedSubtask]
     states: list[tuple[str, str, Rows]]
 
-    def written(self, home: str, ids: Mapping[str, str]) -> SavedPart:
+    def written(self, home: str, ids: Mapping[str, str], pace: Pace | None = None) -> SavedPart:
         """Write its files; return what the manifest is made of. Runs on the pool.
 
         Args:
             home: URI of the savepoint's directory.
             ids: of the operators, by name.
+            pace: waits until so many bytes may be written; None never waits.
 
         Raises:
-            CheckpointError: if a file cannot be written.
+            CheckpointError: if a file cannot be written; what was written before is removed.
         """
         states: dict[str, tuple[SavedState, ...]] = {}
-        for operator, state, rows in self.states:
-            files = (write_rows(home, ids[operator], state, self.index, rows),) if rows.table.num_rows else ()
-            states[operator] = (*states.get(operator, ()), SavedState(state, rows.layout, files, rows.schema, rows.ttl))
+        try:
+            for operator, state, rows in self.states:
+                files = (write_rows(home, ids[operator], state, self.index, rows, pace),) if rows.table.num_rows else ()
+                states[operator] = (*states.get(operator, ()), SavedState(state, rows.layout, files, rows.schema, rows.ttl))
+        except BaseException:
+            remove_states(home, [state for written in states.values() for state in written])
+            raise
         return SavedPart(home, self.subtasks, states)
 
 
 def saved_part(
-    taken: TakenPart, home: str, vertex: Vertex, positions: dict[int, bytes], read: tuple[int, ...]
+    taken: TakenPart, home: str, vertex: Vertex, positions: dict[int, bytes], read: tuple[int, ...], pace: Pace
 ) -> tuple[bytes, int, int]:
     """Write a subtask's part of a savepoint; return what its acknowledgement says, and how many bytes there are, all of them new.
 
     Runs on the pool.
 
     Raises:
-        CheckpointError: if a file cannot be written.
+        CheckpointError: if a file cannot be written, or `pace` says that nobody needs it any more; nothing of it is left then.
     """
-    part = taken.written(home, {operator.name: operator.id for operator in vertex.operators})
+    part = taken.written(home, {operator.name: operator.id for operator in vertex.operators}, pace)
     files = stored_files(home, [state for states in part.states.values() for state in states])
     state = SubtaskState(taken.index, InlineState(encode_part(part)), files, positions, read)
     size = sum(file.size_bytes for file in files.values())

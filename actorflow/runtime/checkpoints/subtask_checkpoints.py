@@ -17,31 +17,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, assert_never
 
-from actorflow.errors import CheckpointError, describe
 from actorflow.ids import SubtaskId
 from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointAborted,
-    CheckpointAcknowledged,
     CheckpointCompleted,
-    CheckpointDeclined,
-    SubtaskTimes,
     TriggerCheckpoint,
 )
 from actorflow.protocol.machine import TimerFired
 from actorflow.runtime.checkpoints.in_flight import StoredBatches, Unsent
 from actorflow.runtime.checkpoints.input_barriers import InputBarriers, Recording
-from actorflow.runtime.checkpoints.layered_state import LayeredState, StoredLayers
+from actorflow.runtime.checkpoints.layered_state import LayeredState
 from actorflow.runtime.checkpoints.native_parts import NativePart
 from actorflow.runtime.checkpoints.output_barriers import OutputBarriers
+from actorflow.runtime.checkpoints.part_uploads import PartUploads
 from actorflow.runtime.checkpoints.snapshots import take
 from actorflow.runtime.checkpoints.taken_snapshots import TakenSnapshot, TakenState
-from actorflow.storage.checkpoint_files import files_of_part
-from actorflow.storage.file_merging import Burst
 from actorflow.storage.local_copies import LocalCopies
 from actorflow.wire import pickling
 from actorflow.wire.batch import MAX_TIMESTAMP, Barrier, SavepointOrder, Watermark
-from actorflow.wire.in_flight import InFlight, encode_in_flight
-from actorflow.wire.manifest import InlineState, StoredFile, SubtaskState, encode_part
+from actorflow.wire.in_flight import InFlight
+from actorflow.wire.manifest import StoredFile, SubtaskState
 
 if TYPE_CHECKING:
     from actorflow.plan.execution import Vertex
@@ -53,9 +48,6 @@ if TYPE_CHECKING:
 
 BARRIER_TIMERS = ("alignment", "overtake")
 """The timers of barriers that wait: in the inputs (set by the alignment), and in the outputs."""
-
-
-_NO_LAYERS = StoredLayers({}, (), 0, b"", 0, 0)
 
 
 class SubtaskCheckpoints:
@@ -72,10 +64,10 @@ class SubtaskCheckpoints:
 
     Attributes:
         passed: the highest checkpoint whose barrier it has passed on; 0 before the first.
-        storing: the snapshots that are being stored, by the number of their checkpoint; the subtask does not end before they are.
+        uploads: its parts on their way to the files; the subtask does not end before they are there.
+        last_part: at the end, its part of every checkpoint later than the number beside it.
         inputs: the barriers of its input channels, if it has any.
         returned: what an earlier run had emitted and not sent.
-        restored: how many bytes of the state that it goes on from were read from copies on this host, and how many from elsewhere.
     """
 
     def __init__(
@@ -89,7 +81,7 @@ class SubtaskCheckpoints:
         kept: Sequence[StoredFile] = (),
     ) -> None:
         self.passed = 0
-        self.storing: dict[int, TakenSnapshot] = {}
+        self.last_part = (b"", 0)
         self.inputs: InputBarriers | None = None
         self.returned: list[Unsent] = []
         self._subtask = subtask
@@ -99,13 +91,13 @@ class SubtaskCheckpoints:
         self._stops_at = 0
         self._source = source
         self._before = before
-        self.restored = (0, 0)
-        self._files = site.files
+        files = site.files
         self._copies: LocalCopies | None = None
-        if site.files is not None and site.backup is not None:
+        if files is not None and site.backup is not None:
             self._copies = LocalCopies(site.backup, f"{subtask_id}", kept)
-            self._files = site.files.copying(self._copies)
-        self._layers = LayeredState(subtask.chain, self._files, site.inline_bytes_max, periodic=site.periodic)
+            files = files.copying(self._copies)
+        self._layers = LayeredState(subtask.chain, files, site.inline_bytes_max, periodic=site.periodic)
+        self.uploads = PartUploads(subtask, subtask_id, site, files, self._copies, self._layers)
         self._ended = False
         self._outputs = OutputBarriers(subtask.exchanges, subtask.sinks)
         self._held_up: TakenSnapshot | None = None
@@ -151,17 +143,17 @@ class SubtaskCheckpoints:
         # What fails here fails the subtask, whatever number of checkpoints may fail: a sink that could not prepare may have lost its records.
         for sink in self._subtask.sinks:
             sink.prepare(number)
-        positions, read = self._positions()
+        source = self._positions()
         try:
-            state = self._state(number) if barrier.savepoint is None else self._saved(number, barrier.savepoint, positions, read)
+            state = self._state(number, source) if barrier.savepoint is None else self._saved(number, barrier.savepoint, source)
         except Exception as error:
             if barrier.savepoint is None:
                 raise
-            self._decline(number, error)  # a value that its declared type does not allow, say: the job can go on with it
+            self.uploads.decline(number, error)  # a value that its declared type does not allow, say: the job can go on with it
             return
         at_s = now()
         sync_ms, recording = (at_s - began) * 1000, self._recording(number)
-        taken = TakenSnapshot(barrier, state, positions, read, start_delay_ms, waited_s * 1000, sync_ms, at_s, recording, overtaken)
+        taken = TakenSnapshot(barrier, state, start_delay_ms, waited_s * 1000, sync_ms, at_s, recording, overtaken)
         patience_s = self._site.alignment.patience_s
         if patience_s is not None and not barrier.unaligned and barrier.savepoint is None and self._outputs.holds(number):
             self._held_up = taken
@@ -178,26 +170,25 @@ class SubtaskCheckpoints:
         """Build upon the part that the state was restored from."""
         self._layers.resume(part)
 
-    def _state(self, number: int) -> TakenState:
+    def _state(self, number: int, source: Splits) -> TakenState:
         """Take the state."""
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
-        return TakenState(data, self._layers.capture(number))
+        return TakenState(data, self._layers.capture(number), *source)
 
-    def _saved(self, number: int, savepoint: SavepointOrder, positions: dict[int, bytes], read: tuple[int, ...]) -> TakenState:
+    def _saved(self, number: int, savepoint: SavepointOrder, source: Splits) -> TakenState:
         """Take the state for a savepoint, which is not built upon."""
         for sink in self._subtask.sinks:
             sink.in_checkpoints = True  # what it has prepared is not removed any more: the savepoint refers to it
         if savepoint.format == "native":
             data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
-            native = NativePart(self._id, data, self._layers.capture_apart(number), positions, read)
-            return TakenState(b"", None, lambda: native.written(savepoint.directory, self._site.inline_bytes_max, self._site.pace))
+            native = NativePart(self._id, data, self._layers.capture_apart(number), *source)
+            return TakenState(
+                b"", None, *source, lambda pace: native.written(savepoint.directory, self._site.inline_bytes_max, pace)
+            )
         from actorflow.runtime.checkpoints.saved_parts import saved_part, taken_part  # brings Parquet, which few jobs need
 
-        taken = taken_part(take(self._subtask, self._vertex.max_parallelism), self._vertex, self._id.index, positions, read)
-        return TakenState(b"", None, lambda: saved_part(taken, savepoint.directory, self._vertex, positions, read))
-
-    def _decline(self, number: int, error: BaseException) -> None:
-        self._site.tell(CheckpointDeclined(self._id, self._site.attempt, number, describe(error)))
+        taken = taken_part(take(self._subtask, self._vertex.max_parallelism), self._vertex, self._id.index, *source)
+        return TakenState(b"", None, *source, lambda pace: saved_part(taken, savepoint.directory, self._vertex, *source, pace))
 
     # --- what is in flight -------------------------------------------------------------------------------------------------------
 
@@ -232,8 +223,7 @@ class SubtaskCheckpoints:
             self._stops_at = 0
             self._subtask.go_on()
         self._layers.given_up(number)
-        if number in self.storing:
-            self.storing[number].given_up = True
+        self.uploads.given_up(number)
         if not self._ended:  # what it leaves at its end is a part of later ones as well
             self._clean(lambda copies: copies.given_up(number))
         if self._subtask.over:
@@ -251,15 +241,11 @@ class SubtaskCheckpoints:
         inputs: StoredBatches = taken.recording or StoredBatches()
         error = inputs.error or taken.outputs.error
         if error is not None:
-            self._decline(taken.barrier.checkpoint_id, error)
+            self.uploads.decline(taken.barrier.checkpoint_id, error)
             return
         if taken.recording is not None:
             taken.alignment_ms = taken.recording.waited_s * 1000
-        in_flight = InFlight(tuple(inputs.batches), tuple(taken.outputs.batches))
-        self.storing[taken.barrier.checkpoint_id] = taken
-        merging = self._site.merging if taken.state.saved is None else None
-        burst = merging.join(taken.barrier.checkpoint_id) if merging is not None else None
-        self._site.submit(lambda: self._store(taken, in_flight, burst))
+        self.uploads.store(taken, InFlight(tuple(inputs.batches), tuple(taken.outputs.batches)))
 
     def _positions(self) -> Splits:
         if self._source is None:
@@ -268,85 +254,6 @@ class SubtaskCheckpoints:
         positions_before, read_before = self._before
         now = {number: pickling.dumps(position) for number, position in positions.items()}
         return positions_before | now, read_before + read
-
-    def _store(self, taken: TakenSnapshot, in_flight: InFlight, burst: Burst | None) -> None:
-        """Secure the bytes, and say so once they are; nothing, if nobody needs them any more when their turn comes. Runs on the pool."""
-        number = taken.barrier.checkpoint_id
-        if taken.given_up or self._subtask.over:
-            if burst is not None:
-                burst.leave(None)
-            self._subtask.post(lambda: self._stored(number))
-            return
-        try:
-            part, state_bytes, stored_bytes = self._part(number, taken.state, taken.positions, taken.read, in_flight, burst)
-        except BaseException as error:
-            self._decline(number, error)
-            self._subtask.post(lambda: self._stored(number))
-            if burst is not None:
-                burst.leave(None)
-            return
-
-        def secured(error: CheckpointError | None) -> None:
-            if error is not None:
-                self._decline(number, error)
-            else:
-                async_ms = (self._subtask.meter.now() - taken.at_s) * 1000
-                waited = (taken.start_delay_ms, taken.alignment_ms, taken.sync_ms, async_ms)
-                times = SubtaskTimes(*waited, state_bytes, stored_bytes, in_flight.payload_bytes, *self.restored)
-                self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
-            self._subtask.post(lambda: self._stored(number))
-
-        if burst is None:
-            secured(None)
-        else:
-            burst.leave(secured)
-
-    def _stored(self, number: int) -> None:
-        """Let a subtask end that has waited for this."""
-        del self.storing[number]
-        self._layers.given_back(number)
-        self._subtask.wake()
-
-    def _part(
-        self,
-        number: int,
-        state: TakenState,
-        positions: dict[int, bytes],
-        read: tuple[int, ...],
-        in_flight: InFlight | None = None,
-        burst: Burst | None = None,
-    ) -> tuple[bytes, int, int]:
-        """Return the part, the size of what it holds, and how much of that was written."""
-        if state.saved is not None:
-            return state.saved()
-        layers = _NO_LAYERS
-        try:
-            if state.captured is not None:
-                layers = self._layers.store(state.captured, burst)
-            part = SubtaskState(
-                self._id.index,
-                self._write(number, str(self._id), state.data, burst),
-                dict(layers.files),
-                positions=positions,
-                read=read,
-                in_flight=self._write(number, f"{self._id}-in-flight", encode_in_flight(in_flight), burst) if in_flight else None,
-                layers=layers.layers,
-                base=layers.base,
-                top=layers.top,
-            )
-            encoded = encode_part(part)
-            self._site.check_size(self._id, encoded)
-            if self._copies is not None:
-                self._copies.stored(number, files_of_part(part))
-        except BaseException:
-            if state.captured is not None:
-                self._layers.withdraw(state.captured, layers)
-            raise
-        return encoded, len(state.data) + layers.state_bytes, len(state.data) + layers.stored_bytes
-
-    def _write(self, number: int, name: str, data: bytes, burst: Burst | None) -> StoredFile | InlineState:
-        files = self._files
-        return InlineState(data) if files is None else files.write_state(number, name, data, burst)
 
     def _completed(self, number: int) -> None:
         """Commit what was prepared up to this checkpoint: it will be restored, if anything is."""
@@ -358,7 +265,7 @@ class SubtaskCheckpoints:
         if not self._ended:
             self._layers.completed(number)
             self._clean(lambda copies: copies.completed(number))
-            self._layers.merge(self._site.submit, self._subtask.post, lambda: self._subtask.over)
+            self._layers.merge(self._site.submit, self._subtask.post, lambda: self._ended or self._subtask.over)
 
     def _clean(self, action: Callable[[LocalCopies], None]) -> None:
         """Have copies removed, off the thread."""
@@ -366,23 +273,21 @@ class SubtaskCheckpoints:
         if copies is not None:
             self._site.submit(lambda: action(copies))
 
-    def last_part(self) -> tuple[bytes, int]:
-        """Return what the subtask leaves at its end: its part of every checkpoint later than the number beside it.
+    def leave(self) -> None:
+        """Have stored what the subtask leaves at its end: its part of every checkpoint later than the last whose barrier it has passed.
 
         Nothing, where the whole job is about to end and no checkpoints are taken: all of a large state would be written for nobody.
 
         Raises:
-            CheckpointError: if it cannot be stored.
+            CheckpointError: if it cannot be taken.
         """
         self._ended = True
         if not self._site.possible or (not self._site.lasting and self._subtask.chain.backends()):
-            return b"", self.passed
-        positions, read = self._positions()
+            self._leave(b"")
+            return
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
-        state = TakenState(data, self._layers.capture_last(self.passed + 1))
-        try:
-            return self._part(self.passed + 1, state, positions, read)[0], self.passed
-        except CheckpointError:
-            if self._site.periodic:
-                raise
-            return b"", self.passed  # too large to be kept for a savepoint that perhaps nobody takes
+        number = self.passed + 1
+        self.uploads.leave(number, TakenState(data, self._layers.capture_last(number), *self._positions()), self._leave)
+
+    def _leave(self, part: bytes) -> None:
+        self.last_part = (part, self.passed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from actorflow.runtime.checkpoints.in_flight import StoredBatches
 from actorflow.runtime.checkpoints.input_barriers import Recording
 from actorflow.runtime.checkpoints.layered_state import Captured
+from actorflow.storage.files import Pace
 from actorflow.wire.batch import Barrier
 
 
@@ -18,12 +19,16 @@ class TakenState:
     Attributes:
         data: in bytes, without what is stored in layers.
         captured: what has changed in keyed state that is stored in layers.
-        saved: for a savepoint, instead of these: writes its files, and returns what its part is, as `NativePart.written` does.
+        positions: of a source: how far its open splits were read, pickled, by the split's number.
+        read: of a source: the splits that were read to their end.
+        saved: for a savepoint, instead of these: writes its files at a pace, and returns what its part is, as `NativePart.written` does.
     """
 
     data: bytes
     captured: Captured | None
-    saved: Callable[[], tuple[bytes, int, int]] | None = None
+    positions: dict[int, bytes]
+    read: tuple[int, ...]
+    saved: Callable[[Pace], tuple[bytes, int, int]] | None = None
 
 
 @dataclass(slots=True)
@@ -32,8 +37,6 @@ class TakenSnapshot:
 
     barrier: Barrier
     state: TakenState
-    positions: dict[int, bytes]
-    read: tuple[int, ...]
     start_delay_ms: float
     alignment_ms: float
     sync_ms: float

@@ -31,7 +31,7 @@ from actorflow.runtime.blobs.durable import DurableBlobs
 from actorflow.runtime.jobs.durable_job import DurableJob, JobOutcome, forget
 from actorflow.runtime.jobs.job_checkpoint_work import checkpoint_files, is_checkpoint, retains
 from actorflow.runtime.messages import control_codec
-from actorflow.storage.checkpoint_files import read_manifest
+from actorflow.storage.manifest_files import read_manifest
 from actorflow.wire import pickling
 from actorflow.wire.manifest import Manifest, encode_part
 from actorflow.wire.message import MessageCodec

@@ -20,8 +20,9 @@ from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, Reten
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.checkpoints.input_barriers import alignment_rules
 from actorflow.savepoint.declared import schemas_of
-from actorflow.storage.checkpoint_files import MANIFEST, CheckpointFiles, files_of_part
+from actorflow.storage.checkpoint_files import CheckpointFiles, files_of_part
 from actorflow.storage.files import Pace, join, remove
+from actorflow.storage.manifest_files import MANIFEST
 from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire import pickling
 from actorflow.wire.manifest import Manifest, SubtaskState, VertexState, decode_part

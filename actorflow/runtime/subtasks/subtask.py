@@ -69,7 +69,6 @@ class Subtask(Actor):
         self.meter = meter
         self.thread: int | None = None  # the thread that it runs on, once it has begun
         self.checkpoints: SubtaskCheckpoints | None = None
-        self.last_part: tuple[bytes, int] | None = None  # at the end: its part of every checkpoint later than this number
         self.exchanges: tuple[Exchange, ...] = ()
         self.sinks: tuple[SinkOutput, ...] = ()
         self._owner = owner
@@ -334,7 +333,6 @@ class Subtask(Actor):
     def stop_here(self) -> None:
         """End as it is: a savepoint holds the rest. Nothing fires, and nothing in flight is waited for."""
         self.outputs.finish()
-        self.chain.close()
         self.feed.close()
         self._ending = True
         self._end_when_sent()
@@ -348,18 +346,18 @@ class Subtask(Actor):
             return
         self.outputs.finish()
         if self.checkpoints is not None:
-            self.last_part = self.checkpoints.last_part()
-        self.chain.close()
+            self.checkpoints.leave()
         self.feed.close()
         self.outputs.event(EndOfInput())
         self._ending = True
         self._end_when_sent()
 
     def _end_when_sent(self) -> None:
-        """Finish, unless some output still waits for credit, or a snapshot is being stored: what has not left can still fail."""
-        if self.outputs.sending or (self.checkpoints is not None and self.checkpoints.storing):
+        """Finish, unless some output still waits for credit, or a part is being stored: what has not left can still fail, and reads its state."""
+        if self.outputs.sending or (self.checkpoints is not None and self.checkpoints.uploads.busy):
             self.meter.switch(Activity.BACK_PRESSURED)
             return
+        self.chain.close()
         self.over = True
         self._alarms.clear()
         self.meter.switch(Activity.IDLE)

@@ -359,7 +359,7 @@ class SlotWorker(Actor):
         part = self._part_of(subtask)
         prepared = [sink.prepared() for sink in subtask.sinks]
         committables = dumps_code(prepared) if any(prepared) else b""
-        last_part = subtask.last_part or (b"", 0)
+        last_part = subtask.checkpoints.last_part if subtask.checkpoints is not None else (b"", 0)
 
         def report() -> None:
             self._report_progress()
