@@ -36,6 +36,7 @@ from actorflow.runtime.blobs.server import BlobServer, spawn_blob_desk
 from actorflow.runtime.jobs.durable_jobs import DurableJobs, Inheritance
 from actorflow.runtime.jobs.job_manager import in_epoch, spawn_job_manager
 from actorflow.runtime.jobs.resource_manager import Driving
+from actorflow.runtime.nodes.node_desk import NODE_DESK_PATH, NodeDesk
 from actorflow.storage.spill_file import spill_directories
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ def run_job_manager(config: Config) -> None:
         stack.callback(node.endpoint.close)
         coordination = open_coordination(config, directory)
         stack.callback(coordination.close)
+        node.system.spawn(NodeDesk, config, name=NODE_DESK_PATH[1:])
         serve_node_metrics("jobmanager", node.system, config)
         rest = JobManagerRest(node.system, config, place)
         coordination.retrieval.watch(rest.follow)

@@ -32,6 +32,7 @@ from actorflow.protocol.nodes.task_manager import WorkerRecipe
 from actorflow.rest.listening import rest_ports
 from actorflow.runtime.channels.loopback import LoopbackPlane
 from actorflow.runtime.jobs.job_manager import spawn_job_manager
+from actorflow.runtime.nodes.node_desk import NODE_DESK_PATH, NodeDesk
 from actorflow.runtime.subtasks.context import AsyncHome, AsyncThread
 from actorflow.runtime.subtasks.virtual_async import VirtualAsync
 from actorflow.runtime.workers.deployment import Site
@@ -106,6 +107,7 @@ class LocalCluster:
         """Of each inline job, for as long as any of its workers lives."""
         limits = TransportLimits(unsent_bytes_max=self.config[options.UNSENT_BYTES_MAX])
         resource_manager, self._dispatcher = spawn_job_manager(self.system, self.config, message_bytes_max=limits.message_bytes_max)
+        self.system.spawn(NodeDesk, self.config, name=NODE_DESK_PATH[1:])
         self._desk = Desk(self.system, _LocalGateway(self.system, self._dispatcher), self._waiting)
         self._resource_manager = resource_manager.address
         offered = _INLINE_SLOTS if slots == "inline" else self.slots

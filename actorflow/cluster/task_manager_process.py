@@ -31,6 +31,7 @@ from actorflow.protocol.nodes.task_manager import LeaderFound
 from actorflow.rest.node_metrics import serve_node_metrics
 from actorflow.runtime.blobs.cache import BlobCache
 from actorflow.runtime.jobs.version_check import VERSION_CHECK_PATH, VersionCheck
+from actorflow.runtime.nodes.node_desk import NODE_DESK_PATH, NodeDesk
 from actorflow.runtime.workers.task_manager import spawn_task_manager
 from actorflow.state.backends import local_directories
 from actorflow.state.directories import OwnedDirectory, remove_leftovers
@@ -103,6 +104,7 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
     cache = _blob_cache(node, config, kept.blobs)
 
     system.spawn(VersionCheck, name=VERSION_CHECK_PATH[1:])
+    system.spawn(NodeDesk, config, name=NODE_DESK_PATH[1:])
 
     def over(job: JobId) -> None:
         cache.tell_control(JobReleased(job))

@@ -9,7 +9,8 @@ from actorflow.actor import ActorDeadError, AskTimeout, MailboxView, StoryEntry,
 from actorflow.actor.inspection import lines
 from actorflow.config.values import Duration, duration_s
 from actorflow.errors import ActorflowError, PlanError
-from actorflow.ids import Address, JobId, SubtaskId
+from actorflow.ids import Address, JobId, NodeId, SubtaskId
+from actorflow.inspection.node_view import NodeView
 from actorflow.plan.key_groups import key_group, subtask_of
 from actorflow.runtime.messages import StateRequested, TailRequested, UserMessage
 from actorflow.runtime.subtasks.operator_ref import OperatorRef
@@ -67,10 +68,10 @@ class ActorView:
         return typed(plain_form(self._looked("mailbox", n)), MailboxView)
 
     def stack(self) -> str:
-        """Return where the Python threads of its process stand.
+        """Return where the Python threads of its process stand: of a worker also while user code holds it.
 
         Raises:
-            ActorflowError: if it does not run in a worker process.
+            ActorflowError: if nobody answers who knows.
         """
         cluster = self._cluster
         node = self.address.partition("/")[0]
@@ -79,10 +80,7 @@ class ActorView:
         for row, shows in zip(rows, seen, strict=True):
             if shows is not None and belongs_to(node, shows["allocation"]):
                 return ActorView(cluster, self.path, row.address).process_stack()
-        raise ActorflowError(
-            f"nobody who can be reached from here has started the process of {self.path}",
-            hint="inline jobs have none",
-        )
+        return NodeView(cluster, NodeId(node)).stacks()
 
     def process_stack(self) -> str:
         """Return where the threads of the process stand that this actor has started. See `stack`."""

@@ -18,6 +18,7 @@ from actorflow.inspection.actor_views import ActorView, OperatorView
 from actorflow.inspection.diagnosis import diagnose
 from actorflow.inspection.facts import PREFIX, JobFacts
 from actorflow.inspection.looking import look_at
+from actorflow.inspection.node_view import NodeView
 from actorflow.inspection.report import SlowReport
 from actorflow.inspection.tree import ActorRow, Tree, named_row
 from actorflow.protocol.nodes.client_messages import (
@@ -31,8 +32,6 @@ from actorflow.protocol.nodes.client_messages import (
 )
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.runtime.workers.directory import subtask_name
-from actorflow.transport.endpoint import Endpoint
-from actorflow.transport.observation import TransportObservation
 from actorflow.wire.plain_form import plain_form, typed
 
 LOOK_TIMEOUT_S = 2.0
@@ -160,11 +159,6 @@ class ClusterView:
 
     # --- the tree ------------------------------------------------------------------------------------------------------------
 
-    def transport(self) -> TransportObservation | None:
-        """Return what the node that looks has let in and kept out; None if it has no way to others."""
-        router = self.system.router
-        return router.observe() if isinstance(router, Endpoint) else None
-
     def tree(self) -> Tree:
         """Return every actor of the cluster: first the JobManager's node, then TaskManagers and workers, below each parents before children."""
         jobs = self.under_way()
@@ -207,6 +201,10 @@ class ClusterView:
             replace(row, state=_doing(view, row.state), view=view) if (view := views.get(row.address)) is not None else row
             for row in rows
         ]
+
+    def node(self, of: Address) -> NodeView:
+        """Return a handle on the node of an actor: of a JobManager, or of a TaskManager."""
+        return NodeView(self, split_address(of)[0])
 
     # --- single actors -------------------------------------------------------------------------------------------------------
 

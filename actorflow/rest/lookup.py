@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import HTTPException
 
-from actorflow.ids import JobId, SubtaskId
+from actorflow.ids import JobId, SubtaskId, split_address
 from actorflow.inspection.cluster_view import ClusterView, TaskManagerFacts
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.topology import VertexShape
@@ -72,9 +72,9 @@ class Lookup:
             raise HTTPException(404, f"vertex '{shape.name}' has {shape.parallelism} subtasks, there is no subtask {index}")
         return SubtaskId(shape.id, index)
 
-    def task_manager(self, address: str) -> TaskManagerFacts:
-        """Return a TaskManager by its address."""
-        found = next((each for each in self.view.task_managers() if each.address == address), None)
+    def task_manager(self, named: str) -> TaskManagerFacts:
+        """Return a TaskManager by its address, or by its node, which has no slash in it."""
+        found = next((each for each in self.view.task_managers() if named in {each.address, split_address(each.address)[0]}), None)
         if found is None:
-            raise HTTPException(404, f"there is no TaskManager '{address}'")
+            raise HTTPException(404, f"there is no TaskManager '{named}'")
         return found

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from actorflow.ids import split_address
 from actorflow.inspection.cluster_view import ClusterView
 from actorflow.inspection.facts import JobFacts
+from actorflow.inspection.node_view import facts_of_nodes
 from actorflow.operators.processing.metrics import QUANTILES, quantile_name
 from actorflow.rest.answers import checkpoints
+from actorflow.rest.node_families import node_families
+from actorflow.runtime.nodes.node_figures import node_figures
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
-from actorflow.transport.observation import TransportObservation
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP
 
 if TYPE_CHECKING:
@@ -57,13 +60,6 @@ CLUSTER: Mapping[str, str] = {
 }
 """Of the cluster, by Flink's name."""
 
-NODE: Mapping[str, tuple[str, Callable[[TransportObservation], float]]] = {
-    "unknownKeys": ("connections without a known key", lambda seen: seen.turned_away),
-    "failedHandshakes": ("connections that ended before they were let in", lambda seen: seen.handshakes_failed),
-    "refusedFrames": ("frames that were refused", lambda seen: sum(seen.refused.values())),
-}
-"""Of the node that answers, by name (Flink has none): what it has kept out."""
-
 _OPERATOR_PREFIX = "flink_taskmanager_job_task_operator_"
 _WATERMARK = "currentInputWatermark"
 _TASK_LABELS = ("job_id", "job_name", "task_id", "task_name", "subtask_index")
@@ -94,10 +90,8 @@ class _Collector:
         jobs = self._view.under_way()
         for name, figure in of_cluster(self._view).items():
             yield GaugeMetricFamily(f"flink_jobmanager_{name}", CLUSTER[name], value=figure)
-        transport = self._view.transport()
-        if transport is not None:
-            for name, (text, count) in NODE.items():
-                yield GaugeMetricFamily(f"actorflow_jobmanager_{name}", text, value=count(transport))
+        yield from node_families("jobmanager", {(): node_figures(self._view.system)})
+        yield from self._of_task_managers()
         of_jobs = {
             name: GaugeMetricFamily(f"flink_jobmanager_job_{name}", text, labels=("job_id", "job_name"))
             for name, text in JOB.items()
@@ -117,6 +111,13 @@ class _Collector:
                         of_tasks[name].add_metric(labels, value)
                     own.add(labels, seen)
         yield from (*of_jobs.values(), *of_tasks.values(), *own.families.values())
+
+    def _of_task_managers(self) -> Iterator[Metric]:
+        """Yield what the nodes of the TaskManagers say of themselves, labelled as Flink does; not what is in the JobManager's process."""
+        home = self._view.system.node
+        nodes = dict.fromkeys(split_address(each.address)[0] for each in self._view.task_managers())
+        told = facts_of_nodes(self._view, [node for node in nodes if node != home])
+        yield from node_families("taskmanager", {(node,): facts.figures for node, facts in told.items()}, ("tm_id",))
 
 
 class _OwnMetrics:

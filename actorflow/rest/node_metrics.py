@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import socket
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from actorflow.actor import ActorSystem
 from actorflow.config import Config, options
@@ -27,7 +24,11 @@ from actorflow.errors import ConfigError
 from actorflow.protocol.nodes.leader import rest_url
 from actorflow.rest.guard import Entrance
 from actorflow.rest.listening import listening
-from actorflow.transport.endpoint import Endpoint
+from actorflow.rest.node_families import Kind, node_families
+from actorflow.runtime.nodes.node_figures import node_figures
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +40,6 @@ THROUGH_WITHIN_S: Final = 5.0
 
 _LOOKS_EVERY_S: Final = 3600.0
 """How often the server looks whether it is to end, if nothing wakes it."""
-
-Kind = Literal["jobmanager", "taskmanager"]
-
-
-def _resident_bytes() -> float:
-    return float(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-STATUS: Mapping[str, tuple[str, Callable[[], float]]] = {
-    "Status_JVM_CPU_Time": ("ns of processor time that this process has used", time.process_time_ns),
-    "Status_JVM_Memory_Heap_Used": ("bytes of memory that this process holds", _resident_bytes),
-    "Status_JVM_Threads_Count": ("threads of this process", threading.active_count),
-}
-"""Of the process, by Flink's name: what it is, and how to read it."""
 
 
 def serve_node_metrics(kind: Kind, system: ActorSystem, config: Config) -> None:
@@ -117,20 +104,26 @@ class NodeMetricsServer:
 
 def exposition(kind: Kind, system: ActorSystem) -> bytes:
     """Return what there is to tell of a node, in Prometheus' text format."""
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+    from prometheus_client import CollectorRegistry, generate_latest
 
-    from actorflow.rest.metrics import NODE
-
-    registry = CollectorRegistry()
-    for name, (text, read) in STATUS.items():
-        Gauge(f"flink_{kind}_{name}", text, registry=registry).set(read())
-    router = system.router
-    if isinstance(router, Endpoint):
-        seen = router.observe()
-        for name, (text, count) in NODE.items():
-            Gauge(f"actorflow_{kind}_{name}", text, registry=registry).set(count(seen))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(kind, system))
     told: bytes = generate_latest(registry)
     return told
+
+
+class _Collector:
+    """Reads the figures of the node when it is asked. See `prometheus_client.registry.Collector`."""
+
+    def __init__(self, kind: Kind, system: ActorSystem) -> None:
+        self._kind: Kind = kind
+        self._system = system
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        return node_families(self._kind, {(): node_figures(self._system)})
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,48 +1,116 @@
-"""The paths of nodes: TaskManagers, where their workers stand, and the JobManager's own metrics and log. See `app`."""
+"""The paths of nodes: of the JobManager and of TaskManagers their metrics, their files, where their threads and workers stand. See `app`."""
 
 from __future__ import annotations
 
+import platform
+import sys
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Path
 from fastapi.responses import PlainTextResponse
 
-from actorflow.config import Config, options
+from actorflow.config import Config
+from actorflow.ids import Address
+from actorflow.inspection.node_view import NodeView
 from actorflow.rest import answers, metrics, part_answers, shapes
 from actorflow.rest import part_shapes as parts
 from actorflow.rest.lookup import NAME, Lookup
 from actorflow.rest.part_paths import Get
 
-LOG_BYTES_MAX = 1 << 20
-"""How much of a log is shown: its end."""
-
 Manager = Annotated[str, Path(description="id of the TaskManager, as `/taskmanagers` has it")]
+File = Annotated[str, Path(description="name of the file, as the list of logs has it", pattern=NAME)]
+
+_ANY_MANAGER = "/taskmanagers/{manager:path}"
 
 
 def add_node_paths(app: FastAPI, lookup: Lookup, config: Config) -> None:
     """Add the paths of this module to an application."""
-    paths = _NodePaths(lookup, config)
+    leader, managers = _JobManagerPaths(lookup, config), _TaskManagerPaths(lookup)
     routes: tuple[tuple[str, Any, Any], ...] = (
-        ("/taskmanagers", paths.task_managers, shapes.TaskManagers),
-        ("/taskmanagers/{manager:path}/thread-dump", paths.thread_dump, parts.ThreadDump),
-        ("/taskmanagers/{manager:path}", paths.task_manager, parts.TaskManagerDetails),
-        ("/jobmanager/config", paths.settings, list[shapes.Setting]),
-        ("/jobmanager/metrics", paths.metrics, list[parts.Figure]),
-        ("/jobmanager/logs", paths.logs, parts.Logs),
+        ("/taskmanagers", managers.task_managers, shapes.TaskManagers),
+        (f"{_ANY_MANAGER}/metrics", managers.metrics, list[parts.Figure]),
+        (f"{_ANY_MANAGER}/thread-dump", managers.thread_dump, parts.ThreadDump),
+        (f"{_ANY_MANAGER}/logs", managers.logs, parts.Logs),
+        ("/jobmanager/config", leader.settings, list[shapes.Setting]),
+        ("/jobmanager/environment", leader.environment, parts.Environment),
+        ("/jobmanager/metrics", leader.metrics, list[parts.Figure]),
+        ("/jobmanager/thread-dump", leader.thread_dump, parts.ThreadDump),
+        ("/jobmanager/logs", leader.logs, parts.Logs),
+    )
+    texts: tuple[tuple[str, Any], ...] = (
+        (f"{_ANY_MANAGER}/logs/{{name}}", managers.file),
+        (f"{_ANY_MANAGER}/log", managers.log),
+        (f"{_ANY_MANAGER}/stdout", managers.stdout),
+        ("/jobmanager/logs/{name}", leader.file),
+        ("/jobmanager/log", leader.log),
+        ("/jobmanager/stdout", leader.stdout),
     )
     for path, endpoint, shape in routes:
         app.add_api_route(path, endpoint, methods=["GET"], response_model=shape, response_model_exclude_unset=True)
-    app.add_api_route("/jobmanager/logs/{name}", paths.log, methods=["GET"], response_class=PlainTextResponse)
+    for path, endpoint in texts:
+        app.add_api_route(path, endpoint, methods=["GET"], response_class=PlainTextResponse)
+    app.add_api_route(
+        _ANY_MANAGER, managers.task_manager, methods=["GET"], response_model=parts.TaskManagerDetails
+    )  # takes what is left
 
 
 @dataclass(frozen=True)
-class _NodePaths:
-    """The endpoints; docstrings are shown on the OpenAPI page."""
+class _JobManagerPaths:
+    """The endpoints of the JobManager that leads; docstrings are shown on the OpenAPI page."""
 
     lookup: Lookup
     config: Config
+
+    @property
+    def _node(self) -> NodeView:
+        return self.lookup.view.node(self.lookup.view.dispatcher)
+
+    def settings(self) -> list[shapes.Setting]:
+        """The options that are set, and where; secrets are hidden."""
+        return answers.settings(self.config)
+
+    def environment(self) -> parts.Environment:
+        """What the JobManager runs on: Python stands where Flink has its JVM."""
+        version = f"{platform.python_implementation()} {platform.python_version()}"
+        return {
+            "jvm": {"version": version, "arch": platform.machine(), "options": list(sys.warnoptions)},
+            "classpath": list(sys.path),
+        }
+
+    def metrics(self, get: Get = None) -> list[parts.Figure]:
+        """Metrics of the cluster, and of the JobManager's process and connections, by their names."""
+        return part_answers.figures({**metrics.of_cluster(self.lookup.view), **self._node.facts().figures}, get)
+
+    def thread_dump(self) -> parts.ThreadDump:
+        """Where the threads of the JobManager's process stand."""
+        return part_answers.thread_dump({self._node.node: self._node.stacks()})
+
+    def logs(self) -> parts.Logs:
+        """The files of the JobManager, and the logs of its host, if the options say where they go."""
+        return part_answers.logs(self._node.facts())
+
+    def log(self) -> str:
+        """The end of the JobManager's log."""
+        return _end_of(self._node, self._node.facts().log)
+
+    def stdout(self) -> str:
+        """The end of what the JobManager has printed."""
+        return _end_of(self._node, self._node.facts().stdout)
+
+    def file(self, name: File) -> str:
+        """The end of a file of the JobManager's host."""
+        return _end_of(self._node, name)
+
+
+@dataclass(frozen=True)
+class _TaskManagerPaths:
+    """The endpoints of TaskManagers, each of which is asked itself; docstrings are shown on the OpenAPI page."""
+
+    lookup: Lookup
+
+    def _node(self, manager: str) -> NodeView:
+        return self.lookup.view.node(self.lookup.task_manager(manager).address)
 
     def task_managers(self) -> shapes.TaskManagers:
         """The TaskManagers and their slots."""
@@ -65,36 +133,38 @@ class _NodePaths:
             "allocatedSlots": [{"index": index, "jobId": job} for index, job, _ in leases],
         }
 
+    def metrics(self, manager: Manager, get: Get = None) -> list[parts.Figure]:
+        """Metrics of a TaskManager's process and connections by their names."""
+        return part_answers.figures(self._node(manager).facts().figures, get)
+
     def thread_dump(self, manager: Manager) -> parts.ThreadDump:
-        """Where the threads of a TaskManager's workers stand, also while user code holds them; inline workers have none of their own."""
-        stacks = self.lookup.view.stacks(self.lookup.task_manager(manager).address)
-        return {"threadInfos": [{"threadName": path, "stringifiedThreadInfo": text} for path, text in stacks.items()]}
+        """Where the threads of a TaskManager's process stand, and those of its workers, also while user code holds them."""
+        found: Address = self.lookup.task_manager(manager).address
+        node = self.lookup.view.node(found)
+        return part_answers.thread_dump({node.node: node.stacks(), **self.lookup.view.stacks(found)})
 
-    def settings(self) -> list[shapes.Setting]:
-        """The options that are set, and where; secrets are hidden."""
-        return answers.settings(self.config)
+    def logs(self, manager: Manager) -> parts.Logs:
+        """The files of a TaskManager, and the logs of its host, with those of its workers, if the options say where they go."""
+        return part_answers.logs(self._node(manager).facts())
 
-    def metrics(self, get: Get = None) -> list[parts.Figure]:
-        """Metrics of the cluster by their names."""
-        return part_answers.figures(metrics.of_cluster(self.lookup.view), get)
+    def log(self, manager: Manager) -> str:
+        """The end of a TaskManager's log."""
+        node = self._node(manager)
+        return _end_of(node, node.facts().log)
 
-    def logs(self) -> parts.Logs:
-        """The files of this host's logs, if the options say where they go."""
-        found = [(path, path.stat()) for path in self._files()]
-        return {
-            "logs": [{"name": path.name, "size": facts.st_size, "mtime": facts.st_mtime_ns // 1_000_000} for path, facts in found]
-        }
+    def stdout(self, manager: Manager) -> str:
+        """The end of what a TaskManager and its workers have printed."""
+        node = self._node(manager)
+        return _end_of(node, node.facts().stdout)
 
-    def log(self, name: Annotated[str, Path(pattern=NAME)]) -> str:
-        """The end of a file of the log."""
-        path = next((each for each in self._files() if each.name == name), None)
-        if path is None:
-            raise HTTPException(404, f"there is no log '{name}' (hint: '{options.LOG_DIRECTORY.name}' says where logs go)")
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_BYTES_MAX))
-            return file.read(LOG_BYTES_MAX).decode("utf-8", "replace")
+    def file(self, manager: Manager, name: File) -> str:
+        """The end of a file of a TaskManager's host."""
+        return _end_of(self._node(manager), name)
 
-    def _files(self) -> list[FilePath]:
-        directory = self.config[options.LOG_DIRECTORY]
-        found = FilePath(directory).glob("*.log*") if directory is not None else ()
-        return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+def _end_of(node: NodeView, name: str) -> str:
+    text = node.end_of(name) if name else None
+    if text is None:
+        what = f"no file '{name}'" if name else "no such file: it goes to a terminal or a pipe"
+        raise HTTPException(404, f"node '{node.node}' has {what} (hint: /logs has the names of those that it has)")
+    return text

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from actorflow.ids import SubtaskId
 from actorflow.inspection.facts import JobFacts
+from actorflow.inspection.node_view import NodeFacts
 from actorflow.plan.topology import VertexShape
 from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics
 from actorflow.rest import part_shapes as shapes
@@ -91,6 +92,16 @@ def figures(values: Mapping[str, float], wanted: str | None) -> list[shapes.Figu
         for name in names
         if name in values
     ]
+
+
+def thread_dump(stacks: Mapping[str, str]) -> shapes.ThreadDump:
+    """Return where processes stand, by the name of each."""
+    return {"threadInfos": [{"threadName": name, "stringifiedThreadInfo": text} for name, text in stacks.items()]}
+
+
+def logs(node: NodeFacts) -> shapes.Logs:
+    """Return the files of a node."""
+    return {"logs": [{"name": file.name, "size": file.size_bytes, "mtime": file.written_ms} for file in node.files]}
 
 
 def checkpoint_details(facts: JobFacts, completed: CheckpointStatistics) -> shapes.CheckpointDetails:

@@ -121,13 +121,28 @@ class ThreadInfo(TypedDict):
 
 
 class ThreadDump(TypedDict):
-    """Where the processes of a TaskManager's workers stand."""
+    """Where processes stand, that of the node first."""
 
     threadInfos: list[ThreadInfo]
 
 
+class Runtime(TypedDict):
+    """The interpreter of a process, where Flink has its JVM."""
+
+    version: str
+    arch: str
+    options: list[str]
+
+
+class Environment(TypedDict):
+    """What a process runs on."""
+
+    jvm: Runtime
+    classpath: list[str]
+
+
 class LogFile(TypedDict):
-    """A file of the log, its bytes and when it was written last, in ms."""
+    """A file of a node, its bytes and when it was written last, in ms."""
 
     name: str
     size: int
@@ -135,7 +150,7 @@ class LogFile(TypedDict):
 
 
 class Logs(TypedDict):
-    """The files of the log of this process, the current one first."""
+    """The files of a node."""
 
     logs: list[LogFile]
 

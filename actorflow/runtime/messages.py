@@ -36,6 +36,7 @@ from actorflow.protocol.nodes.slot_messages import (
     SlotsRequested,
 )
 from actorflow.protocol.transfer.delivery import DELIVERY_MESSAGES
+from actorflow.runtime.nodes.node_files import FileRequested
 from actorflow.runtime.workers.stacks import StackRequested
 from actorflow.wire.message import Message, MessageCodec
 
@@ -115,5 +116,5 @@ def control_codec() -> MessageCodec:
         DELIVERY_MESSAGES,
         ACTOR_MESSAGES,
     )
-    people = (UserMessage, StateRequested, TailRequested, StackRequested)
+    people = (UserMessage, StateRequested, TailRequested, StackRequested, FileRequested)
     return MessageCodec((*(message for family in families for message in family), *people))

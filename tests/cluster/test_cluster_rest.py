@@ -30,6 +30,11 @@ def of_nodes(ports):
             continue
 
 
+def of_refusals(ask, manager):
+    """Give what a TaskManager has counted of those that it has kept out."""
+    return [each["id"] for each in ask(f"/taskmanagers/{manager}/metrics?get=unknownKeys,failedHandshakes,refusedFrames")]
+
+
 @pytest.mark.slow
 def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
     port = free_port()
@@ -51,8 +56,15 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         assert ask("/overview")["slots-total"] == 4
         assert sorted(of_nodes(range(nodes, nodes + 6))) == ["jobmanager", "taskmanager", "taskmanager"]
         assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
-        dumps = [ask(f"/taskmanagers/{each['id']}/thread-dump")["threadInfos"] for each in ask("/taskmanagers")["taskmanagers"]]
-        assert ["most recent call last" in each["stringifiedThreadInfo"] for dump in dumps for each in dump] == [True, True]
+        managers = [each["id"] for each in ask("/taskmanagers")["taskmanagers"]]
+        dumps = [ask(f"/taskmanagers/{each}/thread-dump")["threadInfos"] for each in managers]
+        assert sum(map(len, dumps)) == 4  # both, and a worker of each
+        assert all("most recent call last" in each["stringifiedThreadInfo"] for dump in dumps for each in dump)
+        assert [of_refusals(ask, each) for each in managers] == [["unknownKeys", "failedHandshakes", "refusedFrames"]] * 2
+        assert sorted(file["name"] for each in managers for file in ask(f"/taskmanagers/{each}/logs")["logs"]) == [
+            "taskmanager-1.out",
+            "taskmanager-2.out",
+        ]
         [task_manager, *_] = [path for path in actors if path.endswith("/task-manager")]
         assert ask(f"/actors/{task_manager}")["observation"]["slots"] == 2
 

@@ -63,20 +63,33 @@ def test_a_taskmanager_with_its_slots(rest):
 
     assert sorted(slot["index"] for slot in details["allocatedSlots"]) == [0, 1]
     assert {slot["jobId"] for slot in details["allocatedSlots"]} == {rest.job.id}
-    assert found(rest, f"/taskmanagers/{manager['id']}/thread-dump") == {"threadInfos": []}  # inline workers are no processes
+    assert found(rest, f"/taskmanagers/{manager['id'].partition('/')[0]}") == details  # its node will do
     assert rest.ask("/taskmanagers/nobody")[0] == 404
 
 
-def test_logs_of_the_jobmanager(tmp_path):
+def test_a_node_tells_of_its_process_and_where_its_threads_stand(rest):
+    [manager] = found(rest, "/taskmanagers")["taskmanagers"]
+    for node in ("/jobmanager", f"/taskmanagers/{manager['id']}"):
+        assert {"id": "Status.JVM.Threads.Count"} in found(rest, f"{node}/metrics")
+        [threads] = found(rest, f"{node}/metrics?get=Status.JVM.Threads.Count")
+        assert int(threads["value"]) >= 2
+        [process] = found(rest, f"{node}/thread-dump")["threadInfos"]  # inline workers are no processes of their own
+        assert "MainThread (most recent call last):" in process["stringifiedThreadInfo"]
+    assert found(rest, "/jobmanager/environment")["jvm"]["version"].startswith("CPython 3.")
+
+
+def test_files_of_nodes_and_nothing_else(tmp_path):
     (tmp_path / "jobmanager.log").write_text("leads in epoch 1\n")
     (tmp_path / "secret.txt").write_text("no log")
     (tmp_path / "linked.log").symlink_to(tmp_path / "secret.txt")
     with served({"env.log.dir": str(tmp_path)}) as rest:
-        [shown] = found(rest, "/jobmanager/logs")["logs"]
-        assert (shown["name"], shown["size"]) == ("jobmanager.log", 17)
-        assert found(rest, "/jobmanager/logs/jobmanager.log") == "leads in epoch 1\n"
-        for other in ("secret.txt", "linked.log", "..%2Fjobmanager.log", "nothing.log"):
-            assert rest.ask(f"/jobmanager/logs/{other}")[0] == 404
+        [manager] = found(rest, "/taskmanagers")["taskmanagers"]
+        for node in ("/jobmanager", f"/taskmanagers/{manager['id']}"):
+            [shown] = [file for file in found(rest, f"{node}/logs")["logs"] if file["name"].endswith(".log")]
+            assert (shown["name"], shown["size"]) == ("jobmanager.log", 17)
+            assert found(rest, f"{node}/logs/jobmanager.log") == "leads in epoch 1\n"
+            for other in ("secret.txt", "linked.log", "..%2Fjobmanager.log", "nothing.log"):
+                assert rest.ask(f"{node}/logs/{other}")[0] == 404
 
 
 def test_what_each_subtask_took_for_a_checkpoint(tmp_path):
