@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from first_records import FirstRecords
 from harness import Benchmark, Target, seconds
 
 import actorflow as af
@@ -63,42 +64,6 @@ def run(*arguments: str | Path) -> None:
 # --- the loss of a TaskManager ---------------------------------------------------------------------------------------------------
 
 
-class FirstRecord(af.Sink):
-    """Notes when each process was given its first record.
-
-    Args:
-        path: where.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def open(self, _: object) -> FirstWriter:
-        """Return a writer."""
-        return FirstWriter(self.path)
-
-
-class FirstWriter:
-    """See `FirstRecord`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = False
-
-    def write(self, _: object) -> None:
-        """Note the first batch."""
-        if not self._seen:
-            self._seen = True
-            with self._path.open("a", encoding="ascii") as notes:
-                notes.write(f"{time.monotonic()}\n")
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 @contextmanager
 def three_task_managers(directory: Path) -> Iterator[tuple[af.Client, dict[str, subprocess.Popen[bytes]]]]:
     """Run a cluster whose TaskManagers are known by name."""
@@ -124,27 +89,23 @@ def three_task_managers(directory: Path) -> Iterator[tuple[af.Client, dict[str, 
 
 def lose(number: int, directory: Path) -> float:
     """Return how long a job pauses when a TaskManager gets signal `number`."""
-    notes = directory / "notes"
+    first = FirstRecords(directory / "notes")
     config = {"execution.checkpointing.interval": "500ms", "execution.checkpointing.dir": str(directory / "checkpoints")}
     pipeline = af.Pipeline("loss", config=config)
     numbers = pipeline.read(af.sources.generator(rate=20_000.0))
-    numbers.key_by(lambda n: n % 1_000).count().write(FirstRecord(notes))
+    numbers.key_by(lambda n: n % 1_000).count().write(first)
     with three_task_managers(directory) as (client, processes):
         job = client.submit(pipeline, parallelism=2)
-        wait(lambda: len(times(notes)) == 2, "the job")
+        wait(lambda: len(first.noted()) == 2, "the job")
         wait(lambda: bool(job.checkpoints().completed), "a checkpoint")
         used = next(name for name, (_, free) in client.cluster().task_managers.items() if free == 0)
-        before, at = len(times(notes)), time.monotonic()
+        before, at = len(first.noted()), time.monotonic()
         processes[used].send_signal(number)
-        wait(lambda: len(times(notes)) > before, "going on")
-        paused_s = times(notes)[before] - at
+        wait(lambda: len(first.noted()) > before, "going on")
+        paused_s = first.noted()[before].at - at
         job.cancel()
         job.wait_until(lambda: job.status().final, DEADLINE_S)
     return paused_s
-
-
-def times(notes: Path) -> list[float]:
-    return [float(line) for line in notes.read_text(encoding="ascii").splitlines()] if notes.exists() else []
 
 
 # --- many subtasks ---------------------------------------------------------------------------------------------------------------

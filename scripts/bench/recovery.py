@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from first_records import FirstRecords
 from harness import Benchmark, Target
 
 import actorflow as af
@@ -39,45 +40,9 @@ class Remember(af.OperatorActor):
         ctx.emit(record)
 
 
-class FirstRecord(af.Sink):
-    """Notes when each process was given its first record.
-
-    Args:
-        path: where.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def open(self, _: object) -> FirstWriter:
-        """Return a writer."""
-        return FirstWriter(self.path)
-
-
-class FirstWriter:
-    """See `FirstRecord`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = False
-
-    def write(self, _: object) -> None:
-        """Note the first batch."""
-        if not self._seen:
-            self._seen = True
-            with self._path.open("a", encoding="ascii") as notes:
-                notes.write(f"{os.getpid()} {time.monotonic()}\n")
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 def recover(keys: int, backend: str, directory: Path, *, local: bool) -> tuple[float, dict[str, int]]:
     """Return the seconds from the kill to the first record, and how many bytes were read from where."""
-    notes = directory / "notes"
+    first = FirstRecords(directory / "notes")
     config = {
         "state.backend.type": backend,
         "execution.checkpointing.interval": "500ms",
@@ -90,21 +55,20 @@ def recover(keys: int, backend: str, directory: Path, *, local: bool) -> tuple[f
     }
     pipeline = af.Pipeline("recovery", parallelism=1, config=config)
     numbers = pipeline.read(af.sources.generator(rate=RATE)).map(partial(_key, keys))
-    numbers.key_by(_itself).process(Remember()).write(FirstRecord(notes))
+    numbers.key_by(_itself).process(Remember()).write(first)
     with af.LocalCluster(slots=1) as cluster:
         job = cluster.submit(pipeline)
-        wait(job, lambda: len(read(notes)) == 1)
+        wait(job, lambda: len(first.noted()) == 1)
         wait(job, lambda: state_bytes(job) >= keys * VALUE_BYTES)
-        worker, _ = read(notes)[0]
+        worker = first.noted()[0].pid
         killed = time.monotonic()
         os.kill(worker, signal.SIGKILL)
-        wait(job, lambda: len(read(notes)) > 1)
+        wait(job, lambda: len(first.noted()) > 1)
         wait(job, lambda: sum(restored(job)) > 0)
         local_bytes, remote_bytes = restored(job)
         job.cancel()
         job.wait_until(lambda: job.status().final, 30)
-    _, first = read(notes)[1]
-    return first - killed, {"from copies": local_bytes, "from checkpoints": remote_bytes}
+    return first.noted()[1].at - killed, {"from copies": local_bytes, "from checkpoints": remote_bytes}
 
 
 def _key(keys: int, number: int) -> int:
@@ -121,11 +85,6 @@ def wait(job: af.Job, condition: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline, f"the job does not get there: {job.status()}"
         assert not job.status().final, f"the job has ended: {job.status()}"
         job.wait_until(lambda: False, 0.02)
-
-
-def read(notes: Path) -> list[tuple[int, float]]:
-    lines = notes.read_text(encoding="ascii").splitlines() if notes.exists() else []
-    return [(int(pid), float(at)) for pid, at in map(str.split, lines)]
 
 
 def state_bytes(job: af.Job) -> int:
