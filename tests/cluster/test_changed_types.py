@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pytest
 from cluster_options import REPORT_SOON
-from test_native_savepoints import checkpointed, newest, wait_for_a_checkpoint
-from test_savepoints import committed
+from retained_checkpoints import checkpointed, newest, wait_for_a_checkpoint
+from visible_output import committed
 
 import actorflow as af
 from actorflow.errors import CheckpointError, IncompatibleState, JobCancelled

@@ -1,47 +1,17 @@
 """Jobs that fail and go on from their last checkpoint: what is committed is that of an undisturbed run."""
 
-import json
-import os
-import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from timed_outputs import expected_of_timed
+from cluster_options import CHECKPOINTS_AND_RESTARTS
+from planned_failures import FailsOnce
+from timed_programs import expected_of_timed, timed
+from visible_output import committed, running_counts
 
 import actorflow as af
 
 RECORDS, KEYS = 3000, 17
-
-
-def committed(directory):
-    """Read what readers see: names with a leading dot are not theirs."""
-    visible = [path for path in sorted(Path(directory).iterdir()) if not path.name.startswith(".")]
-    return [json.loads(line) for path in visible for line in path.read_text().splitlines()]
-
-
-def undisturbed():
-    totals = Counter()
-    expected = []
-    for number in range(RECORDS):
-        totals[number % KEYS] += 1
-        expected.append([number % KEYS, totals[number % KEYS]])
-    return sorted(expected)
-
-
-class FailsOnce:
-    """Ends the process, or raises, at one record of the whole job: a file says that it has happened."""
-
-    def __init__(self, mark, at, how):
-        self.mark, self.at, self.how = str(mark), at, how
-
-    def __call__(self, number):
-        if number == self.at and not Path(self.mark).exists():
-            Path(self.mark).write_text("failed")
-            if self.how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise RuntimeError("planned")
-        return number
 
 
 def counting(tmp_path, fails, *, parallelism):
@@ -51,24 +21,16 @@ def counting(tmp_path, fails, *, parallelism):
     return pipeline
 
 
-CONFIG = {
-    "execution.checkpointing.interval": "50ms",
-    "restart-strategy.type": "fixed-delay",
-    "restart-strategy.fixed-delay.attempts": 3,
-    "restart-strategy.fixed-delay.delay": "10ms",
-}
-
-
 @pytest.mark.parametrize("storage", ["memory", "files"])
 @pytest.mark.parametrize(("slots", "how"), [("inline", "raise"), pytest.param(2, "kill", marks=pytest.mark.slow)])
 def test_a_job_that_fails_commits_what_an_undisturbed_one_commits(tmp_path, slots, how, storage):
-    config = dict(CONFIG)
+    config = dict(CHECKPOINTS_AND_RESTARTS)
     if storage == "files":
         config |= {"execution.checkpointing.dir": str(tmp_path / "checkpoints"), "execution.checkpointing.data-inline-threshold": 0}
     fails = FailsOnce(tmp_path / "mark", 2000, how)
     result = af.run(counting(tmp_path, fails, parallelism=2), slots=slots, config=config)
     assert 2 == result.attempts
-    assert undisturbed() == sorted(committed(tmp_path / "out"))
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
     if storage == "files":
         assert [] == [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
 
@@ -76,36 +38,21 @@ def test_a_job_that_fails_commits_what_an_undisturbed_one_commits(tmp_path, slot
 def test_output_is_visible_while_the_job_runs_and_stays_when_it_fails_for_good(tmp_path):
     fails = FailsOnce(tmp_path / "mark", 2500, "raise")
     with pytest.raises(af.JobFailed, match="planned"):
-        af.run(counting(tmp_path, fails, parallelism=1), slots="inline", config=CONFIG | {"restart-strategy.type": "none"})
+        af.run(
+            counting(tmp_path, fails, parallelism=1),
+            slots="inline",
+            config=CHECKPOINTS_AND_RESTARTS | {"restart-strategy.type": "none"},
+        )
     seen = sorted(committed(tmp_path / "out"))
     assert 0 < len(seen) < RECORDS
-    assert not Counter(map(tuple, seen)) - Counter(map(tuple, undisturbed()))
+    assert not Counter(map(tuple, seen)) - Counter(map(tuple, running_counts(RECORDS, KEYS)))
 
 
-class EveryTenth(af.OperatorActor):
-    """Sets a timer with each record, and says at the timer how many records there were: a lost timer or value shows."""
-
-    seen = af.ValueState(int, default=0)
-
-    def on_record(self, record, ctx):
-        self.seen.set(self.seen.get() + 1)
-        ctx.timers.event(ctx.timestamp + 500)
-
-    def on_timer(self, timestamp, ctx):
-        ctx.emit([ctx.key, timestamp, self.seen.get()], timestamp)
-
-
-def timed(tmp_path, fails, backend):
+def timed_job(tmp_path, fails, backend):
     config = {"state.backend.type": backend, "pipeline.auto-watermark-interval": 0}
     pipeline = af.Pipeline("timed", parallelism=2, config=config)
     numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=6000.0)).map(fails)
-    stamped = numbers.with_timestamps(lambda number: number * 10, af.Watermarks.bounded(out_of_order="20s"))
-    keyed = stamped.key_by(lambda number: number % KEYS)
-    windows = keyed.window(af.windows.sliding("1s", "250ms")).count().map(lambda w: ["window", w.key, w.window.start, w.value])
-    sessions = stamped.key_by(lambda number: number % 500).window(af.windows.session("4s")).count()
-    named = sessions.map(lambda w: ["session", w.key, w.window.start, w.value])
-    timers = keyed.process(EveryTenth()).map(lambda fired: ["timer", *fired[:2]])
-    windows.union(named, timers).write(af.sinks.json_lines(str(tmp_path / "out")))
+    timed(numbers, KEYS).write(af.sinks.json_lines(str(tmp_path / "out")))
     return pipeline
 
 
@@ -114,7 +61,7 @@ def timed(tmp_path, fails, backend):
 @pytest.mark.parametrize(("slots", "how"), [("inline", "raise"), (2, "kill")])
 def test_windows_sessions_and_timers_go_on_from_a_checkpoint(tmp_path, slots, how, backend):
     fails = FailsOnce(tmp_path / "mark", 2000, how)
-    result = af.run(timed(tmp_path, fails, backend), slots=slots, config=CONFIG)
+    result = af.run(timed_job(tmp_path, fails, backend), slots=slots, config=CHECKPOINTS_AND_RESTARTS)
     assert 2 == result.attempts
     assert expected_of_timed(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
 
@@ -129,7 +76,7 @@ def test_windows_that_have_fired_do_not_fire_again_after_a_restore(tmp_path, bac
     stamped = numbers.with_timestamps(lambda number: number, af.Watermarks.monotonous())
     counts = stamped.key_by(lambda number: number % KEYS).window(af.windows.sliding(500, 50)).count()
     counts.map(lambda w: [w.key, w.window.start, w.value]).write(af.sinks.json_lines(str(tmp_path / "out")))
-    result = af.run(pipeline, slots="inline", config=CONFIG)
+    result = af.run(pipeline, slots="inline", config=CHECKPOINTS_AND_RESTARTS)
     expected = Counter()
     for number in range(RECORDS):
         for start in range(number // 50 * 50 - 450, number // 50 * 50 + 50, 50):
@@ -171,7 +118,7 @@ def test_state_is_restored_from_layers_of_several_checkpoints(tmp_path, backend)
     """Twice: the second run builds upon the layers of the first."""
     fails = [FailsOnce(tmp_path / "first", 1500, "raise"), FailsOnce(tmp_path / "second", 2500, "raise")]
     files = {"execution.checkpointing.dir": str(tmp_path / "checkpoints"), "execution.checkpointing.data-inline-threshold": 0}
-    result = af.run(growing(tmp_path, fails, backend, 2), slots="inline", config=CONFIG | files)
+    result = af.run(growing(tmp_path, fails, backend, 2), slots="inline", config=CHECKPOINTS_AND_RESTARTS | files)
     assert 3 == result.attempts
     expected = [[number % 1500, number if number < 1500 else 2 * number - 1500] for number in range(RECORDS)]
     assert sorted(expected) == sorted(committed(tmp_path / "out"))
@@ -181,7 +128,7 @@ def test_state_is_restored_from_layers_of_several_checkpoints(tmp_path, backend)
 def test_state_too_large_for_the_memory_of_the_job_manager_fails_the_checkpoint_by_name(tmp_path):
     limited = {"execution.checkpointing.memory-size-max": 100, "restart-strategy.type": "none"}
     with pytest.raises(af.JobFailed, match=r"the state of '.*' has .* bytes; the JobManager's memory takes 100"):
-        af.run(counting(tmp_path, int, parallelism=1), slots="inline", config=CONFIG | limited)
+        af.run(counting(tmp_path, int, parallelism=1), slots="inline", config=CHECKPOINTS_AND_RESTARTS | limited)
 
 
 class LeavesAnOrphan:
@@ -206,7 +153,7 @@ class LeavesAnOrphan:
 def test_what_an_attempt_has_left_is_removed_when_the_next_one_runs(tmp_path):
     directory = tmp_path / "checkpoints"
     files = {"execution.checkpointing.dir": str(directory), "execution.checkpointing.data-inline-threshold": 0}
-    pipeline = af.Pipeline("counting", config=CONFIG | files)
+    pipeline = af.Pipeline("counting", config=CHECKPOINTS_AND_RESTARTS | files)
     numbers = pipeline.read(af.sources.generator(rate=6000.0)).map(LeavesAnOrphan(directory))
     numbers.key_by(lambda number: number % KEYS).count().write(af.sinks.discard())
     with af.LocalCluster(slots="inline") as cluster:

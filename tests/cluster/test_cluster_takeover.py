@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cluster_processes import DEADLINE_S, ROOT, free_ports, running_cluster, until
+from visible_output import lines_of
 
 import actorflow as af
 from actorflow.protocol.jobs.job_messages import JobStatus
@@ -84,11 +85,6 @@ def counting(directory, gate, given):
     return pipeline
 
 
-def written(directory):
-    visible = [path for path in Path(directory).glob("*") if not path.name.startswith(".")]
-    return Counter(line for path in visible for line in path.read_text().splitlines())
-
-
 def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(cluster, tmp_path):
     out, gate, given = tmp_path / "out", tmp_path / "gate", tmp_path / "given"
     given.write_text("the client has it only when it submits")
@@ -96,7 +92,7 @@ def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(
         job = client.submit(counting(out, gate, given), parallelism=2)
         given.unlink()
         assert 2 == len(list((tmp_path / "ha").glob("*/blobs/*")))
-        until(job, lambda: len(written(out)) > 100)
+        until(job, lambda: len(lines_of(out)) > 100)
         assert shown_by(cluster, job, client, 3) == ["RUNNING"] * 3
         assert [job.id] == [shown["id"] for shown in json.loads(cluster.command("list", "--json", "--cluster", cluster.conf))]
         first = leading_node(cluster, client)
@@ -110,4 +106,4 @@ def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(
         job.wait("60s")
         assert job.status() is JobStatus.FINISHED
     assert [] == list((tmp_path / "ha").glob("*/blobs/*"))
-    assert written(out) == Counter(str((number % KEYS, number // KEYS + 1)) for number in range(RECORDS))
+    assert Counter(lines_of(out)) == Counter(str((number % KEYS, number // KEYS + 1)) for number in range(RECORDS))

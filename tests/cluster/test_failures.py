@@ -1,6 +1,5 @@
 """What fails is reported by name, restarted if the strategy says so, and never doubles or loses what was written."""
 
-import json
 import os
 import re
 import signal
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cluster_options import REPORT_SOON
+from visible_output import committed, lines_of
 
 import actorflow as af
 
@@ -90,7 +90,7 @@ def test_a_job_whose_worker_dies_restarts_and_gives_the_right_result_once(action
     counted.write(af.sinks.json_lines(tmp_path / "out"))
     result = af.run(pipeline, slots=2, config=restarting(2))
     assert (3, 1000) == (result.attempts, result.records_out)
-    assert sorted([key, count] for key in range(10) for count in range(1, 101)) == records_in(tmp_path / "out")
+    assert sorted([key, count] for key in range(10) for count in range(1, 101)) == sorted(committed(tmp_path / "out"))
     assert [] == [path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith("part-")]
 
 
@@ -121,10 +121,6 @@ def test_a_worker_that_is_killed_from_outside_is_noticed_at_once(pipeline):
 def children_of(pid):
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sorted(int(text) for task in tasks for text in (task / "children").read_text().split())
-
-
-def records_in(directory):
-    return sorted(json.loads(line) for file in directory.glob("part-*") for line in file.read_text().splitlines())
 
 
 # --- functions that raise --------------------------------------------------------------------------------------------------------
@@ -312,7 +308,7 @@ def test_a_job_that_crashes_again_and_again_does_not_touch_another(tries, tmp_pa
         with pytest.raises(af.JobFailed, match="SIGSEGV"):
             failing.wait(timeout="20s")
     assert 4 == len(list(tries.iterdir()))
-    assert 20_000 == len(records_in(tmp_path / "good"))
+    assert 20_000 == len(lines_of(tmp_path / "good"))
 
 
 @SLOW

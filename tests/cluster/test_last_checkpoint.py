@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_checkpoints import EveryTenth, committed, undisturbed
+from timed_programs import Sums, by_key, expected_of_sums
+from visible_output import committed, running_counts
 
 import actorflow as af
 
@@ -38,15 +39,13 @@ def pipeline(tmp_path):
     made = af.Pipeline("ending", parallelism=2)
     numbers = made.read(af.sources.generator(count=RECORDS))
     counts = numbers.key_by(lambda number: number % KEYS).count()
-    timed = numbers.with_timestamps(lambda number: number * 10, af.Watermarks.bounded(out_of_order="20s"))
-    fired = timed.key_by(lambda number: number % KEYS).process(EveryTenth()).map(lambda each: ["timer", *each[:2]])
-    counts.union(fired).write(Refusing(af.sinks.json_lines(str(tmp_path / "out")), tmp_path / "mark"))
+    _, keyed = by_key(numbers, KEYS)
+    counts.union(keyed.process(Sums())).write(Refusing(af.sinks.json_lines(str(tmp_path / "out")), tmp_path / "mark"))
     return made
 
 
 def expected():
-    timers = {("timer", number % KEYS, number * 10 + 500) for number in range(RECORDS)}
-    return Counter(map(tuple, undisturbed())) + Counter(timers)
+    return Counter(map(tuple, running_counts(RECORDS, KEYS) + expected_of_sums(RECORDS, KEYS)))
 
 
 def test_a_job_that_could_not_commit_its_end_can_be_ended_from_its_last_checkpoint(tmp_path):

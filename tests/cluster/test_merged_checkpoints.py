@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cluster_options import REPORT_SOON
-from test_checkpoints import CONFIG, KEYS, RECORDS, FailsOnce, committed, undisturbed
-from test_native_savepoints import newest, wait_for_a_checkpoint
+from cluster_options import CHECKPOINTS_AND_RESTARTS, REPORT_SOON
+from planned_failures import FailsOnce
+from retained_checkpoints import newest, wait_for_a_checkpoint
+from visible_output import committed, running_counts
 
 import actorflow as af
 from actorflow.errors import JobCancelled
@@ -15,7 +16,7 @@ from actorflow.storage.manifest_files import read_manifest
 
 pytestmark = pytest.mark.slow
 
-BRANCHES = 6
+RECORDS, KEYS, BRANCHES = 3000, 17, 6
 
 
 def branches(tmp_path, fails, *, parallelism, rate=6000.0):
@@ -32,7 +33,7 @@ def branches(tmp_path, fails, *, parallelism, rate=6000.0):
 
 def config_of(tmp_path, **more):
     return {
-        **CONFIG,
+        **CHECKPOINTS_AND_RESTARTS,
         **REPORT_SOON,
         "execution.checkpointing.dir": str(tmp_path / "checkpoints"),
         "execution.checkpointing.data-inline-threshold": 0,
@@ -41,7 +42,7 @@ def config_of(tmp_path, **more):
     }
 
 
-EXPECTED = sorted([branch, *pair] for branch in range(BRANCHES) for pair in undisturbed())
+EXPECTED = sorted([branch, *pair] for branch in range(BRANCHES) for pair in running_counts(RECORDS, KEYS))
 
 
 def slow(*case):

@@ -5,40 +5,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cluster_options import REPORT_SOON
-from test_savepoints import KEYS, RECORDS, committed, counted, counting, everything
-from timed_outputs import expected_of_timed
+from retained_checkpoints import checkpointed, newest
+from saved_programs import KEYS, RECORDS, counting, everything
+from timed_programs import expected_of_timed
+from visible_output import committed, running_counts
 
 import actorflow as af
 from actorflow.errors import CheckpointError, ConfigError, JobCancelled
 
 pytestmark = pytest.mark.slow
-
-
-def checkpointed(directory, **more):
-    return {
-        "execution.checkpointing.interval": "30ms",
-        "execution.checkpointing.dir": str(directory),
-        "execution.checkpointing.data-inline-threshold": 0,
-        **REPORT_SOON,
-        **more,
-    }
-
-
-def newest(directory):
-    """Return the newest checkpoint of the only job that has left some: the one before it may be there still."""
-    return max(
-        (path.parent for path in directory.glob("*/chk-*/manifest.json")),
-        key=lambda home: int(home.name.removeprefix("chk-")),
-        default=None,
-    )
-
-
-def wait_for_a_checkpoint(job, directory):
-    """Wait until one counts for the job, as the next one is stored too: one that it has only just stored goes when it is cancelled."""
-    assert job.wait_until(lambda: newest(directory) is not None, 60)
-    first = newest(directory)
-    assert job.wait_until(lambda: newest(directory) not in {None, first}, 60)
 
 
 def stopped(pipeline, at, where, config, **start):
@@ -64,7 +39,7 @@ def test_a_job_stopped_natively_goes_on_elsewhere_without_its_checkpoints(tmp_pa
     again = everything(out, parallelism=3, backend="rocksdb")
     second = stopped(again, 400, tmp_path / "b", config, from_savepoint=moved)
     af.run(everything(out, parallelism=2, backend="hashmap", rate=50_000.0), slots="inline", from_savepoint=second)
-    assert expected_of_timed(RECORDS, KEYS) == committed(out)
+    assert expected_of_timed(RECORDS, KEYS) == sorted(committed(out))
 
 
 def test_a_job_goes_on_after_a_native_savepoint_and_its_later_checkpoints_are_whole(tmp_path):
@@ -83,20 +58,20 @@ def test_a_job_goes_on_after_a_native_savepoint_and_its_later_checkpoints_are_wh
             job.wait()
     retained = newest(tmp_path / "checkpoints")
     af.run(counting(tmp_path / "out", parallelism=3), slots="inline", from_savepoint=retained, claim_mode="claim")
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
     assert not (retained / "manifest.json").exists()
     shutil.rmtree(tmp_path / "checkpoints")
     for number, path in enumerate(paths):
         af.run(counting(tmp_path / f"rest-{number}", parallelism=1), slots="inline", from_savepoint=path)
         rest = committed(tmp_path / f"rest-{number}")
         assert 0 < len(rest) < RECORDS
-        assert not Counter(map(tuple, rest)) - Counter(map(tuple, counted()))
+        assert not Counter(map(tuple, rest)) - Counter(map(tuple, running_counts(RECORDS, KEYS)))
 
 
 def test_a_claimed_native_savepoint_is_removed_when_the_job_does_not_need_it_any_more(tmp_path):
     path = Path(stopped(counting(tmp_path / "out"), 100, tmp_path, checkpointed(tmp_path / "checkpoints")))
     af.run(counting(tmp_path / "out"), slots="inline", from_savepoint=path, claim_mode="claim")
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
     assert [] == [file for file in path.rglob("*") if file.is_file()]
 
 
@@ -110,7 +85,7 @@ def test_a_native_savepoint_that_cannot_be_stored_leaves_the_job_as_it_was(tmp_p
         with pytest.raises(ConfigError, match="a savepoint cannot be 'binary'"):
             job.savepoint(tmp_path, format="binary")
         job.wait()
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
 
 
 def test_what_only_a_canonical_savepoint_can_do_is_refused_by_name(tmp_path):

@@ -3,8 +3,9 @@
 import random
 
 import pytest
-from planned_failures import AT_ONCE, CHECKPOINTS, POINTS_OF_SINKS, FailingSink, Planned, lines_of
+from planned_failures import AT_ONCE, CHECKPOINTS, POINTS_OF_SINKS, FailingSink, Planned
 from test_checkpoints_in_time import PROGRAMS
+from visible_output import lines_left
 
 import actorflow as af
 from actorflow.connectors.file_formats import TextFormat
@@ -38,7 +39,7 @@ def written(name, directory, planned, failures, *, parallelism, backend, seed):
         FailingSink(as_uri(directory), TextFormat(), planned=planned)
     )
     run = run_test(pipeline, config=CHECKPOINTS | AT_ONCE, parallelism=parallelism, seed=seed)
-    return lines_of(directory), run.attempts
+    return lines_left(directory), run.attempts
 
 
 @pytest.mark.slow

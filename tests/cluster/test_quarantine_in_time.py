@@ -1,8 +1,7 @@
 """Records that fail again and again are put aside, in virtual time: the state is as if they had never come."""
 
-import json
-
 import pytest
+from visible_output import committed, lines_of
 
 import actorflow as af
 from actorflow.testing import TestSource, run_test
@@ -59,10 +58,6 @@ def supervised(**given):
     return af.Supervise(quarantine_after=3, dead_letters=DEAD, **given)
 
 
-def lines(directory):
-    return [line for path in sorted(directory.iterdir()) for line in path.read_text().splitlines()]
-
-
 def written(tmp_path, values, operator, *, keyed=True, parallelism=1, config=None, supervise=None):
     """Run to the end; return what came out, the dead letters as written, and the number of attempts."""
     pipeline = af.Pipeline("quarantine", parallelism=parallelism)
@@ -72,7 +67,7 @@ def written(tmp_path, values, operator, *, keyed=True, parallelism=1, config=Non
     result.write(af.sinks.json_lines(str(tmp_path / "out")))
     result.side_output(DEAD).write(af.sinks.json_lines(str(tmp_path / "dead")))
     run = run_test(pipeline, config=CHECKPOINTS | AT_ONCE if config is None else config)
-    return sorted(map(json.loads, lines(tmp_path / "out"))), list(map(json.loads, lines(tmp_path / "dead"))), run.attempts
+    return sorted(committed(tmp_path / "out")), committed(tmp_path / "dead"), run.attempts
 
 
 def sums_without(values, poison):
@@ -140,7 +135,7 @@ def test_nothing_is_put_aside_for_other_failures(tmp_path):
     result.write(af.sinks.json_lines(str(tmp_path / "out")))
     result.side_output(DEAD).write(af.sinks.json_lines(str(tmp_path / "dead")))
     assert 5 == run_test(pipeline, config=CHECKPOINTS | AT_ONCE).attempts
-    assert (10, []) == (len(lines(tmp_path / "out")), lines(tmp_path / "dead"))
+    assert (10, []) == (len(lines_of(tmp_path / "out")), lines_of(tmp_path / "dead"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from planned_failures import AT_ONCE, CHECKPOINTS, POINTS_OF_SINKS, FailingSink, Planned, lines_of
+from planned_failures import AT_ONCE, CHECKPOINTS, POINTS_OF_SINKS, FailingSink, Planned
+from visible_output import lines_left
 
 import actorflow as af
 from actorflow.connectors.file_formats import JsonLinesFormat
@@ -107,7 +108,7 @@ def written(directory, planned, *, seed):
     records.write(FailingSink(as_uri(directory), JsonLinesFormat(), planned=planned))
     tolerant = {"execution.checkpointing.tolerable-failed-checkpoints": 99}
     run_test(pipeline, config=CHECKPOINTS | AT_ONCE | tolerant, seed=seed)
-    return lines_of(directory)
+    return lines_left(directory)
 
 
 @pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 18), marks=pytest.mark.slow)], ids=["few", "many"])

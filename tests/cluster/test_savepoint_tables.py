@@ -1,11 +1,9 @@
 """Savepoints as tables: edited, made from nothing, compared; and jobs that go on from them."""
 
-import json
-from pathlib import Path
-
 import polars as pl
 import pytest
 from cluster_options import REPORT_SOON
+from visible_output import committed
 
 import actorflow as af
 from actorflow.errors import CheckpointError, SerializationError
@@ -28,11 +26,6 @@ def totals(out, count=None, rate=2000.0):
     numbers = pipeline.read(af.sources.generator(count=count, rate=rate), uid="numbers")
     numbers.key_by(lambda number: number % 3).process(Totals(), uid="totals").write(af.sinks.json_lines(str(out)), uid="out")
     return pipeline
-
-
-def committed(directory):
-    visible = [path for path in sorted(Path(directory).glob("*")) if not path.name.startswith(".")]
-    return sorted(json.loads(line) for path in visible for line in path.read_text().splitlines())
 
 
 @pytest.fixture
@@ -80,7 +73,7 @@ def test_a_job_that_has_never_run_starts_from_values_that_were_made_up(tmp_path)
     made = made.with_values("totals", "largest", {0: 77}, declared=Totals.largest)
     path = made.write(tmp_path / "made")
     af.run(totals(tmp_path / "out", count=3, rate=1e6), slots="inline", from_savepoint=path)
-    assert [[0, 100, 10, 77], [1, 201, 10, 1], [2, 302, 10, 2]] == committed(tmp_path / "out")
+    assert [[0, 100, 10, 77], [1, 201, 10, 1], [2, 302, 10, 2]] == sorted(committed(tmp_path / "out"))
     with pytest.raises(SerializationError, match="state 'total' of 'totals'"):
         made.with_values("totals", "total", {0: "text"}, declared=Totals.total)
 

@@ -1,7 +1,6 @@
 """Jobs that are stopped with a savepoint and go on from it: what they commit together is what one undisturbed job commits."""
 
 import dataclasses
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -9,81 +8,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 from cluster_options import REPORT_SOON
-from timed_outputs import expected_of_timed
+from saved_programs import KEYS, RECORDS, counting, everything
+from timed_programs import expected_of_timed
+from visible_output import committed, running_counts
 
 import actorflow as af
 from actorflow.errors import CheckpointError, IncompatibleState
 from actorflow.state.descriptors import ValueState
 
 pytestmark = pytest.mark.slow
-
-RECORDS, KEYS = 3000, 17
-
-
-def committed(directory):
-    """Read what readers see: names with a leading dot are not theirs."""
-    visible = [path for path in sorted(Path(directory).glob("*")) if not path.name.startswith(".")]
-    return sorted(json.loads(line) for path in visible for line in path.read_text().splitlines())
-
-
-def counted(records=RECORDS):
-    totals = Counter()
-    expected = []
-    for number in range(records):
-        totals[number % KEYS] += 1
-        expected.append([number % KEYS, totals[number % KEYS]])
-    return sorted(expected)
-
-
-def counting(out, *, parallelism=1, uid=None, records=RECORDS, **config):
-    pipeline = af.Pipeline("counting", parallelism=parallelism, config=config)
-    numbers = pipeline.read(af.sources.generator(count=records, rate=4000.0), uid="numbers")
-    numbers.key_by(lambda number: number % KEYS).count(uid=uid).write(af.sinks.json_lines(str(out)), uid="out")
-    return pipeline
-
-
-class Sums(af.OperatorActor):
-    """Has every kind of state, and timers: a lost or doubled one shows in what it emits."""
-
-    total = af.ValueState(int, default=0)
-    seen = af.MapState(str, int)
-    last = af.ListState(int)
-    records = af.OperatorListState(int)
-
-    def on_record(self, number, ctx):
-        self.total.set(self.total.get() + number)
-        parity = "odd" if number % 2 else "even"
-        self.seen.put(parity, self.seen.get(parity, 0) + 1)
-        self.last.update([*self.last.get(), number][-2:])
-        self.records.add(number)
-        ctx.timers.event(ctx.timestamp + 500)
-
-    def on_timer(self, timestamp, ctx):
-        ctx.emit(["timer", ctx.key, timestamp])
-
-    def on_stop(self, ctx):
-        if ctx.watermark == 2**63 - 1:
-            Path(self.where).joinpath(f"{ctx.parallel_index}-{ctx.attempt}").write_text(str(len(self.records.get())))
-
-
-def everything(out, *, parallelism, backend, rate=4000.0):
-    """Windows, sessions and timers, calls in flight, keyed and other state, behind a source whose splits depend on the parallelism."""
-    config = {"state.backend.type": backend, "pipeline.auto-watermark-interval": 0}
-    pipeline = af.Pipeline("everything", parallelism=parallelism, config=config)
-    numbers = pipeline.read(af.sources.generator(count=RECORDS, rate=rate)).map_async(same)
-    stamped = numbers.with_timestamps(lambda number: number * 10, af.Watermarks.bounded(out_of_order="20s"))
-    keyed = stamped.key_by(lambda number: number % KEYS)
-    windows = keyed.window(af.windows.sliding("1s", "250ms")).count().map(lambda w: ["window", w.key, w.window.start, w.value])
-    sessions = stamped.key_by(lambda number: number % 500).window(af.windows.session("4s")).count()
-    named = sessions.map(lambda w: ["session", w.key, w.window.start, w.value])
-    operator = Sums()
-    operator.where = str(out.parent)
-    windows.union(named, keyed.process(operator, uid="sums")).write(af.sinks.json_lines(str(out)))
-    return pipeline
-
-
-async def same(number):
-    return number
 
 
 def stopped(pipeline, at, where, *, slots="inline", **options):
@@ -106,7 +39,7 @@ def test_a_job_that_is_stopped_twice_and_goes_on_elsewhere_commits_what_an_undis
     again = everything(out, parallelism=3, backend=backends[1])
     second = stopped(again, 400, tmp_path / "b", slots=slots, from_savepoint=moved)
     af.run(everything(out, parallelism=2, backend=backends[2], rate=50_000.0), slots=slots, from_savepoint=second)
-    assert expected_of_timed(RECORDS, KEYS) == committed(out)
+    assert expected_of_timed(RECORDS, KEYS) == sorted(committed(out))
     kept = [int(path.read_text()) for path in out.parent.iterdir() if path.is_file()]
     assert [RECORDS] == [sum(kept)]
 
@@ -122,9 +55,9 @@ def windowed(out):
 
 def test_windows_stay_for_the_next_job_unless_the_job_is_drained(tmp_path):
     path = stopped(windowed(tmp_path / "stopped"), 50, tmp_path)
-    assert [] == committed(tmp_path / "stopped")
+    assert [] == sorted(committed(tmp_path / "stopped"))
     af.run(windowed(tmp_path / "stopped"), slots="inline", from_savepoint=path)
-    assert [[0, 134], [1, 133], [2, 133]] == committed(tmp_path / "stopped")
+    assert [[0, 134], [1, 133], [2, 133]] == sorted(committed(tmp_path / "stopped"))
     drained = stopped(windowed(tmp_path / "drained"), 50, tmp_path, drain=True)
     assert 50 <= sum(count for _, count in committed(tmp_path / "drained")) < 400
     af.run(windowed(tmp_path / "drained"), slots="inline", from_savepoint=drained)
@@ -138,11 +71,11 @@ def test_a_job_goes_on_after_a_savepoint_and_another_goes_on_from_it(tmp_path):
         path = job.savepoint(tmp_path / "savepoints")
         read = sum(pl.read_parquet(f"{path}/count-*/*.parquet")["value"])
         job.wait()
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
     af.run(counting(tmp_path / "rest"), slots="inline", from_savepoint=path)
     rest = committed(tmp_path / "rest")
     assert RECORDS - read == len(rest) < RECORDS
-    assert not Counter(map(tuple, rest)) - Counter(map(tuple, counted()))
+    assert not Counter(map(tuple, rest)) - Counter(map(tuple, running_counts(RECORDS, KEYS)))
 
 
 def test_a_savepoint_that_cannot_be_stored_leaves_the_job_as_it_was(tmp_path):
@@ -157,7 +90,7 @@ def test_a_savepoint_that_cannot_be_stored_leaves_the_job_as_it_was(tmp_path):
             job.savepoint(tmp_path)
         with pytest.raises(af.ConfigError, match="nobody says where"):
             job.savepoint()
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
 
 
 def test_state_that_no_operator_takes_is_refused_with_both_graphs_and_the_nearest_name(tmp_path):
@@ -181,7 +114,7 @@ def test_operators_are_found_by_uid_wherever_they_stand_in_the_new_pipeline(tmp_
     )
     counts.filter(lambda _: True).write(af.sinks.json_lines(str(tmp_path / "out")), uid="out")
     af.run(pipeline, slots="inline", from_savepoint=path)
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
 
 
 def profiles(of, out):
@@ -221,7 +154,7 @@ def test_the_type_of_a_state_may_change_between_a_savepoint_and_the_next_job(tmp
 def test_a_claimed_savepoint_is_removed_when_the_job_does_not_need_it_any_more(tmp_path):
     path = Path(stopped(counting(tmp_path / "out"), 100, tmp_path))
     af.run(counting(tmp_path / "out"), slots="inline", from_savepoint=path, claim_mode="claim")
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
     assert [] == [file for file in path.rglob("*") if file.is_file()]
 
 
@@ -255,7 +188,7 @@ def test_a_retained_checkpoint_is_gone_on_from_with_other_parallelism(tmp_path, 
         af.run(failing(2000, 2), slots="inline", config=checkpoints)
     (retained,) = (tmp_path / "checkpoints").glob("*/chk-*/manifest.json")
     af.run(failing(-1, 3), slots="inline", from_savepoint=retained.parent)
-    assert counted() == committed(tmp_path / "out")
+    assert running_counts(RECORDS, KEYS) == sorted(committed(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(

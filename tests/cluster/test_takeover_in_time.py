@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from visible_output import lines_of
 
 import actorflow as af
 from actorflow.actor import ActorSystem
@@ -103,40 +104,34 @@ def counting(directory):
     return pipeline
 
 
-def written(directory):
-    """Read what readers see."""
-    visible = [path for path in Path(directory).glob("*") if not path.name.startswith(".")]
-    return sorted(line for path in visible for line in path.read_text().splitlines())
-
-
 EXPECTED = sorted(str(("abc"[number % 3], number // 3 + 1)) for number in range(40))
 
 
 def test_the_next_leader_goes_on_from_the_last_checkpoint_of_the_one_before(succession, tmp_path):
     cluster = succession()
     job = cluster.submit(counting(tmp_path / "out"))
-    cluster.run_until(lambda: len(cluster.pointers()) > 0 and len(written(tmp_path / "out")) > 5)
+    cluster.run_until(lambda: len(cluster.pointers()) > 0 and len(lines_of(tmp_path / "out")) > 5)
     cluster.kill()
     inheritance = cluster.lead()
     assert [one.submission.job for one in inheritance.jobs] == [job.id]
     assert inheritance.jobs[0].earlier.completed != ()
     cluster.run_until(lambda: job.status().final)
     assert job.status() is JobStatus.FINISHED
-    assert written(tmp_path / "out") == EXPECTED
+    assert sorted(lines_of(tmp_path / "out")) == EXPECTED
 
 
 @pytest.mark.slow
 def test_a_leader_that_does_not_know_that_it_was_deposed_does_no_harm(succession, tmp_path):
     cluster = succession(**{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.attempts": 3})
     job = cluster.submit(counting(tmp_path / "out"))
-    cluster.run_until(lambda: len(written(tmp_path / "out")) > 5)
+    cluster.run_until(lambda: len(lines_of(tmp_path / "out")) > 5)
     cluster.lead()
-    cluster.run_until(lambda: len(written(tmp_path / "out")) > 15)
+    cluster.run_until(lambda: len(lines_of(tmp_path / "out")) > 15)
     cluster.lead()
     cluster.run_until(lambda: job.status().final)
     cluster.run_for(60)
     assert job.status() is JobStatus.FINISHED
-    assert written(tmp_path / "out") == EXPECTED
+    assert sorted(lines_of(tmp_path / "out")) == EXPECTED
 
 
 def test_a_deposed_leader_removes_nothing_that_the_next_one_needs(succession, tmp_path):
@@ -160,7 +155,7 @@ def test_without_checkpoints_the_next_leader_begins_anew(succession, tmp_path):
     cluster.kill()
     cluster.lead()
     cluster.run_until(lambda: job.status().final)
-    assert written(tmp_path / "out") == EXPECTED
+    assert sorted(lines_of(tmp_path / "out")) == EXPECTED
 
 
 @pytest.mark.parametrize("interval", [None, "1s"], ids=["no checkpoints", "checkpoints in no directory"])
@@ -180,12 +175,12 @@ def test_what_a_leader_committed_that_was_lost_before_it_could_write_down_the_en
         patched.setattr(type(cluster.coordination.results), "put", lost)
         job = cluster.submit(counting(tmp_path / "out"))
         cluster.run_until(lambda: refused)
-    assert written(tmp_path / "out") == EXPECTED
+    assert sorted(lines_of(tmp_path / "out")) == EXPECTED
     cluster.kill()
     cluster.lead()
     cluster.run_until(lambda: job.status().final)
     assert job.status() is JobStatus.FINISHED
-    assert written(tmp_path / "out") == EXPECTED
+    assert sorted(lines_of(tmp_path / "out")) == EXPECTED
     assert not [path for path in (tmp_path / "ha").rglob("*") if path.is_file()]
 
 
@@ -201,7 +196,7 @@ def test_a_job_that_had_stopped_with_a_savepoint_goes_on_from_there_if_nobody_kn
     cluster.lead()
     cluster.run_until(lambda: job.status().final)
     assert job.status() is JobStatus.FINISHED
-    assert written(tmp_path / "out") == EXPECTED
+    assert sorted(lines_of(tmp_path / "out")) == EXPECTED
 
 
 @pytest.mark.slow
@@ -293,4 +288,4 @@ def test_a_job_whose_checkpoints_are_lost_fails_by_name_and_the_others_go_on(suc
     assert (lost.news.job, lost.news.status) == (job.id, JobStatus.FAILED)
     assert "its last checkpoint cannot be read" in str(lost.news.error)
     cluster.run_until(lambda: other.status().final)
-    assert written(tmp_path / "other") == EXPECTED
+    assert sorted(lines_of(tmp_path / "other")) == EXPECTED

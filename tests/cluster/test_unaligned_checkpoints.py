@@ -1,13 +1,14 @@
 """Jobs under back-pressure whose barriers overtake: after a failure, what was in flight is processed once, and committed once."""
 
 import contextlib
-import json
 import os
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from cluster_options import CHECKPOINTS_AND_RESTARTS
+from visible_output import committed
 
 import actorflow as af
 from actorflow.runtime.checkpoints.in_flight import Returned
@@ -17,23 +18,14 @@ pytestmark = pytest.mark.slow
 
 RECORDS, KEYS = 10000, 17
 
-CONFIG = {
+CONFIG = CHECKPOINTS_AND_RESTARTS | {
     "execution.checkpointing.interval": "20ms",
     "execution.checkpointing.unaligned.enabled": True,
     "execution.checkpointing.num-retained": 2,
     "execution.checkpointing.data-inline-threshold": 0,
     "execution.batch-records.max": 10,
     "taskmanager.network.memory.buffer-debloat.enabled": False,
-    "restart-strategy.type": "fixed-delay",
-    "restart-strategy.fixed-delay.attempts": 3,
-    "restart-strategy.fixed-delay.delay": "10ms",
 }
-
-
-def committed(directory):
-    """Read what readers see: names with a leading dot are not theirs."""
-    visible = [path for path in sorted(Path(directory).iterdir()) if not path.name.startswith(".")]
-    return [json.loads(line) for path in visible for line in path.read_text().splitlines()]
 
 
 def holding_batches(checkpoints):

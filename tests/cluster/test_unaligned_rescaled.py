@@ -1,11 +1,11 @@
 """A job goes on from an unaligned checkpoint of another parallelism: what was in flight is processed once, by whoever has its key."""
 
 import contextlib
-import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from visible_output import committed
 
 import actorflow as af
 from actorflow.protocol.jobs.job_messages import JobStatus
@@ -80,8 +80,7 @@ def cut_off(tmp_path, parallelism):
 def go_on(tmp_path, location, parallelism):
     """Run the job to its end, from that checkpoint."""
     af.run(pipeline_of(tmp_path), parallelism=parallelism, slots="inline", from_savepoint=location)
-    visible = [path for path in sorted((tmp_path / "out").iterdir()) if not path.name.startswith(".")]
-    return [json.loads(line) for path in visible for line in path.read_text().splitlines()]
+    return committed(tmp_path / "out")
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (4, 2)])

@@ -1,7 +1,8 @@
 """A job that counts numbers by key, and stays in its middle until it is let go; what it writes, and must write."""
 
-import json
 from pathlib import Path
+
+from visible_output import committed, running_counts
 
 import actorflow as af
 from actorflow.connectors.contracts import END_OF_SPLIT, Pause
@@ -55,9 +56,8 @@ def counting(tmp_path):
 
 
 def written(tmp_path):
-    files = [path for path in (tmp_path / "out").rglob("*.jsonl") if not path.name.startswith(".")]
-    return sorted(json.loads(line) for path in files for line in path.read_text().splitlines())
+    return sorted(committed(tmp_path / "out"))
 
 
 def expected():
-    return sorted([key, n] for key in range(KEYS) for n in range(1, len(range(key, SPLITS * NUMBERS, KEYS)) + 1))
+    return running_counts(SPLITS * NUMBERS, KEYS)
