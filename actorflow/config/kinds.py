@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from actorflow.config.values import duration_s, memory_bytes, refuse, show_bytes, show_duration
+from actorflow.config.values import duration_s, memory_bytes, refuse, show_bytes, show_duration, signed_duration_ms
 
 T = TypeVar("T")
 
@@ -68,6 +68,16 @@ def duration(at_least_s: float = 0.0) -> Kind[float]:
         return seconds
 
     return Kind(f"duration, at least {shortest}" if at_least_s else "duration", parse, show_duration)
+
+
+def duration_or_never() -> Kind[float]:
+    """Return the kind of durations, in seconds, where a negative one means as long as it takes: `math.inf`."""
+
+    def parse(value: object, option: str) -> float:
+        milliseconds = signed_duration_ms(value, option)
+        return math.inf if milliseconds < 0 else milliseconds / 1000
+
+    return Kind("duration; negative for no limit", parse, lambda seconds: "-1" if math.isinf(seconds) else show_duration(seconds))
 
 
 def memory(at_least: int, at_most: int | None = None) -> Kind[int]:

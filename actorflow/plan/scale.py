@@ -1,6 +1,6 @@
 """With how many subtasks a job is to run, when that is not what it was submitted with: a job that was rescaled is planned anew.
 
-What is said here goes before the pipeline and its operators: `operators` before `parallelism`, and `most` bounds all of them.
+What is said here goes before the pipeline and its operators: `operators` before `parallelism`. `most` bounds all of them, but none below what it must have.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ class Scale:
     Attributes:
         parallelism: of operators that do not give their own; None for what the job was submitted with.
         operators: of single operators, by `uid`.
-        most: what no operator may exceed; None for no bound.
+        most: what no operator may exceed, unless it must have more; None for no bound.
+        least: what operators must have, or all that they want.
+        operators_least: the same of single operators, by `uid`.
     """
 
     parallelism: int | None = None
     operators: Mapping[OperatorId, int] = field(default_factory=dict)
     most: int | None = None
+    least: int = 1
+    operators_least: Mapping[OperatorId, int] = field(default_factory=dict)
 
 
 def reactive(graph: ExecutionGraph, scale: Scale) -> Scale:
@@ -59,30 +63,34 @@ def scaled(graph: ExecutionGraph, scale: Scale) -> ExecutionGraph:
     assert origin is not None, "a submitted graph knows what it was planned from"
     default = origin.default_parallelism if scale.parallelism is None else scale.parallelism
     return build_execution_graph(
-        _widths(origin.graph, scale),
-        default_parallelism=_bound(default, scale),
+        _widths(origin.graph, default, scale),
+        default_parallelism=_bound(default, scale.least, scale),
         chaining=origin.chaining,
         blocking=origin.blocking,
     )
 
 
-def _widths(graph: LogicalGraph, scale: Scale) -> LogicalGraph:
+def _widths(graph: LogicalGraph, default: int, scale: Scale) -> LogicalGraph:
     known = {operator.id for operator in graph.operators}
-    for uid in scale.operators:
+    for uid in (*scale.operators, *scale.operators_least):
         if uid not in known:
             raise PlanError(f"job '{graph.name}' has no operator with the uid '{uid}'", hint=nearest(uid, sorted(known)))
     own = graph.parallelism if scale.parallelism is None else scale.parallelism
+    inherited = default if own is None else own
     return replace(
         graph,
-        operators=tuple(_width(operator, scale) for operator in graph.operators),
-        parallelism=None if own is None else _bound(own, scale),
+        operators=tuple(_width(operator, inherited, scale) for operator in graph.operators),
+        parallelism=None if own is None else _bound(own, scale.least, scale),
     )
 
 
-def _width(operator: LogicalOperator, scale: Scale) -> LogicalOperator:
-    own = scale.operators.get(operator.id, operator.parallelism)
-    return operator if own is None else replace(operator, parallelism=_bound(own, scale))
+def _width(operator: LogicalOperator, inherited: int, scale: Scale) -> LogicalOperator:
+    wanted, least = scale.operators.get(operator.id, operator.parallelism), scale.operators_least.get(operator.id)
+    if wanted is None and least is None:
+        return operator
+    bounded = _bound(inherited if wanted is None else wanted, scale.least if least is None else least, scale)
+    return replace(operator, parallelism=bounded)
 
 
-def _bound(parallelism: int, scale: Scale) -> int:
-    return parallelism if scale.most is None else min(parallelism, scale.most)
+def _bound(parallelism: int, least: int, scale: Scale) -> int:
+    return parallelism if scale.most is None else min(parallelism, max(scale.most, least))

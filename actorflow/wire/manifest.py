@@ -211,6 +211,17 @@ def adopted(part: SubtaskState, taken: Adopted, *, read: bool) -> SubtaskState:
     return replace(part, adopted=taken) if read else replace(part, adopted=taken, positions={}, read=())
 
 
+def adopted_again(part: SubtaskState, taken: Adopted, *, read: bool) -> SubtaskState:
+    """Return a subtask's part for another graph of the job: of one that the job has adopted, what is to be taken of what it has.
+
+    Operators are called in all graphs of a job the same.
+    """
+    if (has := part.adopted) is not None:
+        names = {old: name for old, name in has.names.items() if name in taken.names.values()}
+        taken = Adopted(names, outputs=has.outputs and taken.outputs, schemas=has.schemas)
+    return adopted(part, taken, read=read)
+
+
 def encode_part(part: SubtaskState) -> bytes:
     """Return a subtask's part as it travels in its acknowledgement."""
     return msgspec.msgpack.encode(part)

@@ -14,6 +14,7 @@ from actorflow.protocol.jobs.job_messages import JobStatus
 ADAPTIVE = {
     "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout": "50ms",
     "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling": "50ms",
+    "jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout": "50ms",
     "restart-strategy.type": "fixed-delay",
     "restart-strategy.fixed-delay.attempts": 10,
     "restart-strategy.fixed-delay.delay": "10ms",
@@ -47,5 +48,19 @@ def test_a_job_is_as_wide_as_the_cluster_allows_while_a_task_manager_joins_and_l
             joining.wait(DEADLINE_S)
         until(job, lambda: running_in(job, 5))  # the fourth has waited for two slots again
         (tmp_path / "gate").touch()
+        job.wait("60s")
+    assert expected() == written(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_job_takes_all_state_of_a_savepoint_that_it_starts_from_though_it_runs_wider_than_it_was_submitted(tmp_path):
+    config = {"execution.checkpointing.interval": "10min", "execution.checkpointing.dir": str(tmp_path / "checkpoints")}
+    with af.LocalCluster(task_managers=1, slots=2, config=config) as cluster:
+        job = cluster.submit(counting(tmp_path), parallelism=1)
+        until(job, lambda: job.progress()[0] > 100)
+        savepoint = job.stop(savepoint=str(tmp_path / "savepoint"))
+        (tmp_path / "gate").touch()
+    with af.LocalCluster(task_managers=1, slots=2, config=config | {"scheduler-mode": "reactive"}) as cluster:
+        job = cluster.submit(counting(tmp_path), parallelism=1, from_savepoint=savepoint)
         job.wait("60s")
     assert expected() == written(tmp_path)

@@ -67,3 +67,16 @@ def test_a_reactive_job_wants_all_that_its_key_groups_allow_except_where_a_paral
     assert (2, 8) == (wide["as-text"], wide["counted"])
     assert 3 == widths(scaled(graph, reactive(graph, Scale(most=3))))["counted"]
     assert reactive(graph, Scale(parallelism=4)) == Scale(parallelism=4)
+
+
+def test_no_operator_gets_less_than_it_must_have_nor_more_than_it_wants():
+    narrow = widths(scaled(submitted(4, fixed=2), Scale(most=1, least=3)))
+    assert (2, 3) == (narrow["as-text"], narrow["counted"])
+    single = widths(scaled(submitted(4), Scale(most=1, operators_least={"counted": 2})))
+    assert (1, 2) == (single["as-text"], single["counted"])
+    assert {4} == set(widths(scaled(submitted(4), Scale(least=2))).values())
+
+
+def test_an_operator_that_must_have_something_has_to_be_there():
+    with pytest.raises(PlanError, match="no operator with the uid 'count'"):
+        scaled(submitted(2), Scale(operators_least={"count": 2}))

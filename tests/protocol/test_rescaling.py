@@ -167,7 +167,7 @@ def test_slots_that_a_wider_job_would_lack_are_missed_before_it_ends():
     probe.tell(ASKED)
     probe.tell(planned(probe, 3))
     assert [CountSlots(DESCRIPTION.job, MASTER)] == probe.sent(CountSlots)
-    probe.tell(SlotsCounted(DESCRIPTION.job, 2))
+    probe.tell(SlotsCounted(DESCRIPTION.job, 2, 2))
     (answer,) = probe.sent(JobRescaled)
     assert (2, "the job cannot be rescaled: it would need 3 slots, and there are 2 for it") == (
         answer.parallelism,
@@ -180,7 +180,7 @@ def test_a_wider_job_for_which_there_are_slots_is_kept_and_due():
     probe = running()
     probe.tell(ASKED)
     probe.tell(planned(probe, 3))
-    probe.tell(SlotsCounted(DESCRIPTION.job, 3))
+    probe.tell(SlotsCounted(DESCRIPTION.job, 3, 3))
     probe.tell(kept(probe))
     assert (3, "due") == (probe.machine.observe().rescaling.wanted, probe.machine.observe().rescaling.phase)
 
@@ -256,7 +256,7 @@ def test_a_checkpoint_that_holds_the_end_of_the_job_ends_it_and_rescales_nothing
     assert JobStatus.COMMITTING is probe.machine.observe().status
 
 
-@pytest.mark.parametrize("late", [SubtaskCancelled(SUBTASKS[0], 1), SlotsCounted(DESCRIPTION.job, 7)])
+@pytest.mark.parametrize("late", [SubtaskCancelled(SUBTASKS[0], 1), SlotsCounted(DESCRIPTION.job, 7, 7)])
 def test_late_news_changes_nothing(late):
     probe = running()
     due(probe, 1)

@@ -1,28 +1,34 @@
-"""Jobs are rescaled while workers fail, TaskManagers crash and links lose messages: all that holds in a cluster holds still."""
+"""Jobs become wider and narrower, asked or by themselves, while workers fail, TaskManagers come and go and links lose messages."""
 
 import pytest
-from cluster_rescaling import BUGS, RescalingWorld
+from cluster_scaling import AdaptiveMaster, ScalingWorld
+from cluster_world import JobMaster
+from scaling_bugs import BUGS
 
 from actorflow.errors import InvariantViolated
 from actorflow.testing.simulation import first_failure, sweep
 
-
-def run(seed, **options):
-    return RescalingWorld(seed, **options).run()
+KINDS = pytest.mark.parametrize("kind", [JobMaster, AdaptiveMaster], ids=["rescaled", "adaptive"])
 
 
-def test_rescaled_jobs_end_as_they_must_over_some_seeds():
-    sweep(run, range(4))
+def run(seed, master):
+    return ScalingWorld(seed, master=master).run()
 
 
+@KINDS
+def test_jobs_of_changing_width_end_as_they_must_over_some_seeds(kind):
+    sweep(lambda seed: run(seed, kind), range(4))
+
+
+@KINDS
 @pytest.mark.slow
-def test_rescaled_jobs_end_as_they_must_over_many_seeds():
-    sweep(run, range(4, 80))
+def test_jobs_of_changing_width_end_as_they_must_over_many_seeds(kind):
+    sweep(lambda seed: run(seed, kind), range(4, 80))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in BUGS.items()])
-def test_a_bug_that_is_planted_in_rescaling_is_found(bug):
-    failure = first_failure(lambda seed: run(seed, master=bug), range(60))
+def test_a_bug_that_is_planted_in_the_width_of_jobs_is_found(bug):
+    failure = first_failure(lambda seed: run(seed, bug), range(60))
     assert failure is not None
     assert isinstance(failure.__cause__, InvariantViolated), f"it is not the bug that was found, but {failure}"

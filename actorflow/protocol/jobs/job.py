@@ -178,7 +178,7 @@ class JobMachine:
         if (rescaled := self._rescaling.next_run(now)) is not None:
             self._description, self._stages = rescaled, Stages(rescaled.stages, rescaled.graph.subtasks())
             self._sources.rescale(rescaled)
-            self._checkpoints.rescale(rescaled.graph, rescaled.sources)
+            self._checkpoints.rescale(rescaled.graph, rescaled.sources, rescaled.restored)
         self._run = run = self._new_run(self._run.failover.latest + 1, self._run.placed)
         self._alignment = WatermarkAlignment(self._description.aligned)
         effects = [*self._become(JobStatus.WAITING_FOR_SLOTS), *self._sources.list_splits()]

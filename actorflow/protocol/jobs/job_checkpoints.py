@@ -90,10 +90,10 @@ class JobCheckpoints:
             return self._first
         return going_on(latest, self._graph, self._sources)
 
-    def rescale(self, graph: ExecutionGraph, sources: Mapping[VertexId, int]) -> None:
-        """Have the next run be one of another graph of the job."""
+    def rescale(self, graph: ExecutionGraph, sources: Mapping[VertexId, int], first: Restored) -> None:
+        """Have the next run be one of another graph of the job; `first` is what the first run of that would have gone on from."""
         assert not self._running, "a graph does not change while it runs"
-        self._graph, self._sources = graph, sources
+        self._graph, self._sources, self._first = graph, sources, first
 
     @property
     def latest(self) -> int:

@@ -136,8 +136,8 @@ class JobRun:
 
     def begin(self) -> list[Effect]:
         """Ask for slots."""
-        description = self._description
-        request = SlotsRequested(description.job, self.number, description.graph.slots_needed(), self._address)
+        job = self._description
+        request = SlotsRequested(job.job, self.number, job.graph.slots_needed(), self._address, patient=job.elasticity is not None)
         return [Send(self._resource_manager, request)]
 
     def slot_news(self, news: SlotNews, now: float) -> list[Effect]:

@@ -6,13 +6,16 @@
 The job goes over when a checkpoint holds what its run has done: the run ends and the next one is as wide as was asked for. Until then nothing has
 changed, and what fails meanwhile only makes the next run begin sooner. How wide a job is to run is kept before it is told, for the next leader.
 
+A job that takes the slots there are (see `adaptive`) asks itself, too. It gives way to others: it does not ask while somebody else has, and if it asks as the
+slots for them are gone again, they are told how wide it runs after all. Who asks while it goes over by itself is put off until that is done.
+
 Late rule: work and counts for what is no longer asked for are dropped.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from actorflow.errors import Domain, ErrorInfo, Retry
@@ -92,6 +95,9 @@ class Rescaling:
         self._resource_manager = resource_manager
         self._phase = Phase.AS_IT_IS
         self._request: RescaleJob | None = None
+        self._beside: tuple[RescaleJob, ...] = ()
+        """Requests that are answered with it."""
+        self._put_off: dict[str, RescaleJob] = {}
         self._wanted: JobDescription | None = None
         self._answers: dict[str, JobRescaled] = {}
         self._paused_at = 0.0
@@ -106,17 +112,58 @@ class Rescaling:
         answer = self._answers.get(request.request)
         if answer is not None:
             return [Send(request.reply_to, answer)]
-        if self._request is not None and self._request.request == request.request:
+        if request.request in {one.request for one in self._under_way()}:
+            return []
+        if self._busy_with_own(status) and request.reply_to != self._address:
+            self._put_off[request.request] = request
             return []
         if (refusal := self._refusal(request, status, checkpoints)) is not None:
             return [Send(request.reply_to, self._note(request, refusal))]
-        superseded = self._answer(_refused("another parallelism was asked for meanwhile", Retry.NEVER))
-        self._phase, self._request = Phase.PLANNING, request
-        return [*superseded, Start(PlanScale(request.request, request.scale, self._now.graph))]
+        return [*self._supersede(request), *self._plan(request)]
+
+    def _under_way(self) -> tuple[RescaleJob, ...]:
+        return self._beside if self._request is None else (self._request, *self._beside)
+
+    def _supersede(self, request: RescaleJob) -> list[Effect]:
+        """Have a request go before those that are under way. The job's own goes with them: it is how they can be met at all."""
+        if request.reply_to == self._address:
+            self._beside = self._under_way()
+            return []
+        return self._answer(_refused("another parallelism was asked for meanwhile", Retry.NEVER))
+
+    def _plan(self, request: RescaleJob) -> list[Effect]:
+        self._phase, self._request, self._wanted = Phase.PLANNING, request, None
+        return [Start(PlanScale(request.request, request.scale, self._now.graph))]
+
+    def _own(self) -> bool:
+        return self._request is not None and self._request.reply_to == self._address
+
+    def _busy_with_own(self, status: JobStatus) -> bool:
+        return self._own() and self._busy(status)
+
+    def _busy(self, status: JobStatus) -> bool:
+        switching = self._phase is Phase.SWITCHING and status is not JobStatus.WAITING_FOR_SLOTS
+        return switching or self._phase in {Phase.PLANNING, Phase.KEEPING}
+
+    def put_off(self, status: JobStatus) -> tuple[RescaleJob, ...]:
+        """Return whose turn it is now: they were put off while the job was busy with what it had asked for itself."""
+        if not self._put_off or self._busy(status):
+            return ()
+        requests, self._put_off = tuple(self._put_off.values()), {}
+        return requests
+
+    def can_withdraw(self, request: str) -> bool:
+        """Return whether a request is under way, and nothing has changed for it."""
+        there = self._request is not None and self._request.request == request
+        return there and self._phase not in {Phase.AS_IT_IS, Phase.SWITCHING}
+
+    def withdraw(self) -> list[Effect]:
+        """End a request that is not wanted any more."""
+        return self._drop(_refused("it is not wanted any more", Retry.BACKOFF))
 
     def _refusal(self, request: RescaleJob, status: JobStatus, checkpoints: JobCheckpoints) -> ErrorInfo | None:
-        switching = self._phase is Phase.SWITCHING and status is not JobStatus.WAITING_FOR_SLOTS
-        if switching or self._phase in {Phase.PLANNING, Phase.KEEPING}:
+        given_way = self._request is not None and not self._own() and request.reply_to == self._address
+        if self._busy(status) or (given_way and self._phase is not Phase.SWITCHING):
             return _refused("it is being rescaled", Retry.BACKOFF, "try again when that is done")
         if status in {JobStatus.COMMITTING, JobStatus.CANCELLING} or checkpoints.stopping:
             return _refused("it is coming to its end", Retry.NEVER)
@@ -136,7 +183,7 @@ class Rescaling:
             case WorkDone(work=KeepScale(request=number)):
                 return self._kept() if self._is_on(Phase.KEEPING, number) else []
             case WorkFailed(work=PlanScale(request=number) | KeepScale(request=number), error=error):
-                return self._answer(error) if self._request is not None and self._request.request == number else []
+                return self._drop(error) if self._request is not None and self._request.request == number else []
             case _:
                 raise AssertionError(f"unknown event {event!r}")
 
@@ -151,12 +198,17 @@ class Rescaling:
         return [Send(self._resource_manager, CountSlots(self._now.job, self._address))]
 
     def _counted(self, slots: int) -> list[Effect]:
+        """Go on if there are enough slots; if not, with those there are, where the job does with them."""
         assert self._wanted is not None, "slots are counted for what was planned"
-        needed = self._wanted.graph.slots_needed()
+        assert self._request is not None, "slots are counted for who has asked"
+        needed, elasticity = self._wanted.graph.slots_needed(), self._wanted.elasticity
         if slots >= needed:
             return self._keep()
-        what = f"it would need {needed} slots, and there are {slots} for it"
-        return self._answer(_refused(what, Retry.BACKOFF, "start more TaskManagers, or raise taskmanager.numberOfTaskSlots"))
+        if elasticity is not None and (width := elasticity.width(slots)):
+            return self._plan(self._request.replaced(scale=replace(self._request.scale, most=width)))
+        least = f"{needed} slots" if elasticity is None else f"at least {elasticity.slots(1)} slots"
+        what = f"it would need {least}, and there are {slots} for it"
+        return self._drop(_refused(what, Retry.BACKOFF, "start more TaskManagers, or raise taskmanager.numberOfTaskSlots"))
 
     def _keep(self) -> list[Effect]:
         assert self._request is not None, "what is kept was asked for"
@@ -167,13 +219,13 @@ class Rescaling:
         assert self._wanted is not None, "what was kept was planned"
         if _alike(self._wanted.graph, self._now.graph):
             self._now = self._wanted
-            return self._answer(None)
+            return self._drop(None)
         self._phase = Phase.DUE
         return [Report(ScaleDue())]
 
     def pausing(self, now: float) -> None:
         """Note that the run is ended for what is due."""
-        self._paused_at = now
+        self._paused_at = self._paused_at or now
 
     def next_run(self, now: float) -> JobDescription | None:
         """Return what the next run is, if it is another one than the last."""
@@ -192,13 +244,24 @@ class Rescaling:
 
     def job_over(self) -> list[Effect]:
         """Answer whoever waits for what will not be."""
+        self._beside, self._put_off = (*self._beside, *self._put_off.values()), {}
         return self._answer(_refused("it is over", Retry.NEVER))
 
+    def _drop(self, error: ErrorInfo | None) -> list[Effect]:
+        """End the request. Those that it went before are as far as they were: their plan waits for slots."""
+        dropped = self._request
+        if dropped is None or not self._beside:
+            return self._answer(error)
+        self._request, *beside = self._beside
+        self._beside, self._phase, self._wanted = tuple(beside), Phase.SWITCHING, None
+        return [Send(dropped.reply_to, self._note(dropped, error))]
+
     def _answer(self, error: ErrorInfo | None, paused_s: float = 0.0) -> list[Effect]:
-        """End a request, if one is under way."""
-        request, self._request = self._request, None
+        """End a request, if one is under way, and those beside it."""
+        requests = self._under_way()
+        self._request, self._beside = None, ()
         self._phase, self._wanted, self._paused_at = Phase.AS_IT_IS, None, 0.0
-        return [Send(request.reply_to, self._note(request, error, paused_s))] if request is not None else []
+        return [Send(request.reply_to, self._note(request, error, paused_s)) for request in requests]
 
     def _note(self, request: RescaleJob, error: ErrorInfo | None, paused_s: float = 0.0) -> JobRescaled:
         answer = JobRescaled(request.request, self._now.graph.parallelism, paused_s, error)

@@ -55,12 +55,21 @@ class SlotsOffered(Message, frozen=True):
 
 
 class SlotsRequested(Message, frozen=True):
-    """The JobMaster at `reply_to` needs `slots` more slots. `request` rises with each request of a job."""
+    """The JobMaster at `reply_to` needs `slots` more slots.
+
+    Attributes:
+        job: which.
+        request: rises with each request of a job.
+        slots: how many.
+        reply_to: gets the answer.
+        patient: whether it waits until the job has done with it; else for as long as the pool lets it.
+    """
 
     job: JobId
     request: int
     slots: int
     reply_to: Address
+    patient: bool = False
 
 
 class SlotsReleased(Message, frozen=True):
@@ -76,12 +85,14 @@ class CountSlots(Message, frozen=True):
     Attributes:
         job: which.
         reply_to: gets the answer.
-        watch: whether it is to be answered again whenever the number changes, until the job is over.
+        watch: whether it is to be answered again whenever the number changes, until the job is over, or asks again.
+        question: comes back with each answer.
     """
 
     job: JobId
     reply_to: Address
     watch: bool = False
+    question: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +131,19 @@ class SlotsRefused(Message, frozen=True):
 
 
 class SlotsCounted(Message, frozen=True):
-    """The answer to `CountSlots`."""
+    """The answer to `CountSlots`.
+
+    Attributes:
+        job: which.
+        slots: how many it could have.
+        there: how many of them there are now.
+        question: which this is the answer to.
+    """
 
     job: JobId
     slots: int
+    there: int
+    question: int = 0
 
 
 class SlotsLost(Message, frozen=True):

@@ -129,8 +129,8 @@ class SlotPool:
         self._waiting: dict[tuple[JobId, int], SlotsRequested] = {}
         self._last_request: dict[JobId, int] = {}
         self._ended: dict[JobId, None] = {}
-        self._watching: dict[JobId, tuple[Address, int]] = {}
-        """Who is told when the slots for a job become more or fewer, and how many they were when it was told last."""
+        self._watching: dict[JobId, tuple[Address, SlotsCounted]] = {}
+        """Who is told when the slots for a job become more or fewer, and what it was told last."""
 
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event; see the messages above. Then tell those who watch how many slots there are for them."""
@@ -207,9 +207,11 @@ class SlotPool:
         granted = superseded + self._serve()
         if (job, number) not in self._waiting:
             return granted
+        awaited = SlotsAwaited(job, number, self.missing(job, request.slots).info())
+        if request.patient:
+            return [*granted, Report(awaited)]
         if self._request_timeout_s <= 0:
             return granted + self._refuse(job, number)
-        awaited = SlotsAwaited(job, number, self.missing(job, request.slots).info())
         return [*granted, SetTimer(_timer(job, number), now + self._request_timeout_s), Report(awaited)]
 
     def _released(self, job: JobId, allocations: tuple[Allocation, ...]) -> list[Effect]:
@@ -246,23 +248,23 @@ class SlotPool:
             del self._waiting[key]
         return [CancelTimer(_timer(*key)) for key in keys]
 
-    def _possible(self, job: JobId) -> int:
-        """Return how many slots a job could have: its own, the free ones, and those that TaskManagers could be started for."""
-        held = sum(holding.job == job for holding in self._holdings.values())
-        return held + self._free() + max((self._slots_max or 0) - self._registered, 0)
+    def _count_for(self, job: JobId, question: int) -> SlotsCounted:
+        """Count the slots that a job could have: its own, the free ones, and those that TaskManagers could be started for."""
+        there = sum(holding.job == job for holding in self._holdings.values()) + self._free()
+        return SlotsCounted(job, there + max((self._slots_max or 0) - self._registered, 0), there, question)
 
     def _counted(self, asked: CountSlots) -> list[Effect]:
-        slots = self._possible(asked.job)
+        count = self._count_for(asked.job, asked.question)
         if asked.watch and asked.job not in self._ended:
-            self._watching[asked.job] = (asked.reply_to, slots)
-        return [Send(asked.reply_to, SlotsCounted(asked.job, slots))]
+            self._watching[asked.job] = (asked.reply_to, count)
+        return [Send(asked.reply_to, count)]
 
     def _tell_watchers(self) -> list[Effect]:
         effects: list[Effect] = []
         for job, (watcher, told) in self._watching.items():
-            if (slots := self._possible(job)) != told:
-                self._watching[job] = (watcher, slots)
-                effects.append(Send(watcher, SlotsCounted(job, slots)))
+            if (count := self._count_for(job, told.question)) != told:
+                self._watching[job] = (watcher, count)
+                effects.append(Send(watcher, count))
         return effects
 
     def _timed_out(self, timer: str) -> list[Effect]:

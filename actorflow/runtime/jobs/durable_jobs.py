@@ -22,7 +22,6 @@ from actorflow.config import Config
 from actorflow.coordination import CheckpointPointer, Coordination
 from actorflow.errors import ActorflowError, CheckpointError, CoordinationError, Deposed, Retry, SinkError, StorageError, describe
 from actorflow.ids import JobId, SubtaskId, VertexId
-from actorflow.plan.scale import scaled
 from actorflow.protocol.checkpoints.checkpoint_events import CompletedCheckpoint
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife, Restored
 from actorflow.protocol.jobs.job_board import JobRemembered
@@ -213,7 +212,7 @@ class DurableJobs:
         if submission.code is not None:
             assert self._blobs is not None, "it was brought here"
             plan = self._blobs.read(submission.code)
-        restored = restored_from(savepoint, scaled(loads_code(plan), submission.scale))
+        restored = restored_from(savepoint, loads_code(plan))  # as submitted: what it is planned for anew takes its own of that
         return SurvivingJob(submission.replaced(restored=restored), EarlierLife(last_number=self.last_number))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.plan.scale import Scale, reactive, scaled
 from actorflow.plan.stages import stages
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
+from actorflow.protocol.checkpoints.going_on import fitted
 from actorflow.protocol.event_time.alignment import Member
 from actorflow.protocol.jobs.adaptive import Elasticity, slots_of_groups
 from actorflow.protocol.jobs.job_description import JobDescription
@@ -59,7 +61,7 @@ class JobPlanner:
             PlanError: if an operator cannot run so.
             OSError: if its code cannot be kept as a blob.
         """
-        graph = scaled(self.graph, self._wanted(scale))
+        graph = graph_at(self.graph, self.config, scale)
         if like is not None and self.config[options.CHECKPOINT_UNALIGNED]:
             _check_same_chains(like, graph)
         description = self._describe(graph, scale)
@@ -67,15 +69,9 @@ class JobPlanner:
             return description
         return self.blobs.shipped(description, self.submission.files, self.config[options.BLOB_OFFLOAD])
 
-    @property
-    def _reactive(self) -> bool:
-        return self.config[options.SCHEDULER_MODE] == "reactive" and not stages(self.graph)
-
-    def _wanted(self, scale: Scale) -> Scale:
-        return reactive(self.graph, scale) if self._reactive else scale
-
     def _describe(self, graph: ExecutionGraph, scale: Scale) -> JobDescription:
         submission, config = self.submission, self.config
+        checkpoints = checkpoint_plan(config, self.clock, possible=can_go_on(graph))
         reading = {
             v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
         }
@@ -88,28 +84,49 @@ class JobPlanner:
             self.client,
             frozenset(vertex for vertex, (_, source) in reading.items() if source.partitioned),
             tuple(_aligned(graph)),
-            checkpoint_plan(config, self.clock, possible=can_go_on(graph)),
+            checkpoints,
             {name: one.quarantine_after for name, one in supervised(graph).items() if one.quarantine_after is not None},
-            submission.restored,
+            fitted(submission.restored, self.graph, graph),
             self.earlier,
             regions_apart(graph, config, aligned=any(_aligned(graph))),
             stages=stages(graph),
             scale=scale,
-            elasticity=self._elasticity(graph, scale),
+            elasticity=self._elasticity(scale, goes_on=checkpoints.active),
         )
 
-    def _elasticity(self, graph: ExecutionGraph, scale: Scale) -> Elasticity | None:
+    def _elasticity(self, scale: Scale, *, goes_on: bool) -> Elasticity | None:
         """Return what the job makes of the slots there are: its wants are those of the scale, with no regard to them."""
-        config = self.config
-        if not (config[options.SCHEDULER] == "adaptive" or self._reactive) or stages(graph):
+        config, takes_all = self.config, is_reactive(self.graph, self.config)
+        if not takes_all and (config[options.SCHEDULER] != "adaptive" or self.graph.blocking):
             return None
-        wanted = graph if scale.most is None else scaled(self.graph, self._wanted(replace(scale, most=None)))
+        wanted, least = (slots_of_groups(graph_at(self.graph, config, replace(scale, most=most))) for most in (None, 1))
+        unset = {"wait_s": math.inf, "settle_s": 0.0, "stabilize_s": 0.0} if takes_all else {}
+        patience = {
+            "wait_s": config[options.SLOTS_WAIT_TIMEOUT],
+            "settle_s": config[options.SLOTS_SETTLE_TIMEOUT],
+            "stabilize_s": config[options.SLOTS_STABLE_TIMEOUT],
+        }
         return Elasticity(
-            slots_of_groups(wanted),
-            config[options.SLOTS_SETTLE_TIMEOUT],
-            config[options.RESCALING_COOLDOWN],
-            config[options.PARALLELISM_INCREASE_MIN],
+            tuple(wanted.values()),
+            tuple(least[group] for group in wanted),
+            goes_on or config[options.WIDEN_FROM_SCRATCH],
+            cooldown_s=config[options.RESCALING_COOLDOWN],
+            **(unset | {name: seconds for name, seconds in patience.items() if seconds is not None}),
         )
+
+
+def graph_at(graph: ExecutionGraph, config: Config, scale: Scale) -> ExecutionGraph:
+    """Return a submitted graph as it is planned for a scale.
+
+    Raises:
+        PlanError: if an operator cannot run so.
+    """
+    return scaled(graph, reactive(graph, scale) if is_reactive(graph, config) else scale)
+
+
+def is_reactive(graph: ExecutionGraph, config: Config) -> bool:
+    """Return whether a job takes all slots there are. One that runs in stages does not."""
+    return config[options.SCHEDULER_MODE] == "reactive" and not graph.blocking
 
 
 def supervised(graph: ExecutionGraph) -> dict[str, Supervise]:
