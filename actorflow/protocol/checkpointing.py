@@ -19,7 +19,8 @@ has come, one manifest makes them a whole: it is written last, and only then the
 - One to stop with is the exception: nothing is begun behind it, its subtasks hear of it, commit and end, and what fails on this way goes on
   from it. If it fails, they go on as if it had not been; unless event time was brought to its end for it: that is the job's failure.
 - Failures one after the other, more than are tolerable, are the failure of the job; a success starts the count anew. What the end of a run
-  takes with it is no failure.
+  takes with it is no failure. A checkpoint whose manifest is being written then is discarded once it is; where the job ends as well, and its
+  checkpoints are retained, it is complete.
 
 Numbers rise over the life of the job and fence everything. Late rule: an acknowledgement of another attempt, or of a checkpoint that is not
 pending, is void, and what it stored is discarded, unless the checkpoint that it belongs to has been completed.
@@ -27,10 +28,9 @@ pending, is void, and what it stored is discarded, unless the checkpoint that it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from actorflow.errors import ErrorInfo, Retry
-from actorflow.ids import SubtaskId
 from actorflow.protocol.checkpoints.checkpoint_events import (
     BacklogChanged,
     CheckpointsFailing,
@@ -53,10 +53,9 @@ from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointDeclined,
     CheckpointRequested,
     CheckpointTaken,
-    TriggerCheckpoint,
 )
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules, CheckpointSchedule
-from actorflow.protocol.checkpoints.checkpoint_under_way import LastParts, UnderWay
+from actorflow.protocol.checkpoints.checkpoint_under_way import LastParts, LateCheckpoints, UnderWay
 from actorflow.protocol.machine import (
     CancelTimer,
     Effect,
@@ -69,9 +68,6 @@ from actorflow.protocol.machine import (
     WorkFailed,
     ensure,
 )
-
-_MessageFor = Callable[[SubtaskId, int], CheckpointCompleted | CheckpointAborted]
-"""Makes the message to a subtask of an attempt."""
 
 _PERIODIC = "checkpoint"
 _TIMEOUT = "checkpoint-timeout:"
@@ -107,6 +103,7 @@ class CheckpointCoordinator:
         self._last = max(last, *(completed.checkpoint for completed in restored), 0)
         self._complete = False
         """Whether the last checkpoint of the run was taken."""
+        self.late = LateCheckpoints()
         self._triggered = self._failed = self._failed_in_a_row = 0
         self._last_error: ErrorInfo | None = None
 
@@ -240,10 +237,7 @@ class CheckpointCoordinator:
         self._under_way[number] = begun
         effects: list[Effect] = [SetTimer(f"{_TIMEOUT}{number}", now + self._rules.timeout_s)]
         unaligned = self._rules.unaligned and not self._rules.aligned_first and begun.savepoint is None
-        for subtask in run.sources:
-            if subtask in begun.waiting:
-                trigger = TriggerCheckpoint(subtask, run.attempt, number, begun.timestamp, unaligned, begun.savepoint)
-                effects.append(Send(run.workers[subtask], trigger))
+        effects += (Send(run.workers[trigger.subtask], trigger) for trigger in begun.triggers(run, unaligned=unaligned))
         return effects + self._store_if_whole(begun)
 
     # --- parts -----------------------------------------------------------------------------------------------------------------
@@ -292,6 +286,10 @@ class CheckpointCoordinator:
     def _stored(self, work: StoreCheckpoint, location: str, now: float) -> list[Effect]:
         begun = self._under_way.get(work.checkpoint)
         if self._run is None or begun is None or not self._of_this_run(work.attempt):
+            kept = self.late.stored(work, location, now)
+            if kept is not None and (self.latest is None or kept.checkpoint > self.latest.checkpoint):
+                self._completed.append(kept)
+                return self._subsume(kept.checkpoint, now)
             # Given up meanwhile, and nobody has been told to commit: as if it had never been.
             return [Start(DiscardStates(work.checkpoint, location, self._left.without(work.states)))]
         effects = self._end(begun, now) + self._answer(begun, location, None)
@@ -300,7 +298,7 @@ class CheckpointCoordinator:
         self._failed_in_a_row = 0
         self._complete = begun.stops or self._left.are(begun.states)
         self._completed.append(begun.completed(location, self._run.chains, now))
-        effects += self._tell_all(lambda subtask, attempt: CheckpointCompleted(subtask, attempt, begun.checkpoint))
+        effects += self._tell_all(CheckpointCompleted, begun.checkpoint)
         over = [Report(LastCheckpointTaken())] if self._complete and self._left.all_here else []
         return [*effects, *self._subsume(begun.checkpoint, now), *self._arm(), *over]
 
@@ -317,6 +315,7 @@ class CheckpointCoordinator:
         return [effect for one in older for effect in self._abort(one, error, now)]
 
     def _not_stored(self, work: StoreCheckpoint, error: ErrorInfo, now: float) -> list[Effect]:
+        self.late.forget(work)
         begun = self._under_way.get(work.checkpoint)
         effects = self._fail(begun, error, now) if begun is not None and self._of_this_run(work.attempt) else []
         parts = self._left.without(work.states)
@@ -337,7 +336,7 @@ class CheckpointCoordinator:
 
     def _abort(self, begun: UnderWay, error: ErrorInfo, now: float) -> list[Effect]:
         effects = self._end(begun, now)
-        effects += self._tell_all(lambda subtask, attempt: CheckpointAborted(subtask, attempt, begun.checkpoint))
+        effects += self._tell_all(CheckpointAborted, begun.checkpoint)
         parts = self._left.without(begun.states)
         if parts and begun.phase is Phase.PENDING:  # else they are discarded when the work of storing them is through
             effects.append(Start(DiscardStates(begun.checkpoint, None, parts)))
@@ -359,6 +358,7 @@ class CheckpointCoordinator:
         if self._run is None:
             return []
         error = checkpoint_error("RunOver", "the run ended before the checkpoint was complete", Retry.BACKOFF)
+        self.late.add(self._under_way.values(), self._run.chains)
         effects = [effect for begun in list(self._under_way.values()) for effect in self._abort(begun, error, now)]
         self._run = None
         return [*effects, CancelTimer(_PERIODIC)]
@@ -366,10 +366,10 @@ class CheckpointCoordinator:
     def _of_this_run(self, attempt: int) -> bool:
         return self._run is not None and attempt == self._run.attempt
 
-    def _tell_all(self, message: _MessageFor) -> list[Effect]:
+    def _tell_all(self, news: type[CheckpointCompleted | CheckpointAborted], checkpoint: int) -> list[Effect]:
         run = self._run
         assert run is not None, "subtasks are told of checkpoints while they run"
-        return [Send(worker, message(subtask, run.attempt)) for subtask, worker in run.workers.items()]
+        return [Send(worker, news(subtask, run.attempt, checkpoint)) for subtask, worker in run.workers.items()]
 
     # --- looking at it ---------------------------------------------------------------------------------------------------------
 

@@ -162,6 +162,12 @@ class CheckpointFiles:
         self._written[location] = None
         return location
 
+    def inherit(self, location: str, files: Iterable[StoredFile]) -> None:
+        """Count a manifest that an earlier leader has written as one of this one's: what it refers to stays until it is discarded."""
+        with self._counting:
+            self._users.update(file.uri for file in files)
+        self._written[location] = None
+
     def _claim(self, manifest: Manifest) -> None:
         """Count a manifest as a user of its files, so that they stay.
 

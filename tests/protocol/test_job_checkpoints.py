@@ -2,13 +2,18 @@
 
 import dataclasses
 
+import pytest
 from job_harness import (
     DESCRIPTION,
     ERROR,
+    FAILURE,
+    JOB,
     LISTED,
     MASTER,
     POOL,
+    SUBTASKS,
     TIMEOUTS,
+    cancelled,
     committed,
     finished,
     granted,
@@ -18,18 +23,19 @@ from job_harness import (
     started,
 )
 
-from actorflow.ids import Address, SubtaskId, VertexId
+from actorflow.ids import Address, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
-from actorflow.protocol.checkpoints.checkpoint_events import StoreCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_events import DiscardStates, StoreCheckpoint
 from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAcknowledged
 from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpoints.commit import RemoveBegun
 from actorflow.protocol.jobs.deployment import SubtaskFinished
 from actorflow.protocol.jobs.job_checkpoints import JobCheckpoints
-from actorflow.protocol.jobs.job_events import Begin
-from actorflow.protocol.jobs.job_messages import CommitOutput, JobStatus
+from actorflow.protocol.jobs.job_events import Begin, JobOver
+from actorflow.protocol.jobs.job_messages import CancelJob, CommitOutput, JobStatus, NodeLost
 from actorflow.protocol.jobs.job_run import JobRun
+from actorflow.protocol.jobs.restarts import NoRestart
 from actorflow.protocol.machine import Start, TimerFired, WorkDone, WorkFailed
 from actorflow.wire.batch import SavepointOrder
 
@@ -112,3 +118,97 @@ def test_a_job_whose_end_cannot_be_stored_goes_back_to_the_checkpoint_before():
     probe.tell(WorkFailed(store, ERROR))
     assert JobStatus.RESTARTING is probe.machine.observe().status
     assert [] == probe.sent(CommitOutput)
+
+
+# --- what finished subtasks had left, when they run again --------------------------------------------------------------------------
+
+
+def discarded(effects):
+    return [effect.work.states for effect in effects if isinstance(effect, Start) and isinstance(effect.work, DiscardStates)]
+
+
+def test_what_subtasks_had_left_that_run_again_is_discarded():
+    checkpoints = two_readers()
+    checkpoints.run_started(1, WORKERS, 0.0)
+    checkpoints.finished(SubtaskFinished(SECOND, 1, state=b"left"), 0.5)
+    checkpoints.run_over(0.6)
+    assert [] == discarded(checkpoints.run_again([FIRST]))
+    assert [(b"left",)] == discarded(checkpoints.run_again([FIRST, SECOND]))
+    assert [] == discarded(checkpoints.run_again([FIRST, SECOND]))
+
+
+def test_what_subtasks_had_left_that_run_again_stays_if_a_completed_checkpoint_holds_it():
+    checkpoints = two_readers()
+    checkpoints.run_started(1, WORKERS, 0.0)
+    checkpoints.finished(SubtaskFinished(SECOND, 1, state=b"left"), 0.5)
+    checkpoints.handle(TimerFired("checkpoint"), 1.0)
+    (store,) = stores(checkpoints.handle(CheckpointAcknowledged(FIRST, 1, 1, b"state"), 1.1))
+    checkpoints.handle(WorkDone(store, "chk-1"), 1.2)
+    checkpoints.run_over(1.3)
+    assert [] == discarded(checkpoints.run_again([FIRST, SECOND]))
+
+
+# --- a manifest that is being written when the job ends ----------------------------------------------------------------------------
+
+
+def storing(retention, *, chk=2):
+    """A job with a completed checkpoint whose next one is being written."""
+    plan = CheckpointPlan(CheckpointRules(interval_s=1.0, retained_max=1), retention)
+    probe = job(description=dataclasses.replace(DESCRIPTION, checkpoints=plan), strategy=NoRestart())
+    probe.tell(Begin(), LISTED, granted(), *ready(), *opened(), *started())
+    for number in range(1, chk + 1):
+        probe.advance(1.0)
+        probe.tell(*(CheckpointAcknowledged(subtask, 1, number, f"{subtask} {number}".encode()) for subtask in SUBTASKS))
+        (store,) = [work for work in stores(probe.effects) if work.checkpoint == number]
+        if number < chk:
+            probe.tell(WorkDone(store, f"chk-{number}"))
+    return probe, store
+
+
+def stores(effects):
+    return [effect.work for effect in effects if isinstance(effect, Start) and isinstance(effect.work, StoreCheckpoint)]
+
+
+def removed(probe):
+    return [
+        effect.work.location for effect in probe.effects if isinstance(effect, Start) and isinstance(effect.work, DiscardStates)
+    ]
+
+
+CANCELS = [CancelJob(JOB), *cancelled()]
+FAILS = [FAILURE, *cancelled()]
+
+
+@pytest.mark.parametrize(("news", "status"), [(CANCELS, JobStatus.CANCELLED), (FAILS, JobStatus.FAILED)])
+def test_a_job_whose_checkpoints_are_retained_ends_when_the_manifest_that_is_being_written_is_there_and_it_counts(news, status):
+    probe, store = storing(Retention.RETAIN_ON_CANCELLATION)
+    probe.tell(*news)
+    assert not probe.machine.observe().status.final
+    probe.tell(*news, NodeLost(NodeId("a"), "gone"))  # nothing else matters any more
+    assert [] == probe.reports(JobOver)
+    probe.tell(WorkDone(store, "chk-2"))
+    assert [status] == [over.status for over in probe.reports(JobOver)]
+    assert ["chk-1"] == removed(probe)
+    assert 2 == probe.machine.observe().checkpoints.completed[-1].checkpoint
+
+
+@pytest.mark.parametrize(("news", "status"), [(CANCELS, JobStatus.CANCELLED), (FAILS, JobStatus.FAILED)])
+def test_a_job_whose_checkpoints_are_retained_keeps_the_one_before_if_the_manifest_cannot_be_written(news, status):
+    probe, store = storing(Retention.RETAIN_ON_CANCELLATION)
+    probe.tell(*news, WorkFailed(store, ERROR))
+    assert [status] == [over.status for over in probe.reports(JobOver)]
+    assert "chk-1" not in removed(probe)
+
+
+def test_a_checkpoint_that_is_stored_while_the_retaining_job_is_being_cancelled_counts():
+    probe, store = storing(Retention.RETAIN_ON_CANCELLATION)
+    cancel, *ended = CANCELS
+    probe.tell(cancel, WorkDone(store, "chk-2"), *ended)
+    assert [JobStatus.CANCELLED] == [over.status for over in probe.reports(JobOver)]
+    assert ["chk-1"] == removed(probe)
+
+
+def test_a_job_whose_checkpoints_are_not_retained_waits_for_none():
+    probe, _ = storing(Retention.DELETE_ON_CANCELLATION)
+    probe.tell(*CANCELS)
+    assert [JobStatus.CANCELLED] == [over.status for over in probe.reports(JobOver)]

@@ -6,10 +6,16 @@ from actorflow.clock import ManualClock
 from actorflow.config import Config
 from actorflow.coordination import CheckpointPointer, open_coordination
 from actorflow.errors import CheckpointError, CoordinationError, Deposed
-from actorflow.ids import Address, JobId
+from actorflow.ids import Address, JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.scale import Scale
-from actorflow.protocol.checkpoints.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_events import (
+    CollectOrphans,
+    CompletedCheckpoint,
+    DiscardAll,
+    DiscardStates,
+    StoreCheckpoint,
+)
 from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.runtime.jobs.durable_job import JobOutcome
 from actorflow.runtime.jobs.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, until_written
@@ -17,8 +23,8 @@ from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork
 from actorflow.runtime.jobs.job_planning import JobPlanner
 from actorflow.runtime.jobs.job_work import JobWork
 from actorflow.runtime.messages import control_codec
-from actorflow.storage.checkpoint_files import CheckpointFiles
-from actorflow.wire.manifest import Manifest, encode_manifest
+from actorflow.storage.checkpoint_files import CheckpointFiles, read_state
+from actorflow.wire.manifest import InlineState, Manifest, SubtaskState, encode_manifest, encode_part
 from actorflow.wire.message import MessageCodec
 
 JOB = JobId("wordcount-1")
@@ -222,3 +228,18 @@ def test_a_job_that_is_over_is_not_stored_again_by_a_late_rescale(leading):
     with pytest.raises(CoordinationError, match="is over"):
         leading.job.rescaled(Scale(3))
     assert () == leading.jobs.inherit().jobs
+
+
+def test_what_the_last_checkpoint_of_the_leader_before_refers_to_stays_when_one_above_it_is_given_up(tmp_path):
+    files = CheckpointFiles(str(tmp_path), JOB, inline_bytes_max=0)
+    base = files.write_shared(b"base")
+    part = encode_part(SubtaskState(0, InlineState(b"state"), {"layer-0": base}))
+    location = files.write_manifest(Manifest(JOB, "wordcount", 1, 1, 0, savepoint=False, version="0.1.0", vertices=()))
+    last = CompletedCheckpoint(1, 0, location, {SubtaskId(VertexId("count"), 0): part})
+    leader = CheckpointWork(
+        JOB, ExecutionGraph("wordcount", (), (), ()), CheckpointFiles(str(tmp_path), JOB, inline_bytes_max=0), [last]
+    )
+    leader.discard(DiscardStates(2, None, (part,)))
+    assert b"base" == read_state(base)
+    leader.discard(DiscardStates(1, location, (part,)))
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]

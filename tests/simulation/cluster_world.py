@@ -19,7 +19,7 @@ from actorflow.plan.graph import LogicalOperator, OperatorSpec, Partitioner, Par
 from actorflow.plan.regions import failover_regions
 from actorflow.plan.stages import stages
 from actorflow.protocol.checkpoints.checkpoint_events import CollectOrphans, DiscardAll, DiscardStates, StoreCheckpoint
-from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan
+from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft, RemoveBegun
 from actorflow.protocol.jobs.job import JobMachine
@@ -179,6 +179,7 @@ class World:
         staged=False,
     ):
         self.regional, self.staged = regional, staged
+        self.retention = list(Retention)[seed % 2]
         self.partitions = {}
         self.committed, self.removed, self.splits, self.graphs, self.regions, self.stored = {}, {}, {}, {}, {}, {}
         self.invariants = invariants(self)
@@ -234,7 +235,8 @@ class World:
         self.graphs[job] = graph = self.graph(job)
         vertices = graph.vertices
         self.regions[job] = failover_regions(graph) if self.regional or number == 2 else ()
-        checkpoints = CheckpointPlan(CheckpointRules(interval_s=LONG_S if number == 2 and not self.staged else None))
+        rules = CheckpointRules(interval_s=LONG_S if number == 2 and not self.staged else None)
+        checkpoints = CheckpointPlan(rules, self.retention)
         if checkpoints.active:
             self.stored[job] = []
         sources = {vertices[0].id: vertices[0].parallelism}

@@ -130,7 +130,7 @@ class CompletesWithoutTheLastPart(CheckpointCoordinator):
 class CommitsBeforeTheManifestIsWritten(CheckpointCoordinator):
     def _store_if_whole(self, begun):
         effects = super()._store_if_whole(begun)
-        told = self._tell_all(lambda subtask, attempt: CheckpointCompleted(subtask, attempt, begun.checkpoint))
+        told = self._tell_all(CheckpointCompleted, begun.checkpoint)
         return [*effects, *told] if effects else []
 
 

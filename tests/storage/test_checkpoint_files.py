@@ -82,6 +82,18 @@ def test_what_a_later_checkpoint_refers_to_is_kept_when_the_earlier_one_is_disca
     assert [] == files_in(tmp_path)
 
 
+def test_the_next_leader_keeps_what_the_checkpoint_of_the_one_before_refers_to_until_it_is_discarded(checkpoints, tmp_path):
+    shared = checkpoints.write_shared(b"both")
+    location, manifest = take(checkpoints, 1, shared)
+    leader = CheckpointFiles(str(tmp_path / "checkpoints"), "job-1", inline_bytes_max=100)
+    leader.inherit(location, stored_files(manifest))
+    leader.discard(None, [shared])  # of a checkpoint above it that was aborted
+    assert b"both" == read_state(shared)
+    later, _ = take(leader, 2, shared)
+    leader.discard(location, stored_files(manifest))
+    assert b"both" == read_state(read_manifest(later).vertices[0].parts[0].files["s0"])
+
+
 def test_discarding_an_aborted_checkpoint_keeps_what_a_completed_one_refers_to(checkpoints):
     shared = checkpoints.write_shared(b"both")
     location, _ = take(checkpoints, 1, shared)

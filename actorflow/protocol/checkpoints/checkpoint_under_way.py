@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from actorflow.errors import ErrorInfo, Retry
 from actorflow.ids import SubtaskId, VertexId
-from actorflow.protocol.checkpoints.checkpoint_events import Chain, CompletedCheckpoint, Phase, SubtaskDone, checkpoint_error
-from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointRequested, SubtaskTimes
+from actorflow.protocol.checkpoints.checkpoint_events import (
+    Chain,
+    CompletedCheckpoint,
+    Phase,
+    RunStarted,
+    StoreCheckpoint,
+    SubtaskDone,
+    checkpoint_error,
+)
+from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointRequested, SubtaskTimes, TriggerCheckpoint
 from actorflow.protocol.machine import ensure
 from actorflow.wire.batch import SavepointOrder
 
@@ -37,6 +45,14 @@ class UnderWay:
         """Whether the job stops with it."""
         return bool(self.savepoint and self.savepoint.stops)
 
+    def triggers(self, run: RunStarted, *, unaligned: bool) -> list[TriggerCheckpoint]:
+        """Return what is said to the sources that have not finished."""
+        return [
+            TriggerCheckpoint(subtask, run.attempt, self.checkpoint, self.timestamp, unaligned, self.savepoint)
+            for subtask in run.sources
+            if subtask in self.waiting
+        ]
+
     def completed(self, location: str, chains: Mapping[VertexId, Chain], now: float) -> CompletedCheckpoint:
         """Return it as one that can be restored."""
         duration_s = now - self.began_at
@@ -60,6 +76,34 @@ class UnderWay:
             f"checkpoint {self.checkpoint} is {self.phase.value}, waits for {self.waiting}",
         )
         ensure({*self.waiting, *self.states} == set(subtasks), f"checkpoint {self.checkpoint} is not of all subtasks")
+
+
+class LateCheckpoints:
+    """Checkpoints whose manifests were being written when their run ended. They are complete if the job ends, and nothing else was told."""
+
+    def __init__(self) -> None:
+        self._writing: dict[int, tuple[UnderWay, Mapping[VertexId, Chain]]] = {}
+        self._count = False
+
+    def add(self, under_way: Iterable[UnderWay], chains: Mapping[VertexId, Chain]) -> None:
+        """Take what is under way at the end of a run; savepoints are their owners'."""
+        self._writing |= {
+            one.checkpoint: (one, chains) for one in under_way if one.phase is Phase.STORING and one.savepoint is None
+        }
+
+    def count(self) -> bool:
+        """Have those that will be stored count as complete; return whether there are any."""
+        self._count = True
+        return bool(self._writing)
+
+    def forget(self, work: StoreCheckpoint) -> None:
+        """Note that a manifest could not be written."""
+        self._writing.pop(work.checkpoint, None)
+
+    def stored(self, work: StoreCheckpoint, location: str, now: float) -> CompletedCheckpoint | None:
+        """Note that a manifest was written; return the checkpoint if it counts."""
+        begun, chains = self._writing.pop(work.checkpoint, (None, {}))
+        return begun.completed(location, chains, now) if begun is not None and self._count else None
 
 
 class LastParts:

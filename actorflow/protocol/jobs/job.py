@@ -46,7 +46,7 @@ from actorflow.protocol.jobs.job_messages import (
 )
 from actorflow.protocol.jobs.job_run import JobRun, SlotNews
 from actorflow.protocol.jobs.job_sources import JobSources
-from actorflow.protocol.jobs.job_state import JobState, check_status
+from actorflow.protocol.jobs.job_state import JobState, check_status, state_of
 from actorflow.protocol.jobs.quarantine import Quarantine
 from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale, Rescaling, ScaleDue
 from actorflow.protocol.jobs.restarts import GiveUp, Restart, RestartStrategy
@@ -91,6 +91,8 @@ class JobMachine:
         self._timeouts = timeouts
         self._status = JobStatus.CREATED
         self._error: ErrorInfo | None = None
+        self._outcome: tuple[JobStatus, ErrorInfo | None] | None = None
+        """How the job ends, once it is known which of its checkpoints are retained."""
         self._region_error: ErrorInfo | None = None
         """Why the last region failed that failed alone."""
         self._sources = JobSources(description)
@@ -118,7 +120,7 @@ class JobMachine:
 
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event; see the diagram above."""
-        if self._status.final:
+        if self._status.final or (self._outcome is not None and not self._checkpoints.owns_news(event)):
             return []
         run = self._run
         match event:
@@ -262,6 +264,8 @@ class JobMachine:
     def _checkpoint_work(self, news: WorkDone | WorkFailed, now: float) -> list[Effect]:
         before = self._checkpoints.latest
         effects = self._checkpoints.handle(news, now)
+        if self._outcome is not None:
+            return [*effects, *self._end(*self._outcome)]
         taken = self._checkpoints.latest > before and self._status is JobStatus.RUNNING and not self._checkpoints.stopping
         return [*effects, *self._go_over(now)] if taken and self._rescaling.due else effects
 
@@ -307,14 +311,15 @@ class JobMachine:
         if self._status is not JobStatus.RUNNING or not run.failover.ended:
             return []
         restored = self._checkpoints.restored()
-        self._checkpoints.run_again(region)
+        needless = self._checkpoints.run_again(region)
         read = self._absorb(self._sources.read_from(restored, run.number, region, now), now)
-        return [*read, *self._absorb(run.reopen(restored, self._quarantine.orders, now), now)]
+        return [*needless, *read, *self._absorb(run.reopen(restored, self._quarantine.orders, now), now)]
 
     def _cancel(self, now: float) -> list[Effect]:
+        if self._status in {JobStatus.CANCELLING, JobStatus.COMMITTING}:
+            return []
+        self._checkpoints.job_ends(JobStatus.CANCELLED)
         match self._status:
-            case JobStatus.CANCELLING | JobStatus.COMMITTING:
-                return []
             case JobStatus.RESTARTING | JobStatus.CREATED:
                 return [CancelTimer(_RESTART), *self._end(JobStatus.CANCELLED, None)]
             case JobStatus.FAILING | JobStatus.RESCALING:
@@ -354,6 +359,9 @@ class JobMachine:
     def _end(self, status: JobStatus, error: ErrorInfo | None) -> list[Effect]:
         if self._status.final:
             return []
+        if self._checkpoints.job_ends(status):
+            self._outcome = status, error
+            return []
         self._error = error
         changed = self._become(status)
         last = self.observe()
@@ -371,26 +379,16 @@ class JobMachine:
 
     def observe(self) -> JobState:
         """Return the job as a value."""
-        return JobState(
-            self._job,
-            self._status,
-            self._run.number,
-            {str(subtask): attempt.state for subtask, attempt in self._run.attempts.items()},
-            *self._run.shown(),
-            *self._run.workers.records,
-            self._error,
-            self._alignment.observe(),
-            self._checkpoints.observe(),
-            dict(self._run.totals),
-            self._stages.observe(),
-            self._rescaling.observe(),
-        )
+        parts = (self._alignment, self._checkpoints, self._stages, self._rescaling)
+        return state_of(self._job, self._status, self._error, self._run, *parts)
 
     def check(self) -> None:
         """State what must hold between status and run, and in every part."""
         self._rescaling.check()
         attempts = self._run.attempts
-        check_status(self._status, self._error, holds=bool(self._run.slots() or attempts), left=bool(attempts.alive))
+        check_status(
+            self._status, self._error, holds=bool(self._run.slots() or attempts), left=bool(attempts.alive or self._outcome)
+        )
         self._run.check()
         self._checkpoints.check()
         self._sources.check()

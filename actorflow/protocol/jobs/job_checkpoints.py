@@ -3,7 +3,7 @@
     run deployed ─► the coordinator begins        run over ─► what is pending is given up
     all subtasks have finished ─► the last one ─► output is committed
     new run ─► goes on from the latest completed checkpoint: parts for the workers, positions for the sources
-    job over ─► checkpoints are discarded, or retained for their owner
+    job over ─► checkpoints are discarded, or retained for their owner; a manifest that is being written is waited for
 
 Without an interval there are none but savepoints, and where results go to the client while the job runs (those of a run that failed are
 void) not even those: a run then begins where the first one did, at the beginning or at the savepoint that the job was started from.
@@ -116,9 +116,13 @@ class JobCheckpoints:
         self._finished = [news for news in self._finished if news.attempt == attempt]
         return [*effects, *(effect for news in self._finished for effect in self._coordinator.handle(_done(news), now))]
 
-    def run_again(self, subtasks: Collection[SubtaskId]) -> None:
-        """Forget the ends of subtasks that are to run again, in the same run."""
+    def run_again(self, subtasks: Collection[SubtaskId]) -> list[Effect]:
+        """Forget the ends of subtasks that are to run again, in the same run, and discard what they had left for later checkpoints."""
+        again = [news.state for news in self._finished if news.subtask in subtasks]
         self._finished = [news for news in self._finished if news.subtask not in subtasks]
+        needed = {state for completed in self._coordinator.observe().completed for state in completed.states.values()}
+        needless = tuple(state for state in again if state and state not in needed)
+        return [Start(DiscardStates(0, None, needless))] if needless else []
 
     def run_over(self, now: float) -> list[Effect]:
         """Give up what is pending: the run has failed, was cancelled, or has finished."""
@@ -166,10 +170,19 @@ class JobCheckpoints:
         """Return whether a timer is the coordinator's."""
         return name.startswith("checkpoint")
 
+    @classmethod
+    def owns_news(cls, event: object) -> bool:
+        """Return whether an event says how the coordinator's slow work went."""
+        return isinstance(event, WorkDone | WorkFailed) and cls.owns_work(event.work)
+
     @staticmethod
     def owns_work(work: object) -> bool:
         """Return whether slow work is the coordinator's."""
         return isinstance(work, StoreCheckpoint | DiscardStates | CollectOrphans)
+
+    def job_ends(self, status: JobStatus) -> bool:
+        """Return whether the end of the job waits for a manifest that is being written: the checkpoint is retained then."""
+        return self.retained(status) and self._coordinator.late.count()
 
     def job_over(self, status: JobStatus) -> list[Effect]:
         """Discard the checkpoints, unless they are to be retained."""

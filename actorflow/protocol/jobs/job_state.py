@@ -9,11 +9,13 @@ from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, SubtaskId
 from actorflow.plan.topology import Topology
 from actorflow.protocol.checkpoints.checkpoint_events import CheckpointsView
-from actorflow.protocol.event_time.alignment import GroupView
+from actorflow.protocol.event_time.alignment import GroupView, WatermarkAlignment
 from actorflow.protocol.jobs.deployment import AttemptState, SubtaskTotals
+from actorflow.protocol.jobs.job_checkpoints import JobCheckpoints
 from actorflow.protocol.jobs.job_messages import JobStatus
-from actorflow.protocol.jobs.rescaling import RescalingView
-from actorflow.protocol.jobs.stages import StageView
+from actorflow.protocol.jobs.job_run import JobRun
+from actorflow.protocol.jobs.rescaling import Rescaling, RescalingView
+from actorflow.protocol.jobs.stages import Stages, StageView
 from actorflow.protocol.machine import ensure
 
 
@@ -40,6 +42,33 @@ class JobState:
     totals: Mapping[SubtaskId, SubtaskTotals]
     stages: tuple[StageView, ...]
     rescaling: RescalingView
+
+
+def state_of(
+    job: JobId,
+    status: JobStatus,
+    error: ErrorInfo | None,
+    run: JobRun,
+    alignment: WatermarkAlignment,
+    checkpoints: JobCheckpoints,
+    stages: Stages,
+    rescaling: Rescaling,
+) -> JobState:
+    """Return the parts of a job as one value."""
+    return JobState(
+        job,
+        status,
+        run.number,
+        {str(subtask): attempt.state for subtask, attempt in run.attempts.items()},
+        *run.shown(),
+        *run.workers.records,
+        error,
+        alignment.observe(),
+        checkpoints.observe(),
+        dict(run.totals),
+        stages.observe(),
+        rescaling.observe(),
+    )
 
 
 def check_status(status: JobStatus, error: ErrorInfo | None, *, holds: bool, left: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +15,13 @@ from actorflow.ids import JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.graph import Role
 from actorflow.protocol.checkpoints.barriers import AlignmentMode
-from actorflow.protocol.checkpoints.checkpoint_events import CollectOrphans, DiscardClaimed, DiscardStates, StoreCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_events import (
+    CollectOrphans,
+    CompletedCheckpoint,
+    DiscardClaimed,
+    DiscardStates,
+    StoreCheckpoint,
+)
 from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.runtime.checkpoints.input_barriers import alignment_rules
@@ -25,7 +31,7 @@ from actorflow.storage.files import Pace, join, remove
 from actorflow.storage.manifest_files import MANIFEST
 from actorflow.storage.native_savepoint import NativeSavepoint
 from actorflow.wire import pickling
-from actorflow.wire.manifest import Manifest, SubtaskState, VertexState, decode_part
+from actorflow.wire.manifest import Manifest, StoredFile, SubtaskState, VertexState, decode_part
 
 _SPLITS_BYTES_MAX = 1 << 16
 """Bytes of the splits of a source that stand in the manifest of each checkpoint."""
@@ -99,12 +105,15 @@ class CheckpointWork:
         job: unique id of the job.
         graph: what runs.
         files: where checkpoints are stored; None keeps them where their parts are, in the JobMaster's memory.
+        earlier: checkpoints that were completed under leaders before this one.
 
     Attributes:
         listed: the splits of each source, as they were listed.
     """
 
-    def __init__(self, job: JobId, graph: ExecutionGraph, files: CheckpointFiles | None) -> None:
+    def __init__(
+        self, job: JobId, graph: ExecutionGraph, files: CheckpointFiles | None, earlier: Sequence[CompletedCheckpoint] = ()
+    ) -> None:
         self._job = job
         self._graphs = [graph]
         self._files = files
@@ -116,6 +125,9 @@ class CheckpointWork:
         self._writing = threading.Lock()
         self._removing = threading.Lock()
         self._over = False
+        if files is not None:
+            for one in earlier:
+                files.inherit(one.location, _files_of(one.states.values()))
 
     def runs_as(self, graph: ExecutionGraph) -> None:
         """Expect checkpoints of another graph of the job from now on, too."""
@@ -150,7 +162,7 @@ class CheckpointWork:
         Raises:
             SinkError: if something cannot be removed.
         """
-        files = [file for part in work.states if part for file in files_of_part(decode_part(part))]
+        files = _files_of(work.states)
         location = work.location
         if location is not None and not location.endswith(MANIFEST):  # a savepoint's is its directory
             remove(join(location, MANIFEST), missing_ok=True)
@@ -171,9 +183,7 @@ class CheckpointWork:
         """
         if self._files is not None:
             with self._removing:
-                self._files.collect_left(
-                    work.attempt, [file for part in work.keep if part for file in files_of_part(decode_part(part))]
-                )
+                self._files.collect_left(work.attempt, _files_of(work.keep))
 
     @staticmethod
     def discard_claimed(work: DiscardClaimed) -> None:
@@ -228,6 +238,10 @@ class CheckpointWork:
             vertices=vertices,
             splits={vertex: pickling.dumps(splits) for vertex, splits in self.listed.items() if saved or _are_small(splits)},
         )
+
+
+def _files_of(parts: Iterable[bytes]) -> list[StoredFile]:
+    return [file for part in parts if part for file in files_of_part(decode_part(part))]
 
 
 def part_left(states: Mapping[SubtaskId, bytes], subtask: SubtaskId) -> SubtaskState:

@@ -284,7 +284,8 @@ class Dispatcher(Actor):
             ReliableSender(address, FIRST_LIFE, self._codec.encode, payload_bytes_max=self._message_bytes_max),
             ReliableReceiver(address, FIRST_LIFE, self._codec.decode),
         )
-        checkpoints = CheckpointWork(submission.job, description.graph, checkpoint_files(config, submission.job))
+        files = checkpoint_files(config, submission.job)
+        checkpoints = CheckpointWork(submission.job, description.graph, files, earlier.completed)
         work = JobWork(planner, checkpoints, durable)
         return ReliableMachine(machine, correspondence, TO_WORKERS), work
 
