@@ -68,9 +68,10 @@ def running_cluster(parent, name, conf=CONF, **options):
 
 
 def free_ports(count):
-    """Return ports that are free now, below the ephemeral ones."""
+    """Return ports that are free now, below the ephemeral ones: each process that runs tests has some of its own to choose from."""
     ports, sockets = [], []
-    for port in range(30_100, 32_000):
+    first = 11_000 + os.getpid() % 200 * 100
+    for port in range(first, first + 100):
         candidate = socket.socket()
         try:
             candidate.bind(("127.0.0.1", port))

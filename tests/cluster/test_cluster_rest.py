@@ -2,22 +2,15 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
 import pytest
-from cluster_processes import endless, running_cluster, until
+from cluster_processes import endless, free_ports, running_cluster, until
 
 import actorflow as af
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def of_nodes(ports):
@@ -37,15 +30,14 @@ def of_refusals(ask, manager):
 
 @pytest.mark.slow
 def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
-    port = free_port()
+    port, *nodes = free_ports(7)
 
     def ask(path, method="GET"):
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read())
 
-    nodes = free_port()
-    options = {"rest.port": port, "metrics.reporter.prom.port": f"{nodes}-{nodes + 5}"}
+    options = {"rest.port": port, "metrics.reporter.prom.port": f"{nodes[0]}-{nodes[-1]}"}
     with running_cluster(tmp_path, "shown", **options) as cluster, af.connect(cluster.conf) as client:
         job = client.submit(endless(), parallelism=2)
         until(job, lambda: job.progress()[1] > 0)
@@ -54,7 +46,7 @@ def test_the_leader_shows_the_actors_of_all_processes(tmp_path):
         assert {"/jobs/endless": "JobMaster", "/jobs/endless/count/1": "count -> sink"}.items() <= actors.items()
         assert sorted(actors.values()).count("SlotProcess") == 2
         assert ask("/overview")["slots-total"] == 4
-        assert sorted(of_nodes(range(nodes, nodes + 6))) == ["jobmanager", "taskmanager", "taskmanager"]
+        assert sorted(of_nodes(range(nodes[0], nodes[-1] + 1))) == ["jobmanager", "taskmanager", "taskmanager"]
         assert "most recent call last" in ask("/actors/jobs/endless/count/0/stack")["stack"]
         managers = [each["id"] for each in ask("/taskmanagers")["taskmanagers"]]
         dumps = [ask(f"/taskmanagers/{each}/thread-dump")["threadInfos"] for each in managers]
