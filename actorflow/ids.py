@@ -6,7 +6,6 @@ node id, then path. Machines speak of addresses only, so that one simulator can 
 
 from __future__ import annotations
 
-import itertools
 import os
 from dataclasses import dataclass
 from typing import NewType
@@ -47,8 +46,3 @@ def split_address(target: Address) -> tuple[NodeId, ActorPath]:
 def unique_suffix() -> str:
     """Return 8 hexadecimal digits of operating-system randomness, to tell nodes and jobs of one name apart."""
     return os.urandom(4).hex()
-
-
-def numbered() -> itertools.count[int]:
-    """Return a fresh counter from 1: every owner of numbers (epochs, attempts, deployments) has its own."""
-    return itertools.count(1)

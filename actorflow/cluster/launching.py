@@ -53,15 +53,6 @@ class NodePlan:
         return ["ssh", "-o", "BatchMode=yes", self.host, shlex.join(["actorflow", "cluster", verb, file, "--node", self.name])]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """A node of this host: its process id, or None if it does not run."""
-
-    name: str
-    host: str
-    pid: int | None
-
-
 def planned_nodes(config: Config, file: str) -> list[NodePlan]:
     """Return the processes that a configuration describes, in the order of their start; none that a resource driver starts."""
     plans = []

@@ -227,6 +227,10 @@ class TwoPhaseSink(Sink):
     """A sink with atomic output. `commit` and `abort` are idempotent: they may be called again after a failure, from another process."""
 
     @abc.abstractmethod
+    def open(self, ctx: WriterContext) -> TwoPhaseWriter:
+        """Return the writer of one subtask. See `Sink.open`."""
+
+    @abc.abstractmethod
     def commit(self, committables: Sequence[Any]) -> None:
         """Make what the committables stand for visible to readers."""
 

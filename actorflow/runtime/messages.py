@@ -21,7 +21,7 @@ from actorflow.protocol.jobs.deployment import (
 from actorflow.protocol.jobs.job_messages import JOB_MESSAGES
 from actorflow.protocol.jobs.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.protocol.nodes.client_messages import CLIENT_MESSAGES
-from actorflow.protocol.nodes.heartbeat import IncarnationFenced
+from actorflow.protocol.nodes.registration import IncarnationFenced
 from actorflow.protocol.nodes.slot_messages import (
     CountSlots,
     FreeSlot,

@@ -12,7 +12,6 @@ from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.jobs.deployment import AttemptEnded, AttemptRunning
 from actorflow.protocol.jobs.splits import ReaderLost, ReaderStarted, SplitAssigned, SplitFinished
 from actorflow.protocol.machine import Report, Send, ensure
-from actorflow.protocol.nodes.heartbeat import PeerDied, PeerSuspected, PeerTrusted
 from actorflow.protocol.nodes.slot_messages import Allocation, FreeSlot, JobEnded, Slot, SlotsGranted, SlotsLost, SlotsRequested
 from actorflow.protocol.transfer.delivery import Delivered
 from actorflow.testing.simulation import Invariant, Step
@@ -39,24 +38,6 @@ class DeliveredOnceInOrder(Invariant):
                 last = self._last.get(pair, 0)
                 ensure(number > last, f"{step.address} delivers number {number} of {pair[0]} after {last}")
                 self._last[pair] = number
-
-
-class DeathIsFinal(Invariant):
-    """Who has declared an incarnation dead never speaks of it as living again, and says so once."""
-
-    def __init__(self) -> None:
-        self._dead: dict[tuple[Address, Address], int] = {}
-
-    def after(self, step: Step) -> None:
-        """Compare what is reported of a peer with its deaths."""
-        for effect in step.effects:
-            if isinstance(effect, Report) and isinstance(effect.value, PeerDied | PeerTrusted | PeerSuspected):
-                news = effect.value
-                key = (step.address, news.peer)
-                dead = self._dead.get(key, -1)
-                ensure(news.incarnation > dead, f"{step.address} reports {news} after the death of incarnation {dead}")
-                if isinstance(news, PeerDied):
-                    self._dead[key] = news.incarnation
 
 
 class SlotsLeasedOnce(Invariant):

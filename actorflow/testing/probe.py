@@ -3,10 +3,10 @@
 It hands events to a machine, runs `check()` after each, keeps the clock and the timers, and remembers what the machine did last, so
 that a test reads as a dialogue:
 
-    probe = Probe(HeartbeatMonitor(...))
-    probe.tell(PeerAdded(peer))
-    probe.advance(5.0)
-    assert [PeerSuspected(peer, 3)] == probe.reports(PeerSuspected)
+    probe = Probe(ResourceManagerMachine(...))
+    probe.tell(offer, LinkBroken(node))
+    probe.advance(1.0)
+    assert [SlotsLost(...)] == probe.sent(SlotsLost)
 """
 
 from __future__ import annotations

@@ -193,21 +193,9 @@ class Active(msgspec.Struct, frozen=True, tag=True):
     """The channel counts for the watermark again."""
 
 
-class LatencyMarker(msgspec.Struct, frozen=True, tag=True):
-    """Sent by a source, forwarded by every operator past user code, measured where it ends.
-
-    Attributes:
-        marked_at_s: monotonic clock of the source's host at the start, in seconds.
-        source: subtask that sent it, as text.
-    """
-
-    marked_at_s: float
-    source: str
-
-
 class EndOfInput(msgspec.Struct, frozen=True, tag=True):
     """Nothing follows in this channel."""
 
 
-ChannelEvent = Union[Watermark, Barrier, Idle, Active, LatencyMarker, EndOfInput]  # noqa: UP007 - msgspec reads it at run time
-Element = Batch | Watermark | Barrier | Idle | Active | LatencyMarker | EndOfInput
+ChannelEvent = Union[Watermark, Barrier, Idle, Active, EndOfInput]  # noqa: UP007 - msgspec reads it at run time
+Element = Batch | Watermark | Barrier | Idle | Active | EndOfInput

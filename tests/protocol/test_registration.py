@@ -7,8 +7,7 @@ import pytest
 from actorflow.ids import Address, JobId, NodeId
 from actorflow.protocol.jobs.job_messages import LeaseSlot, LinkBroken, NodeLost
 from actorflow.protocol.machine import Report, Send
-from actorflow.protocol.nodes.heartbeat import IncarnationFenced
-from actorflow.protocol.nodes.registration import ResourceManagerMachine
+from actorflow.protocol.nodes.registration import IncarnationFenced, ResourceManagerMachine
 from actorflow.protocol.nodes.slot_messages import (
     Allocation,
     HeldLease,

@@ -17,7 +17,7 @@ from actorflow.runtime.subtasks.meter import Meter
 from actorflow.runtime.subtasks.sorted_feed import SortedFeed
 from actorflow.storage.external_sort import ExternalSort
 from actorflow.storage.spill_file import SpillFile
-from actorflow.wire.batch import MAX_TIMESTAMP, Active, EndOfInput, Idle, LatencyMarker, ObjectBatch, Watermark
+from actorflow.wire.batch import MAX_TIMESTAMP, Active, EndOfInput, Idle, ObjectBatch, Watermark
 
 
 class Chain:
@@ -138,14 +138,13 @@ def test_what_is_not_spread_by_key_passes_at_once(tmp_path):
     assert [(2, ["rule"])] == fed.subtask.got
 
 
-def test_event_time_stands_still_and_markers_pass(tmp_path):
+def test_event_time_stands_still_until_the_end(tmp_path):
     fed = Fed(tmp_path)
-    marker = LatencyMarker(1.0, "source")
     for port in range(3):
-        fed.push(port, Watermark(5), Idle(), Active(), marker)
+        fed.push(port, Watermark(5), Idle(), Active())
     fed.run()
-    assert [marker] * 3 == fed.subtask.got
-    assert [marker] * 3 + [Watermark(MAX_TIMESTAMP)] == fed.end()
+    assert [] == fed.subtask.got
+    assert [Watermark(MAX_TIMESTAMP)] == fed.end()
 
 
 def test_taking_in_and_sorting_is_cut_into_turns(tmp_path):

@@ -20,7 +20,6 @@ from actorflow.wire.batch import (
     ColumnBatch,
     EndOfInput,
     Idle,
-    LatencyMarker,
     ObjectBatch,
     Watermark,
 )
@@ -196,7 +195,7 @@ def test_a_malformed_pickle_is_an_actorflow_error(payload):
 
 @pytest.mark.parametrize(
     "event",
-    [Watermark(5), Barrier(3, 7, unaligned=True), Idle(), Active(), LatencyMarker(1.5, "source/0"), EndOfInput()],
+    [Watermark(5), Barrier(3, 7, unaligned=True), Idle(), Active(), EndOfInput()],
     ids=lambda event: type(event).__name__,
 )
 def test_a_channel_event_comes_back(event):

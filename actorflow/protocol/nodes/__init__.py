@@ -1,1 +1,1 @@
-"""Who is there and who leads: leadership, heartbeats, TaskManagers, slots, and what clients say."""
+"""Who is there and who leads: leadership, TaskManagers, slots, and what clients say."""

@@ -16,11 +16,18 @@ from __future__ import annotations
 from actorflow.ids import Address, split_address
 from actorflow.protocol.jobs.job_messages import LinkBroken, NodeLost
 from actorflow.protocol.machine import CancelTimer, Effect, Send, SetTimer, TimerFired, ensure
-from actorflow.protocol.nodes.heartbeat import IncarnationFenced
 from actorflow.protocol.nodes.slot_messages import JobEnded, JobReleased, OfferAccepted, SlotsOffered, TaskManagerLost
 from actorflow.protocol.nodes.slots import SlotDemand, SlotPool, SlotPoolState
+from actorflow.wire.message import Message
 
 _SILENT = "silent:"
+
+
+class IncarnationFenced(Message, frozen=True):
+    """To a TaskManager: `by` has given up this incarnation of yours. End what you run, and register with a higher one."""
+
+    by: Address
+    incarnation: int
 
 
 class ResourceManagerMachine:

@@ -60,7 +60,7 @@ from actorflow.protocol.machine import (
     TimerFired,
     ensure,
 )
-from actorflow.protocol.nodes.heartbeat import IncarnationFenced
+from actorflow.protocol.nodes.registration import IncarnationFenced
 from actorflow.protocol.nodes.slot_messages import Allocation, FreeSlot, HeldLease, JobReleased, OfferAccepted, SlotsOffered
 
 OVER_MAX = 1_000

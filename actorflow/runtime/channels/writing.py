@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import cast
 
-from actorflow.connectors.contracts import EventTimeWriter, Sink, TwoPhaseSink, Writer
+from actorflow.connectors.contracts import EventTimeWriter, Sink, TwoPhaseSink, TwoPhaseWriter, Writer
 from actorflow.errors import SerializationError
 from actorflow.operators.columnar.conversion import to_columns, to_objects
 from actorflow.operators.failures import NOTHING, refused, user_failure
@@ -120,8 +121,7 @@ class SinkOutput:
 
     def _prepare(self, checkpoint: int) -> None:
         if isinstance(self._sink, TwoPhaseSink) and not self._closed:
-            prepare: Callable[[], object | None] = self._writer.prepare  # type: ignore[attr-defined]  # a two-phase sink's writer has it
-            committable = prepare()
+            committable = cast("TwoPhaseWriter", self._writer).prepare()
             if committable is not None:
                 self.waiting.append((checkpoint, committable))
 

@@ -25,7 +25,6 @@ from actorflow.wire.batch import (
     ColumnBatch,
     EndOfInput,
     Idle,
-    LatencyMarker,
     ObjectBatch,
     Watermark,
 )
@@ -153,8 +152,6 @@ class GateFeed:
                 self._forward(index, event)
             case Barrier():
                 self.barriers.arrived(index, event)
-            case LatencyMarker():
-                self._subtask.event(event)
             case EndOfInput():
                 self.ended = self.gate.end(index)
                 self.barriers.ended(index)

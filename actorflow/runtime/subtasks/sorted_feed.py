@@ -39,7 +39,6 @@ from actorflow.wire.batch import (
     ColumnBatch,
     EndOfInput,
     Idle,
-    LatencyMarker,
     ObjectBatch,
     Watermark,
     portions,
@@ -177,8 +176,6 @@ class SortedFeed:
     def event(self, event: ChannelEvent) -> None:
         """Take an event from the gate: event time stands still until the end, and idleness means nothing to who waits for it."""
         match event:
-            case LatencyMarker():
-                self._subtask.event(event)
             case Barrier():
                 raise AssertionError("no checkpoint is taken of a job in batch mode: it would lack what waits here to be sorted")
             case Watermark() | Idle() | Active() | EndOfInput():

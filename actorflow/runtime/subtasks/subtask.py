@@ -43,7 +43,6 @@ from actorflow.wire.batch import (
     ChannelEvent,
     EndOfInput,
     Idle,
-    LatencyMarker,
     SavepointOrder,
     Watermark,
 )
@@ -299,7 +298,7 @@ class Subtask(Actor):
                 self.wake()
             case Barrier() if self.checkpoints is not None:
                 self.checkpoints.snapshot(event)
-            case Barrier() | LatencyMarker():
+            case Barrier():
                 self.outputs.event(event)
             case EndOfInput():
                 pass  # the end is announced once the chain has drained
