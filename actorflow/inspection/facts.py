@@ -12,6 +12,7 @@ from actorflow.plan.topology import Topology, VertexShape
 from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics, CheckpointsView
 from actorflow.protocol.checkpoints.checkpoint_messages import SubtaskTimes
 from actorflow.protocol.jobs.deployment import SubtaskTotals
+from actorflow.protocol.jobs.job_messages import OptionValue
 from actorflow.protocol.jobs.rescaling import Phase, RescalingView
 from actorflow.protocol.jobs.stages import StageView
 from actorflow.wire.plain_form import plain_form, typed
@@ -32,6 +33,7 @@ class JobFacts:
         workers: for each subtask that is deployed the worker that runs it.
         endpoints: where the nodes of the workers can be reached.
         states: for each subtask where its deployment stands, by value.
+        options: what it was told, by name; no secrets.
         records_in: read by the sources in this attempt.
         records_out: written by the sinks in this attempt.
         error: why it fails or restarts, as plain data; None if it does not.
@@ -48,6 +50,7 @@ class JobFacts:
     workers: Mapping[SubtaskId, Address]
     endpoints: Mapping[NodeId, tuple[str, ...]]
     states: Mapping[SubtaskId, str]
+    options: Mapping[str, OptionValue]
     records_in: int
     records_out: int
     error: Mapping[str, Any] | None
@@ -68,6 +71,7 @@ class JobFacts:
             {_subtask(name): Address(worker) for name, worker in plain["workers"].items()},
             {NodeId(node): tuple(endpoints) for node, endpoints in plain["endpoints"].items()},
             {_subtask(name): state for name, state in plain["subtasks"].items()},
+            plain["options"],
             plain["records_in"],
             plain["records_out"],
             plain["error"],

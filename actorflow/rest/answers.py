@@ -236,16 +236,20 @@ def checkpoints(facts: JobFacts) -> shapes.Checkpoints:
 def checkpoint(completed: CheckpointStatistics) -> shapes.Checkpoint:
     """Return a completed checkpoint with the sums of its subtasks."""
     times = completed.times.values()
+    duration_ms = round(completed.duration_s * 1000)
     return {
         "id": completed.checkpoint,
         "status": "COMPLETED",
         "trigger_timestamp": completed.timestamp,
-        "end_to_end_duration": round(completed.duration_s * 1000),
+        "latest_ack_timestamp": completed.timestamp + duration_ms,
+        "end_to_end_duration": duration_ms,
         "external_path": completed.location or None,
         "state_size": sum(each.state_bytes for each in times),
         "checkpointed_size": sum(each.stored_bytes for each in times),
+        "persisted_data": sum(each.in_flight_bytes for each in times),
         "alignment": round(max((each.alignment_ms for each in times), default=0.0)),
         "num_subtasks": len(times),
+        "num_acknowledged_subtasks": len(times),
     }
 
 

@@ -21,10 +21,11 @@ from actorflow.inspection.cluster_view import ClusterView
 from actorflow.inspection.facts import PREFIX
 from actorflow.protocol.jobs.job_messages import CancelJob
 from actorflow.protocol.nodes.client_messages import JobSummary
-from actorflow.rest import answers, metrics, shapes
+from actorflow.rest import answers, metrics, part_answers, shapes
+from actorflow.rest import part_shapes as parts
 from actorflow.rest.lookup import NAME, Lookup
 from actorflow.rest.node_paths import add_node_paths
-from actorflow.rest.part_paths import Job, Vertex, add_part_paths
+from actorflow.rest.part_paths import Aggregations, Get, Job, Vertex, add_part_paths
 from actorflow.rest.rescaling import RescaleRequests
 from actorflow.rest.savepoints import SavepointRequests
 from actorflow.rest.scale_paths import add_scale_paths
@@ -79,6 +80,7 @@ def make_app(
         ("/config", paths.dashboard, shapes.Dashboard),
         ("/jobs", paths.jobs, shapes.Jobs),
         ("/jobs/overview", paths.jobs_overview, shapes.JobsOverview),
+        ("/jobs/metrics", paths.jobs_metrics, list[parts.Spread]),
         ("/jobs/{job}", paths.job, shapes.Job),
         ("/jobs/{job}/vertices/{vertex}", paths.vertex, shapes.VertexDetails),
         ("/jobs/{job}/exceptions", paths.exceptions, shapes.JobExceptions),
@@ -90,7 +92,7 @@ def make_app(
         ("/actors/{path:path}/stack", paths.stack, shapes.Stack),
         ("/actors/{path:path}", paths.actor, shapes.ActorDetails),
     ):
-        app.add_api_route(path, endpoint, methods=["GET"], response_model=shape)
+        app.add_api_route(path, endpoint, methods=["GET"], response_model=shape, response_model_exclude_unset=True)
     app.add_api_route("/jobs/{job}", paths.cancel, methods=["PATCH"], status_code=202, response_model=dict[str, str])
     app.add_api_route("/jobs/{job}/savepoints", paths.savepoint, methods=["POST"], status_code=202, response_model=shapes.Requested)
     app.add_api_route("/jobs/{job}/stop", paths.stop, methods=["POST"], status_code=202, response_model=shapes.Requested)
@@ -145,6 +147,10 @@ class _Paths:
     def jobs_overview(self) -> shapes.JobsOverview:
         """All jobs."""
         return {"jobs": [self._line(each) for each in self.view.jobs().values()]}
+
+    def jobs_metrics(self, get: Get = None, agg: Aggregations = None) -> list[parts.Spread]:
+        """Metrics of all jobs that are under way."""
+        return part_answers.spreads(map(metrics.of_job, self.view.under_way()), get, agg)
 
     def job(self, job: Job) -> shapes.Job:
         """A job with its vertices."""

@@ -11,6 +11,7 @@ from actorflow.ids import JobId, SubtaskId, split_address
 from actorflow.inspection.cluster_view import ClusterView, TaskManagerFacts
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.topology import VertexShape
+from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics
 from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.protocol.nodes.client_messages import JobSummary
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
@@ -71,6 +72,13 @@ class Lookup:
         if index >= shape.parallelism:
             raise HTTPException(404, f"vertex '{shape.name}' has {shape.parallelism} subtasks, there is no subtask {index}")
         return SubtaskId(shape.id, index)
+
+    def checkpoint(self, facts: JobFacts, number: int) -> CheckpointStatistics:
+        """Return one of the last checkpoints of a job."""
+        found = next((each for each in facts.checkpoints.completed if each.checkpoint == number), None)
+        if found is None:
+            raise HTTPException(404, f"checkpoint {number} is none of the last of job '{facts.name}'")
+        return found
 
     def task_manager(self, named: str) -> TaskManagerFacts:
         """Return a TaskManager by its address, or by its node, which has no slash in it."""

@@ -11,12 +11,12 @@ from fastapi import FastAPI, HTTPException, Path
 from fastapi.responses import PlainTextResponse
 
 from actorflow.config import Config
-from actorflow.ids import Address
-from actorflow.inspection.node_view import NodeView
+from actorflow.ids import Address, split_address
+from actorflow.inspection.node_view import NodeView, facts_of_nodes
 from actorflow.rest import answers, metrics, part_answers, shapes
 from actorflow.rest import part_shapes as parts
 from actorflow.rest.lookup import NAME, Lookup
-from actorflow.rest.part_paths import Get
+from actorflow.rest.part_paths import Aggregations, Get
 
 Manager = Annotated[str, Path(description="id of the TaskManager, as `/taskmanagers` has it")]
 File = Annotated[str, Path(description="name of the file, as the list of logs has it", pattern=NAME)]
@@ -29,6 +29,7 @@ def add_node_paths(app: FastAPI, lookup: Lookup, config: Config) -> None:
     leader, managers = _JobManagerPaths(lookup, config), _TaskManagerPaths(lookup)
     routes: tuple[tuple[str, Any, Any], ...] = (
         ("/taskmanagers", managers.task_managers, shapes.TaskManagers),
+        ("/taskmanagers/metrics", managers.all_metrics, list[parts.Spread]),
         (f"{_ANY_MANAGER}/metrics", managers.metrics, list[parts.Figure]),
         (f"{_ANY_MANAGER}/thread-dump", managers.thread_dump, parts.ThreadDump),
         (f"{_ANY_MANAGER}/logs", managers.logs, parts.Logs),
@@ -132,6 +133,12 @@ class _TaskManagerPaths:
             "freeSlots": found.free,
             "allocatedSlots": [{"index": index, "jobId": job} for index, job, _ in leases],
         }
+
+    def all_metrics(self, get: Get = None, agg: Aggregations = None) -> list[parts.Spread]:
+        """Metrics of the processes and connections of all TaskManagers."""
+        nodes = dict.fromkeys(split_address(each.address)[0] for each in self.lookup.view.task_managers())
+        told = facts_of_nodes(self.lookup.view, list(nodes))
+        return part_answers.spreads((facts.figures for facts in told.values()), get, agg)
 
     def metrics(self, manager: Manager, get: Get = None) -> list[parts.Figure]:
         """Metrics of a TaskManager's process and connections by their names."""

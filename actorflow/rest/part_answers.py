@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from actorflow.ids import SubtaskId
 from actorflow.inspection.facts import JobFacts
 from actorflow.inspection.node_view import NodeFacts
 from actorflow.plan.topology import VertexShape
-from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics
 from actorflow.rest import part_shapes as shapes
-from actorflow.rest.answers import checkpoint
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.wire.batch import MIN_TIMESTAMP
 
@@ -94,6 +92,38 @@ def figures(values: Mapping[str, float], wanted: str | None) -> list[shapes.Figu
     ]
 
 
+_SPREADS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "min": min,
+    "max": max,
+    "avg": lambda values: sum(values) / len(values),
+    "sum": sum,
+}
+"""What can be asked for of a metric that several have, by Flink's names."""
+
+
+def spreads(several: Iterable[Mapping[str, float]], wanted: str | None, kinds: str | None) -> list[shapes.Spread]:
+    """Return the names of metrics, or, of those that are wanted and known, what they are together.
+
+    Args:
+        several: the metrics by name of each that has some.
+        wanted: names with commas between them; None for the names alone.
+        kinds: names of `_SPREADS` with commas between them; None for all.
+    """
+    seen: dict[str, list[float]] = {}
+    for each in several:
+        for name, value in each.items():
+            seen.setdefault(name, []).append(value)
+    if wanted is None:
+        return [{"id": name} for name in seen]
+    names = dict.fromkeys(name.strip() for name in wanted.split(","))
+    chosen = _SPREADS.keys() if kinds is None else {kind.strip() for kind in kinds.split(",")}
+    return [
+        {"id": name, **{kind: of(seen[name]) for kind, of in _SPREADS.items() if kind in chosen}}  # type: ignore[typeddict-item]
+        for name in names
+        if name in seen
+    ]
+
+
 def thread_dump(stacks: Mapping[str, str]) -> shapes.ThreadDump:
     """Return where processes stand, by the name of each."""
     return {"threadInfos": [{"threadName": name, "stringifiedThreadInfo": text} for name, text in stacks.items()]}
@@ -102,26 +132,3 @@ def thread_dump(stacks: Mapping[str, str]) -> shapes.ThreadDump:
 def logs(node: NodeFacts) -> shapes.Logs:
     """Return the files of a node."""
     return {"logs": [{"name": file.name, "size": file.size_bytes, "mtime": file.written_ms} for file in node.files]}
-
-
-def checkpoint_details(facts: JobFacts, completed: CheckpointStatistics) -> shapes.CheckpointDetails:
-    """Return a checkpoint with what each subtask took for it."""
-    tasks: list[shapes.CheckpointTask] = []
-    for vertex in facts.topology.vertices:
-        taken = [(index, completed.times.get(SubtaskId(vertex.id, index))) for index in range(vertex.parallelism)]
-        subtasks: Sequence[shapes.SubtaskTimesShown] = [
-            {
-                "index": index,
-                "start_delay": times.start_delay_ms,
-                "alignment": times.alignment_ms,
-                "sync": times.sync_ms,
-                "async_duration": times.async_ms,
-                "state_size": times.state_bytes,
-                "checkpointed_size": times.stored_bytes,
-                "in_flight_size": times.in_flight_bytes,
-            }
-            for index, times in taken
-            if times is not None
-        ]
-        tasks.append({"id": vertex.id, "name": vertex.name, "subtasks": list(subtasks)})
-    return {"checkpoint": checkpoint(completed), "tasks": tasks}

@@ -6,8 +6,6 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from actorflow.rest.shapes import Checkpoint
-
 
 class PlanInput(TypedDict):
     """What feeds a node of a plan: the other node, and how records are exchanged."""
@@ -61,39 +59,21 @@ BackPressure = TypedDict(
 )
 
 
+class Spread(TypedDict):
+    """A metric by its name over several that have it, with what was asked for of them."""
+
+    id: str
+    min: NotRequired[float]
+    max: NotRequired[float]
+    avg: NotRequired[float]
+    sum: NotRequired[float]
+
+
 class Figure(TypedDict):
     """A metric by its name, with its value as text where it was asked for."""
 
     id: str
     value: NotRequired[str]
-
-
-class SubtaskTimesShown(TypedDict):
-    """What a subtask took for its part of a checkpoint; times in ms, sizes in bytes."""
-
-    index: int
-    start_delay: float
-    alignment: float
-    sync: float
-    async_duration: float
-    state_size: int
-    checkpointed_size: int
-    in_flight_size: int
-
-
-class CheckpointTask(TypedDict):
-    """What the subtasks of a vertex took for a checkpoint."""
-
-    id: str
-    name: str
-    subtasks: list[SubtaskTimesShown]
-
-
-class CheckpointDetails(TypedDict):
-    """A completed checkpoint with what each subtask took for it."""
-
-    checkpoint: Checkpoint
-    tasks: list[CheckpointTask]
 
 
 class SlotShown(TypedDict):

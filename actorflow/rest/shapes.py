@@ -204,12 +204,15 @@ class Checkpoint(TypedDict):
     id: int
     status: str
     trigger_timestamp: int
+    latest_ack_timestamp: int
     end_to_end_duration: int
     external_path: str | None
     state_size: int
     checkpointed_size: int
+    persisted_data: int
     alignment: int
     num_subtasks: int
+    num_acknowledged_subtasks: int
 
 
 class LatestCheckpoint(TypedDict):

@@ -10,8 +10,11 @@ import actorflow as af
 pytestmark = pytest.mark.slow
 
 
-def found(rest, path):
-    status, content = rest.ask(path)
+TOKEN = "a-token-of-24-characters"
+
+
+def found(rest, path, **headers):
+    status, content = rest.ask(path, **headers)
     assert status == 200, content
     return content
 
@@ -102,8 +105,50 @@ def test_what_each_subtask_took_for_a_checkpoint(tmp_path):
         path = f"/jobs/{rest.job.id}/checkpoints"
         latest = found(rest, path)["latest"]["completed"]
         details = found(rest, f"{path}/details/{latest['id']}")
+        of_vertices = [found(rest, f"{path}/details/{latest['id']}/subtasks/{vertex}") for vertex in details["tasks"]]
 
-        assert details["checkpoint"] == latest
-        assert [len(task["subtasks"]) for task in details["tasks"]] == [2, 2]
-        assert sum(each["state_size"] for task in details["tasks"] for each in task["subtasks"]) == latest["state_size"]
+        assert {name: details[name] for name in latest} == latest
+        assert [len(each["subtasks"]) for each in of_vertices] == [2, 2]
+        for task, each in zip(details["tasks"].values(), of_vertices, strict=True):
+            assert {name: each[name] for name in task} == task
+            assert each["summary"]["state_size"]["avg"] * 2 == task["state_size"]
+        assert sum(task["state_size"] for task in details["tasks"].values()) == latest["state_size"]
         assert rest.ask(f"{path}/details/{latest['id'] + 1000}")[0] == 404
+        assert rest.ask(f"{path}/details/{latest['id']}/subtasks/nothing")[0] == 404
+
+        config = found(rest, f"{path}/config")
+        assert (config["mode"], config["interval"], config["unaligned_checkpoints"]) == ("exactly_once", 20, False)
+        assert config["checkpoint_storage"] == "FileSystemCheckpointStorage"
+        assert found(rest, f"/jobs/{rest.job.id}/status") == {"status": "CANCELED"}
+        told = found(rest, f"/jobs/{rest.job.id}/config")["execution-config"]
+        assert told["user-config"].items() >= {"execution.checkpointing.interval": "20ms"}.items()
+        assert told["restart-strategy"] == "Restart with exponential delay, from 1 s to 60 s."
+
+
+def test_what_a_job_was_told_without_secrets():
+    with served({"actorflow.rest.token": TOKEN, "restart-strategy.type": "fixed-delay"}) as rest:
+        told = found(rest, f"/jobs/{rest.job.id}/config", authorization=f"Bearer {TOKEN}")
+        assert (told["jid"], told["name"]) == (rest.job.id, "visits")
+        assert told["execution-config"]["restart-strategy"] == "Restart with fixed delay (1 s). #1 restart attempts."
+        assert told["execution-config"]["job-parallelism"] == 2
+        assert "actorflow.rest.token" not in told["execution-config"]["user-config"]
+        assert rest.ask(f"/jobs/{rest.job.id}/config")[0] == 401
+
+
+def test_a_job_that_takes_no_checkpoints_and_has_no_accumulators_says_so(rest):
+    status, refused = rest.ask(f"/jobs/{rest.job.id}/checkpoints/config")
+    assert (status, "takes no checkpoints" in refused["errors"][0]) == (404, True)
+    assert found(rest, f"/jobs/{rest.job.id}/accumulators")["user-task-accumulators"] == []
+    assert rest.ask("/jobs/nothing/accumulators")[0] == 404
+
+
+def test_metrics_of_several_together(rest, vertices):
+    path = f"/jobs/{rest.job.id}/vertices/{vertices[0]}/subtasks/metrics"
+
+    assert {"id": "numRecordsOut"} in found(rest, path)
+    [read] = found(rest, f"{path}?get=numRecordsOut,nothing")
+    assert 0 < read["min"] <= read["avg"] <= read["max"] < read["sum"]
+    assert [*found(rest, f"{path}?get=numRecordsOut&agg=max,other")[0]] == ["id", "max"]
+    assert found(rest, "/jobs/metrics?get=numRestarts&agg=sum") == [{"id": "numRestarts", "sum": 0.0}]
+    [threads] = found(rest, "/taskmanagers/metrics?get=Status.JVM.Threads.Count&agg=min")
+    assert threads["min"] >= 2

@@ -380,7 +380,7 @@ class JobMachine:
     def observe(self) -> JobState:
         """Return the job as a value."""
         parts = (self._alignment, self._checkpoints, self._stages, self._rescaling)
-        return state_of(self._job, self._status, self._error, self._run, *parts)
+        return state_of(self._description, self._status, self._error, self._run, *parts)
 
     def check(self) -> None:
         """State what must hold between status and run, and in every part."""

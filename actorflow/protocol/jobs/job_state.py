@@ -12,7 +12,8 @@ from actorflow.protocol.checkpoints.checkpoint_events import CheckpointsView
 from actorflow.protocol.event_time.alignment import GroupView, WatermarkAlignment
 from actorflow.protocol.jobs.deployment import AttemptState, SubtaskTotals
 from actorflow.protocol.jobs.job_checkpoints import JobCheckpoints
-from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.jobs.job_description import JobDescription
+from actorflow.protocol.jobs.job_messages import JobStatus, OptionValue
 from actorflow.protocol.jobs.job_run import JobRun
 from actorflow.protocol.jobs.rescaling import Rescaling, RescalingView
 from actorflow.protocol.jobs.stages import Stages, StageView
@@ -42,10 +43,11 @@ class JobState:
     totals: Mapping[SubtaskId, SubtaskTotals]
     stages: tuple[StageView, ...]
     rescaling: RescalingView
+    options: Mapping[str, OptionValue]
 
 
 def state_of(
-    job: JobId,
+    description: JobDescription,
     status: JobStatus,
     error: ErrorInfo | None,
     run: JobRun,
@@ -56,7 +58,7 @@ def state_of(
 ) -> JobState:
     """Return the parts of a job as one value."""
     return JobState(
-        job,
+        description.job,
         status,
         run.number,
         {str(subtask): attempt.state for subtask, attempt in run.attempts.items()},
@@ -68,6 +70,7 @@ def state_of(
         dict(run.totals),
         stages.observe(),
         rescaling.observe(),
+        description.options,
     )
 
 

@@ -137,20 +137,25 @@ export async function vertex(id, vertexId) {
 
 /** What each subtask took for a checkpoint. */
 export async function checkpoint(id, number) {
-  const [told, found] = await Promise.all([ask(["jobs", id]), ask(["jobs", id, "checkpoints", "details", number])]);
+  const at = ["jobs", id, "checkpoints", "details", number];
+  const [told, found] = await Promise.all([ask(["jobs", id]), ask(at)]);
+  const parts = await Promise.all(told.vertices.map(({ id: vertex }) => ask([...at, "subtasks", vertex])));
   const columns = [
     ["Subtask", (each) => count(each.index), true],
     ["Barrier came after", (each) => duration(each.start_delay), true],
-    ["Aligning", (each) => duration(each.alignment), true],
-    ["Held up by the snapshot", (each) => duration(each.sync), true],
-    ["Storing", (each) => duration(each.async_duration), true],
+    ["Aligning", (each) => duration(each.alignment.duration), true],
+    ["Held up by the snapshot", (each) => duration(each.checkpoint.sync), true],
+    ["Storing", (each) => duration(each.checkpoint.async), true],
     ["Stored", (each) => bytes(each.checkpointed_size), true],
     ["All state", (each) => bytes(each.state_size), true],
-    ["In flight", (each) => bytes(each.in_flight_size), true],
+    ["In flight", (each) => bytes(each.alignment.persisted), true],
   ];
   return [
-    el("div", { class: "row" }, [link(["jobs", id], told.name), el("h1", {}, `Checkpoint ${number}`), state(found.checkpoint.status)]),
-    el("p", { class: "dim" }, found.checkpoint.external_path),
-    found.tasks.map((task) => [el("h2", {}, task.name), table(columns, task.subtasks, "No subtask has stored anything.")]),
+    el("div", { class: "row" }, [link(["jobs", id], told.name), el("h1", {}, `Checkpoint ${number}`), state(found.status)]),
+    el("p", { class: "dim" }, found.external_path),
+    told.vertices.map((vertex, index) => [
+      el("h2", {}, vertex.name),
+      table(columns, parts[index].subtasks, "No subtask has stored anything."),
+    ]),
   ];
 }
