@@ -156,19 +156,21 @@ class PartitionLost(ActorflowError):  # noqa: N818 - the condition is the name
     Args:
         message: see `ActorflowError`.
         producer: the subtask that has written it, as text.
-        hint: see `ActorflowError`.
+        lost_with: the node or directory with which it is gone, and all else that was there; nothing if it alone is lost.
     """
 
     domain = Domain.EXTERNAL
     retry = Retry.BACKOFF
 
-    def __init__(self, message: str, *, producer: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, producer: str, lost_with: str = "") -> None:
+        super().__init__(message, hint="its stage runs again, if 'restart-strategy.type' says that a job tries again")
         self.producer = producer
+        self.lost_with = lost_with
 
     def info(self) -> ErrorInfo:
         """Return this error as a value, which names the producer: its stage runs again."""
-        return replace(super().info(), context={"partition": self.producer})
+        context = {"partition": self.producer}
+        return replace(super().info(), context=context | ({"lost with": self.lost_with} if self.lost_with else {}))
 
 
 class CheckpointError(ActorflowError):

@@ -30,6 +30,7 @@ from actorflow.protocol.nodes.slot_messages import JobReleased
 from actorflow.protocol.nodes.task_manager import LeaderFound
 from actorflow.rest.node_metrics import serve_node_metrics
 from actorflow.runtime.blobs.cache import BlobCache
+from actorflow.runtime.channels.partition_server import PartitionServer
 from actorflow.runtime.jobs.version_check import VERSION_CHECK_PATH, VersionCheck
 from actorflow.runtime.nodes.node_desk import NODE_DESK_PATH, NodeDesk
 from actorflow.runtime.workers.task_manager import spawn_task_manager
@@ -40,7 +41,7 @@ from actorflow.transport.addresses import parse
 
 log = logging.getLogger(__name__)
 
-_BLOB_CACHE_PATH = ActorPath("/blob-cache")
+_BLOB_CACHE_PATH, _PARTITIONS_PATH = ActorPath("/blob-cache"), ActorPath("/partitions")
 
 
 def run_task_manager(config: Config) -> None:
@@ -99,9 +100,18 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
         log.warning("ends, because no JobManager has taken its slots for %g s ('%s')", for_s, options.REGISTRATION_TIMEOUT.name)
         system.shutdown()
 
-    arguments = {"endpoints": node.endpoint.endpoints, "directory": str(server.directory), "settings": config.plain()}
-    processes = SlotProcesses(system, server, {**arguments, "blobs": str(kept.blobs)}, kept.backup, kept.cache, kept.clean_up)
+    arguments = {
+        "endpoints": node.endpoint.endpoints,
+        "directory": str(server.directory),
+        "settings": config.plain(),
+        "blobs": str(kept.blobs),
+        "partitions": address(system.node, _PARTITIONS_PATH),
+    }
+    processes = SlotProcesses(system, server, arguments, kept.backup, kept.cache, kept.clean_up)
     cache = _blob_cache(node, config, kept.blobs)
+    partitions = system.spawn(
+        PartitionServer, node.endpoint, kept.cache_of, config[options.FRAME_BYTES_MAX], name=_PARTITIONS_PATH[1:]
+    )
 
     system.spawn(VersionCheck, name=VERSION_CHECK_PATH[1:])
     system.spawn(NodeDesk, config, name=NODE_DESK_PATH[1:])
@@ -121,8 +131,13 @@ def _start(node: Node, config: Config, server: ForkServer) -> Callable[[], None]
         on_blobs_needed=cache.tell_control,
         on_unregistered=unwanted,
     )
-    node.endpoint.on_peer_lost.append(lambda peer, reason: task_manager.tell_control(NodeLost(peer, reason)))
-    node.endpoint.on_link_broken.append(lambda peer: task_manager.tell_control(LinkBroken(peer)))
+
+    def tell(news: NodeLost | LinkBroken) -> None:
+        for actor in (task_manager, partitions):
+            actor.tell_control(news)
+
+    node.endpoint.on_peer_lost.append(lambda peer, reason: tell(NodeLost(peer, reason)))
+    node.endpoint.on_link_broken.append(lambda peer: tell(LinkBroken(peer)))
 
     def end() -> None:
         processes.close()
@@ -164,8 +179,12 @@ class _Kept:
         return self._of(self._backups, job) if self._backs_up else None
 
     def cache(self, job: JobId) -> Path | None:
-        """Return where a job keeps copies of cached files."""
+        """Return where a job keeps copies of cached files, and what its stages write for each other."""
         return self._of(self._caches, job)
+
+    def cache_of(self, job: JobId) -> Path | None:
+        """Return the same, if the job has anything here."""
+        return self._caches.path_of(job)
 
     def _of(self, directories: JobDirectories, job: JobId) -> Path | None:
         if directories.path_of(job) is None:

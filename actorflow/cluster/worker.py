@@ -16,8 +16,9 @@ from actorflow.cluster.logs import start_logging
 from actorflow.cluster.node import Node
 from actorflow.config import Config
 from actorflow.ids import Address, NodeId, split_address, unique_suffix
-from actorflow.protocol.jobs.job_messages import LinkBroken, OpenDeployment, OptionValue, WorkerStarted
+from actorflow.protocol.jobs.job_messages import LinkBroken, NodeLost, OpenDeployment, OptionValue, WorkerStarted
 from actorflow.protocol.nodes.slot_messages import Allocation
+from actorflow.protocol.transfer.partitions import PartitionsAt
 from actorflow.runtime.subtasks.context import AsyncThread
 from actorflow.runtime.workers.deployment import Site
 from actorflow.runtime.workers.slot_worker import SlotWorker
@@ -50,6 +51,7 @@ def main(
     backup: str | None = None,
     cache: str | None = None,
     blobs: str | None = None,
+    partitions: str = "",
 ) -> None:
     """Run a slot worker until it is killed.
 
@@ -62,6 +64,7 @@ def main(
         backup: where its job keeps copies of its state on this host.
         cache: where its job keeps copies of cached files on this host.
         blobs: where its TaskManager keeps the blobs that it has fetched.
+        partitions: address of what reads to other hosts what its job writes on this one; nothing if there are no others.
     """
     config = Config.of(settings, "node")
     name = NodeId(f"worker-{allocation}-{unique_suffix()}")
@@ -86,10 +89,12 @@ def main(
         backup=None if backup is None else Path(backup),
         cache=None if cache is None else Path(cache),
         blobs=None if blobs is None else Path(blobs),
+        served=PartitionsAt("", Address(partitions), tuple(endpoints) if partitions else ()),
     )
     worker = system.spawn(SlotWorker, Allocation(allocation), site, learn_peers, announce, name="worker")
     endpoint.on_link_broken.append(lambda peer: worker.tell_control(LinkBroken(peer)))
     endpoint.on_peer_lost.append(lambda peer, reason: _end_without(manager, peer, reason))
+    endpoint.on_peer_lost.append(lambda peer, reason: worker.tell_control(NodeLost(peer, reason)))
     stacks = write_on_signal(stack_file(Path(directory), allocation))
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -36,6 +36,7 @@ from actorflow.protocol.nodes.slot_messages import (
     SlotsRequested,
 )
 from actorflow.protocol.transfer.delivery import DELIVERY_MESSAGES
+from actorflow.protocol.transfer.partitions import PARTITION_MESSAGES
 from actorflow.runtime.nodes.node_files import FileRequested
 from actorflow.runtime.workers.stacks import StackRequested
 from actorflow.wire.message import Message, MessageCodec
@@ -114,6 +115,7 @@ def control_codec() -> MessageCodec:
         _SLOT_MESSAGES,
         _SUBTASK_MESSAGES,
         DELIVERY_MESSAGES,
+        PARTITION_MESSAGES,
         ACTOR_MESSAGES,
     )
     people = (UserMessage, StateRequested, TailRequested, StackRequested, FileRequested)

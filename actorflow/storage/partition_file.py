@@ -148,7 +148,7 @@ class PartitionReader:
             raise PartitionLost(
                 f"cannot read what {self._producer} has written to '{self._path}': {reason}",
                 producer=self._producer,
-                hint="its stage runs again, if 'restart-strategy.type' says that a job tries again",
+                lost_with="" if self._path.parent.exists() else str(self._path.parent),
             ) from error
 
     def _read(self) -> Iterator[Frame]:

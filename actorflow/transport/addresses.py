@@ -84,6 +84,12 @@ def nearest(locations: Sequence[Location]) -> Location | None:
     return next((location for location in locations if location.protocol == "tcp"), locations[0] if locations else None)
 
 
+def on_this_host(endpoints: Sequence[str]) -> bool:
+    """Return whether no network lies between here and the node that listens at these endpoints; one that listens nowhere is this one."""
+    location = nearest([parse(text) for text in endpoints])
+    return location is None or location.local
+
+
 def _is_here(path: str) -> bool:
     try:
         return Path(path).exists()

@@ -30,6 +30,7 @@ from actorflow.protocol.jobs.splits import ListSplits
 from actorflow.protocol.jobs.stages import Stages
 from actorflow.protocol.machine import WorkDone
 from actorflow.protocol.nodes.slot_messages import Allocation, Lease, Slot, SlotsGranted
+from actorflow.protocol.transfer.partitions import PartitionsAt
 
 SORT = VertexId("sort")
 READER, SORTERS, WRITER = SubtaskId(READ, 0), (SubtaskId(SORT, 0), SubtaskId(SORT, 1)), SubtaskId(WRITE, 0)
@@ -62,7 +63,7 @@ def written(*names):
     machine = Stages(found, subtasks(found))
     for name in names:
         assert [f"{name}/0"] == turn(machine)
-        assert machine.finished(SubtaskFinished(SubtaskId(name, 0), 1, partitions=f"at {name}"))
+        assert machine.finished(SubtaskFinished(SubtaskId(name, 0), 1, partitions=PartitionsAt(f"at {name}")))
     return machine
 
 
@@ -70,9 +71,9 @@ def test_a_stage_begins_once_and_when_all_of_what_it_reads_is_written():
     machine = written()
     assert ["a/0"] == turn(machine)
     assert [] == turn(machine)
-    machine.finished(SubtaskFinished(SubtaskId("a", 0), 1, partitions="at a"))
+    machine.finished(SubtaskFinished(SubtaskId("a", 0), 1, partitions=PartitionsAt("at a")))
     assert ["b/0"] == turn(machine)
-    assert (WrittenPartitions(SubtaskId("a", 0), "at a"),) == machine.read_by(SubtaskId("b", 0))
+    assert (WrittenPartitions(SubtaskId("a", 0), PartitionsAt("at a")),) == machine.read_by(SubtaskId("b", 0))
 
 
 def test_without_stages_all_begins_and_nothing_is_kept():
@@ -104,6 +105,46 @@ def test_what_is_lost_is_written_again_and_read_again_by_all_who_had():
     machine.begin_run()
     assert ["a/0"] == turn(machine)
     assert not machine.has_finished(SubtaskId("b", 0))
+
+
+def written_at(**places):
+    """A line of stages of which these have finished, each on a node."""
+    found = line("a", "b", "c", "d")
+    machine = Stages(found, subtasks(found))
+    for name, node in places.items():
+        turn(machine)
+        machine.finished(SubtaskFinished(SubtaskId(name, 0), 1, partitions=PartitionsAt(f"/{node}/1", f"{node}/partitions")))
+    return machine
+
+
+def written_losing(node, **places):
+    machine = written_at(**places)
+    machine.lose(node)
+    return machine
+
+
+def rerun(machine):
+    """Return the stages that a new run has to run."""
+    machine.begin_run()
+    machine.check()
+    return "".join(stage.vertices[0] for stage in machine.observe() if stage.state != "finished")
+
+
+def test_all_that_was_lost_with_a_node_is_written_again_at_once_if_it_is_to_be_read():
+    assert "abcd" == rerun(written_losing("one", a="one", b="one", c="one"))
+    assert "cd" == rerun(written_losing("two", a="one", b="one", c="two"))
+
+
+def test_what_nobody_is_to_read_again_is_not_written_again():
+    assert "d" == rerun(written_losing("one", a="one", b="one", c="two"))
+    assert "bcd" == rerun(written_losing("two", a="one", b="two", c="two"))
+
+
+def test_who_misses_one_partition_says_what_else_is_gone_with_it():
+    machine = written_at(a="one", b="one")
+    context = {"partition": "b/0", "lost with": "/one"}
+    machine.forget_lost(dataclasses.replace(LOST, context=context))
+    assert "abcd" == rerun(machine)
 
 
 @pytest.mark.parametrize("error", [ERROR, dataclasses.replace(LOST, context={"partition": "nobody/0"})])
@@ -211,7 +252,7 @@ def done(probe, *finishing, run=1):
     """Have subtasks start and finish; return what is told to start by that."""
     told = []
     for subtask in finishing:
-        probe.tell(SubtaskStarted(subtask, run), SubtaskFinished(subtask, run, partitions=f"{subtask} of {run}"))
+        probe.tell(SubtaskStarted(subtask, run), SubtaskFinished(subtask, run, partitions=PartitionsAt(f"{subtask} of {run}")))
         told += probe.sent(DeploySubtask)
     return told
 
@@ -231,7 +272,7 @@ def last_stage():
     """A job whose last stage runs."""
     probe = begun()
     told = done(probe, READER)
-    assert [DeploySubtask(s, 1, (WrittenPartitions(READER, "read/0 of 1"),)) for s in SORTERS] == told
+    assert [DeploySubtask(s, 1, (WrittenPartitions(READER, PartitionsAt("read/0 of 1")),)) for s in SORTERS] == told
     assert [WRITER] == [order.subtask for order in done(probe, *SORTERS)]
     probe.tell(SubtaskStarted(WRITER, 1))
     return probe
@@ -274,7 +315,7 @@ def test_a_lost_partition_fails_the_run_and_the_next_one_writes_it_again():
     probe.advance(2.0)
     assert set(SORTERS) == set(deployed(probe, 2))
     (told,) = done(probe, *SORTERS, run=2)
-    assert [f"{sorter} of 2" for sorter in SORTERS] == [partition.location for partition in told.reads]
+    assert [f"{sorter} of 2" for sorter in SORTERS] == [partition.at.location for partition in told.reads]
 
 
 def test_losses_count_like_other_failures():

@@ -13,11 +13,14 @@ S = JobStatus
 
 
 class StagesLast(Invariant):
-    """A stage begins when all that it reads is written, and is told where; it runs again only if something of it, or before it, was lost."""
+    """A stage begins when all that it reads is written, and is told where; it runs again only if something of it, or before it, was lost.
+
+    Nothing is read that is known to be lost with what else was in the same place.
+    """
 
     def __init__(self, world):
         self.world = world
-        self.written, self.status = {}, {}
+        self.written, self.status, self.known_gone = {}, {}, {}
 
     def after(self, step):
         if not isinstance(step.machine, JobMachine):
@@ -36,9 +39,10 @@ class StagesLast(Invariant):
                     written[subtask] = step.event.partitions
             case SubtaskFailed(error=error) if fails and "partition" in error.context:
                 self.lose(written, error.context["partition"].rpartition("/")[0], job)
-        for opening in messages:
-            if isinstance(opening, OpenDeployment):
-                self.opens(job, written, opening.subtasks)
+                gone = (location for location, node in self.world.gone_with.items() if node == error.context["lost with"])
+                self.known_gone[job] = self.known_gone.get(job, frozenset()) | frozenset(gone)
+        opened = [subtask for opening in messages if isinstance(opening, OpenDeployment) for subtask in opening.subtasks]
+        self.opens(job, written, {subtask.vertex for subtask in opened})
         for order in messages:
             if isinstance(order, DeploySubtask):
                 self.begins(job, written, order)
@@ -54,17 +58,21 @@ class StagesLast(Invariant):
         for subtask in [subtask for subtask in written if subtask.vertex in lost]:
             del written[subtask]
 
-    def opens(self, job, written, subtasks):
-        for vertex in {subtask.vertex for subtask in subtasks}:
+    def opens(self, job, written, vertices):
+        read_again = {edge.target for edge in self.world.graphs[job].edges if edge.source in vertices}
+        for vertex in vertices:
             members = [subtask for subtask in self.world.graphs[job].subtasks() if subtask.vertex == vertex]
-            lasts = not vertex.endswith("write") and all(member in written for member in members)
+            lasts = not vertex.endswith("write") and vertex not in read_again
+            lasts = lasts and all(member in written and written[member].location in self.world.partitions for member in members)
             ensure(not lasts, f"{vertex} has finished, nothing of it is lost, and it is to run again")
             for member in members:
                 written.pop(member, None)
 
     def begins(self, job, written, order):
-        told = {read.producer: read.location for read in order.reads}
+        told = {read.producer: read.at for read in order.reads}
         expected = {producer: written.get(producer, "nowhere") for producer in self.producers(job, order.subtask.vertex)}
+        gone = [at for at in told.values() if at.location in self.known_gone.get(job, ())]
+        ensure(not gone, f"{order.subtask} is to read what is known to be lost: {gone}")
         ensure(told == expected, f"{order.subtask} is to read {told}, and what is written is {expected}")
 
 
@@ -92,6 +100,11 @@ class ForgetsNothingLost(Stages):
         pass
 
 
+class FindsLossesOneByOne(Stages):
+    def lose(self, place):
+        pass
+
+
 class ReadersDoNotReadAgain(Stages):
     def _forget(self, numbers):
         for number in numbers:
@@ -110,6 +123,6 @@ def with_stages(kind):
     return Job
 
 
-KINDS = (NothingLasts, SinksLast, BeginsWhenTheFirstHasWritten, ForgetsNothingLost, ReadersDoNotReadAgain)
+KINDS = (NothingLasts, SinksLast, BeginsWhenTheFirstHasWritten, ForgetsNothingLost, FindsLossesOneByOne, ReadersDoNotReadAgain)
 IN_STAGES = {kind.__name__: {"master": with_stages(kind), "staged": True} for kind in KINDS}
 """What is different in a `World`, by the name of the bug."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from actorflow.errors import ErrorInfo, Retry
-from actorflow.ids import Address
+from actorflow.ids import Address, split_address
 from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
 from actorflow.protocol.jobs.job_messages import (
     CommitOutput,
@@ -18,6 +18,7 @@ from actorflow.protocol.jobs.job_messages import (
 from actorflow.protocol.jobs.splits import NoMoreSplits, SplitAssigned, SplitFinished, SplitRequested
 from actorflow.protocol.machine import Send, SetTimer, TimerFired, ensure
 from actorflow.protocol.nodes.task_manager import EndWorker
+from actorflow.protocol.transfer.partitions import PartitionsAt
 
 BROKEN = ErrorInfo("ValueError", "bad record")
 LOST = ErrorInfo("PartitionLost", "it is gone")
@@ -88,7 +89,8 @@ class Worker:
                 self.begun.add(subtask)
                 lost = self.lost_of(event.reads)
                 if lost is not None:
-                    return self.tell(SubtaskFailed, subtask, replace(LOST, context={"partition": str(lost.producer)}))
+                    context = {"partition": str(lost.producer), "lost with": self.world.gone_with.get(lost.at.location, "")}
+                    return self.tell(SubtaskFailed, subtask, replace(LOST, context=context))
                 self.alive.add(subtask)
                 return [*self.tell(SubtaskStarted, subtask), *self.go_on(subtask, None, now)]
             case SplitAssigned(subtask=subtask, request=request, split=split) if self.requests.get(subtask) == request:
@@ -111,8 +113,8 @@ class Worker:
         """Return one of the partitions that a subtask is to read and does not find, if there is one; lose one now and then."""
         partitions = self.world.partitions
         if reads and self.world.unlucky(0.03):
-            partitions.pop(self.world.random.choice(reads).location, None)
-        return next((read for read in reads if read.location not in partitions), None)
+            partitions.pop(self.world.random.choice(reads).at.location, None)
+        return next((read for read in reads if read.at.location not in partitions), None)
 
     def announce(self, now):
         if self.opening is not None:
@@ -164,10 +166,11 @@ class Worker:
     def written(self, subtask):
         """Return where a subtask has written what others read, if any do."""
         if not self.world.staged or subtask.vertex.endswith("write"):
-            return ""
+            return None
         location = f"{subtask} {self.number[subtask]} {self.allocation}"
-        self.world.partitions[location] = None
-        return location
+        node = split_address(self.address)[0]
+        self.world.partitions[location] = node
+        return PartitionsAt(location, Address(f"{node}/partitions"))
 
     def go_on(self, subtask, finished, now):
         """Ask for the next split; who does not read takes a while and finishes."""

@@ -161,7 +161,8 @@ class World:
         graphs: what each job runs.
         regions: what of each job comes back by itself. A job that has some sends its client no results.
         stored: the jobs and runs whose end a checkpoint holds; None for those of jobs that take none.
-        partitions: what stages have written and nobody has lost, by location.
+        partitions: what stages have written and nobody has lost: the nodes by location.
+        gone_with: the nodes of partitions that were lost with them.
     """
 
     def __init__(
@@ -180,7 +181,7 @@ class World:
     ):
         self.regional, self.staged = regional, staged
         self.retention = list(Retention)[seed % 2]
-        self.partitions = {}
+        self.partitions, self.gone_with = {}, {}
         self.committed, self.removed, self.splits, self.graphs, self.regions, self.stored = {}, {}, {}, {}, {}, {}
         self.invariants = invariants(self)
         self.simulation = Simulation(
@@ -222,8 +223,15 @@ class World:
         for crash in crashes:
             lost = TaskManagerLost(task_manager_at(crash.node), 1, "no heartbeat")
             self.simulation.at(crash.at_s + random.uniform(0, 2), partial(self.simulation.tell, POOL, lost))
+            if self.staged:
+                self.simulation.at(crash.at_s, partial(self.lose_partitions, crash.node))
         for _ in range(random.choice((0, 0, 2, 4))):
             self.simulation.at(random.uniform(0, CALM_S), self.kill_a_worker)
+
+    def lose_partitions(self, node):
+        """Lose all that a TaskManager has kept."""
+        for location in [location for location, kept_by in self.partitions.items() if kept_by == node]:
+            self.gone_with[location] = self.partitions.pop(location)
 
     def build_task_manager(self, address, incarnation):
         return self.task_manager(address, POOL, slots=SLOTS_OF_EACH, incarnation=incarnation, start_timeout_s=1.0)

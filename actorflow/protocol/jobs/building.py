@@ -12,10 +12,18 @@ from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.checkpoints.checkpoint_plan import Restored
 from actorflow.protocol.jobs.deployment import Attempt
 from actorflow.protocol.jobs.job_description import JobDescription, Timeouts
-from actorflow.protocol.jobs.job_messages import OpenDeployment
+from actorflow.protocol.jobs.job_messages import LeaseSlot, OpenDeployment
 from actorflow.protocol.jobs.quarantine import Quarantined
 from actorflow.protocol.jobs.workers import Worker, Workers
-from actorflow.protocol.nodes.slot_messages import Allocation
+from actorflow.protocol.nodes.slot_messages import Allocation, Lease
+
+
+def lease_orders(description: JobDescription, job_master: Address, leases: Iterable[Lease]) -> list[tuple[Address, LeaseSlot]]:
+    """Return what TaskManagers are told to start: a worker for each lease."""
+    return [
+        (lease.slot.task_manager, LeaseSlot(lease.allocation, lease.slot.index, description.job, job_master, description.blobs))
+        for lease in leases
+    ]
 
 
 def attempt_in(worker: Worker, subtask: SubtaskId, run: int, timeouts: Timeouts) -> Attempt:

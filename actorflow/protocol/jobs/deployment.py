@@ -22,6 +22,7 @@ from actorflow.errors import Domain, ErrorInfo, Retry
 from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, ensure
 from actorflow.protocol.nodes.slot_messages import Allocation
+from actorflow.protocol.transfer.partitions import PartitionsAt
 from actorflow.wire.message import Message
 
 
@@ -86,7 +87,7 @@ class SubtaskFinished(Message, frozen=True):
     state: bytes = b""
     passed: int = 0
     totals: SubtaskTotals | None = None
-    partitions: str = ""
+    partitions: PartitionsAt | None = None
 
 
 class SubtaskCancelled(Message, frozen=True):

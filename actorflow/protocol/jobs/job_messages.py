@@ -16,6 +16,7 @@ from actorflow.protocol.blobs.blob import BlobRef, JobBlobs
 from actorflow.protocol.checkpoints.checkpoint_plan import Restored
 from actorflow.protocol.jobs.quarantine import Quarantined
 from actorflow.protocol.nodes.slot_messages import Allocation
+from actorflow.protocol.transfer.partitions import PartitionsAt
 from actorflow.wire.message import Message
 
 OptionValue = str | int | float | bool | None
@@ -290,7 +291,7 @@ class WrittenPartitions(Message, frozen=True):
     """Where the partitions are that a subtask of an earlier stage has written."""
 
     producer: SubtaskId
-    location: str
+    at: PartitionsAt
 
 
 class DeploySubtask(Message, frozen=True):

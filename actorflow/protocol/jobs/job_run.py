@@ -28,7 +28,7 @@ from actorflow.protocol.checkpoints.checkpoint_plan import Restored
 from actorflow.protocol.checkpoints.commit import PreparedOutput
 from actorflow.protocol.checkpoints.leftovers import left_with_checkpoints, remove, runs_before
 from actorflow.protocol.jobs.attempts import Attempts
-from actorflow.protocol.jobs.building import BuildingOrders, attempt_in, by_allocation
+from actorflow.protocol.jobs.building import BuildingOrders, attempt_in, by_allocation, lease_orders
 from actorflow.protocol.jobs.deployment import (
     AttemptEnded,
     AttemptRunning,
@@ -45,7 +45,6 @@ from actorflow.protocol.jobs.job_description import JobDescription, Timeouts
 from actorflow.protocol.jobs.job_messages import (
     DeploymentOpened,
     DeploySubtask,
-    LeaseSlot,
     NodeLost,
     ProgressReported,
     SlotEnded,
@@ -148,6 +147,8 @@ class JobRun:
             case SlotsRefused(request=number, error=error):
                 return [Report(RunFailed(error))] if number == self.number and not self._ending else []
             case SlotsLost(allocations=lost, reason=reason):
+                for node in self.workers.nodes_of(lost):
+                    self._stages.lose(node)
                 return [effect for allocation in lost for effect in self._slot_gone(allocation, slot_lost(reason), now)]
             case SlotReady():
                 return self._ready(news, now)
@@ -170,11 +171,8 @@ class JobRun:
         """Have those workers started that are not ready; a timer that fires leads here again."""
         if self._ending or self.workers.all_ready:
             return []
-        effects: list[Effect] = [SetTimer(self._leasing_timer, now + self._timeouts.lease_again_s)]
-        for lease in self.workers.not_ready():
-            order = LeaseSlot(lease.allocation, lease.slot.index, self._description.job, self._address, self._description.blobs)
-            effects.append(Send(lease.slot.task_manager, order))
-        return effects
+        asked = lease_orders(self._description, self._address, self.workers.not_ready())
+        return [SetTimer(self._leasing_timer, now + self._timeouts.lease_again_s), *(Send(to, order) for to, order in asked)]
 
     def _ready(self, ready: SlotReady, now: float) -> list[Effect]:
         if not self.workers.ready(ready) or not self.workers.all_ready or self._ending:
@@ -216,7 +214,8 @@ class JobRun:
         return self._worker_failed(WorkerFailed(self.number, worker.lease.allocation, no_talking_to(address, news)))
 
     def node_lost(self, lost: NodeLost) -> list[Effect]:
-        """Fail with a worker that cannot be reached: its TaskManager, which may reach it, ends it."""
+        """Fail with a worker that cannot be reached: its TaskManager, which may reach it, ends it. What stages have left on a node is lost with it."""
+        self._stages.lose(lost.node)
         error = slot_lost(f"node {lost.node} is lost: {lost.reason}")
         there = [w.lease.allocation for w in self.workers if w.address is not None and w.node == lost.node]
         return [effect for allocation in there for effect in self._worker_failed(WorkerFailed(self.number, allocation, error))]

@@ -5,7 +5,8 @@
        └──── the run has failed; its region has failed alone ────────────┴── what it has written, or reads, is lost ──┘
 
 What was written lasts over a failure of the run (but not where sinks are, whose output is the run's). So a stage runs again only if it had not
-finished, or if a reader finds its partitions gone or damaged; then those that have read them run again, too: the second time they may be others.
+finished, or if partitions of it are gone or damaged that are to be read; then those that have read them run again, too: the second time they may be
+others. What is gone with the same node or directory as one that was not found whole is gone, too; it is not looked for, one failure after the other.
 
 A job whose exchanges are pipelined has no stages: all of it begins at once, and nothing lasts.
 
@@ -52,15 +53,34 @@ class Stages:
         """Stages that have begun, in this run or an earlier one, and need not begin again."""
         self._written: dict[SubtaskId, SubtaskFinished] = {}
         """What subtasks have said that have finished."""
+        self._lost: dict[SubtaskId, None] = {}
+        """Those of them whose partitions are gone: nobody minds, unless they are to be read again."""
 
     def begin_run(self) -> None:
-        """Forget all that a new run has to do again: what had not finished, and what ends with a run, with all that has read it."""
+        """Forget all that a new run has to do again: what had not finished, what ends with a run, and what these need and is lost."""
         self._forget(number for number, stage in enumerate(self._stages) if not (stage.lasting and self._done(number)))
+        while missed := [number for number in range(len(self._stages)) if self._is_missed(number)]:
+            self._forget(missed)
+
+    def _is_missed(self, number: int) -> bool:
+        """Return whether a stage has finished, and what a stage is to read of it is lost."""
+        if not self._done(number) or not any(member in self._lost for member in self._members[number]):
+            return False
+        vertices = self._stages[number].vertices
+        return any(not self._done(reader) for reader, stage in enumerate(self._stages) if any(v in vertices for v in stage.reads))
 
     def forget_lost(self, error: ErrorInfo) -> None:
         """Forget what a reader has not found whole, if that is the error, so that it is written again, and read again by all its readers."""
         if self.misses(error):
+            self.lose(error.context.get("lost with", ""))
             self._forget([self._of_vertex[self._producer(error)]])
+
+    def lose(self, place: str) -> None:
+        """Note that all is gone that was written in a directory, or served by a node."""
+        for subtask, news in self._written.items():
+            at = news.partitions
+            if place and at is not None and (at.location.startswith(f"{place}/") or at.server.startswith(f"{place}/")):
+                self._lost[subtask] = None
 
     def misses(self, error: ErrorInfo) -> bool:
         """Return whether an error says that something written is gone or damaged."""
@@ -83,6 +103,7 @@ class Stages:
         """Forget what subtasks have written that are to run again in the same run: their region has failed alone."""
         for subtask in subtasks:
             self._written.pop(subtask, None)
+            self._lost.pop(subtask, None)
 
     # --- what is when ----------------------------------------------------------------------------------------------------------
 
@@ -120,7 +141,8 @@ class Stages:
             return ()
         reads = self._stages[self._of_vertex[subtask.vertex]].reads
         members = (member for vertex in reads for member in self._members[self._of_vertex[vertex]])
-        return tuple(WrittenPartitions(member, self._written[member].partitions) for member in members if member.vertex in reads)
+        written = ((member, self._written[member].partitions) for member in members if member.vertex in reads)
+        return tuple(WrittenPartitions(member, at) for member, at in written if at is not None)
 
     def totals(self) -> dict[SubtaskId, SubtaskTotals]:
         """Return what those have done that need not run again."""
@@ -156,5 +178,7 @@ class Stages:
                 ensure(
                     self._done(self._of_vertex[vertex]), f"{self._stages[number].vertices} has begun before {vertex} has finished"
                 )
+        for subtask in self._lost:
+            ensure(subtask in self._written, f"what {subtask} has written is lost, and it has written nothing")
         for subtask in self._written:
             ensure(self._of_vertex[subtask.vertex] in self._begun, f"{subtask} has written before its stage has begun")

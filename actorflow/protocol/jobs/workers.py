@@ -84,6 +84,11 @@ class Workers:
     def __getitem__(self, allocation: Allocation) -> Worker:
         return self._workers[allocation]
 
+    def nodes_of(self, allocations: Iterable[Allocation]) -> list[NodeId]:
+        """Return the nodes of the TaskManagers of some leases, as far as these are held."""
+        held = (self._workers[allocation].lease.slot for allocation in allocations if allocation in self._workers)
+        return list(dict.fromkeys(split_address(slot.task_manager)[0] for slot in held))
+
     @property
     def all_ready(self) -> bool:
         """Whether nobody has still to report."""

@@ -6,7 +6,7 @@ processed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from actorflow.ids import ChannelId, NodeId
@@ -37,6 +37,10 @@ class FrameSender(Protocol):
 
 class DataPlane(FrameSender, Protocol):
     """What the runtime needs of a node's transport endpoint."""
+
+    def learn(self, node: NodeId, endpoints: Sequence[str]) -> None:
+        """Note where a peer can be reached."""
+        ...
 
     def send_credit(self, node: NodeId, deployment: int, channel: int, credit: int, batch_records_max: int) -> None:
         """Grant credit to the sender of a channel."""

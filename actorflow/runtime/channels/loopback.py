@@ -6,7 +6,7 @@ is handed over on the node's dispatcher thread, also when a pinned subtask has s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from actorflow.actor import ActorSystem
 from actorflow.ids import NodeId
@@ -24,6 +24,9 @@ class LoopbackPlane:
         self._system = system
         self._inputs: dict[tuple[int, int], Callable[[Frame], None]] = {}
         self._outputs: dict[tuple[int, int], Callable[[int, int], None]] = {}
+
+    def learn(self, node: NodeId, endpoints: Sequence[str]) -> None:
+        """Nothing: there is only one node."""
 
     def send_data(
         self,

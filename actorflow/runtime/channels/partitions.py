@@ -3,7 +3,7 @@
     lane ──frames──► partition file, whole when the producer ends            partition file ──as credit allows──► input gate
 
 To the producer it is a link that always has room; to the consumer it is a producer that sends what it is granted credit for. So exchanges, gates
-and feeds are those of pipelined channels, and what is read goes through the same decoding as what comes from another node.
+and feeds are those of pipelined channels, and what is read goes through the same decoding as what comes from another node (see `partition_reading`).
 
 The files of a subtask are `<directory of the job>/partitions/<deployment>-<vertex>-<subtask>.<edge>`. Where they are goes to the JobMaster when
 it has finished, and from there to their readers. They go with the job's directory.
@@ -19,12 +19,18 @@ from actorflow.ids import NodeId, SubtaskId
 from actorflow.plan.execution import Channel, ExecutionEdge, ExecutionGraph
 from actorflow.plan.graph import Partitioning
 from actorflow.protocol.transfer.credit import ReceiverLedger
+from actorflow.protocol.transfer.partitions import PartitionsAt
 from actorflow.runtime.channels.input_gate import InputChannel, InputGate
 from actorflow.runtime.channels.lanes import Lane
 from actorflow.runtime.channels.links import RemoteLink, received
+from actorflow.runtime.channels.partition_reading import FarPartitions, NearReading, PartitionInput, Reading
 from actorflow.storage.partition_file import PartitionReader, PartitionWriter
+from actorflow.transport.addresses import on_this_host
 from actorflow.wire.batch import Element, EndOfInput
-from actorflow.wire.frame import Kind, pack
+from actorflow.wire.frame import Frame, Kind, pack
+
+PARTITIONS: Final = "partitions"
+"""The directory in that of a job."""
 
 _NOWHERE: Final = NodeId("")
 _ALWAYS_ROOM: Final = 1 << 62
@@ -93,63 +99,6 @@ class PartitionLink:
         return size
 
 
-class PartitionInput:
-    """Gives a channel of a gate what its partition holds, as far as there is credit.
-
-    Args:
-        channel: the channel.
-        open_reader: opens the partition, given where its producer's are.
-
-    Attributes:
-        producer: who has written it.
-    """
-
-    def __init__(self, channel: Channel, open_reader: Callable[[Path], PartitionReader]) -> None:
-        self.producer = channel.producer
-        self._open_reader = open_reader
-        self._gate: InputGate
-        self._index = 0
-        self._credit = 0
-        self._giving = False
-        self._reader: PartitionReader | None = None
-
-    def feed(self, gate: InputGate, index: int) -> None:
-        """Give what is read to this channel of a gate."""
-        self._gate, self._index = gate, index
-
-    def read(self, location: str) -> None:
-        """Learn where its producer's partitions are. They are read when there is credit."""
-        self._reader = self._open_reader(Path(location))
-
-    def granted(self, credit: int, records_max: int) -> None:  # noqa: ARG002 - batches have the size that they were written with
-        """Take credit, and give the gate what that allows.
-
-        Raises:
-            PartitionLost: if the partition is gone, or damaged.
-        """
-        self._credit += credit
-        if self._giving:
-            return  # the gate grants more while it is given something
-        self._giving = True
-        while self._credit:
-            self._give()
-        self._giving = False
-
-    def _give(self) -> None:
-        assert self._reader is not None, "a stage begins when it knows what it reads"
-        frame = next(self._reader, None)
-        if frame is None:
-            self._credit = 0
-            return
-        self._credit -= frame.kind is Kind.DATA
-        self._gate.push(self._index, received(frame), 0)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._reader is not None:
-            self._reader.close()
-
-
 class Partitions:
     """The blocking exchanges of one deployment on one worker.
 
@@ -157,20 +106,35 @@ class Partitions:
         graph: of the job.
         number: of the deployment.
         directory: of the job on this host.
+        served: by whom what is written there is read to other hosts, if there are any.
+        far: reads from them; None where there are none.
         payload_bytes_max: larger batches are cut, where they can be.
     """
 
-    def __init__(self, graph: ExecutionGraph, number: int, directory: Path | None, payload_bytes_max: int) -> None:
+    def __init__(
+        self,
+        graph: ExecutionGraph,
+        number: int,
+        directory: Path | None,
+        served: PartitionsAt,
+        far: FarPartitions | None,
+        payload_bytes_max: int,
+    ) -> None:
         self._graph = graph
         self._number = number
         self._directory = directory
+        self._served = served
+        self._far = far
         self._payload_bytes_max = payload_bytes_max
         self._vertices = {vertex.id: place for place, vertex in enumerate(graph.vertices)}
 
-    def location(self, subtask: SubtaskId) -> Path:
-        """Return where a subtask writes its partitions: the files have this name, and the number of an edge."""
+    def written_by(self, subtask: SubtaskId) -> PartitionsAt:
+        """Return where a subtask writes its partitions."""
+        return self._served.replaced(location=str(self._location(subtask)))
+
+    def _location(self, subtask: SubtaskId) -> Path:
         assert self._directory is not None, "a job with stages has a directory on every host"
-        return self._directory / "partitions" / f"{self._number}-{self._vertices[subtask.vertex]}-{subtask.index}"
+        return self._directory / PARTITIONS / f"{self._number}-{self._vertices[subtask.vertex]}-{subtask.index}"
 
     def output(self, subtask: SubtaskId, edge: ExecutionEdge, batch_records_max: int) -> tuple[PartitionOutput, list[Lane]]:
         """Return the file of an outgoing exchange of a subtask, and the lanes that lead there, which always have room."""
@@ -178,7 +142,7 @@ class Partitions:
         if edge.partitioner.kind is Partitioning.BROADCAST:
             channels = channels[:1]  # all read the same
         names = f"the output of '{self._graph.vertex(edge.source).name}'"
-        writer = PartitionWriter(_file(self.location(subtask), edge), self._graph.vertex(edge.target).parallelism, names)
+        writer = PartitionWriter(_file(self._location(subtask), edge), self._graph.vertex(edge.target).parallelism, names)
         output = PartitionOutput(writer, channels)
         lanes = []
         for channel in channels:
@@ -192,24 +156,45 @@ class Partitions:
         return output, lanes
 
     def gate(
-        self, channels: Sequence[Channel], ledger: ReceiverLedger, wake: Callable[[], None]
+        self,
+        channels: Sequence[Channel],
+        ledger: ReceiverLedger,
+        wake: Callable[[], None],
+        receiver: Callable[[InputGate, int], Callable[[Frame], None]],
     ) -> tuple[InputGate, tuple[PartitionInput, ...]]:
-        """Return the gate of a subtask with these channels, and what fills it from partitions."""
-        inputs = tuple(PartitionInput(channel, self._opener(channel)) for channel in channels)
-        ports = [self._graph.edges[channel.edge].port for channel in channels]
+        """Return the gate of a subtask with these channels, and what fills it from partitions.
+
+        Args:
+            channels: see above.
+            ledger: of the gate.
+            wake: see `InputGate`.
+            receiver: returns what gives frames to a channel of a gate that come from another host.
+        """
+        inputs = tuple(PartitionInput(channel.producer) for channel in channels)
         ends = [
-            InputChannel(channel.id, port, source.granted) for channel, port, source in zip(channels, ports, inputs, strict=True)
+            InputChannel(channel.id, self._graph.edges[channel.edge].port, source.granted)
+            for channel, source in zip(channels, inputs, strict=True)
         ]
         gate = InputGate(ends, ledger, wake)
-        for index, source in enumerate(inputs):
-            source.feed(gate, index)
+        for index, (channel, source) in enumerate(zip(channels, inputs, strict=True)):
+            source.begins = self._beginning(channel, gate, index, receiver(gate, index))
         gate.closing = tuple(source.close for source in inputs)
         return gate, inputs
 
-    def _opener(self, channel: Channel) -> Callable[[Path], PartitionReader]:
+    def _beginning(
+        self, channel: Channel, gate: InputGate, index: int, receive: Callable[[Frame], None]
+    ) -> Callable[[PartitionsAt], Reading]:
         edge = self._graph.edges[channel.edge]
         reader = 0 if edge.partitioner.kind is Partitioning.BROADCAST else channel.consumer.index
-        return lambda location: PartitionReader(_file(location, edge), reader, str(channel.producer), self._payload_bytes_max)
+
+        def begin(at: PartitionsAt) -> Reading:
+            path = _file(Path(at.location), edge)
+            if self._far is not None and not on_this_host(at.endpoints):
+                return self._far.begin(channel, path.name, reader, at, receive)
+            file = PartitionReader(path, reader, str(channel.producer), self._payload_bytes_max)
+            return NearReading(file, lambda frame: gate.push(index, received(frame), 0))
+
+        return begin
 
 
 def _file(location: Path, edge: ExecutionEdge) -> Path:

@@ -30,7 +30,6 @@ from actorflow.runtime.channels.exchange import Exchange, make_exchange
 from actorflow.runtime.channels.input_gate import InputChannel, InputGate
 from actorflow.runtime.channels.lanes import DirectLink, Lane, Link, PostedLink
 from actorflow.runtime.channels.links import DataPlane, RemoteLink, received
-from actorflow.runtime.channels.partitions import Partitions
 from actorflow.runtime.channels.writing import SinkOutput
 from actorflow.runtime.checkpoints.checkpoint_joining import join
 from actorflow.runtime.checkpoints.checkpoint_site import CheckpointSite
@@ -88,7 +87,7 @@ class Assembly:
         self._backends = StateBackends(deployment.config, deployment.job, batch=deployment.graph.batch)
         self.failing: SubtaskId | None = None
         """The subtask that is being completed; if that raises, it is the one to blame."""
-        self._partitions = Partitions(self._graph, deployment.attempt, site.cache, self._config[options.FRAME_BYTES_MAX])
+        self._partitions = deployment.partitions(site, context)
         self._opened: list[SinkOutput] = []
         self._parts: dict[SubtaskId, Part] = {}
         self._lanes: dict[ChannelId, tuple[Lane, Part]] = {}
@@ -96,8 +95,6 @@ class Assembly:
 
     def build(self) -> dict[SubtaskId, Part]:
         """Build everything; return the parts by subtask, in the order of the deployment."""
-        if self._graph.blocking:
-            self._deployment.check_one_host()
         for subtask in self._deployment.mine:
             self._parts[subtask] = self._spawn(subtask)
         for part in self._parts.values():
@@ -137,7 +134,10 @@ class Assembly:
         if not channels:
             return
         if self._graph.blocking:
-            part.gate, part.reads = self._partitions.gate(channels, self._ledger(len(channels)), part.actor.wake)
+            ledger, wake = self._ledger(len(channels)), part.actor.wake
+            part.gate, part.reads = self._partitions.gate(
+                channels, ledger, wake, lambda gate, index: self._receiver(gate, index, part)
+            )
             return
         ends = [InputChannel(channel.id, self._edge(channel).port, self._announcer(channel, part)) for channel in channels]
         part.gate = gate = InputGate(ends, self._ledger(len(channels)), part.actor.wake)
@@ -200,7 +200,7 @@ class Assembly:
         closing: Callable[[], None] | None = None
         timeout_s: float | None = self._config[options.BUFFER_TIMEOUT]
         if self._graph.blocking:
-            part.writes, timeout_s = str(self._partitions.location(part.id)), None
+            part.writes, timeout_s = self._partitions.written_by(part.id), None
             written, lanes = self._partitions.output(part.id, edge, self._config[options.BATCH_RECORDS_MAX])
             closing = written.close
         else:

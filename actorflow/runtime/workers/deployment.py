@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actorflow.actor import ActorSystem
-from actorflow.config import Config
-from actorflow.errors import PlanError
+from actorflow.actor import ActorContext, ActorSystem
+from actorflow.config import Config, options
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId, split_address
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.jobs.job_messages import OpenDeployment, WrittenPartitions
 from actorflow.protocol.jobs.quarantine import Quarantined
+from actorflow.protocol.transfer.partitions import PartitionsAt
 from actorflow.runtime.channels.input_gate import InputGate
 from actorflow.runtime.channels.links import DataPlane
-from actorflow.runtime.channels.partitions import PartitionInput
+from actorflow.runtime.channels.partition_reading import FarPartitions, PartitionInput, PartitionNews
+from actorflow.runtime.channels.partitions import Partitions
 from actorflow.runtime.subtasks.context import AsyncHome
 from actorflow.runtime.subtasks.source_feed import SourceFeed
 from actorflow.runtime.subtasks.subtask import Subtask
@@ -39,6 +40,7 @@ class Site:
         backup: where the job keeps copies of its state on this host; None if nowhere.
         cache: where the job keeps on this host copies of cached files, and what its stages write for each other; None if it has none.
         blobs: where the TaskManager keeps the blobs that it has fetched; None where nobody fetches any.
+        served: by whom what stages write here is read to other hosts, if there are any.
     """
 
     system: ActorSystem
@@ -49,6 +51,7 @@ class Site:
     backup: Path | None = None
     cache: Path | None = None
     blobs: Path | None = None
+    served: PartitionsAt = field(default_factory=PartitionsAt)
 
     def code_of(self, message: OpenDeployment) -> bytes:
         """Return the graph of a deployment, with user code: from the message, or the blob that it names.
@@ -96,18 +99,10 @@ class Deployment:
         """Return the node that runs a subtask."""
         return split_address(self.workers[subtask])[0]
 
-    def check_one_host(self) -> None:
-        """Check that no network lies between any of its workers.
-
-        Raises:
-            PlanError: if one does: what stages write for each other is read from local disks.
-        """
-        for subtask in self.workers:
-            if self.node_of(subtask) not in self.on_this_host:
-                raise PlanError(
-                    f"'{self.graph.name}' cannot run in stages: {self.node_of(subtask)} is on another host, whose disks cannot be read here",
-                    hint="set execution.batch-shuffle-mode to all-exchanges-pipelined, or run it on the TaskManagers of one host",
-                )
+    def partitions(self, site: Site, context: ActorContext) -> Partitions:
+        """Return what its subtasks there write for later stages, and read of earlier ones; `context` is their worker's."""
+        far = None if site.plane is None else FarPartitions(context, site.plane, self.job, self.attempt)
+        return Partitions(self.graph, self.attempt, site.cache, site.served, far, self.config[options.FRAME_BYTES_MAX])
 
     def replaces(self, earlier: Sequence[int], plane: DataPlane | None) -> None:
         """Let go of the channels that its subtasks had in earlier deployments, and with them of the state that those held."""
@@ -151,12 +146,19 @@ class Part:
     source: SourceFeed | None = None
     results: ResultWindow | None = None
     reads: tuple[PartitionInput, ...] = ()
-    writes: str = ""
+    writes: PartitionsAt | None = None
     """Where it writes what later stages read, if any do."""
 
     def begin(self, written: Sequence[WrittenPartitions]) -> None:
         """Have it start, and read what earlier stages have written for it."""
-        locations = {partitions.producer: partitions.location for partitions in written}
+        places = {partitions.producer: partitions.at for partitions in written}
         for source in self.reads:
-            source.read(locations[source.producer])
+            source.read(places[source.producer])
         self.actor.ref.tell_control(BEGIN)
+
+    def misses(self, news: PartitionNews) -> None:
+        """Have it fail if that means that it cannot read what it still needs."""
+        for source in self.reads:
+            failing = source.failing(news)
+            if failing is not None:
+                self.actor.post(failing)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from actorflow.actor import Actor
@@ -34,6 +34,7 @@ from actorflow.protocol.jobs.job_messages import (
     DeploymentOpened,
     DeploySubtask,
     LinkBroken,
+    NodeLost,
     OpenDeployment,
     OutputCommitted,
     ProgressReported,
@@ -45,6 +46,7 @@ from actorflow.protocol.jobs.splits import NoMoreSplits, SplitAssigned
 from actorflow.protocol.machine import ChildEnded, Failed, TimerFired
 from actorflow.protocol.nodes.slot_messages import Allocation
 from actorflow.protocol.nodes.task_manager import EndWorker
+from actorflow.protocol.transfer.partitions import PartitionUnreadable
 from actorflow.runtime.checkpoints.checkpoint_site import checkpoint_site
 from actorflow.runtime.subtasks.split_requests import SplitRequests
 from actorflow.runtime.subtasks.subtask import Subtask
@@ -54,7 +56,7 @@ from actorflow.runtime.workers.deployment import Deployment, Part, Site
 from actorflow.runtime.workers.directory import subtask_name
 from actorflow.runtime.workers.job_master_link import JobMasterLink
 from actorflow.runtime.workers.watchdog import Watchdog
-from actorflow.transport.addresses import nearest, parse
+from actorflow.transport.addresses import on_this_host
 from actorflow.wire.message import Message
 from actorflow.wire.user_code import dumps_code, loads_code
 
@@ -64,11 +66,6 @@ _LINK_REPORT_AFTER_S = 1.0
 """A link also breaks because the worker at its other end died. That is the better report, and on its way: it goes first."""
 
 log = logging.getLogger(__name__)
-
-
-def _on_this_host(endpoints: Sequence[str]) -> bool:
-    location = nearest([parse(text) for text in endpoints])
-    return location is None or location.local
 
 
 class SlotWorker(Actor):
@@ -171,6 +168,9 @@ class SlotWorker(Actor):
                 self._report_broken_link(node)
             case LinkBroken(node=node) if node in self._peers:
                 self.ctx.set_timer(node, _LINK_REPORT_AFTER_S)
+            case LinkBroken() | NodeLost() | PartitionUnreadable():
+                for part in self._parts.values():
+                    part.misses(message)
             case ChildEnded(name=name) if name in self._leaving:
                 del self._leaving[name]
                 self._build_if_there_is_room()
@@ -248,7 +248,7 @@ class SlotWorker(Actor):
                 Config.of(message.options, "job"),
                 message.subtasks,
                 dict(zip(graph.subtasks(), message.workers, strict=True)),
-                frozenset(node for node, endpoints in message.endpoints.items() if _on_this_host(endpoints)),
+                frozenset(node for node, endpoints in message.endpoints.items() if on_this_host(endpoints)),
                 dict(message.restored),
                 message.quarantined,
                 run=message.attempt,
