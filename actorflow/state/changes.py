@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import islice, repeat
 from operator import is_
 from typing import Any, Final, Protocol
 
@@ -33,7 +33,13 @@ IMMUTABLE: Final = frozenset({bool, bytes, complex, float, int, str, type(None)}
 
 
 class Fetched(Protocol):
-    """A table of which not all values are in memory."""
+    """A table of which not all values are in memory.
+
+    Attributes:
+        entries: those that are.
+    """
+
+    entries: dict[Any, Any]
 
     def compared(self) -> Ordered | None:
         """Return the table in its order, and what has left it since the last call; None if what changes has to be noted."""
@@ -47,8 +53,16 @@ class Fetched(Protocol):
         """Give every key with its value."""
         ...
 
-    def freeze(self) -> tuple[dict[Any, Any], Iterator[tuple[list[Any], list[Any]]]]:
-        """Return the values of now: those in memory, and keys and values of the others, read later. For states without namespaces."""
+    def frozen(self) -> Rows | None:
+        """Return the values of now that are not in memory; None if all are. For states without namespaces."""
+        ...
+
+
+class Rows(Protocol):
+    """Keys and values that are read when they are wanted."""
+
+    def portions(self, held: Iterator[Any]) -> Iterator[tuple[list[Any], list[Any]]]:
+        """Give them, without those of some keys, which were in memory. May be called on another thread, once."""
         ...
 
 
@@ -201,7 +215,8 @@ class ChangeLog:
         now, queues = self._now, self._tables.queues()
         for place, live in self._live.items():
             if live:
-                now.noted.setdefault(place, set()).update(live)
+                if self.begun:  # else everything is captured
+                    now.noted.setdefault(place, set()).update(live)
                 live.clear()
         for name, queue in queues.items():
             now.timers.setdefault(name, set()).update(queue.changed())
@@ -245,9 +260,12 @@ class ChangeLog:
                 earlier = changes.left.get(place)
                 left = earlier | left if earlier else left
             return Comparison(place, keys, before, now.values[place], left)
-        if isinstance(table, dict):
-            return Comparison(place, keys, NOTHING, now.values[place], {})
-        return _taken(place, table, None)
+        held = Comparison(place, keys, NOTHING, now.values[place], {})
+        rows = None if isinstance(table, dict) else table.frozen()
+        if rows is None:
+            return held
+        first = ordered.first - keys.first
+        return _Frozen(place, held, islice(keys.keys, first, first + len(now.values[place].values)), rows)
 
     # --- what became of it -------------------------------------------------------------------------------------------------------
 
@@ -302,22 +320,25 @@ class _Encoded:
 class _Frozen:
     """A table of which some values are in memory, and the others are read when they are wanted."""
 
-    def __init__(self, place: Place, held: dict[Any, Any], portions: Iterator[tuple[list[Any], list[Any]]]) -> None:
+    def __init__(self, place: Place, held: Piece, keys: Iterator[Any], rows: Rows) -> None:
         self._place = place
-        self._held = _made(list(_cut(place, list(held), list(held.values()), [])), held.values())
-        self._portions = portions
+        self._held = held
+        self._keys = keys
+        self._rows = rows
 
     def payloads(self) -> Iterator[bytes]:
         yield from self._held.payloads()
-        for keys, values in self._portions:
+        for keys, values in self._rows.portions(self._keys):
             yield payload(Chunk(self._place, keys, values, []))
 
 
 def _taken(place: Place, table: Table, noted: Collection[Any] | None) -> Piece:
     """Return what a table holds of the noted keys, or all of it."""
-    if noted is None and not isinstance(table, dict) and not place.divided:
-        return _Frozen(place, *table.freeze())
     gone: list[Any] = []
+    if noted is None and not isinstance(table, dict) and not place.divided:
+        keys, values = list(table.entries), list(table.entries.values())
+        in_memory, rows = _made(_cut(place, keys, values, gone), values), table.frozen()
+        return in_memory if rows is None else _Frozen(place, in_memory, iter(keys), rows)
     if noted is None:
         held = table if isinstance(table, dict) else dict(table.items())
         keys, values = list(held), list(held.values())
@@ -328,10 +349,10 @@ def _taken(place: Place, table: Table, noted: Collection[Any] | None) -> Piece:
             gone = [key for key, value in zip(keys, values, strict=True) if value is MISSING]
             keys = [key for key, value in zip(keys, values, strict=True) if value is not MISSING]
             values = [value for value in values if value is not MISSING]
-    return _made(list(_cut(place, keys, values, gone)), values)
+    return _made(_cut(place, keys, values, gone), values)
 
 
-def _made(chunks: list[Chunk], values: Iterable[Any]) -> Piece:
+def _made(chunks: Iterable[Chunk], values: Iterable[Any]) -> Piece:
     return _Chunks(chunks) if IMMUTABLE.issuperset(map(type, values)) else _Encoded(chunks)
 
 

@@ -81,8 +81,10 @@ class Keys:
         if behind < table.first:  # keys that came and left again between two captures
             self.keys.extend([None] * (table.first - behind))
             behind = table.first
-        fresh = list(islice(reversed(table.entries), table.first + len(values) - behind))
-        self.keys.extend(reversed(fresh))
+        if behind == table.first:
+            self.keys.extend(table.entries)
+        else:
+            self.keys.extend(reversed(list(islice(reversed(table.entries), table.first + len(values) - behind))))
         if since - self.first > len(self.keys) // 2:
             self.first, self.keys = since, self.keys[since - self.first :]
         return Values(table.first, values)

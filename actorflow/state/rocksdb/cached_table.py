@@ -10,6 +10,7 @@ are too many it takes the oldest out by `evict`.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import filterfalse, islice, repeat
 from operator import is_
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actorflow.errors import SerializationError
 from actorflow.state.comparing import MISSING, Ordered
+from actorflow.state.rocksdb.frozen_rows import FrozenRows
 from actorflow.state.rocksdb.layout import GROUP_BYTES, encoded_value, encoded_values, key_in, row_values
 from actorflow.state.rocksdb.store import Changes, Family, Store
 from actorflow.state.rocksdb.values import ValueCodec
@@ -55,6 +57,7 @@ class CachedTable:
         "_at_work",
         "_clean",
         "_family",
+        "_frozen",
         "_gone",
         "_groups",
         "_prefixes",
@@ -84,6 +87,7 @@ class CachedTable:
         self._groups: set[bytes] = set()
         self._rows_written = 0
         self._at_work: list[list[Any]] = []
+        self._frozen: weakref.WeakSet[FrozenRows] = weakref.WeakSet()
 
     # --- a batch at a time ---------------------------------------------------------------------------------------------------
 
@@ -187,6 +191,8 @@ class CachedTable:
             present = list(filter(self.entries.__contains__, present))
         if not present:
             return
+        for frozen in self._frozen:
+            frozen.rewritten(present)
         values = list(map(self.entries.pop, present))
         rows = grouped_bytes(present, self._prefixes)
         changes.put(self._family, rows, row_values(present, self._encoded(present, values)))
@@ -197,6 +203,8 @@ class CachedTable:
     def _delete(self, changes: Changes) -> None:
         removed = list(filterfalse(self.entries.__contains__, self._gone))
         self._gone.clear()
+        for frozen in self._frozen:
+            frozen.rewritten(removed)
         changes.delete(self._family, grouped_bytes(removed, self._prefixes))
 
     def _encoded(self, keys: list[Any], values: list[Any]) -> list[bytes]:
@@ -229,26 +237,13 @@ class CachedTable:
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             yield from zip([key for key, _ in chunk], self.codec.decode_many([value for _, value in chunk]), strict=True)
 
-    def freeze(self) -> tuple[dict[Any, Any], Iterator[tuple[list[Any], list[Any]]]]:
-        """Return the values of now: those in memory, and the others in portions, which may be read later, on any thread.
-
-        For tables that have their family for themselves.
-        """
-        entries = dict(self.entries)
+    def frozen(self) -> FrozenRows | None:
+        """Return the rows of now, to be read later, on any thread; None if there are none. For tables that have their family for themselves."""
         if not self._rows_written:
-            return entries, iter(())
-        return entries, self._portions(
-            self._family.frozen(), len(self._prefixes[0]), frozenset(self._gone).union(entries), self.codec
-        )
-
-    @staticmethod
-    def _portions(
-        rows: Iterator[tuple[bytes, bytes]], prefix_length: int, newer: Collection[Any], codec: ValueCodec
-    ) -> Iterator[tuple[list[Any], list[Any]]]:
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
-            found = [(key_in(row[prefix_length:], value), encoded_value(value)) for row, value in some]
-            older = [(key, value) for key, value in found if key not in newer]
-            yield [key for key, _ in older], codec.decode_many([value for _, value in older])
+            return None
+        rows = FrozenRows(self._family, self._prefixes, self.codec, self._gone)
+        self._frozen.add(rows)
+        return rows
 
     def fetch(self, keys: Collection[Any]) -> list[Any]:
         """Return the values of keys, `MISSING` for those that have none. The table stays as it is."""
@@ -304,7 +299,9 @@ class CachedTable:
         self.forget()
 
     def forget(self) -> None:
-        """Be empty: the rows are gone."""
+        """Be empty: the rows are gone, or are going to be."""
+        for frozen in self._frozen:
+            frozen.fix()
         self.entries.clear()
         self._clean.clear()
         self._gone.clear()
@@ -332,6 +329,8 @@ class CachedTable:
             changes = Changes(store)
             changes.put(family, grouped_bytes(keys, self._prefixes), row_values(keys, values))
             changes.commit()
+        for frozen in self._frozen:
+            frozen.fix()
         store.remove(self._family)
         self._family = family
         self.codec = codec

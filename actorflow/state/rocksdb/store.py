@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE: Final = 256
 """Rows that a scan reads together."""
 
+_NO_SUCH_ROW: Final = "key not found"
+"""What rocksdict says of a row that a snapshot does not have."""
+
+_FLUSHES: Final = 2
+"""What is written during the first one goes with the second, so that little is left to be sorted."""
+
 
 class Store:
     """The database.
@@ -190,19 +196,29 @@ class Family:
         """Return what `scan` gives, fixed now and read later, on any thread, even if the store is closed by then."""
         if self._rows is None:
             return iter(())
-        from rocksdict import ReadOptions
-
         if not self._ordered:
             with self._store.reported("write"):
                 self._rows.flush()  # what is found by hash would be sorted for this scan alone
             self._ordered = True
+        return self.rows_of(self._rows, start, end)
+
+    def pinned(self) -> PinnedRows:
+        """Return the rows of now, for reading later, on any thread. There have to be some."""
+        assert self._rows is not None, "a family without rows is not read later"
+        with self._store.reported("read"):
+            return PinnedRows(self, self._store, self._rows)
+
+    def rows_of(self, opened: Rdict, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Return the rows of an open family as they are now, in order."""
+        from rocksdict import ReadOptions
+
         options = ReadOptions()
         options.set_total_order_seek(True)
         if end is not None:
             options.set_iterate_upper_bound(end)
         with self._store.reported("read"):
-            rows: Iterator[tuple[bytes, bytes]] = self._rows.items(from_key=start, read_opt=options)  # type: ignore[assignment]
-            return self._read(rows, self._rows.iter(options), start)
+            rows: Iterator[tuple[bytes, bytes]] = opened.items(from_key=start, read_opt=options)  # type: ignore[assignment]
+            return self._read(rows, opened.iter(options), start)
 
     def _read(self, rows: Iterator[tuple[bytes, bytes]], ended: RdictIter, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         last = start
@@ -221,6 +237,40 @@ class Family:
             return 0
         with self._store.reported("read"):
             return self._rows.property_int_value("rocksdb.estimate-num-keys") or 0
+
+
+class PinnedRows:
+    """The rows of a family at one moment, one by one; and all rows of a later one. Used on any thread, until the store is closed.
+
+    Args:
+        family: whose rows.
+        store: where they are.
+        opened: the family's.
+    """
+
+    def __init__(self, family: Family, store: Store, opened: Rdict) -> None:
+        self._family = family
+        self._store = store
+        self._opened = opened
+        self._snapshot = opened.snapshot()
+
+    def get(self, row: bytes) -> bytes | None:
+        """Return the value that a row had at the moment, or None."""
+        with self._store.reported("read"):
+            try:
+                value: bytes = self._snapshot[row]
+            except Exception as error:  # RocksDB's errors have no class of their own
+                if str(error) == _NO_SUCH_ROW:
+                    return None
+                raise
+            return value
+
+    def scan(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give all rows as they are when this is called. It takes as long as to write what is in the buffer, with the interpreter free."""
+        with self._store.reported("write"):
+            for _ in range(_FLUSHES):
+                self._opened.flush()
+        return self._family.rows_of(self._opened)
 
 
 class Changes:
