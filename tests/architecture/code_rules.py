@@ -17,7 +17,7 @@ from layer_table import (
     IMPURE_CALLS,
     LONG_FILES,
 )
-from source_tree import PACKAGE, Module, functions_of, modules_in
+from source_tree import PACKAGE, Module, modules_in
 
 TREES = (PACKAGE, "tests", "scripts")
 TEXTS = (*TREES, "docs", "conf", ".ci")
@@ -44,7 +44,7 @@ def long_functions(root: Path) -> list[str]:
     """A function has at most 60 lines, without its docstring and its classes."""
     found = []
     for module in modules_in(root, *TREES):
-        for function in functions_of(module):
+        for function in module.functions:
             first = function.body[0]
             documented = (
                 isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
@@ -113,15 +113,12 @@ def unread_options(root: Path) -> list[str]:
     """An option exists because something reads it."""
     declared, used = {}, set()
     for module in modules_in(root, PACKAGE):
-        for node in module.nodes:
-            if (
-                module.place.startswith(f"{PACKAGE}/config/options/")
-                and isinstance(node, ast.Assign)
-                and _called_name(node.value) == "Option"
-            ):
-                declared[_last(node.targets[0])] = f"{module.place}:{node.lineno}"
-            elif module.package != "config" and isinstance(node, ast.Attribute | ast.Name):
-                used.add(_last(node))
+        if module.place.startswith(f"{PACKAGE}/config/options/"):
+            for node in module.nodes:
+                if isinstance(node, ast.Assign) and _called_name(node.value) == "Option":
+                    declared[_last(node.targets[0])] = f"{module.place}:{node.lineno}"
+        elif module.package != "config":
+            used.update(_last(node) for node in module.nodes if isinstance(node, ast.Attribute | ast.Name))
     return [f"{place} {name} is read nowhere" for name, place in declared.items() if name not in used]
 
 
@@ -140,7 +137,7 @@ def process_globals(root: Path) -> list[str]:
             if isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp) or name in CONTAINERS:
                 targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
                 containers.update(target.id for target in targets if isinstance(target, ast.Name))
-        for function in functions_of(module):
+        for function in module.functions:
             found += [f"{module.place}:{line} {what}" for line, what in _fills(function, containers)]
     return list(dict.fromkeys(found))
 

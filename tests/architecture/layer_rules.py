@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from layer_table import DISTRIBUTIONS, EXTRAS, HOMES, HOSTS, IMPURE_NAMES, PURE_ROWS_MAX, PURE_STDLIB, ROWS
-from source_tree import PACKAGE, imports_of, modules_in
+from source_tree import PACKAGE, modules_in
 
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 
@@ -33,7 +33,7 @@ def strangers(root: Path) -> list[str]:
     """Each third-party package is imported in its home only."""
     found = []
     for module in modules_in(root, PACKAGE):
-        for item in imports_of(module):
+        for item in module.imports:
             top = item.module.partition(".")[0]
             if top == PACKAGE or top in sys.stdlib_module_names:
                 continue
@@ -52,7 +52,7 @@ def dependencies_adrift(root: Path) -> list[str]:
     for extra in EXTRAS:
         requirements += metadata.get("options.extras_require", extra, fallback="").split()
     declared = {re.split(r"[<>=!~\[]", requirement)[0] for requirement in requirements}
-    tops = {item.module.partition(".")[0] for module in modules_in(root, PACKAGE) for item in imports_of(module)}
+    tops = {item.module.partition(".")[0] for module in modules_in(root, PACKAGE) for item in module.imports}
     imported = {DISTRIBUTIONS.get(top, top) for top in tops - set(sys.stdlib_module_names) - {PACKAGE, *HOSTS}}
     undeclared = [f"{name} is imported, and not in setup.cfg" for name in sorted(imported - declared)]
     return undeclared + [f"{name} is in setup.cfg, and not imported" for name in sorted(declared - imported)]
@@ -62,7 +62,7 @@ def impure_imports(root: Path) -> list[str]:
     """`protocol` imports nothing with a clock, a thread, chance, or the outside world in it."""
     found = []
     for module in modules_in(root, f"{PACKAGE}/protocol"):
-        for item in imports_of(module):
+        for item in module.imports:
             parts = item.module.split(".")
             if parts[0] != PACKAGE:
                 pure = parts[0] in PURE_STDLIB
@@ -77,7 +77,7 @@ def _inner_imports(root: Path) -> list[tuple[str, str, str]]:
     """Return text, importing package and imported package of each import between two packages that have a row."""
     found = []
     for module in modules_in(root, PACKAGE):
-        for item in imports_of(module):
+        for item in module.imports:
             parts = item.module.split(".")
             if parts[0] != PACKAGE:
                 continue

@@ -28,7 +28,17 @@ class Module:
         """All nodes of its tree, from the outermost to the innermost."""
         return tuple(ast.walk(self.tree))
 
-    @property
+    @functools.cached_property
+    def imports(self) -> tuple[Import, ...]:
+        """What it imports, anywhere in it: at its top, inside functions, for type checking, by `import_module`."""
+        return tuple(_imports_of(self))
+
+    @functools.cached_property
+    def functions(self) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
+        """All its functions, methods and inner ones too."""
+        return tuple(node for node in self.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+    @functools.cached_property
     def package(self) -> str:
         """The name in the layer table that it belongs to: `wire` for `actorflow/wire/frame.py`, `errors` for `actorflow/errors.py`."""
         parts = Path(self.place).parts
@@ -66,8 +76,7 @@ def forget() -> None:
     _module.cache_clear()
 
 
-def imports_of(module: Module) -> Iterator[Import]:
-    """Yield what a module imports, anywhere in it: at its top, inside functions, for type checking, by `import_module`."""
+def _imports_of(module: Module) -> Iterator[Import]:
     for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno) for alias in node.names)
@@ -77,13 +86,6 @@ def imports_of(module: Module) -> Iterator[Import]:
         elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
             names = [argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)]
             yield from (Import(name, node.lineno) for name in names)
-
-
-def functions_of(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Yield all functions of a module, methods and inner ones too."""
-    for node in module.nodes:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
 
 
 def _absolute(module: Module, node: ast.ImportFrom) -> str:
