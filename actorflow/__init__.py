@@ -42,7 +42,9 @@ row 9  `rest` shows the same over HTTP, under Flink's names, and metrics.
 
 row 10 `cluster` makes nodes of them: processes, launcher, client, and the embedded cluster behind `run`.
 
-row 11 `cli`, `repl`, `testing` and `examples` are built on all of it. Users import `actorflow.testing` by itself.
+row 11 `repl`, `testing` and `examples` are built on all of it; users import `actorflow.testing` by itself.
+
+row 12 `cli` is the command, which starts any of it.
 
 This module imports nothing until a name is used, so that `import actorflow` costs next to nothing.
 """

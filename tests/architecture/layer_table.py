@@ -10,7 +10,7 @@ ROWS = (
     ("protocol",),
     ("actor", "storage"),
     ("transport", "state", "coordination"),
-    ("operators", "connectors", "table"),
+    ("operators", "connectors"),
     ("savepoint",),
     ("runtime", "api"),
     ("inspection", "web"),
