@@ -12,7 +12,7 @@ from actorflow.actor import MachineActor
 from actorflow.errors import ErrorInfo
 from actorflow.ids import SubtaskId
 from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointTaken
-from actorflow.protocol.jobs.job_follower import JobFollower, RunsAnew
+from actorflow.protocol.jobs.job_follower import JobFollower
 from actorflow.protocol.jobs.job_messages import JobProgressed, JobRescaled, JobStatus, JobStatusChanged, ResultChunk
 
 log = logging.getLogger(__name__)
@@ -67,13 +67,9 @@ class JobNews:
             self.answers[message.request] = message
             self.changed.notify_all()
 
-    def take(self, message: JobStatusChanged | JobProgressed | ResultChunk | RunsAnew) -> None:
+    def take(self, message: JobStatusChanged | JobProgressed | ResultChunk) -> None:
         """Take in one message. Results of an earlier attempt are dropped when a new one begins."""
         with self.changed:
-            if isinstance(message, RunsAnew):
-                self.attempt = 0
-                self.chunks.clear()
-                return
             if message.attempt > self.attempt:
                 self.attempt = message.attempt
                 self.chunks.clear()
@@ -110,7 +106,7 @@ class JobClient(MachineActor):
         else:
             super().on_receive(message)
 
-    def _take(self, news: JobStatusChanged | JobProgressed | ResultChunk | RunsAnew) -> None:
+    def _take(self, news: JobStatusChanged | JobProgressed | ResultChunk) -> None:
         again = isinstance(news, JobStatusChanged) and (news.status, news.attempt) == (self._news.status, self._news.attempt)
         self._news.take(news)
         if isinstance(news, JobStatusChanged):

@@ -9,9 +9,9 @@ from typing import cast
 from actorflow.actor import ActorSystem
 from actorflow.api.pipeline import Pipeline
 from actorflow.api.submission import Submission, prepare
-from actorflow.cluster.durable_commits import with_durable_commits
 from actorflow.cluster.job import Gateway, Job
 from actorflow.cluster.job_news import JobClient, JobNews
+from actorflow.cluster.lasting_checkpoints import with_lasting_checkpoints
 from actorflow.cluster.shipping import Shipped, carried
 from actorflow.cluster.starting import ClaimMode, restored_state, starting
 from actorflow.config import Config, layered, options, overrides
@@ -120,7 +120,7 @@ class Desk:
         restored = restored_state(submission.execution, config)
         name = submission.graph.name
         job = JobId(f"{_path_part(name)}-{unique_suffix()}")
-        of_job = with_durable_commits(config, submission.execution) if self._outlives else config
+        of_job = with_lasting_checkpoints(config) if self._outlives else config
         settings = cast("dict[str, OptionValue]", of_job.without_secrets().plain())  # they are the nodes', and jobs are stored
         shipped = self._ship(job, submission)
         client = self._address(_client_name(job))

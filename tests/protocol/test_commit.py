@@ -79,7 +79,7 @@ def test_who_has_not_committed_in_time_is_killed_again_and_again_until_it_is_los
     left = CommitLeft(3, A, (b"a",))
     assert [Start(left)] == prepared.worker_lost(A, 45.0)
     assert [SetTimer(TIMER, 60.0)] == prepared.ask(50.0)
-    assert COMMITTED == prepared.left_committed(WorkDone(left, None), left)
+    assert COMMITTED == prepared.work_news(WorkDone(left, None), 0.0)
 
 
 def test_output_that_is_not_committed_in_time_for_a_lost_worker_is_an_error():
@@ -110,14 +110,14 @@ def test_output_of_a_lost_worker_is_committed_for_it_once():
     left = CommitLeft(3, A, (b"a0", b"a1"))
     assert [Start(left)] == prepared.worker_lost(A, 1.0)
     assert [] == prepared.worker_lost(A, 1.0)
-    assert COMMITTED == prepared.left_committed(WorkDone(left, None), left)
+    assert COMMITTED == prepared.work_news(WorkDone(left, None), 0.0)
 
 
 def test_output_that_cannot_be_committed_for_a_lost_worker_is_an_error():
     prepared = output((A, 0, b"a"))
     prepared.commit(0.0)
     (start,) = prepared.worker_lost(A, 1.0)
-    assert FAILED == prepared.left_committed(WorkFailed(start.work, ERROR), start.work)
+    assert FAILED == prepared.work_news(WorkFailed(start.work, ERROR), 0.0)
 
 
 def test_the_last_word_of_a_lost_worker_counts_and_the_work_for_it_comes_too_late():
@@ -125,7 +125,7 @@ def test_the_last_word_of_a_lost_worker_counts_and_the_work_for_it_comes_too_lat
     prepared.commit(0.0)
     (start,) = prepared.worker_lost(A, 1.0)
     assert COMMITTED == prepared.committed(OutputCommitted(3, A))
-    assert [] == prepared.left_committed(WorkDone(start.work, None), start.work)
+    assert [] == prepared.work_news(WorkDone(start.work, None), 0.0)
 
 
 def test_the_failure_of_a_worker_that_was_lost_does_not_count_for_its_output_is_being_committed():
@@ -133,7 +133,7 @@ def test_the_failure_of_a_worker_that_was_lost_does_not_count_for_its_output_is_
     prepared.commit(0.0)
     (start,) = prepared.worker_lost(A, 1.0)
     assert [] == prepared.committed(OutputCommitted(3, A, ERROR))
-    assert COMMITTED == prepared.left_committed(WorkDone(start.work, None), start.work)
+    assert COMMITTED == prepared.work_news(WorkDone(start.work, None), 0.0)
 
 
 def test_a_worker_may_be_lost_after_it_has_answered_or_if_it_has_nothing_to_commit():
@@ -165,7 +165,7 @@ def test_answers_of_another_run_before_the_decision_or_twice_are_dropped():
     prepared.commit(0.0)
     assert [] == prepared.committed(OutputCommitted(2, A))
     left = CommitLeft(2, A, (b"a",))
-    assert [] == prepared.left_committed(WorkDone(left, None), left)
+    assert [] == prepared.work_news(WorkDone(left, None), 0.0)
     assert [] == [*prepared.committed(OutputCommitted(3, A)), *prepared.committed(OutputCommitted(3, A))]
 
 

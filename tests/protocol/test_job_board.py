@@ -7,7 +7,7 @@ import pytest
 from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.protocol.jobs.job_board import JobAccepted, JobBoard, JobBroke, JobRecorded, JobRemembered, JobWaits, Memory
-from actorflow.protocol.jobs.job_follower import DispatcherFound, JobFollower, RunsAnew
+from actorflow.protocol.jobs.job_follower import DispatcherFound, JobFollower
 from actorflow.protocol.jobs.job_messages import (
     JobProgressed,
     JobStatus,
@@ -169,13 +169,15 @@ def test_a_job_is_submitted_again_until_it_is_confirmed_and_asked_for_from_then_
     assert [(DISPATCHER, AttachClient(JOB, CLIENT))] == told(probe)
 
 
-def test_it_is_asked_for_under_a_new_leader_whose_results_begin_anew():
+def test_it_is_asked_for_under_a_new_leader_whose_results_are_of_attempts_with_higher_numbers():
     probe = follower(DispatcherFound(DISPATCHER, 1), RUNNING, ResultsSent(JOB, WRITER, 3, 1, b"a"))
     new = Address("jm-2/job-manager-2")
     probe.tell(DispatcherFound(new, 2))
-    assert ([RunsAnew()], [(new, AttachClient(JOB, CLIENT))]) == (probe.reports(), told(probe))
-    probe.tell(ResultsSent(JOB, WRITER, 1, 1, b"a"))
-    assert [chunk(b"a")] == probe.reports()
+    assert ([], [(new, AttachClient(JOB, CLIENT))]) == (probe.reports(), told(probe))
+    probe.tell(ResultsSent(JOB, WRITER, 1_000_001, 1, b"a"))
+    assert [b"a"] == [result.payload for result in probe.reports()]
+    probe.tell(ResultsSent(JOB, WRITER, 3, 2, b"b"))
+    assert [] == probe.reports()
 
 
 def test_a_job_that_was_confirmed_and_is_not_known_any_more_has_failed_and_is_not_submitted_twice():

@@ -5,7 +5,7 @@ import pytest
 from actorflow.clock import ManualClock
 from actorflow.config import Config
 from actorflow.coordination import CheckpointPointer, open_coordination
-from actorflow.errors import CheckpointError, CoordinationError, Deposed
+from actorflow.errors import CheckpointError, CoordinationError, Deposed, StorageError
 from actorflow.ids import Address, JobId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.scale import Scale
@@ -16,7 +16,9 @@ from actorflow.protocol.checkpoints.checkpoint_events import (
     DiscardStates,
     StoreCheckpoint,
 )
+from actorflow.protocol.checkpoints.commit import KeepEnd
 from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.runtime.jobs.durable_job import JobOutcome
 from actorflow.runtime.jobs.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, until_written
 from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork
@@ -243,3 +245,33 @@ def test_what_the_last_checkpoint_of_the_leader_before_refers_to_stays_when_one_
     assert b"base" == read_state(base)
     leader.discard(DiscardStates(1, location, (part,)))
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+END = KeptEnd(1, ((SubtaskId(VertexId("write"), 0), b"prepared"),), 6, 4)
+
+
+def test_the_next_leader_finds_what_this_one_has_decided_to_commit_whatever_the_checkpoints_are(leading):
+    leading.job.rescaled(Scale(3))
+    leading.job.ended(END)
+    leading.job.rescaled(Scale(4))
+    (job,) = leading.jobs.inherit().jobs
+    assert (END, ()) == (job.earlier.ended, job.earlier.completed)
+    assert Scale(4) == job.submission.scale
+
+
+def test_a_deposed_leader_decides_no_end(leading):
+    leading.depose()
+    with pytest.raises(Deposed):
+        leading.work(KeepEnd(END))
+    assert control_codec().decode(leading.coordination.jobs.read().submissions[JOB]).ended is None
+
+
+def test_an_end_for_which_there_is_no_room_is_not_tried_for_ever(leading, monkeypatch):
+    monkeypatch.setattr("actorflow.runtime.jobs.durable_jobs.WRITE_AGAIN_S", 0.0)
+
+    def full(*_):
+        raise StorageError("no space left on device")
+
+    monkeypatch.setattr(leading.coordination.jobs, "put", full)
+    with pytest.raises(StorageError):
+        leading.work(KeepEnd(END))

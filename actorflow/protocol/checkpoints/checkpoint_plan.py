@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from actorflow.ids import VertexId
 from actorflow.protocol.checkpoints.checkpoint_events import CompletedCheckpoint
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
+from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.protocol.jobs.splits import ResetSplits
 
 
@@ -50,11 +51,13 @@ class EarlierLife:
         runs: numbers of its runs, as far as they are known: they may have left something hidden.
         last_number: the highest number that a run or a checkpoint may have had. A leader that was deposed and does not know it yet goes on
             counting, and must not meet the numbers of another one: each epoch has numbers of its own.
+        ended: its last run, if one of them had decided to commit that: then nothing is left to run.
     """
 
     completed: tuple[CompletedCheckpoint, ...] = ()
     runs: tuple[int, ...] = ()
     last_number: int = 0
+    ended: KeptEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId
 from actorflow.protocol.checkpoints.checkpoint_events import CheckpointsFailing, DiscardClaimed, LastCheckpointTaken
 from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointRequested, CheckpointTaken
-from actorflow.protocol.checkpoints.commit import AbortLeft, CommitFailed, CommitLeft, RemoveBegun, RunCommitted
+from actorflow.protocol.checkpoints.commit import AbortLeft, CommitFailed, CommitLeft, KeepEnd, RemoveBegun, RunCommitted
 from actorflow.protocol.event_time.alignment import ReaderFinished, WatermarkAlignment, WatermarkReported
 from actorflow.protocol.jobs.deployment import SubtaskFinished, SubtaskNews
 from actorflow.protocol.jobs.failover import RegionEnded, RegionFailed, RegionReturned
@@ -147,11 +147,9 @@ class JobMachine:
             case ProgressReported():
                 news = run.progress(event)
                 return [Send(self._description.client, JobProgressed(self._job, run.number, *run.workers.records))] if news else []
-            case ResultChunk():
-                return [Send(self._description.client, event)] if run.attempts.worker_of(event.subtask, event.attempt) else []
-            case ResultTaken():
+            case ResultChunk() | ResultTaken():
                 worker = run.attempts.worker_of(event.subtask, event.attempt)
-                return [Send(worker, event)] if worker else []
+                return run.output.result(event, worker, self._description.client) if worker else []
             case OutputCommitted():
                 return self._absorb(run.output.committed(event), now)
             case Undelivered() | EnvelopeRefused():
@@ -195,8 +193,8 @@ class JobMachine:
                 return self._rescaling.handle(news)
             case ListSplits():
                 return self._sources.handle(news, now)
-            case CommitLeft() as work:
-                return self._run.output.left_committed(news, work)
+            case CommitLeft() | KeepEnd():
+                return self._run.output.work_news(news, now)
             case AbortLeft() | RemoveBegun() | DiscardClaimed():
                 return []  # what could not be removed stays hidden, or is its owner's to remove
             case _:
@@ -346,8 +344,8 @@ class JobMachine:
 
     def _commit(self, now: float) -> list[Effect]:
         """Decide to make visible what all subtasks have left: a checkpoint holds it, where there are checkpoints."""
-        given_up = self._checkpoints.run_over(now)
-        return [*self._become(JobStatus.COMMITTING), *given_up, *self._absorb(self._run.output.commit(now), now)]
+        decided = [*self._checkpoints.run_over(now), *self._become(JobStatus.COMMITTING)]
+        return [*decided, *self._absorb(self._run.output.commit(now, self._run.workers.records), now)]
 
     def _commit_failed(self, error: ErrorInfo, now: float) -> list[Effect]:
         match self._strategy.decide(error, now, next(self._chances)):

@@ -41,6 +41,7 @@ class JobDescription:
         stages: what runs one after the other; none if all of it runs from the start.
         scale: how wide it runs, if that is not what it was submitted with.
         elasticity: what it makes of the slots there are, if it does not wait for all that it wants.
+        keeps_end: whether nothing is committed before that is written down for the next leader: no checkpoint holds the end of a run.
     """
 
     job: JobId
@@ -61,6 +62,12 @@ class JobDescription:
     stages: tuple[Stage, ...] = ()
     scale: Scale = field(default_factory=Scale)
     elasticity: Elasticity | None = None
+    keeps_end: bool = False
+
+    @property
+    def leaves_to_next(self) -> bool:
+        """Whether what a run leaves hidden is removed by the next one: it, or its leader, may have ended in a way that nobody has removed it."""
+        return self.checkpoints.active or self.keeps_end
 
     def topology(self) -> Topology:
         """Return what runs, without its code."""

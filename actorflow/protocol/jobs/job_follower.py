@@ -5,7 +5,7 @@
                               └───────────── every few seconds, and under each new leader ────┘
 
 Whatever is lost on the way is said again: the request is repeated while the job goes on, the Dispatcher answers it by the status, and results
-are numbered. A job that was confirmed, and that the leader does not know, has failed: it is not submitted twice.
+are numbered. Each leader has numbers of its own for attempts, above those of the one before: with the first that it begins, results so far are void. A job that was confirmed, and that the leader does not know, has failed: it is not submitted twice.
 
 Late rule: results of a number that was seen are acknowledged again, and dropped; those beyond the next one, which is on its way again, are
 dropped; so is everything after the end.
@@ -33,11 +33,6 @@ class DispatcherFound:
 
 
 @dataclass(frozen=True, slots=True)
-class RunsAnew:
-    """Reported when the job runs under another leader, which numbers attempts from 1 again: results so far are void."""
-
-
-@dataclass(frozen=True, slots=True)
 class JobFollowed:
     """What `JobFollower.observe` shows."""
 
@@ -47,7 +42,7 @@ class JobFollowed:
 
 
 class JobFollower:
-    """Decides for one client of one job. What it hears it reports: `JobStatusChanged`, `JobProgressed`, `ResultChunk`, `RunsAnew`.
+    """Decides for one client of one job. What it hears it reports: `JobStatusChanged`, `JobProgressed`, `ResultChunk`.
 
     Args:
         job: which.
@@ -94,13 +89,8 @@ class JobFollower:
     def _found(self, leader: DispatcherFound, now: float) -> list[Effect]:
         if leader.epoch < self._epoch:
             return []
-        anew = 0 < self._epoch < leader.epoch
         self._dispatcher, self._epoch = leader.dispatcher, leader.epoch
-        if not anew:
-            return self._ask(now)
-        self._attempt = 0
-        self._numbers.clear()
-        return [Report(RunsAnew()), *self._ask(now)]
+        return self._ask(now)
 
     def _ask(self, now: float) -> list[Effect]:
         if self._dispatcher is None:

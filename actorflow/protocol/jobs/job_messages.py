@@ -14,6 +14,7 @@ from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.scale import Scale
 from actorflow.protocol.blobs.blob import BlobRef, JobBlobs
 from actorflow.protocol.checkpoints.checkpoint_plan import Restored
+from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.protocol.jobs.quarantine import Quarantined
 from actorflow.protocol.nodes.slot_messages import Allocation
 from actorflow.protocol.transfer.partitions import PartitionsAt
@@ -62,6 +63,7 @@ class SubmitJob(Message, frozen=True):
         files: blobs with files that its operators read.
         kept_at: where a leader has stored its blobs for the next one: a URI, or nothing.
         scale: how wide it is to run, if it was rescaled.
+        ended: what a leader has decided to commit, if it has: then the job is not run again.
     """
 
     job: JobId
@@ -74,6 +76,7 @@ class SubmitJob(Message, frozen=True):
     files: tuple[BlobRef, ...] = ()
     kept_at: str = ""
     scale: Scale = Scale()
+    ended: KeptEnd | None = None
 
     @property
     def blobs(self) -> tuple[BlobRef, ...]:

@@ -119,7 +119,7 @@ class JobRun:
         self.workers = Workers(self._stages.records_in())
         self.totals: dict[SubtaskId, SubtaskTotals] = self._stages.totals()
         """Of the subtasks that have ended."""
-        self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s)
+        self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s, keep=description.keeps_end)
         self.failover = RegionFailover(number, description.regions, description.graph.subtasks())
         self._description = description
         self._address = address
@@ -361,7 +361,7 @@ class JobRun:
 
     def remove_older(self) -> list[Effect]:
         """Remove what earlier runs have left: where there are checkpoints, what this run goes on from is committed once it is built."""
-        return remove(runs_before(self._description.earlier, self.number)) if self._description.checkpoints.active else []
+        return remove(runs_before(self._description.earlier, self.number)) if self._description.leaves_to_next else []
 
     def give_back(self, *, keep: bool = False, over: bool = False, finished: bool = False) -> list[Effect]:
         """Release the slots, and remove what was prepared and not committed, and what killed workers have left.

@@ -63,11 +63,12 @@ class Workers:
 
     Args:
         records_in: records that sources have read which do not run again in this run.
+        records_out: records that sinks have written which do not.
     """
 
-    def __init__(self, records_in: int = 0) -> None:
+    def __init__(self, records_in: int = 0, records_out: int = 0) -> None:
         self._records_in = records_in
-        self._records_out = 0
+        self._records_out = records_out
         self._workers: dict[Allocation, Worker] = {}
         self._not_ready: dict[Allocation, None] = {}
         self._not_opened: dict[Allocation, None] = {}

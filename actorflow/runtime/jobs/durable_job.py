@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from actorflow.coordination import CheckpointPointer, Coordination
-from actorflow.errors import ActorflowError, CheckpointError, CoordinationError
+from actorflow.errors import ActorflowError, CheckpointError, CoordinationError, Retry
 from actorflow.ids import JobId
 from actorflow.plan.scale import Scale
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
 from actorflow.protocol.jobs.job_messages import JobStatusChanged, SubmitJob
+from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.runtime.blobs.durable import DurableBlobs
 from actorflow.runtime.messages import control_codec
 from actorflow.wire.message import Message, MessageCodec
@@ -80,12 +81,25 @@ class DurableJob:
             Deposed: if this leader leads no longer.
             CoordinationError: if it is not known whether it was stored.
         """
-        now = self.submission
-        kept_at = now.kept_at or (self.blobs.kept_at(now.job) if now.blobs and self.blobs is not None else "")
-        submission = now.replaced(scale=scale, kept_at=kept_at)
+        self._put(scale=scale)
+
+    def ended(self, end: KeptEnd) -> None:
+        """Keep what is to be committed of the job's last run. Then it may be: the next leader commits the same, and does not run the job again.
+
+        Raises:
+            Deposed: if this leader leads no longer.
+            StorageError: if there is no room for it.
+            CoordinationError: if it is not known whether it was stored.
+        """
+        self._put(ended=end)
+
+    def _put(self, **changes: object) -> None:
         with self._lock:
+            now = self.submission
             if self._over:
-                raise CoordinationError(f"job '{now.job}' is over")
+                raise CoordinationError(f"job '{now.job}' is over", retry=Retry.NEVER)
+            kept_at = now.kept_at or (self.blobs.kept_at(now.job) if now.blobs and self.blobs is not None else "")
+            submission = now.replaced(kept_at=kept_at, **changes)
             self.coordination.jobs.put(now.job, control_codec().encode(submission), self.epoch)
             self.submission = submission
 

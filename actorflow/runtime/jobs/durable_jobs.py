@@ -1,6 +1,7 @@
 """What a leader writes down of its jobs, so that the next one can go on with them; and what it finds of the one before.
 
     submitted ─► put ─► accepted      checkpoint whole ─► recorded ─► committed      over ─► result put ─► told ─► files and entries removed
+    finished without a checkpoint ─► put with what is to be committed ─► committed ─► over
 
 Each step is written before it is acted upon, on behalf of the leader's epoch. So what a deposed leader does has no effect that matters: it cannot accept a job,
 complete a checkpoint, end a job, or remove anything that the next one may need. Nothing is removed before it is written down that nobody needs it.
@@ -187,6 +188,8 @@ class DurableJobs:
             submission = self._submission(data)
             if submission.blobs and self._blobs is not None:
                 self._blobs.bring(submission)
+            if submission.ended is not None:
+                return SurvivingJob(submission, EarlierLife(last_number=self.last_number, ended=submission.ended))
             pointers = self._coordination.checkpoints.read(job)
             if pointers and not is_checkpoint(pointers[-1].location):
                 return self._stopped(submission, pointers[-1].location)

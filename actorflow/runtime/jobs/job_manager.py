@@ -35,6 +35,7 @@ from actorflow.protocol.jobs.job_messages import (
     SlotReady,
     SubmitJob,
 )
+from actorflow.protocol.jobs.last_commit import LastCommit
 from actorflow.protocol.jobs.orders import TO_WORKERS
 from actorflow.protocol.jobs.restarts import (
     Backoff,
@@ -264,11 +265,14 @@ class Dispatcher(Actor):
         config = Config.of(submission.options, "job")
         address = Address(f"{self.ctx.address}/{submission.job}")
         earlier, durable = self._lives(submission.job)
-        planner = JobPlanner(submission, graph, config, self.ctx.system.clock, self.ctx.address, earlier, self._blobs)
+        planner = JobPlanner(
+            submission, graph, config, self.ctx.system.clock, self.ctx.address, earlier, self._blobs, durable is not None
+        )
         description = planner.plan(submission.scale)
         strategy = restart_strategy(config, goes_on=description.checkpoints.active)
         own = {name: exponential_delay(config) for name, one in supervised(graph).items() if one.restart == "exponential"}
-        machine = (JobMachine if description.elasticity is None else AdaptiveJobMachine)(
+        kind = LastCommit if earlier.ended is not None else JobMachine if description.elasticity is None else AdaptiveJobMachine
+        machine = kind(
             description,
             address=address,
             resource_manager=self._resource_manager.address,

@@ -40,6 +40,7 @@ class JobPlanner:
         client: hears of the job.
         earlier: what it has done under leaders before this one.
         blobs: keeps what TaskManagers need of it, if anything does.
+        durable: whether another leader may go on with it.
     """
 
     submission: SubmitJob
@@ -49,6 +50,7 @@ class JobPlanner:
     client: Address
     earlier: EarlierLife
     blobs: BlobServer | None = None
+    durable: bool = False
 
     def plan(self, scale: Scale, like: ExecutionGraph | None = None) -> JobDescription:
         """Return the job at a scale.
@@ -92,6 +94,7 @@ class JobPlanner:
             stages=stages(graph),
             scale=scale,
             elasticity=self._elasticity(scale, goes_on=checkpoints.active),
+            keeps_end=self.durable and not checkpoints.active,
         )
 
     def _elasticity(self, scale: Scale, *, goes_on: bool) -> Elasticity | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from actorflow.connectors.contracts import Sink, SinkSpec, SourceSpec, TwoPhaseSink
-from actorflow.errors import describe
+from actorflow.errors import Deposed, describe
 from actorflow.ids import VertexId
 from actorflow.operators.failures import call_user
 from actorflow.protocol.checkpoints.checkpoint_events import (
@@ -18,10 +18,12 @@ from actorflow.protocol.checkpoints.checkpoint_events import (
     DiscardStates,
     StoreCheckpoint,
 )
-from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft, RemoveBegun
+from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft, KeepEnd, RemoveBegun
+from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale
 from actorflow.protocol.jobs.splits import ListSplits
 from actorflow.runtime.jobs.durable_job import DurableJob
+from actorflow.runtime.jobs.durable_jobs import STORAGE_TRIES, until_written
 from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork, is_checkpoint
 from actorflow.runtime.jobs.job_planning import JobPlanner
 from actorflow.wire.user_code import dumps_code, loads_code
@@ -88,6 +90,8 @@ class JobWork:
             case KeepScale(scale=scale):
                 if self._durable is not None:
                     self._durable.rescaled(scale)
+            case KeepEnd(end=end):
+                self._keep(end)
             case DiscardClaimed():
                 self._make_sure_to_lead()
                 self._checkpoints.discard_claimed(work)
@@ -99,6 +103,12 @@ class JobWork:
         """Refuse on behalf of a leader that was deposed: what it would remove or commit is another one's now."""
         if self._durable is not None:
             self._durable.still_led()
+
+    def _keep(self, end: KeptEnd) -> None:
+        durable = self._durable
+        assert durable is not None, "without another leader there is nobody to keep it for"
+        if not until_written(lambda: durable.ended(end), f"the end of job '{self._job}'", storage_tries=STORAGE_TRIES):
+            raise Deposed(f"the end of job '{self._job}' is another leader's to decide")
 
     def _store(self, work: StoreCheckpoint) -> str:
         location = self._checkpoints.store(work)
