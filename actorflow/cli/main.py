@@ -25,7 +25,10 @@ config = typer.Typer(help="Look at configuration.", no_args_is_help=True)
 app.add_typer(example, name="example")
 app.add_typer(config, name="config")
 savepoint = typer.Typer(
-    cls=SavepointGroup, help="Take a savepoint of a job: actorflow savepoint JOB [DIR]. Look at savepoints.", no_args_is_help=True
+    cls=SavepointGroup,
+    help="Take a savepoint of a job: actorflow savepoint JOB [DIR]. Look at savepoints.\n\n"
+    "Example: actorflow savepoint wordcount saves --cluster conf/cluster.yaml",
+    no_args_is_help=True,
 )
 app.add_typer(savepoint, name="savepoint")
 savepoint.command(TAKE)(jobs.take_savepoint)

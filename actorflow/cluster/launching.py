@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,11 +129,24 @@ class Launcher:
         return killed
 
     def log_of(self, name: str) -> Path:
-        """Return where the output of a node goes."""
-        return self._logs / f"{name}.out"
+        """Return where a node logs: to a file of its own, while it runs and has one, else with all that it prints."""
+        pid = self.pid(name)
+        return (_open_log(pid, self._logs) if pid is not None else None) or self._logs / f"{name}.out"
 
     def _file(self, name: str) -> Path:
         return self._directory / f"{name}.pid"
+
+
+def _open_log(pid: int, directory: Path) -> Path | None:
+    """Return the log of a directory that a process has open: nodes name their logs themselves."""
+    place = directory.resolve()
+    with suppress(OSError):  # it has ended meanwhile
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # it has been closed meanwhile
+                path = descriptor.readlink()
+                if path.suffix == ".log" and path.parent == place:
+                    return path
+    return None
 
 
 def _began(pid: int) -> int | None:

@@ -214,7 +214,10 @@ class SlotProcess(Actor):
             case SpawnFailed(reason=reason):
                 raise SlotLost(f"{self._name} could not be started: {reason}")
             case Exited():
-                raise SlotLost(str(message), hint="its output is above; 'restart-strategy.type' says whether a job tries again")
+                raise SlotLost(
+                    str(message),
+                    hint="its last words are in the output of its TaskManager; 'restart-strategy.type' says whether a job tries again",
+                )
             case ServerLost(reason=reason):
                 raise SlotLost(f"{self._name} is gone: {reason}")
             case _:

@@ -13,16 +13,25 @@ let visit = 0;
 
 /** Return the page that the address asks for: `#/jobs/<id>/<vertex>`, ... */
 function chosen() {
-  const [place, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const [place, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
   const found = {
     "": () => pages.overview(),
     "jobs": () => ofJob(...rest),
     "task-managers": () => (rest.length ? nodes.taskManager(rest.join("/")) : nodes.taskManagers()),
     "actors": () => (rest.length ? nodes.actor(rest.join("/")) : nodes.actors()),
-    "logs": () => (rest.length ? nodes.log(rest[0]) : nodes.logs()),
+    "logs": () => (rest.length ? nodes.log(rest.pop(), rest.join("/")) : nodes.logs()),
     "configuration": () => nodes.configuration(),
   }[place];
   return found ?? (async () => el("p", {}, "There is no such page."));
+}
+
+/** Return a part of the address as it was meant; one that somebody has mistyped as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function ofJob(id, part, number) {

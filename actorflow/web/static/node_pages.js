@@ -14,10 +14,10 @@ export async function taskManagers() {
   return [el("h1", {}, "TaskManagers"), table(columns, taskmanagers, "None is there: actorflow taskmanager --config …")];
 }
 
-/** A TaskManager: who has its slots, and where its workers stand now, also if user code holds them. */
+/** A TaskManager: who has its slots, its files, and where it and its workers stand now, also if user code holds them. */
 export async function taskManager(id) {
-  const parts = ["taskmanagers", ...id.split("/")];
-  const [told, { threadInfos }] = await Promise.all([ask(parts), ask([...parts, "thread-dump"])]);
+  const parts = ofTaskManager(id);
+  const [told, { logs: files }, { threadInfos }] = await Promise.all([ask(parts), ask([...parts, "logs"]), ask([...parts, "thread-dump"])]);
   const columns = [
     ["Slot", (each) => count(each.index), true],
     ["Job", (each) => link(["jobs", each.jobId], each.jobId)],
@@ -25,25 +25,41 @@ export async function taskManager(id) {
   return [
     el("div", { class: "row" }, [link(["task-managers"], "TaskManagers"), el("h1", {}, told.id)]),
     table(columns, told.allocatedSlots, `All ${count(told.slotsNumber)} slots are free.`),
+    el("h2", {}, "Logs of its host"),
+    table(fileColumns(id), files, NO_FILES),
     threadInfos.map((each) => [el("h2", {}, each.threadName), el("pre", {}, each.stringifiedThreadInfo)]),
+  ];
+}
+
+const NO_FILES = "None: env.log.dir says where logs go.";
+
+function ofTaskManager(id) {
+  return ["taskmanagers", ...id.split("/")];
+}
+
+/** Return the columns of a list of files: of a TaskManager, or without one of the JobManager. */
+function fileColumns(manager) {
+  const at = manager ? ["logs", manager] : ["logs"];
+  return [
+    ["File", (each) => link([...at, each.name], each.name)],
+    ["Size", (each) => bytes(each.size), true],
+    ["Last written", (each) => time(each.mtime)],
   ];
 }
 
 /** The files of the JobManager's log. */
 export async function logs() {
   const { logs: files } = await ask(["jobmanager", "logs"]);
-  const columns = [
-    ["File", (each) => link(["logs", each.name], each.name)],
-    ["Size", (each) => bytes(each.size), true],
-    ["Last written", (each) => time(each.mtime)],
-  ];
-  return [el("h1", {}, "Logs of the JobManager's host"), table(columns, files, "None: env.log.dir says where logs go.")];
+  return [el("h1", {}, "Logs of the JobManager's host"), table(fileColumns(), files, NO_FILES)];
 }
 
-export async function log(name) {
+/** The end of a file: of a TaskManager, or without one of the JobManager. */
+export async function log(name, manager) {
+  const node = manager ? ofTaskManager(manager) : ["jobmanager"];
+  const back = manager ? link(["task-managers", manager], manager) : link(["logs"], "Logs");
   return [
-    el("div", { class: "row" }, [link(["logs"], "Logs"), el("h1", {}, name)]),
-    el("pre", {}, await ask(["jobmanager", "logs", name], { as: "text" })),
+    el("div", { class: "row" }, [back, el("h1", {}, name)]),
+    el("pre", {}, await ask([...node, "logs", name], { as: "text" })),
   ];
 }
 
