@@ -1,7 +1,4 @@
-#!/usr/bin/env python
 """How fast are local actors, and how small? Beside pykka's ThreadingActor, interleaved in the same run.
-
-    python scripts/bench/actors.py [--rounds 3] [--light 500000] [--json FILE]
 
 - ping-pong: two actors send one message back and forth; messages a second.
 - tell: one thread tells one actor, which is told to be busy meanwhile; sends a second.
@@ -10,22 +7,18 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
-import importlib.metadata
-import json
-import statistics
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pykka
+from harness import Benchmark, Target
 
 from actorflow.actor import Actor, ActorSystem, LightActor
 from actorflow.ids import NodeId
 
-BARS = {"ping-pong": 1.5e6, "ping-pong ratio": 30.0, "tell": 2.0e6, "light bytes": 400.0}
+PYKKA = "pykka ThreadingActor"
 
 
 def player(base):
@@ -164,53 +157,34 @@ def light(count):
     return size, sum(answer is not None for answer in answers), count / seconds
 
 
-def main():
-    """Run, print a table, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--messages", type=int, default=500_000)
-    parser.add_argument("--light", type=int, default=500_000)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-
-    size, answered, light_rate = light(options.light)  # first, while the heap is small and its growth is all ours
+def main() -> None:
+    bench = Benchmark("actors", __doc__)
+    messages, live = bench.size(500_000, quick=25_000), bench.size(500_000, quick=10_000)
+    size, answered, light_rate = light(live)  # first, while the heap is small and its growth is all ours
+    bench.figures(f"{live:,} light actors, idle", "bytes", {"each": size}, targets=[Target("each", at_most=400)])
+    bench.figures(
+        f"{live:,} light actors, told once", "actors", {"answered": answered}, targets=[Target("answered", at_least=live)]
+    )
+    bench.figures("a message to each of them", "msg/s", {"actorflow": light_rate})
     ours, peer = Ours(), Pykka()
-    rates: dict[str, list[float]] = {"ping-pong": [], "ping-pong pykka": [], "tell": [], "tell pykka": []}
-    for _round in range(options.rounds):
-        rates["ping-pong"].append(ping_pong(ours, options.messages))
-        rates["ping-pong pykka"].append(ping_pong(peer, options.messages // 25))
-        rates["tell"].append(tell(ours, options.messages))
-        rates["tell pykka"].append(tell(peer, options.messages // 25))
+    bench.compare(
+        "ping-pong of two actors",
+        "msg/s",
+        {"actorflow": lambda: ping_pong(ours, messages), PYKKA: lambda: ping_pong(peer, messages // 25)},
+        floor=PYKKA,
+        targets=[Target("actorflow", at_least=1.5e6), Target("actorflow", times=30, versus=PYKKA)],
+    )
+    bench.compare(
+        "one thread tells one actor",
+        "msg/s",
+        {"actorflow": lambda: tell(ours, messages), PYKKA: lambda: tell(peer, messages // 25)},
+        floor=PYKKA,
+        targets=[Target("actorflow", at_least=2e6)],
+    )
     ours.close()
     peer.close()
-
-    result = {name: statistics.median(values) for name, values in rates.items()}
-    result["ping-pong ratio"] = statistics.median(
-        [a / b for a, b in zip(rates["ping-pong"], rates["ping-pong pykka"], strict=True)]
-    )
-    result |= {"light bytes": size, "light count": options.light, "light answered": answered, "light messages": light_rate}
-    report(result, options.rounds)
-    if options.json:
-        options.json.write_text(json.dumps({"bench": "actors", "bars": BARS, "result": result, "rounds": rates}, indent=2) + "\n")
-    met = (
-        all(result[name] >= bar for name, bar in BARS.items() if name != "light bytes")
-        and size <= BARS["light bytes"]
-        and answered == options.light
-    )
-    return 0 if met else 1
-
-
-def report(result, rounds):
-    """Print the table."""
-    print(f"python {sys.version.split()[0]}, pykka {importlib.metadata.version('pykka')}, median of {rounds} rounds\n")
-    print(f"{'':32}{'actorflow':>14}{'pykka':>14}{'ratio':>8}{'bar':>14}")
-    for name in ("ping-pong", "tell"):
-        mine, theirs = result[name], result[f"{name} pykka"]
-        print(f"{name + ', messages/s':32}{mine:>14,.0f}{theirs:>14,.0f}{mine / theirs:>8.1f}{BARS[name]:>14,.0f}")
-    print(f"{'light actor, bytes':32}{result['light bytes']:>14,.0f}{'':22}{BARS['light bytes']:>14,.0f}")
-    print(f"{'light actors that answered':32}{result['light answered']:>14,}{'':22}{result['light count']:>14,}")
-    print(f"{'light messages/s':32}{result['light messages']:>14,.0f}")
+    bench.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

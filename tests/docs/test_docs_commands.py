@@ -46,6 +46,18 @@ def test_everything_is_checked_and_the_tests_come_last(clone):
     assert done.stdout.splitlines()[-1] == calls[-1]
 
 
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_script_says_what_it_does_and_does_nothing_then(clone, option):
+    own_help = {"attack", "chaos"}  # that of the program that they start
+    scripts = [path for path in (clone / "scripts").iterdir() if path.read_text().startswith("#!")]
+    for script in scripts:
+        if script.name not in own_help:
+            done = run(clone, f"scripts/{script.name}", option)
+            assert (0, "") == (done.returncode, done.stderr)
+            assert script.read_text().splitlines()[1] == f"# {done.stdout.splitlines()[0]}"
+    assert own_help < {script.name for script in scripts}
+
+
 def test_fast_leaves_out_what_is_slow(clone):
     assert " -m not slow -x" in run(clone, "scripts/test", "--fast", "-x").stdout
 
