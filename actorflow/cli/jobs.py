@@ -55,7 +55,7 @@ def _plain(job: JobInfo, facts: JobFacts | None) -> dict[str, object]:
         "status": job.status.value,
         "error": str(job.error) if job.error else None,
         "parallelism": facts.parallelism if facts is not None else None,
-        "rescaling": dataclasses.asdict(wanted) if wanted is not None else None,
+        "rescaling": {"wanted": wanted.wanted, "phase": wanted.phase} if wanted is not None else None,
         "stages": [dataclasses.asdict(stage) for stage in facts.stages] if facts is not None else [],
     }
 
@@ -211,6 +211,10 @@ def rescale(
         list[str] | None,
         typer.Option("--operator", metavar="UID=N", help="Parallelism of one operator, by its uid; repeat for more."),
     ] = None,
+    at_least: Annotated[
+        int,
+        typer.Option("--at-least", min=1, help="What operators must have, or all that they want: with less the job does not run."),
+    ] = 1,
     cluster: ClusterFile = None,
     define: Define = None,
     timeout: Timeout = "10min",
@@ -218,6 +222,7 @@ def rescale(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Let a job that takes no checkpoints begin anew: what it has done is done again.")
     ] = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Have a job run with another parallelism; it goes on from a checkpoint that is taken for it.
@@ -227,8 +232,10 @@ def rescale(
     with told(verbose=verbose), _client(cluster, define) as client:
         job = client.job(name)
         operators = dict(map(_operator, operator or []))
-        paused_s = job.rescale(parallelism, operators=operators, from_scratch=from_scratch, timeout=timeout)
-        print(f"rescaled job {job.id}, which did not run for {paused_s:.1f} s")
+        now = job.rescale(parallelism, operators=operators, at_least=at_least, from_scratch=from_scratch, timeout=timeout)
+        lack = f" of {parallelism}, as there are no more slots" if now.parallelism < (parallelism or 1) else ""
+        text = f"job {job.id} has a parallelism of {now.parallelism}{lack}, and did not run for {now.paused_s:.1f} s"
+        _done(text, as_json=as_json, job=job.id, parallelism=now.parallelism, paused_s=now.paused_s)
 
 
 def _operator(given: str) -> tuple[str, int]:

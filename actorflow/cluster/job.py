@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol, get_args
+from typing import NamedTuple, Protocol, get_args
 
 from actorflow.actor import ActorDeadError, ActorRef, ActorSystem
 from actorflow.cluster.job_news import JobNews, JobResult
@@ -56,6 +56,13 @@ class Gateway(Protocol):
             ActorDeadError: if it has not begun yet, or is over.
         """
         ...
+
+
+class Rescaled(NamedTuple):
+    """How a job runs that was rescaled: the highest parallelism of an operator, and how long the job did not run for it."""
+
+    parallelism: int
+    paused_s: float
 
 
 class Job:
@@ -242,16 +249,18 @@ class Job:
         parallelism: int | None = None,
         *,
         operators: Mapping[str, int] | None = None,
+        at_least: int = 1,
         from_scratch: bool = False,
         timeout: Duration = "10min",
-    ) -> float:
-        """Have the job run with another parallelism: it goes on from a checkpoint that is taken for it. Return how long it did not run, in seconds.
+    ) -> Rescaled:
+        """Have the job run with another parallelism: it goes on from a checkpoint that is taken for it. Return how it runs then.
 
-        What was asked for before is forgotten. It outlives the leader: if that is lost meanwhile, the next one goes on with it.
+        A job that takes the slots there are runs with what of it there is, and with more when more slots come. What was asked for before is forgotten. It outlives the leader: if that is lost meanwhile, the next one goes on with it.
 
         Args:
             parallelism: of operators that do not give their own; by default what they were submitted with.
             operators: of single operators, by `uid`.
+            at_least: what each operator must have, or all that it wants: with less the job waits, or is not rescaled at all.
             from_scratch: whether a job that takes no checkpoints may begin anew.
             timeout: how long to wait; the job may still be rescaled after that.
 
@@ -259,7 +268,7 @@ class Job:
             RescaleError: if it cannot run so; it goes on as it was.
             TimedOut: a `TimeoutError`, if it does not run so in time.
         """
-        scale = Scale(parallelism, {OperatorId(uid): number for uid, number in (operators or {}).items()})
+        scale = Scale(parallelism, {OperatorId(uid): number for uid, number in (operators or {}).items()}, least=at_least)
         request = unique_suffix()
         deadline = self._now() + duration_s(timeout)
         while request not in self._news.answers and not self._news.status.final:
@@ -275,9 +284,9 @@ class Job:
         answer = self._news.answers.pop(request, None)
         error = answer.error if answer is not None else None
         if not isinstance(answer, JobRescaled) or error is not None:
-            reason = error.message if error is not None else f"it is {self._news.status.value}"
-            raise RescaleError(f"job '{self.name}': {reason}", hint=error.hint if error is not None else "")
-        return answer.paused_s
+            reason = f": {error.message}" if error is not None else f" cannot be rescaled: it is {self._news.status.value}"
+            raise RescaleError(f"job '{self.name}'{reason}", hint=error.hint if error is not None else "")
+        return Rescaled(answer.parallelism, answer.paused_s)
 
     def wait(self, timeout: object = None) -> JobResult:
         """Wait until the job has ended.

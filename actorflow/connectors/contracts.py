@@ -112,7 +112,7 @@ class Source(abc.ABC):
 
     partitioned: ClassVar[bool] = False
     """Whether its splits are the partitions of a log, say: read at the same time, by each reader its share, because one does not follow another.
-    Splits that are not are read one after the other. An instance may override it."""
+    Splits that are not are read one after the other, so one that never ends keeps its reader from the others. An instance may override it."""
 
     timed: ClassVar[bool] = False
     """Whether its batches carry event times. An instance may override it."""

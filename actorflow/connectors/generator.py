@@ -1,8 +1,9 @@
 """Generated records, at full speed or at a rate: for tests, demonstrations and load.
 
 Records are a function of their index, so any position can be read again. Without a rate, a bounded generator is cut into contiguous
-ranges that are handed out as readers become free. Otherwise each reader takes every n-th index for the whole run, so that together
-they keep the order roughly and the rate exactly: what is due and could not be sent in time is sent as soon as it can be.
+ranges that are handed out as readers become free. Otherwise there are as many shares, of every n-th index, as there are readers at first; they are read
+all at the same time, however many readers there are later, so that together they keep the order roughly and the rate exactly: what is due and could not
+be sent in time is sent as soon as it can be.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class GeneratorSource(Source):
     def bounded(self) -> bool:  # type: ignore[override]  # an instance's answer, where the base has a class constant
         """Whether there is a count."""
         return self.count is not None
+
+    @property
+    def partitioned(self) -> bool:  # type: ignore[override]  # as above
+        """Whether it is cut into shares: one that has to wait for the end of another would be late, or never come."""
+        return self.count is None or self.rate is not None
 
     def splits(self, parallelism: int) -> Iterable[GeneratorSplit]:
         """Return contiguous ranges, or one interleaved share for each reader if there is a rate or no end."""

@@ -88,8 +88,9 @@ def _width(operator: LogicalOperator, inherited: int, scale: Scale) -> LogicalOp
     wanted, least = scale.operators.get(operator.id, operator.parallelism), scale.operators_least.get(operator.id)
     if wanted is None and least is None:
         return operator
-    bounded = _bound(inherited if wanted is None else wanted, scale.least if least is None else least, scale)
-    return replace(operator, parallelism=bounded)
+    if wanted is None:
+        wanted = min(inherited, operator.spec.parallelism_max or inherited)
+    return replace(operator, parallelism=_bound(wanted, scale.least if least is None else least, scale))
 
 
 def _bound(parallelism: int, least: int, scale: Scale) -> int:

@@ -23,11 +23,10 @@ from actorflow.protocol.jobs.job_messages import CancelJob
 from actorflow.protocol.nodes.client_messages import JobSummary
 from actorflow.rest import answers, metrics, part_answers, shapes
 from actorflow.rest import part_shapes as parts
+from actorflow.rest.job_requests import JobRequests
 from actorflow.rest.lookup import NAME, Lookup
 from actorflow.rest.node_paths import add_node_paths
 from actorflow.rest.part_paths import Aggregations, Get, Job, Vertex, add_part_paths
-from actorflow.rest.rescaling import RescaleRequests
-from actorflow.rest.savepoints import SavepointRequests
 from actorflow.rest.scale_paths import add_scale_paths
 from actorflow.web import CONTENT_SECURITY, WebFile
 from actorflow.wire.batch import SavepointThen
@@ -50,15 +49,12 @@ _STORY_MAX = 1_000
 _STARTS_MAX = 10_000
 
 
-def make_app(
-    view: ClusterView, savepoints: SavepointRequests, rescaling: RescaleRequests, config: Config, web: Mapping[str, WebFile]
-) -> FastAPI:
+def make_app(view: ClusterView, requests: JobRequests, config: Config, web: Mapping[str, WebFile]) -> FastAPI:
     """Return the application.
 
     Args:
         view: looks at the cluster.
-        savepoints: takes savepoints.
-        rescaling: has jobs run with another parallelism.
+        requests: asks jobs for savepoints, and to run with another parallelism.
         config: options of the JobManager.
         web: files of the web UI, by their paths.
     """
@@ -74,7 +70,7 @@ def make_app(
     for refusal in (HTTPException, 404, 405):
         app.add_exception_handler(refusal, _told)
     lookup = Lookup(view)
-    paths = _Paths(view, lookup, savepoints, config)
+    paths = _Paths(view, lookup, requests, config)
     for path, endpoint, shape in (
         ("/overview", paths.overview, shapes.Overview),
         ("/config", paths.dashboard, shapes.Dashboard),
@@ -98,7 +94,7 @@ def make_app(
     app.add_api_route("/jobs/{job}/stop", paths.stop, methods=["POST"], status_code=202, response_model=shapes.Requested)
     add_part_paths(app, lookup)
     add_node_paths(app, lookup, config)
-    add_scale_paths(app, lookup, rescaling)
+    add_scale_paths(app, lookup, requests)
     prometheus: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     for path, file in web.items():
         app.add_api_route(path, partial(_web_file, file), methods=["GET"], include_in_schema=False)
@@ -112,7 +108,7 @@ class _Paths:
 
     view: ClusterView
     lookup: Lookup
-    savepoints: SavepointRequests
+    requests: JobRequests
     config: Config
     starts: dict[JobId, int] = field(default_factory=dict)
     """When each job was submitted, in ms since the Unix epoch."""
@@ -198,7 +194,7 @@ class _Paths:
     def savepoint_status(self, job: Job, request: Annotated[str, Path(pattern=NAME)]) -> shapes.SavepointStatus:
         """What has become of a request for a savepoint."""
         try:
-            taken = self.savepoints.status(JobId(job), request)
+            taken = self.requests.savepoint_taken(JobId(job), request)
         except KeyError:
             raise HTTPException(404, f"job '{job}' has no request '{request}'") from None
         known = self.view.jobs().get(JobId(job))
@@ -210,7 +206,9 @@ class _Paths:
         if not target or "\x00" in target:
             raise HTTPException(400, f"say where the savepoint goes (hint: or set '{options.SAVEPOINT_DIRECTORY.name}')")
         master = Address(f"{self.view.dispatcher}/{summary.job}")
-        return {"request-id": self.savepoints.ask(summary.job, master, target, then, "native" if form == "NATIVE" else "canonical")}
+        return {
+            "request-id": self.requests.savepoint(summary.job, master, target, then, "native" if form == "NATIVE" else "canonical")
+        }
 
     def _line(self, summary: JobSummary) -> shapes.JobLine:
         """Return a job with the time of its submission, which is known by how long ago that was: it is taken when the job is first seen."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import FastAPI, HTTPException, Response
 
@@ -11,15 +11,16 @@ from actorflow.errors import Domain, ErrorInfo
 from actorflow.ids import Address
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.scale import Scale
+from actorflow.plan.topology import VertexShape
 from actorflow.rest import part_shapes as parts
+from actorflow.rest.job_requests import JobRequests
 from actorflow.rest.lookup import Lookup
 from actorflow.rest.part_paths import Job
-from actorflow.rest.rescaling import RescaleRequests
 
 
-def add_scale_paths(app: FastAPI, lookup: Lookup, rescaling: RescaleRequests) -> None:
+def add_scale_paths(app: FastAPI, lookup: Lookup, requests: JobRequests) -> None:
     """Add the paths of this module to an application."""
-    paths = _ScalePaths(lookup, rescaling)
+    paths = _ScalePaths(lookup, requests)
     path, later = "/jobs/{job}/resource-requirements", {"description": "it goes over as soon as it can", "model": dict[str, str]}
     app.add_api_route(path, paths.requirements, methods=["GET"], response_model=dict[str, parts.VertexRequirements])
     app.add_api_route(path, paths.require, methods=["PUT"], response_model=dict[str, str], responses={202: later})
@@ -30,20 +31,21 @@ class _ScalePaths:
     """The endpoints; docstrings are shown on the OpenAPI page."""
 
     lookup: Lookup
-    rescaling: RescaleRequests
+    requests: JobRequests
 
     def requirements(self, job: Job) -> dict[str, parts.VertexRequirements]:
-        """How wide the vertices of a job run."""
-        vertices = self.lookup.facts(job).topology.vertices
-        return {vertex.id: {"parallelism": {"lowerBound": 1, "upperBound": vertex.parallelism}} for vertex in vertices}
+        """How wide the vertices of a job are to run. One that takes the slots there are may run narrower than its upper bound."""
+        return _requirements(self.lookup.facts(job))
 
     def require(self, job: Job, wanted: dict[str, parts.VertexRequirements], response: Response) -> dict[str, str]:
-        """Have a job run with the upper bounds, all or nothing; vertices that are not named run on as wide as they are."""
+        """Have a job run with the upper bounds, or, if it takes the slots there are, with what of them there is, and no less than the lower bounds.
+
+        All or nothing; vertices that are not named keep their bounds.
+        """
         summary = self.lookup.under_way(job)
         view = self.lookup.view
         scale = _scale(view.facts(summary.job), wanted)
-        master = Address(f"{view.dispatcher}/{summary.job}")
-        answer = self.rescaling.ask(summary.job, master, scale, view.timeout_s)
+        answer = self.requests.rescale(summary.job, Address(f"{view.dispatcher}/{summary.job}"), scale, view.timeout_s)
         if answer is None:
             response.status_code = 202
         elif answer.error is not None:
@@ -51,17 +53,30 @@ class _ScalePaths:
         return {}
 
 
+def _requirements(facts: JobFacts) -> dict[str, parts.VertexRequirements]:
+    scale = facts.rescaling.scale
+    return {vertex.id: _bounds(vertex, scale) for vertex in facts.topology.vertices}
+
+
+def _bounds(vertex: VertexShape, scale: Scale) -> parts.VertexRequirements:
+    upper = max([vertex.parallelism, *(scale.operators.get(uid, 1) for uid in vertex.uids)])
+    lower = max([1, *(scale.operators_least.get(uid, scale.least) for uid in vertex.uids)])
+    return {"parallelism": {"lowerBound": min(lower, upper), "upperBound": upper}}
+
+
 def _scale(facts: JobFacts, wanted: Mapping[str, parts.VertexRequirements]) -> Scale:
-    """Return the upper bounds by operator: a vertex may be another chain when it is as wide as that."""
-    widths: dict[str, int] = {vertex.id: vertex.parallelism for vertex in facts.topology.vertices}
+    """Return the bounds by operator: a vertex may be another chain when it is as wide as that."""
+    most, least = dict(facts.rescaling.scale.operators), dict(facts.rescaling.scale.operators_least)
+    uids = {str(vertex.id): vertex.uids for vertex in facts.topology.vertices}
     for name, each in wanted.items():
         lower, upper = each["parallelism"]["lowerBound"], each["parallelism"]["upperBound"]
-        if name not in widths:
+        if name not in uids:
             raise HTTPException(400, f"job '{facts.name}' has no vertex '{name}'")
         if not 1 <= lower <= upper:
             raise HTTPException(400, f"vertex '{name}' cannot have at least {lower} and at most {upper} subtasks")
-        widths[name] = upper
-    return Scale(operators={uid: widths[vertex.id] for vertex in facts.topology.vertices for uid in vertex.uids})
+        most |= dict.fromkeys(uids[name], upper)
+        least |= dict.fromkeys(uids[name], lower)
+    return replace(facts.rescaling.scale, operators=most, operators_least=least, most=None)
 
 
 def _status(error: ErrorInfo) -> int:

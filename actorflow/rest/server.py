@@ -15,8 +15,7 @@ from actorflow.rest.listening import listening, rest_ports
 from actorflow.web import web_files
 
 if TYPE_CHECKING:
-    from actorflow.rest.rescaling import RescaleRequests
-    from actorflow.rest.savepoints import SavepointRequests
+    from actorflow.rest.job_requests import JobRequests
 
 _END_WITHIN_S = 5.0
 
@@ -63,7 +62,7 @@ class RestServer:
         self.url = rest_url(address, bound[1])
         self._web = web_files()
         self._front = Front(self.url)
-        self._requests: tuple[SavepointRequests, RescaleRequests] | None = None
+        self._requests: JobRequests | None = None
         settings = uvicorn.Config(
             Guard(
                 self._front,
@@ -87,19 +86,18 @@ class RestServer:
     def lead(self, view: ClusterView) -> None:
         """Answer, with what a view of the cluster shows."""
         from actorflow.rest.app import make_app
-        from actorflow.rest.rescaling import RescaleRequests
-        from actorflow.rest.savepoints import SavepointRequests
+        from actorflow.rest.job_requests import JobRequests
 
         self.stand_by()
-        self._requests = SavepointRequests(view.system), RescaleRequests(view.system)
-        self._front.lead(make_app(view, *self._requests, self._config, self._web))
+        self._requests = JobRequests(view.system)
+        self._front.lead(make_app(view, self._requests, self._config, self._web))
 
     def stand_by(self) -> None:
         """Answer no more, and redirect."""
         self._front.stand_by()
         requests, self._requests = self._requests, None
-        for each in requests or ():
-            each.close()
+        if requests is not None:
+            requests.close()
 
     def follow(self, leader_url: str | None) -> None:
         """Redirect to a leader, while this one is none; None if none is known."""

@@ -34,7 +34,7 @@ def test_every_command_has_an_example_that_names_it(words):
     assert shown[1].startswith(f"actorflow {words.removesuffix(' take')}")
 
 
-@pytest.mark.parametrize("words", ["list", "status", "cancel", "stop", "savepoint take", "cluster status"])
+@pytest.mark.parametrize("words", ["list", "status", "cancel", "stop", "rescale", "savepoint take", "cluster status"])
 def test_what_answers_answers_programs_too(words):
     assert "--json" in [option for parameter in COMMANDS[words].params for option in parameter.opts]
 

@@ -22,12 +22,14 @@ def test_a_rescaled_job_writes_what_an_undisturbed_one_writes(tmp_path, unaligne
         job = cluster.submit(counting(tmp_path), parallelism=1)
         for parallelism in (3, 1, 2):
             assert job.wait_until(lambda: job.status().final or job.progress()[0] > 0, 20.0)
-            job.rescale(parallelism, timeout="30s")
+            assert parallelism == job.rescale(parallelism, timeout="30s").parallelism
         with pytest.raises(RescaleError, match="would need 5 slots, and there are 4"):
             job.rescale(5)
         with pytest.raises(RescaleError, match="is 129, above its max_parallelism"):
             job.rescale(operators={"numbers": 129})
         (tmp_path / "gate").touch()
         job.wait("60s")
+        with pytest.raises(RescaleError, match="cannot be rescaled: it is finished"):
+            job.rescale(3)
     assert expected() == written(tmp_path)
     assert 4 == job.attempts

@@ -66,3 +66,9 @@ def test_going_on_from_a_position_starts_the_clock_anew():
     clock.advance(1.0)
     assert [101] == reader.read(10).records
     assert END_OF_SPLIT is reader.read(10)
+
+
+def test_shares_are_read_at_the_same_time_and_ranges_one_after_the_other():
+    assert [True, True, False] == [
+        source.partitioned for source in (sources.generator(), sources.generator(count=9, rate=1.0), sources.generator(count=9))
+    ]

@@ -49,6 +49,16 @@ def test_a_job_runs_with_the_upper_bounds(running):
     assert running.ask("/config")[1]["features"]["web-rescale"] is True
 
 
+def test_the_lower_bounds_are_kept_with_those_of_vertices_that_are_not_named(running):
+    source, count = widths(running)
+    before = running.ask(path_of(running))[1]
+    assert running.ask(path_of(running), "PUT", bounds({count: 4}, lower=2))[0] in {200, 202}
+    assert running.job.wait_until(lambda: widths(running)[count] == 4, DEADLINE_S)
+    assert running.ask(path_of(running), "PUT", bounds({source: 1}))[0] in {200, 202}
+    assert running.job.wait_until(lambda: widths(running)[source] == 1, DEADLINE_S)
+    assert running.ask(path_of(running)) == (200, before | bounds({count: 4}, lower=2) | bounds({source: 1}))
+
+
 @pytest.mark.parametrize(
     ("width", "lower", "status", "why"),
     [

@@ -74,10 +74,17 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class RescalingView:
-    """What people see of it: the highest parallelism that is wanted, and how far that is."""
+    """What people see of it.
+
+    Attributes:
+        wanted: the highest parallelism of what was asked for, or runs.
+        phase: how far that is.
+        scale: of what runs.
+    """
 
     wanted: int
     phase: str
+    scale: Scale = Scale()  # noqa: RUF009 - a frozen value
 
 
 class Rescaling:
@@ -273,7 +280,7 @@ class Rescaling:
     def observe(self) -> RescalingView:
         """Return how wide the job is to be, and how far that is."""
         wanted = self._wanted or self._now
-        return RescalingView(wanted.graph.parallelism, self._phase.value)
+        return RescalingView(wanted.graph.parallelism, self._phase.value, self._now.scale)
 
     def check(self) -> None:
         """State that a request and a plan are there as long as the phase says."""
