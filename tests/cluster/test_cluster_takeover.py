@@ -18,6 +18,7 @@ from actorflow.runtime.jobs.durable_jobs import NUMBERS_OF_EPOCH
 pytestmark = pytest.mark.slow
 
 RECORDS, KEYS, PER_S = 3_000, 7, 1_000
+STAGED_RECORDS = 1_000
 
 
 @pytest.fixture
@@ -107,3 +108,44 @@ def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(
         assert job.status() is JobStatus.FINISHED
     assert [] == list((tmp_path / "ha").glob("*/blobs/*"))
     assert Counter(lines_of(out)) == Counter(str((number % KEYS, number // KEYS + 1)) for number in range(RECORDS))
+
+
+def in_stages(directory):
+    """Counts by group in two stages, and sums that up in a third, whose functions wait for a file `go`. The first two note their calls."""
+
+    def noting(name):
+        def note(record):
+            with (directory / name).open("a") as calls:
+                calls.write(".")
+            return record
+
+        return note
+
+    def last(pair):
+        (directory / "reached").touch()
+        while not (directory / "go").exists():
+            time.sleep(0.01)
+        return str(pair)
+
+    config = {"execution.batch-shuffle-mode": "ALL_EXCHANGES_BLOCKING"}
+    pipeline = af.Pipeline("stages", mode="batch", parallelism=2, config=config)
+    numbers = pipeline.read(af.sources.collection(range(STAGED_RECORDS))).map(noting("first"))
+    counted = numbers.key_by(lambda number: number % KEYS).count().map(noting("second"))
+    counted.key_by(lambda _: "all").sum(1).map(last).write(af.sinks.text(str(directory / "out")))
+    return pipeline
+
+
+def test_the_next_leader_of_a_batch_job_goes_on_behind_its_finished_stages(cluster, tmp_path):
+    with af.connect(cluster.conf) as client:
+        job = client.submit(in_stages(tmp_path))
+        deadline = time.monotonic() + DEADLINE_S
+        while not (tmp_path / "reached").exists():
+            assert time.monotonic() < deadline, job.status()
+            time.sleep(0.01)
+        first = job.attempts
+        cluster.signal(leading_node(cluster, client), signal.SIGKILL)
+        until(job, lambda: job.attempts > first + NUMBERS_OF_EPOCH // 2 and job.status() is JobStatus.RUNNING)
+        (tmp_path / "go").touch()
+        assert STAGED_RECORDS == job.wait("60s").records_in
+    assert (STAGED_RECORDS, KEYS) == tuple((tmp_path / name).stat().st_size for name in ("first", "second"))
+    assert [f"('all', {STAGED_RECORDS})"] == lines_of(tmp_path / "out")

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from job_harness import CLIENT, ERROR, JOB, READ, TM, WRITE, job, vertex, worker
+from job_harness import CLIENT, ERROR, JOB, READ, TM, WRITE, job, vertex, work, worker
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import SubtaskId, VertexId
@@ -13,7 +13,15 @@ from actorflow.plan.execution import ExecutionEdge, ExecutionGraph
 from actorflow.plan.graph import Partitioner, Partitioning
 from actorflow.plan.regions import failover_regions
 from actorflow.plan.stages import Stage, stages
-from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskCancelled, SubtaskFailed, SubtaskFinished, SubtaskStarted
+from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
+from actorflow.protocol.jobs.deployment import (
+    CancelSubtask,
+    FinishedStages,
+    SubtaskCancelled,
+    SubtaskFailed,
+    SubtaskFinished,
+    SubtaskStarted,
+)
 from actorflow.protocol.jobs.job_description import JobDescription
 from actorflow.protocol.jobs.job_events import Begin
 from actorflow.protocol.jobs.job_messages import (
@@ -27,8 +35,8 @@ from actorflow.protocol.jobs.job_messages import (
 )
 from actorflow.protocol.jobs.restarts import FixedDelay
 from actorflow.protocol.jobs.splits import ListSplits
-from actorflow.protocol.jobs.stages import Stages
-from actorflow.protocol.machine import WorkDone
+from actorflow.protocol.jobs.stages import KeepStages, Stages
+from actorflow.protocol.machine import WorkDone, WorkFailed
 from actorflow.protocol.nodes.slot_messages import Allocation, Lease, Slot, SlotsGranted
 from actorflow.protocol.transfer.partitions import PartitionsAt
 
@@ -147,6 +155,32 @@ def test_who_misses_one_partition_says_what_else_is_gone_with_it():
     assert "abcd" == rerun(machine)
 
 
+def kept_by(machine):
+    (work,) = (effect.work for effect in machine.keep())
+    return work.finished
+
+
+def test_the_next_leader_goes_on_behind_what_is_kept():
+    found = line("a", "b", "c")
+    machine = Stages(found, subtasks(found), kept_by(written("a", "b")))
+    machine.begin_run()
+    assert ["c/0"] == turn(machine)
+    assert (WrittenPartitions(SubtaskId("b", 0), PartitionsAt("at b")),) == machine.read_by(SubtaskId("c", 0))
+
+
+def test_of_a_stage_that_has_not_finished_or_has_sinks_nothing_is_kept():
+    assert [] == written().keep()
+    assert ["a/0", "b/0"] == [str(news.subtask) for news in kept_by(written("a", "b", "c")).subtasks]
+
+
+def test_what_was_written_for_another_parallelism_does_not_count():
+    found = line("a", "b", "c")
+    wider = [*subtasks(found), SubtaskId("b", 1)]
+    machine = Stages(found, sorted(wider), kept_by(written("a", "b")))
+    machine.begin_run()
+    assert ["a/0"] == turn(machine)
+
+
 @pytest.mark.parametrize("error", [ERROR, dataclasses.replace(LOST, context={"partition": "nobody/0"})])
 def test_another_failure_costs_nothing_that_is_written(error):
     machine = written("a", "b")
@@ -175,17 +209,23 @@ def test_every_order_of_ends_failures_and_losses_leads_to_an_end(data):
         read = tuple(f"v{other}" for other in sorted(reads))
         found.append(Stage((f"v{number}",), read, (data.draw(st.sampled_from("xy")),), data.draw(st.booleans())))
     members = [SubtaskId(f"v{number}", index) for number in range(count) for index in range(data.draw(st.integers(1, 2)))]
-    machine = Stages(found, members)
+    machine, kept = Stages(found, members), FinishedStages()
     machine.begin_run()
     running, failures = list(machine.of_turn()), data.draw(st.integers(0, 4))
     while running:
         machine.check()
-        happens = data.draw(st.sampled_from(("ends", "fails", "loses", "comes back"))) if failures else "ends"
+        kinds = ("ends", "fails", "loses", "comes back", "leader is lost")
+        happens = data.draw(st.sampled_from(kinds)) if failures else "ends"
         subtask = running.pop(data.draw(st.integers(0, len(running) - 1)))
         failures -= happens != "ends"
         if happens == "ends":
-            machine.finished(SubtaskFinished(subtask, 1))
+            if machine.finished(SubtaskFinished(subtask, 1)):
+                kept = next((effect.work.finished for effect in machine.keep()), kept)
             running += machine.of_turn()
+        elif happens == "leader is lost":
+            machine = Stages(found, members, kept)
+            machine.begin_run()
+            running = list(machine.of_turn())
         elif happens == "comes back":
             machine.run_again([member for member in members if member.vertex == subtask.vertex])
             running = [member for member in running if member.vertex != subtask.vertex]
@@ -306,6 +346,19 @@ def test_after_the_end_of_a_worker_only_what_had_not_finished_is_built_and_run_a
     assert [WRITER] == deployed(probe, 2)
     probe.tell(SubtaskStarted(WRITER, 2), SubtaskFinished(WRITER, 2))
     assert JobStatus.FINISHED is status(probe)
+
+
+def test_the_leader_after_one_that_was_lost_has_only_the_rest_run():
+    probe = begun()
+    done(probe, READER)
+    (kept,) = (one for one in work(probe) if isinstance(one, KeepStages))
+    done(probe, *SORTERS)
+    description = dataclasses.replace(DESCRIPTION, finished=kept.finished, earlier=EarlierLife(last_number=10))
+    later = job(description=description)
+    later.tell(Begin(), WorkDone(ListSplits(READ, 1), [b"split"]))
+    assert set(SORTERS) == set(deployed(later, 11))
+    later.tell(SubtaskStarted(SORTERS[0], 11), WorkFailed(kept, ERROR))
+    assert JobStatus.DEPLOYING is status(later)
 
 
 def test_a_lost_partition_fails_the_run_and_the_next_one_writes_it_again():

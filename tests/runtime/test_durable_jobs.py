@@ -17,8 +17,11 @@ from actorflow.protocol.checkpoints.checkpoint_events import (
     StoreCheckpoint,
 )
 from actorflow.protocol.checkpoints.commit import KeepEnd
+from actorflow.protocol.jobs.deployment import FinishedStages, SubtaskFinished
 from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.protocol.jobs.kept_end import KeptEnd
+from actorflow.protocol.jobs.stages import KeepStages
+from actorflow.protocol.transfer.partitions import PartitionsAt
 from actorflow.runtime.jobs.durable_job import JobOutcome
 from actorflow.runtime.jobs.durable_jobs import NUMBERS_LOOKED_AT, NUMBERS_OF_EPOCH, DurableJobs, until_written
 from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork
@@ -217,6 +220,22 @@ def test_what_a_deposed_leader_writes_is_not_tried_again():
         raise Deposed("epoch 1 is over")
 
     assert not until_written(write, "job")
+
+
+def test_the_next_leader_finds_the_stages_that_have_finished_and_all_else_as_it_was(leading):
+    ended = SubtaskFinished(
+        SubtaskId(VertexId("read"), 0),
+        1,
+        partitions=PartitionsAt("/job/partitions/1-0-0", Address("tm/partitions"), ("tcp://a:1",)),
+    )
+    finished = FinishedStages((1, 2), (ended,))
+    leading.job.rescaled(Scale(3))
+    leading.work(KeepStages(finished))
+    stored = control_codec().decode(leading.coordination.jobs.read().submissions[JOB])
+    assert SUBMISSION.replaced(scale=Scale(3), finished=finished) == stored
+    leading.depose()
+    with pytest.raises(Deposed):
+        leading.work(KeepStages(FinishedStages()))
 
 
 def test_the_parallelism_of_a_rescaled_job_is_the_next_leaders_too(leading):

@@ -90,6 +90,18 @@ class SubtaskFinished(Message, frozen=True):
     partitions: PartitionsAt | None = None
 
 
+class FinishedStages(Message, frozen=True):
+    """What a batch job need not do again, as it is kept for the next leader.
+
+    Attributes:
+        parallelism: of the job's vertices, in the order of its graph: what was written for other readers is of no use.
+        subtasks: what those have said at their end.
+    """
+
+    parallelism: tuple[int, ...] = ()
+    subtasks: tuple[SubtaskFinished, ...] = ()
+
+
 class SubtaskCancelled(Message, frozen=True):
     """The subtask was cancelled and holds nothing any more; `totals` is what it has done, if it was built."""
 

@@ -52,7 +52,7 @@ from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale, Rescaling, S
 from actorflow.protocol.jobs.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.jobs.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.jobs.splits import ListSplits, SourceListingFailed, SplitFinished, SplitRequested
-from actorflow.protocol.jobs.stages import Stages
+from actorflow.protocol.jobs.stages import KeepStages, Stages
 from actorflow.protocol.machine import CancelTimer, Effect, Report, Send, SetTimer, TimerFired, WorkDone, WorkFailed
 from actorflow.protocol.nodes.slot_messages import Slot, SlotsCounted
 from actorflow.protocol.transfer.delivery import EnvelopeRefused, Undelivered
@@ -101,7 +101,7 @@ class JobMachine:
         self._checkpoints = JobCheckpoints(
             description.checkpoints, description.graph, description.sources, description.restored, description.earlier
         )
-        self._stages = Stages(description.stages, description.graph.subtasks())
+        self._stages = Stages(description.stages, description.graph.subtasks(), description.finished)
         self._rescaling = Rescaling(description, address, resource_manager)
         self._run = self._new_run(description.earlier.last_number, {})
 
@@ -195,8 +195,8 @@ class JobMachine:
                 return self._sources.handle(news, now)
             case CommitLeft() | KeepEnd():
                 return self._run.output.work_news(news, now)
-            case AbortLeft() | RemoveBegun() | DiscardClaimed():
-                return []  # what could not be removed stays hidden, or is its owner's to remove
+            case AbortLeft() | RemoveBegun() | DiscardClaimed() | KeepStages():
+                return []  # what could not be removed stays hidden, or is its owner's to remove; what is not kept is done again
             case _:
                 raise AssertionError(f"unknown work {news.work!r}")
 

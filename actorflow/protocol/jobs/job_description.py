@@ -15,6 +15,7 @@ from actorflow.protocol.blobs.blob import JobBlobs
 from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, EarlierLife, Restored
 from actorflow.protocol.event_time.alignment import Member
 from actorflow.protocol.jobs.adaptive import Elasticity
+from actorflow.protocol.jobs.deployment import FinishedStages
 from actorflow.protocol.jobs.job_messages import OptionValue
 
 
@@ -39,6 +40,7 @@ class JobDescription:
         code: digest of the blob with the plan, if it is in one.
         blobs: what TaskManagers have to have before workers are of use.
         stages: what runs one after the other; none if all of it runs from the start.
+        finished: those of them that have finished under leaders before this one.
         scale: how wide it runs, if that is not what it was submitted with.
         elasticity: what it makes of the slots there are, if it does not wait for all that it wants.
         keeps_end: whether nothing is committed before that is written down for the next leader: no checkpoint holds the end of a run.
@@ -60,6 +62,7 @@ class JobDescription:
     code: str = ""
     blobs: JobBlobs | None = None
     stages: tuple[Stage, ...] = ()
+    finished: FinishedStages = field(default_factory=FinishedStages)
     scale: Scale = field(default_factory=Scale)
     elasticity: Elasticity | None = None
     keeps_end: bool = False

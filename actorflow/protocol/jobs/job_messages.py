@@ -14,6 +14,7 @@ from actorflow.ids import Address, JobId, NodeId, SubtaskId, VertexId
 from actorflow.plan.scale import Scale
 from actorflow.protocol.blobs.blob import BlobRef, JobBlobs
 from actorflow.protocol.checkpoints.checkpoint_plan import Restored
+from actorflow.protocol.jobs.deployment import FinishedStages
 from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.protocol.jobs.quarantine import Quarantined
 from actorflow.protocol.nodes.slot_messages import Allocation
@@ -64,6 +65,7 @@ class SubmitJob(Message, frozen=True):
         kept_at: where a leader has stored its blobs for the next one: a URI, or nothing.
         scale: how wide it is to run, if it was rescaled.
         ended: what a leader has decided to commit, if it has: then the job is not run again.
+        finished: which of its stages have finished, if a leader has kept that.
     """
 
     job: JobId
@@ -77,6 +79,7 @@ class SubmitJob(Message, frozen=True):
     kept_at: str = ""
     scale: Scale = Scale()
     ended: KeptEnd | None = None
+    finished: FinishedStages = FinishedStages()
 
     @property
     def blobs(self) -> tuple[BlobRef, ...]:

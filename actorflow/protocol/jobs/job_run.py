@@ -289,8 +289,9 @@ class JobRun:
         if isinstance(news, SubtaskFinished):
             self.output.prepared(news, attempt.worker, attempt.task_manager, attempt.allocation)
         effects = self._absorb(attempt.handle(news, now))
-        if isinstance(news, SubtaskFinished) and attempt.state is AttemptState.FINISHED and not self._ending:
-            effects += self._begin(self._stages.of_turn(), now) if self._stages.finished(news) else []
+        ended = attempt.state is AttemptState.FINISHED and not self._ending
+        if ended and isinstance(news, SubtaskFinished) and self._stages.finished(news):
+            effects += [*self._begin(self._stages.of_turn(), now), *self._stages.keep()]
         return effects
 
     def timer(self, name: str, now: float) -> list[Effect]:

@@ -15,15 +15,16 @@ Late rule: none; the run drops what is late.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actorflow.errors import ErrorInfo
 from actorflow.ids import SubtaskId, VertexId
 from actorflow.plan.stages import Stage
-from actorflow.protocol.jobs.deployment import SubtaskFinished, SubtaskTotals
+from actorflow.protocol.jobs.deployment import FinishedStages, SubtaskFinished, SubtaskTotals
 from actorflow.protocol.jobs.job_messages import WrittenPartitions
-from actorflow.protocol.machine import ensure
+from actorflow.protocol.machine import Effect, Start, ensure
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,28 @@ class StageView:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeepStages:
+    """Slow work: write down for the next leader which stages have finished."""
+
+    finished: FinishedStages
+
+
 class Stages:
     """Keeps the stages of one job, over all of its runs.
 
     Args:
         stages: in topological order; none if the job has none.
         subtasks: of the job.
+        kept: what has finished under earlier leaders. It counts only if the job runs as wide as then.
     """
 
-    def __init__(self, stages: Sequence[Stage], subtasks: Sequence[SubtaskId]) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        subtasks: Sequence[SubtaskId],
+        kept: FinishedStages = FinishedStages(),  # noqa: B008 - a frozen value
+    ) -> None:
         self._stages = tuple(stages)
         self._subtasks = tuple(subtasks)
         self._of_vertex = {vertex: number for number, stage in enumerate(self._stages) for vertex in stage.vertices}
@@ -55,6 +69,10 @@ class Stages:
         """What subtasks have said that have finished."""
         self._lost: dict[SubtaskId, None] = {}
         """Those of them whose partitions are gone: nobody minds, unless they are to be read again."""
+        self._parallelism = tuple(Counter(subtask.vertex for subtask in subtasks).values())
+        if kept.parallelism == self._parallelism:
+            self._written |= {news.subtask: news for news in kept.subtasks}
+            self._begun |= {number: None for number in range(len(self._stages)) if self._done(number)}
 
     def begin_run(self) -> None:
         """Forget all that a new run has to do again: what had not finished, what ends with a run, and what these need and is lost."""
@@ -130,6 +148,12 @@ class Stages:
             return False
         self._written[news.subtask] = news
         return self._done(self._of_vertex[news.subtask.vertex])
+
+    def keep(self) -> list[Effect]:
+        """Have that kept for the next leader which lasts. What is kept is whole, if perhaps old: who goes on from it may find some of it lost."""
+        lasting = (number for number, stage in enumerate(self._stages) if stage.lasting and self._done(number))
+        finished = tuple(self._written[member] for number in lasting for member in self._members[number])
+        return [Start(KeepStages(FinishedStages(self._parallelism, finished)))] if finished else []
 
     def has_finished(self, subtask: SubtaskId) -> bool:
         """Return whether a subtask need not run again."""

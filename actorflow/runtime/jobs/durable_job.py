@@ -12,6 +12,7 @@ from actorflow.errors import ActorflowError, CheckpointError, CoordinationError,
 from actorflow.ids import JobId
 from actorflow.plan.scale import Scale
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
+from actorflow.protocol.jobs.deployment import FinishedStages
 from actorflow.protocol.jobs.job_messages import JobStatusChanged, SubmitJob
 from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.runtime.blobs.durable import DurableBlobs
@@ -92,6 +93,16 @@ class DurableJob:
             CoordinationError: if it is not known whether it was stored.
         """
         self._put(ended=end)
+
+    def stages_finished(self, finished: FinishedStages) -> None:
+        """Keep which stages have finished. The next leader goes on behind them.
+
+        Raises:
+            Deposed: if this leader leads no longer.
+            StorageError: if there is no room for it.
+            CoordinationError: if it is not known whether it was stored.
+        """
+        self._put(finished=finished)
 
     def _put(self, **changes: object) -> None:
         with self._lock:

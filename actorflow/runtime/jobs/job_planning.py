@@ -92,6 +92,7 @@ class JobPlanner:
             self.earlier,
             regions_apart(graph, config, aligned=any(_aligned(graph))),
             stages=stages(graph),
+            finished=submission.finished,
             scale=scale,
             elasticity=self._elasticity(scale, goes_on=checkpoints.active),
             keeps_end=self.durable and not checkpoints.active,

@@ -22,6 +22,7 @@ from actorflow.protocol.checkpoints.commit import AbortLeft, CommitLeft, KeepEnd
 from actorflow.protocol.jobs.kept_end import KeptEnd
 from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale
 from actorflow.protocol.jobs.splits import ListSplits
+from actorflow.protocol.jobs.stages import KeepStages
 from actorflow.runtime.jobs.durable_job import DurableJob
 from actorflow.runtime.jobs.durable_jobs import STORAGE_TRIES, until_written
 from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork, is_checkpoint
@@ -92,6 +93,9 @@ class JobWork:
                     self._durable.rescaled(scale)
             case KeepEnd(end=end):
                 self._keep(end)
+            case KeepStages(finished=finished):
+                if self._durable is not None:
+                    self._durable.stages_finished(finished)
             case DiscardClaimed():
                 self._make_sure_to_lead()
                 self._checkpoints.discard_claimed(work)
