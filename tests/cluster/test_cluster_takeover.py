@@ -71,6 +71,12 @@ def shown_by(cluster, job, client, servers):
     raise AssertionError("not all REST servers show the leader's jobs")
 
 
+def vertices_of(job, client):
+    """Return what the leader's REST server shows of the job's vertices."""
+    with urllib.request.urlopen(f"{client.cluster().rest_url}/jobs/{job.id}", timeout=5) as answer:
+        return json.load(answer)["vertices"]
+
+
 def counting(directory, gate, given):
     """Running counts; the last records come when there is a file at `gate`. No worker starts without the file `given`, and the job's code."""
 
@@ -106,6 +112,12 @@ def test_a_job_goes_on_when_its_leader_stands_still_and_when_the_next_is_killed(
         gate.touch()
         job.wait("60s")
         assert job.status() is JobStatus.FINISHED
+        vertices = vertices_of(job, client)
+        assert all(vertex["tasks"]["FINISHED"] == vertex["parallelism"] for vertex in vertices)
+        cluster.signal(last := leading_node(cluster, client), signal.SIGKILL)
+        leading_node(cluster, client, last)
+        assert shown_by(cluster, job, client, 1) == ["FINISHED"]
+        assert vertices == vertices_of(job, client)
     assert [] == list((tmp_path / "ha").glob("*/blobs/*"))
     assert Counter(lines_of(out)) == Counter(str((number % KEYS, number // KEYS + 1)) for number in range(RECORDS))
 

@@ -1,11 +1,14 @@
 """Leaders that are lost at any moment of a job's end, in virtual time: what it commits, and what its client gets, is there once."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_takeover_in_time import Succession
 
 import actorflow as af
+from actorflow.ids import split_address
 from actorflow.protocol.jobs.job import JobMachine
 from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.runtime.jobs.durable_job import DurableJob
@@ -118,3 +121,31 @@ def runs_again_what_was_kept(patched):
 def test_a_planted_bug_is_found(tmp_path, monkeypatch, bug):
     bug(monkeypatch)
     assert [] != doubled(tmp_path, "batch", collects=True, last=5)
+
+
+def described(cluster, job):
+    return cluster.system.find(split_address(cluster.leader.dispatcher)[1]).actor._board.record(job.id)
+
+
+@pytest.mark.parametrize("ends", ["finished", "failed"])
+def test_the_next_leader_knows_how_a_job_looked_at_its_end(tmp_path, ends):
+    cluster = Succession({"restart-strategy.type": "none", "slot.request.timeout": "5s"})
+    try:
+        cluster.coordination = replace(cluster.coordination, storage=str(tmp_path / "ha"))
+        cluster.lead()
+        pipeline = counting(tmp_path / "out", "batch", collects=False)
+        if ends == "failed":
+            pipeline.read(af.sources.collection([0])).map(lambda n: 1 // n).write(af.sinks.discard())
+        job = cluster.submit(pipeline)
+        cluster.run_until(lambda: job.status().final)
+        before = described(cluster, job)
+        assert {"name": "counting", "status": ends} == {
+            "name": json.loads(before)["topology"]["name"],
+            "status": job.status().value,
+        }
+        cluster.kill()
+        cluster.lead()
+        cluster.run_for(1)
+        assert before == described(cluster, job)
+    finally:
+        cluster.cluster.close()

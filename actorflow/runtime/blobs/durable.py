@@ -61,7 +61,7 @@ class DurableBlobs:
 
     def kept_at(self, job: JobId) -> str:
         """Return what names the blobs of a job that this leader stores."""
-        return f"{self._epoch}-{_key(job)}"
+        return f"{self._epoch}-{key_of(job)}"
 
     def _store(self, uri: str, blob: BlobRef) -> None:
         with files.writing(uri), files.open_output(uri) as stored:
@@ -138,6 +138,6 @@ class DurableBlobs:
         return files.join(self._directory, f"{kept_at}-{blob.digest}")
 
 
-def _key(job: JobId) -> str:
+def key_of(job: JobId) -> str:
     """Return what stands for a job in file names: its id is whatever its client has said."""
     return hashlib.sha256(job.encode()).hexdigest()[:32]

@@ -17,12 +17,14 @@ from actorflow.actor import ActorRef
 from actorflow.errors import ActorflowError, ErrorInfo, describe
 from actorflow.ids import JobId
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
-from actorflow.protocol.jobs.job_board import BoardEvent, JobBroke, JobRemembered, Memory
+from actorflow.protocol.jobs.job_board import BoardEvent, JobBroke, JobRecorded, JobRemembered, Memory
+from actorflow.protocol.jobs.job_events import JobOver
 from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.protocol.nodes.client_messages import AttachClient
 from actorflow.runtime.blobs.server import BlobServer
 from actorflow.runtime.jobs.durable_job import DurableJob
 from actorflow.runtime.jobs.durable_jobs import STORAGE_TRIES, DurableJobs, Inheritance, until_written
+from actorflow.runtime.jobs.job_archive import JobArchive
 from actorflow.runtime.jobs.job_manager import Dispatcher, Learn
 from actorflow.wire.message import Message
 
@@ -62,6 +64,7 @@ class DurableDispatcher(Dispatcher):
         self._jobs = jobs
         self._durable: dict[JobId, DurableJob] = {}
         """Of the jobs that are being accepted or under way."""
+        self._archive = JobArchive(jobs.storage, memory.jobs_max) if jobs.storage is not None else None
 
     def on_receive(self, message: Any) -> Message | None:
         """Handle what concerns the store; the rest as any Dispatcher."""
@@ -76,6 +79,12 @@ class DurableDispatcher(Dispatcher):
                 self._refuse(submission, error)
             case _Written(news=news):
                 super()._note(news)
+                self._store_record(news.job)
+            case JobOver(job=job):
+                super().on_receive(message)
+                self._store_record(job)
+            case JobRecorded():
+                super()._note(message)
             case _:
                 return super().on_receive(message)
         return None
@@ -94,6 +103,25 @@ class DurableDispatcher(Dispatcher):
                 self._blobs.found(job.submission.job, job.submission.blobs)
             self._durable[job.submission.job] = self._jobs.job(job.submission, job.earlier)
             super()._note(job.submission)
+        self._recall([remembered.news.job for remembered in inheritance.over])
+
+    def _recall(self, jobs: list[JobId]) -> None:
+        """Have it known how jobs looked at their end that were over before this leader began. Nobody waits for it."""
+        me, archive = self.ctx.ref, self._archive
+        if archive is None:
+            return
+
+        def recalled() -> None:
+            for job, record in archive.recall(jobs):
+                me.tell_control(JobRecorded(job, record))
+
+        self.ctx.system.submit_work(recalled)
+
+    def _store_record(self, job: JobId) -> None:
+        """Keep how a job looked at its end, once that is known, and that it has ended is written down."""
+        archive, record = self._archive, self._board.record(job)
+        if archive is not None and record and not self._board.is_under_way(job):
+            self.ctx.system.submit_work(lambda: archive.put(job, record))
 
     def _keep(self, submission: SubmitJob) -> None:
         if submission.job in self._durable:

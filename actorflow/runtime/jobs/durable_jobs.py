@@ -102,6 +102,11 @@ class DurableJobs:
         """The highest number that the runs and checkpoints of earlier leaders can have."""
         return (self._epoch - 1) * NUMBERS_OF_EPOCH
 
+    @property
+    def storage(self) -> str | None:
+        """URI of the directory that every JobManager reaches; None if there is none."""
+        return self._coordination.storage
+
     def put(self, submission: SubmitJob) -> None:
         """Keep a job, behind its blobs. Then it may be accepted.
 
