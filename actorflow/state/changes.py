@@ -5,7 +5,7 @@ There are two ways to know which keys of a table have changed:
 - *Noted*: whoever works on a table says with which keys (`load`, or a handle of its own accord). Values may be changed in place.
 - *Compared* (`state.comparing`): where values are replaced and never changed in place or removed one by one, as running counts are, nobody notes anything. The
   values of now are put beside those of the last completed checkpoint, and what is not the same object has changed. To copy a
-  million references takes a few milliseconds, the comparison is done off the thread, and the loop over records costs nothing more.
+  million references takes a few milliseconds, the comparison is done off the thread, and the loop over records costs hardly more.
 
 A capture holds everything that has changed since the last *confirmed* one: what was captured for a checkpoint that was declined or
 aborted, or of which nothing was heard yet, is captured again. So no change depends on a file that may have been removed.

@@ -27,7 +27,7 @@ from actorflow.errors import ActorflowError, CheckpointError
 from actorflow.state.backend import KeyGroupState
 from actorflow.state.timers import TIMERS_STATE
 from actorflow.wire import pickling
-from actorflow.wire.plain_values import decode_plain, encode_plain, plain
+from actorflow.wire.plain_values import decode_plain, encode_plain, encoded_list, plain
 
 VERSION: Final = 1
 """The form that is written, and the newest that can be read."""
@@ -92,6 +92,14 @@ def payload(chunk: Chunk) -> bytes:
         return _PICKLED + pickling.dumps(parts)
     except Exception as error:
         raise CheckpointError(f"state '{place.name}' cannot be pickled: {type(error).__name__}: {error}") from error
+
+
+def payload_of_encoded(place: Place, keys: bytes, values: list[Any]) -> bytes | None:
+    """Return the bytes of a chunk whose keys are the bytes of plain values; None if its values are not plain."""
+    if not plain(values) or not plain(place):
+        return None
+    data = encode_plain([*place, encoded_list(keys, len(values)), values, [], False])
+    return None if data is None else _PLAIN + data
 
 
 def encode_layer(payloads: Iterable[tuple[str, bytes]]) -> bytes:

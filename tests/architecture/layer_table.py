@@ -24,6 +24,7 @@ ROWS = (
 
 HOMES = {
     "msgspec": ("wire",),
+    "numpy": ("state",),
     "cloudpickle": ("wire",),
     "lz4": ("wire",),
     "xxhash": ("wire",),
