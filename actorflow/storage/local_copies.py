@@ -13,7 +13,7 @@ import logging
 import posixpath
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from actorflow.storage.checkpoint_files import read_state
@@ -90,14 +90,16 @@ class StateReader:
 
     Args:
         directory: of the job, on this host; None for a job that keeps no copies, or does not use them.
+        remote: reads the file itself, after a look whether it is the one that was written.
 
     Attributes:
         local_bytes: how much was read from copies.
         remote_bytes: how much from where checkpoints are stored.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, remote: Callable[[StoredFile], bytes] = read_state) -> None:
         self._directory = directory
+        self._remote = remote
         self.local_bytes = self.remote_bytes = 0
 
     def __call__(self, state: StoredFile | InlineState) -> bytes:
@@ -112,7 +114,7 @@ class StateReader:
         if data is not None:
             self.local_bytes += len(data)
             return data
-        data = read_state(state)
+        data = self._remote(state)
         self.remote_bytes += len(data)
         return data
 

@@ -37,6 +37,13 @@ class EveryRecordCountsOnce(Invariant):
         )
 
 
+class EveryRecordCountsAtLeastOnce(EveryRecordCountsOnce):
+    """In the end everything is committed that an undisturbed run commits, and perhaps more."""
+
+    def after(self, step):
+        pass
+
+
 class NumbersRise(Invariant):
     """Checkpoints are triggered, and complete, in rising order; none is told to be complete that was told to be aborted."""
 
@@ -58,8 +65,14 @@ class NumbersRise(Invariant):
 
 
 class NothingFails(Invariant):
-    """Where nothing is lost and nobody dies, every checkpoint is completed that the end of the job leaves time for."""
+    """Where nothing is lost and nobody dies, every checkpoint is completed that the end of the job leaves time for.
+
+    Unless a subtask has heard too late that the one before is: then one may fail, and the next does without its layers.
+    """
+
+    def __init__(self, world):
+        self.world = world
 
     def at_end(self, simulation):
         seen = simulation.machine(MASTER, Master).observe()
-        ensure(not seen.failed, f"{seen.failed} checkpoints failed although all was well: {seen.last_error}")
+        ensure(seen.failed <= self.world.refused, f"{seen.failed} checkpoints failed although all was well: {seen.last_error}")

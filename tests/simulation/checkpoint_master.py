@@ -3,6 +3,7 @@
 from checkpoint_world import SOURCES, SUBTASKS, Finished, address_of
 
 from actorflow.protocol.checkpoints.checkpoint_events import (
+    CheckpointsFailing,
     CollectOrphans,
     CompletedCheckpoint,
     DiscardStates,
@@ -22,10 +23,11 @@ class Master:
         launch: `launch(attempt, states)` puts the subtasks of a run into the world.
         world: keeps what is stored.
         coordinator: `coordinator(restored, last)` makes the machine.
+        give_up: `give_up(attempt)` ends a run whose checkpoints fail.
     """
 
-    def __init__(self, launch, world, coordinator):
-        self.launch, self.world = launch, world
+    def __init__(self, launch, world, coordinator, give_up):
+        self.launch, self.world, self.give_up = launch, world, give_up
         newest = sorted(world.manifests, key=lambda stored: stored.checkpoint)[-1:]
         self.coordinator = coordinator(restored=newest, last=world.last)
         self.finished = {}
@@ -38,8 +40,11 @@ class Master:
 
     def handle(self, event, now):
         effects = self.act(event, now)
-        if any(isinstance(effect, Report) and isinstance(effect.value, LastCheckpointTaken) for effect in effects):
+        reports = [effect.value for effect in effects if isinstance(effect, Report)]
+        if any(isinstance(report, LastCheckpointTaken) for report in reports):
             effects += self.commit(now)
+        if any(isinstance(report, CheckpointsFailing) for report in reports) and self.running and self.uncommitted is None:
+            effects += self.act(("failing", self.attempt), now)
         self.world.last = max(self.world.last, self.coordinator._last)
         return effects
 
@@ -49,6 +54,9 @@ class Master:
                 return [] if self.world.over else self.start(now)
             case TimerFired("commit"):
                 return self.commit_next(now)
+            case ("failing", attempt):
+                self.give_up(attempt)
+                return self.act(("broken", attempt), now)
             case ("broken", attempt) if attempt == self.attempt and self.running and self.uncommitted is None:
                 self.running = False
                 return [*self.coordinator.handle(RunOver(), now), SetTimer("restart", now + 0.3)]
@@ -63,8 +71,7 @@ class Master:
         self.running = True
         self.finished = {}
         latest = self.coordinator.latest
-        states = {} if latest is None else {subtask: self.world.parts[part] for subtask, part in latest.states.items()}
-        self.launch(self.attempt, states)
+        self.launch(self.attempt, {} if latest is None else latest.states)
         workers = {subtask: address_of(subtask, self.attempt) for subtask in SUBTASKS}
         return self.coordinator.handle(RunStarted(self.attempt, workers, SOURCES), now)
 
@@ -108,12 +115,14 @@ def storage(world, simulation, *, failing):
                 if missing and what.attempt < world.collected:
                     raise OSError(f"checkpoint {what.checkpoint} of a run that is over comes too late")
                 ensure(not missing, f"checkpoint {what.checkpoint} refers to what was removed: {missing}")
+                if world.layers_of(what.states.values()) - world.layers.keys():
+                    world.refused += 1
+                    raise OSError("a layer went with the checkpoint that it belonged to")
                 world.manifests.append(CompletedCheckpoint(what.checkpoint, what.timestamp, f"chk-{what.checkpoint}", what.states))
                 return f"chk-{what.checkpoint}"
             case DiscardStates(location=location, states=states):
                 world.manifests = [stored for stored in world.manifests if stored.location != location]
-                for part in states:
-                    world.parts.pop(part, None)
+                world.remove(states)
             case CollectOrphans(attempt=attempt, keep=keep):
                 simulation.at(simulation.now + simulation.random.uniform(0, 1), lambda: world.collect(attempt, keep))
         return None

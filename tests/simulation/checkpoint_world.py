@@ -3,14 +3,16 @@
     source/0 ─┬─► count/0 ─┬─► sink/0          master: coordinator, restarts, the last commit
     source/1 ─┴─► count/1 ─┘
 
-The machines under test are `CheckpointCoordinator` and `BarrierAlignment`; the rest is as small as it can be. Channels keep their order and lose
+The machines under test are `CheckpointCoordinator`, `BarrierAlignment` and `LayerLine`; the rest is as small as it can be. Channels keep their order and lose
 nothing (that is the transport's part), with any delay; control messages between nodes suffer what the simulation's faults do to them. A run that loses
 a subtask is restarted as a whole from the last completed checkpoint; so is one whose master dies, by the next master, which knows no more than
 what is stored.
 """
 
 import math
-from collections import Counter, deque
+from collections import deque
+
+from checkpoint_layers import LayeredCounts
 
 from actorflow.ids import Address, ChannelId, SubtaskId, VertexId
 from actorflow.protocol.checkpoints.barriers import (
@@ -32,6 +34,7 @@ from actorflow.protocol.checkpoints.checkpoint_messages import (
     TriggerCheckpoint,
 )
 from actorflow.protocol.machine import Report, Send, SetTimer, TimerFired
+from actorflow.runtime.checkpoints.layer_line import LayerLine
 from actorflow.wire.batch import Barrier, EndOfInput
 from actorflow.wire.message import Message
 
@@ -62,12 +65,16 @@ class World:
 
     def __init__(self):
         self.parts = {}
+        self.layers = {}  # keyed state that several parts refer to
         self.manifests = []  # completed checkpoints, in their order
         self.committed = {}
         self.over = False  # whether the job is in the job result store: no master takes it up again
         self.attempt = 0  # of all masters: what an earlier one has begun to write is refused
         self.last = 0  # the highest number that a checkpoint was given
         self.tickets = 0
+        self.refused = (
+            0  # manifests that named a layer which was removed before its subtask heard that a later checkpoint is complete
+        )
         self.collected = 0  # parts of attempts before this one were collected, but for those that completed checkpoints name
 
     def store(self, part, attempt):
@@ -76,11 +83,36 @@ class World:
         self.parts[name] = part
         return name
 
+    def write_layer(self, content, attempt):
+        self.tickets += 1
+        name = f"layer-{attempt}-{self.tickets}"
+        self.layers[name] = content
+        return name
+
+    def layers_of(self, parts):
+        """The layers that parts refer to, whether they are there or not."""
+        found = [self.parts[part].get("layered") for part in parts if part in self.parts]
+        return {name for layered in found if layered for name in (*layered["layers"], *layered["kept"])}
+
+    def remove(self, parts):
+        """Remove parts, and what of their layers no completed checkpoint refers to."""
+        needless = self.layers_of(parts) - self.used()
+        for part in parts:
+            self.parts.pop(part, None)
+        for name in needless:
+            self.layers.pop(name, None)
+
+    def used(self):
+        return self.layers_of(part for stored in self.manifests for part in stored.states.values())
+
     def collect(self, attempt, keep):
         """Remove what attempts before this one have stored."""
         self.collected = max(self.collected, attempt)
         for name in [name for name in self.parts if int(name.split(b"-")[1]) < attempt and name not in keep]:
             del self.parts[name]
+        wanted = self.used() | self.layers_of(keep)
+        for name in [name for name in self.layers if int(name.split("-")[1]) < attempt and name not in wanted]:
+            del self.layers[name]
 
     def commit(self, prepared):
         """Make prepared output visible. Idempotent: the same output again is the same file again."""
@@ -104,15 +136,35 @@ class SimulatedSubtask:
         alignment: makes the machine that aligns barriers.
         overtaking: whether barriers may overtake records.
         ordered: channels in which they may not, and whose records are in no snapshot.
+        pace: elements a second, of a source.
+        line: makes what decides upon which layers a snapshot builds.
+        told: called with what was stored, and for which checkpoint.
     """
 
-    def __init__(self, simulation, world, subtask, attempt, state, alignment, *, overtaking=False, ordered=()):
-        self.overtaking, self.ordered = overtaking, ordered
+    def __init__(
+        self,
+        simulation,
+        world,
+        subtask,
+        attempt,
+        state,
+        alignment,
+        *,
+        overtaking=False,
+        ordered=(),
+        pace=60.0,
+        line=LayerLine,
+        told=lambda *_: None,
+    ):
+        self.overtaking, self.ordered, self.told = overtaking, ordered, told
+        self.pace = pace if subtask in SOURCES else 60.0
         self.simulation, self.world, self.subtask, self.attempt = simulation, world, subtask, attempt
         self.address = address_of(subtask, attempt)
-        restored = state or {"position": 0, "counts": {}, "pending": {}, "in_flight": {}}
+        restored = state or {"position": 0, "layered": None, "pending": {}, "in_flight": {}}
         self.position = restored["position"]
-        self.counts = Counter(restored["counts"])
+        self.layered = LayeredCounts(world, attempt, simulation.random, line) if subtask in COUNTS else None
+        if restored["layered"]:
+            self.layered.restore(restored["layered"])
         self.pending = dict(restored["pending"])  # prepared for a checkpoint, not known to be committed
         self.queues = {source: deque(restored["in_flight"].get(source, ())) for source in UPSTREAM[subtask]}
         self.written = []
@@ -142,7 +194,10 @@ class SimulatedSubtask:
     def handle(self, event, now):
         match event:
             case TimerFired("turn"):
-                return [*self.turn(now), *([] if self.done else [SetTimer("turn", now + self.simulation.random.expovariate(60))])]
+                return [
+                    *self.turn(now),
+                    *([] if self.done else [SetTimer("turn", now + self.simulation.random.expovariate(self.pace))]),
+                ]
             case ("element", source, element):
                 return self.arrived(source, element, now)
             case TriggerCheckpoint(attempt=self.attempt):
@@ -152,7 +207,11 @@ class SimulatedSubtask:
                 due = {name: records for name, records in self.pending.items() if name[0] <= behind}
                 self.world.commit(due)
                 self.pending = {name: records for name, records in self.pending.items() if name not in due}
+                if self.layered and not self.done:
+                    self.layered.completed(checkpoint)
             case CheckpointAborted(attempt=self.attempt, checkpoint=checkpoint):
+                if self.layered:
+                    self.layered.line.given_up(checkpoint)
                 return self.aligned(CheckpointGivenUp(checkpoint), now)
             case TimerFired():
                 return self.aligned(event, now)
@@ -213,8 +272,7 @@ class SimulatedSubtask:
         if self.subtask == SINK:
             self.written.append(element)
         else:
-            self.counts[element] += 1
-            self.broadcast((element, self.counts[element]))
+            self.broadcast((element, self.layered.add(element)))
 
     # --- snapshots ------------------------------------------------------------------------------------------------------
 
@@ -243,7 +301,7 @@ class SimulatedSubtask:
         if self.written:
             self.pending[barrier.checkpoint_id, self.attempt] = self.written
             self.written = []
-        part = self.part()
+        part = self.part() | {"layered": self.layered.take(barrier.checkpoint_id) if self.layered else None}
         if not barrier.unaligned:
             return self.acknowledge(barrier.checkpoint_id, part)
         self.recording = {"checkpoint": barrier.checkpoint_id, "part": part, "in_flight": part["in_flight"], "open": set()}
@@ -276,10 +334,15 @@ class SimulatedSubtask:
         return self.acknowledge(checkpoint, part)
 
     def part(self):
-        return {"position": self.position, "counts": dict(self.counts), "pending": dict(self.pending), "in_flight": {}}
+        return {"position": self.position, "layered": None, "pending": dict(self.pending), "in_flight": {}}
 
     def acknowledge(self, checkpoint, part):
-        return [Send(MASTER, CheckpointAcknowledged(self.subtask, self.attempt, checkpoint, self.world.store(part, self.attempt)))]
+        return [Send(MASTER, CheckpointAcknowledged(self.subtask, self.attempt, checkpoint, self.store(checkpoint, part)))]
+
+    def store(self, checkpoint, part):
+        name = self.world.store(part, self.attempt)
+        self.told(self.subtask, checkpoint, name)
+        return name
 
     def finish(self):
         self.done = True
@@ -287,7 +350,8 @@ class SimulatedSubtask:
         if self.written:
             self.pending[math.inf, self.attempt] = self.written
             self.written = []
-        news = Finished(self.subtask, self.attempt, self.world.store(self.part(), self.attempt), self.passed)
+        last = self.part() | {"layered": self.layered.take_last(self.passed + 1) if self.layered else None}
+        news = Finished(self.subtask, self.attempt, self.store(self.passed + 1, last), self.passed)
         self.simulation.at(self.simulation.now + self.simulation.random.expovariate(20), lambda: self.simulation.tell(MASTER, news))
         return []
 
