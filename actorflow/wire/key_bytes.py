@@ -98,10 +98,14 @@ def key_of(data: bytes) -> Any:
 
 def keys_of(codes: Sequence[bytes]) -> list[Any]:
     """Return the plain keys of several, see `key_of`."""
-    if set(map(len, codes)) == {_INT.size}:
-        together, count = b"".join(codes), len(codes)
-        if together[:: _INT.size] == b"\0" * count and together[1 :: _INT.size] == b"i" * count:
-            return [key - _SIGN for (key,) in _INT.iter_unpack(together)]
+    together, count = b"".join(codes), len(codes)
+    if b"\0" not in together:
+        try:
+            return list(map(bytes.decode, codes))
+        except UnicodeDecodeError:  # lone surrogates
+            pass
+    elif set(map(len, codes)) == {_INT.size} and together[:: _INT.size] + together[1 :: _INT.size] == b"\0" * count + b"i" * count:
+        return [key - _SIGN for (key,) in _INT.iter_unpack(together)]
     return list(map(key_of, codes))
 
 

@@ -49,7 +49,7 @@ def test_a_plain_key_comes_back_as_it_was(key):
     assert (key, repr(key)) == (back, repr(back))
 
 
-@given(st.one_of(st.lists(plain_keys), st.lists(st.integers(-(2**63), 2**63 - 1))))
+@given(st.one_of(st.lists(plain_keys), st.lists(st.text(st.characters())), st.lists(st.integers(-(2**63), 2**63 - 1))))
 def test_many_plain_keys_come_back_as_they_were(many):
     assert many == keys_of(list(map(key_bytes, many)))
 

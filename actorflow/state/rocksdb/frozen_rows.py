@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, Final
 
-from actorflow.state.rocksdb.layout import encoded_value, encoded_values, key_in
+from actorflow.state.rocksdb.layout import encoded_value, encoded_values, keys_in
 from actorflow.state.rocksdb.store import Family
 from actorflow.state.rocksdb.values import ValueCodec
 from actorflow.wire.key_bytes import grouped_bytes
@@ -74,12 +74,15 @@ class FrozenRows:
         for at in range(0, len(late), _AT_ONCE):
             yield self._pinned_values(late[at : at + _AT_ONCE])
 
-    def _scanned(self, rows: Iterator[tuple[bytes, bytes]], void: Collection[Any]) -> Iterator[tuple[list[Any], list[Any]]]:
+    def _scanned(self, rows: Iterator[tuple[bytes, bytes]], void: set[Any]) -> Iterator[tuple[list[Any], list[Any]]]:
         start = len(self._prefixes[0])
         while some := list(islice(rows, _AT_ONCE)):
-            found = [(key_in(row[start:], value), value) for row, value in some]
-            valid = [(key, value) for key, value in found if key not in void]
-            yield [key for key, _ in valid], self._codec.decode_many(encoded_values([value for _, value in valid]))
+            values = [value for _, value in some]
+            keys = keys_in([row[start:] for row, _ in some], values)
+            if not void.isdisjoint(keys):
+                valid = [key not in void for key in keys]
+                keys, values = list(compress(keys, valid)), list(compress(values, valid))
+            yield keys, self._codec.decode_many(encoded_values(values))
 
     def _pinned_values(self, keys: list[Any]) -> tuple[list[Any], list[Any]]:
         found = [(key, self._pinned.get(row)) for key, row in zip(keys, grouped_bytes(keys, self._prefixes), strict=True)]

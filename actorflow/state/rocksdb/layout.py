@@ -88,6 +88,13 @@ def key_in(code: bytes, row: bytes) -> Any:
     return pickling.loads(row[start : start + _LENGTH.unpack_from(row, 1)[0]])
 
 
+def keys_in(codes: Sequence[bytes], rows: Sequence[bytes]) -> list[Any]:
+    """Return the keys of rows. See `key_in`."""
+    if any(row[0] for row in rows):
+        return list(map(key_in, codes, rows))
+    return keys_of(codes)
+
+
 def timer_rows(timers: Sequence[tuple[int, Any, Hashable]], groups: Sequence[bytes]) -> list[bytes]:
     """Return the keys of timers' rows: rows are in the order of their times.
 
