@@ -1,7 +1,7 @@
 """Windows in whole jobs: over one and two subtasks, with late records, and in slices that let others have their turn."""
 
 import pytest
-from hypothesis import given, settings
+from few_and_many import at_length
 from hypothesis import strategies as st
 
 import actorflow as af
@@ -66,32 +66,16 @@ def test_windows_of_windows():
     assert [(2, 59_999), (2, 119_999)] == [(record.value, time) for record, time in run.timed]
 
 
-@given(
+@at_length(
     st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(-500, 500)), min_size=1, max_size=40),
     st.integers(1, 120),
     st.integers(1, 120),
     st.sampled_from([1, 2]),
     st.integers(1, 7),
+    few=10,
+    many=300,
 )
-@settings(max_examples=10, deadline=None)
 def test_sliding_counts_equal_a_naive_count(records, size, slide, parallelism, batch):
-    check_sliding(records, size, slide, parallelism, batch)
-
-
-@pytest.mark.slow
-@given(
-    st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(-500, 500)), min_size=1, max_size=40),
-    st.integers(1, 120),
-    st.integers(1, 120),
-    st.sampled_from([1, 2]),
-    st.integers(1, 7),
-)
-@settings(max_examples=300, deadline=None)
-def test_sliding_counts_equal_a_naive_count_many_times(records, size, slide, parallelism, batch):
-    check_sliding(records, size, slide, parallelism, batch)
-
-
-def check_sliding(records, size, slide, parallelism, batch):
     """The watermark is a fixed time behind the latest record, so none is late: what comes is counted in all its windows."""
     expected = {}
     for key, time in records:

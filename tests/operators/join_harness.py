@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from chain_harness import Collected, Subtask, chain_of, port
 from hypothesis import strategies as st
 
@@ -22,6 +23,12 @@ def on_disk():
 
 
 BACKENDS = {"hashmap": HashMapBackend, "rocksdb": on_disk}
+
+
+def on_backends(*, hashmap, rocksdb):
+    """Try a property on so many examples, and as a slow test on many: `examples`, by the name of the `backend`."""
+    many = [pytest.param("hashmap", 1000, marks=pytest.mark.slow), pytest.param("rocksdb", 250, marks=pytest.mark.slow)]
+    return pytest.mark.parametrize(("backend", "examples"), [("hashmap", hashmap), ("rocksdb", rocksdb), *many])
 
 
 TIMES = st.integers(-20, 40)

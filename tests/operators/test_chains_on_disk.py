@@ -4,14 +4,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from chain_harness import Collected, NaiveChain, Subtask, chain_of, operators, port
+from chain_harness import Subtask, chain_of
+from few_and_many import at_length
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_chain_semantics import TWICE, TWICE_NAIVELY, chains
-from test_columnar_twins import SPECS, column_batches, columns_of
+from random_chains import SPECS, chains, column_batches, columns_of, compare, compare_columns
 
 from actorflow.errors import UserFunctionError
-from actorflow.operators.chain import compile_chain
 from actorflow.operators.processing.actor import OperatorActor
 from actorflow.operators.specs import CountSpec, MapSpec, ProcessSpec, SumSpec
 from actorflow.state.descriptors import ValueState
@@ -27,51 +26,16 @@ def without_room():
     return RocksDBBackend(store, ObjectShares(0), 128)
 
 
-def check(drawn):
-    specs, at, batches, timed = drawn
-    lists = [(position, Collected()) for position in at]
-    chain = compile_chain(operators(*specs), [port(output, position) for position, output in lists], Subtask(without_room))
-    naive = NaiveChain([TWICE_NAIVELY if spec is TWICE else spec for spec in specs])
-    chain.open()
-    stamp = 0
-    for batch in batches:
-        stamps = list(range(stamp, stamp + len(batch))) if timed else None
-        stamp += len(batch)
-        chain.process(ObjectBatch(list(batch), stamps))
-        for place, record in enumerate(batch):
-            naive.take(record, stamps[place] if timed else None)
-    assert chain.finish()
-    chain.close()
-    for position, output in lists:
-        assert naive.outputs[position] == output.stamped
-
-
-@settings(max_examples=15, deadline=None)
-@given(chains())
+@at_length(chains(), few=15, many=400)
 def test_a_chain_gives_what_a_naive_interpreter_gives(drawn):
-    check(drawn)
-
-
-@pytest.mark.slow
-@settings(max_examples=400, deadline=None)
-@given(chains())
-def test_many_chains_give_what_a_naive_interpreter_gives(drawn):
-    check(drawn)
+    compare(drawn, Subtask(without_room))
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 @settings(max_examples=8, deadline=None)
 @given(batches=column_batches(), mixed=st.booleans())
 def test_columns_give_the_last_value_of_every_key(spec, batches, mixed):
-    by_objects, objects_out = chain_of(spec)
-    by_columns, columns_out = chain_of(spec, context=Subtask(without_room))
-    for place, rows in enumerate(batches):
-        by_objects.process(ObjectBatch(rows))
-        by_columns.process(ObjectBatch(rows) if mixed and place % 2 else columns_of(rows))
-    assert dict(objects_out.records) == dict(columns_out.records)
-    for key, _ in objects_out.records:
-        assert by_objects.state(f"{spec.kind}-0", key) == by_columns.state(f"{spec.kind}-0", key)
-    by_columns.close()
+    compare_columns(spec, batches, Subtask(without_room), mixed=mixed)
 
 
 def test_columns_stay_columns_and_every_key_is_read_once():

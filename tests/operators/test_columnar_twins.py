@@ -1,10 +1,10 @@
 """Running aggregations over columns: the same values as over objects, for every key."""
 
-import pyarrow as pa
 import pytest
 from chain_harness import Collected, Subtask, chain_of, operators, port
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_chains import SPECS, column_batches, columns_of, compare_columns
 
 from actorflow.errors import PlanError, UserFunctionError
 from actorflow.operators.chain import compile_chain
@@ -12,41 +12,12 @@ from actorflow.operators.specs import CountSpec, FilterSpec, MapSpec, MaxSpec, M
 from actorflow.plan.graph import DataPath
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 
-SPECS = [CountSpec("k"), SumSpec("k", "v"), MinSpec("k", "v"), MaxSpec("k", "v")]
-KEYS = [
-    st.sampled_from(["a", "b", "é", ""]) | st.none(),
-    st.integers(-3, 3),
-    st.booleans(),
-    st.sampled_from([0.5, 1.0, float("inf")]),
-]
-VALUES = [st.integers(-5, 5), st.integers(2**62, 2**63 - 1), st.sampled_from([0.5, -1.25, 8.0]), st.booleans()]
-
-
-@st.composite
-def column_batches(draw):
-    key, value = draw(st.sampled_from(KEYS)), draw(st.sampled_from(VALUES))
-    sizes = draw(st.lists(st.integers(1, 8), min_size=1, max_size=4))
-    return [[{"k": draw(key), "v": draw(value)} for _ in range(size)] for size in sizes]
-
-
-def columns_of(rows, stamps=None):
-    batch = pa.RecordBatch.from_pylist(rows)
-    return ColumnBatch(batch, None if stamps is None else pa.array(stamps, pa.int64()))
-
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 @settings(max_examples=60, deadline=None)
 @given(batches=column_batches(), mixed=st.booleans())
 def test_columns_and_objects_give_the_same_last_value_for_every_key(spec, batches, mixed):
-    by_objects, objects_out = chain_of(spec)
-    by_columns, columns_out = chain_of(spec)
-    for place, rows in enumerate(batches):
-        by_objects.process(ObjectBatch(rows))
-        by_columns.process(ObjectBatch(rows) if mixed and place % 2 else columns_of(rows))
-    assert dict(objects_out.records) == dict(columns_out.records)
-    for key, value in objects_out.records:
-        del value
-        assert by_objects.state(f"{spec.kind}-0", key) == by_columns.state(f"{spec.kind}-0", key)
+    compare_columns(spec, batches, Subtask(), mixed=mixed)
 
 
 def test_a_column_batch_gives_one_row_for_each_of_its_keys_with_the_latest_time():

@@ -1,9 +1,8 @@
 """As-of joins, against a search through all versions."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from join_harness import BACKENDS, LEFT, RIGHT, Run, histories, key_of
+from join_harness import BACKENDS, LEFT, RIGHT, Run, histories, key_of, on_backends
 
 from actorflow.operators.joins.as_of import AsOfJoin
 from actorflow.operators.joins.specs import AsOfJoinSpec
@@ -40,15 +39,7 @@ def naive(steps, tolerance, unmatched):
     return sorted(results, key=repr), late
 
 
-@pytest.mark.parametrize(
-    ("backend", "examples"),
-    [
-        ("hashmap", 50),
-        ("rocksdb", 15),
-        pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
-    ],
-)
+@on_backends(hashmap=50, rocksdb=15)
 def test_a_left_record_meets_the_latest_right_one_at_or_before_it(backend, examples):
     @given(histories(), st.none() | st.integers(0, 20), st.booleans())
     @settings(max_examples=examples, deadline=None)

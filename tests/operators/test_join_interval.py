@@ -1,10 +1,9 @@
 """Interval joins, against pairs that are looked for naively."""
 
-import pytest
 from chain_harness import chain_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from join_harness import BACKENDS, LEFT, RIGHT, Run, histories, key_of
+from join_harness import BACKENDS, LEFT, RIGHT, Run, histories, key_of, on_backends
 
 from actorflow.operators.joins.interval import IntervalJoin
 from actorflow.operators.joins.specs import IntervalJoinSpec
@@ -39,15 +38,7 @@ def naive(steps, lower, upper):
     return pairs, late
 
 
-@pytest.mark.parametrize(
-    ("backend", "examples"),
-    [
-        ("hashmap", 50),
-        ("rocksdb", 15),
-        pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
-    ],
-)
+@on_backends(hashmap=50, rocksdb=15)
 def test_pairs_are_those_within_the_interval_and_state_goes_when_no_more_can_come(backend, examples):
     @given(histories(), st.integers(-12, 12), st.integers(0, 24))
     @settings(max_examples=examples, deadline=None)

@@ -1,9 +1,8 @@
 """Joins by key alone, against all pairs; and what is said of records that met none."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from join_harness import BACKENDS, LEFT, RIGHT, Run, histories, key_of
+from join_harness import BACKENDS, LEFT, RIGHT, Run, histories, key_of, on_backends
 
 from actorflow.operators.joins.specs import JoinSpec
 from actorflow.operators.joins.unbounded import UnboundedJoin
@@ -32,15 +31,7 @@ def naive(steps, how, ttl):
     return sorted(results, key=repr)
 
 
-@pytest.mark.parametrize(
-    ("backend", "examples"),
-    [
-        ("hashmap", 50),
-        ("rocksdb", 15),
-        pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
-    ],
-)
+@on_backends(hashmap=50, rocksdb=15)
 def test_records_meet_all_that_are_kept_and_those_that_met_none_are_given_out(backend, examples):
     @given(histories(clock=True), st.sampled_from(["inner", "left", "right", "full"]), st.none() | st.integers(1, 30))
     @settings(max_examples=examples, deadline=None)

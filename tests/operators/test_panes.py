@@ -2,8 +2,9 @@
 
 import pytest
 from chain_harness import Subtask
+from few_and_many import at_length
 from hypothesis import strategies as st
-from window_oracle import FOLDS, NaiveWindows, Runner, at_length, key_of, regular_windows, steps, unordered, value_by
+from window_oracle import FOLDS, NaiveWindows, Runner, key_of, regular_windows, steps, unordered, value_by
 
 from actorflow.operators.windowing.pane_merging import KEYS_AT_ONCE
 from actorflow.operators.windowing.panes import PaneShape

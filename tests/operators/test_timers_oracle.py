@@ -1,10 +1,9 @@
 """Timers of operators, compared with a naive oracle."""
 
-import pytest
 from chain_harness import Subtask, chain_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from join_harness import BACKENDS
+from join_harness import BACKENDS, on_backends
 from timer_harness import Hurried, Scripted, advance, first_of
 
 from actorflow.operators.specs import ProcessSpec
@@ -103,15 +102,7 @@ def check_against_oracle(steps, script, context):
     assert oracle.fired == output.records
 
 
-@pytest.mark.parametrize(
-    ("backend", "examples"),
-    [
-        ("hashmap", 100),
-        ("rocksdb", 10),
-        pytest.param("hashmap", 1000, marks=pytest.mark.slow),
-        pytest.param("rocksdb", 250, marks=pytest.mark.slow),
-    ],
-)
+@on_backends(hashmap=100, rocksdb=10)
 def test_timers_fire_as_the_oracle_says(backend, examples):
     @given(STEPS, scripts())
     @settings(max_examples=examples, deadline=None)

@@ -1,8 +1,9 @@
 """Evictors against what their documentation says, written down naively."""
 
 import pytest
+from few_and_many import at_length
 from hypothesis import strategies as st
-from window_oracle import FOLDS, Runner, at_length, key_of, steps, value_of
+from window_oracle import FOLDS, Runner, key_of, steps, value_of
 
 from actorflow.errors import PlanError
 from actorflow.operators.windowing import evictors, triggers

@@ -2,8 +2,9 @@
 
 import pytest
 from chain_harness import Subtask
+from few_and_many import at_length
 from hypothesis import strategies as st
-from window_oracle import FOLDS, Runner, at_length, clock_steps, key_of, steps, unordered, value_of
+from window_oracle import FOLDS, Runner, clock_steps, key_of, steps, unordered, value_of
 
 from actorflow.ids import SubtaskId, VertexId
 from actorflow.operators.windowing import evictors, pane_merging, pane_stage, triggers

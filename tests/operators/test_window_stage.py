@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
+from few_and_many import at_length
 from hypothesis import strategies as st
 from window_oracle import (
     FOLDS,
     NaiveSessions,
     NaiveWindows,
     Runner,
-    at_length,
     key_of,
     regular_windows,
     steps,

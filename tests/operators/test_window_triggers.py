@@ -1,8 +1,9 @@
 """Each trigger against what its documentation says, written down naively."""
 
 import pytest
+from few_and_many import at_length
 from hypothesis import strategies as st
-from window_oracle import Runner, at_length, records_of, results_of, runner_of, steps
+from window_oracle import Runner, records_of, results_of, runner_of, steps
 
 from actorflow.errors import PlanError
 from actorflow.operators.specs import CountSpec

@@ -1,12 +1,12 @@
 """Triggers that go by the watermark or the clock, against what their documentation says, written down naively."""
 
 import pytest
+from few_and_many import at_length
 from hypothesis import strategies as st
 from window_oracle import (
     FOLDS,
     NaiveWindows,
     Runner,
-    at_length,
     clock_steps,
     key_of,
     regular_windows,

@@ -1,10 +1,6 @@
 """What window tests share: a window operator written for clarity, steps for it and the real one, and random ones of both."""
 
-import functools
-
-import pytest
 from chain_harness import Collected, Subtask, operators, port
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow.operators.aggregate import Aggregate
@@ -13,24 +9,6 @@ from actorflow.operators.specs import AggregateSpec, CountSpec, MaxSpec, MinSpec
 from actorflow.operators.windowing.window import Window, Windowed
 from actorflow.operators.windowing.window_specs import WindowSpec
 from actorflow.wire.batch import MAX_TIMESTAMP, MIN_TIMESTAMP, ObjectBatch
-
-
-def at_length(*strategies, few, many=1000):
-    """Decorate a property: it is tested on a few examples, and as a slow test on many."""
-
-    def decorate(check):
-        def test(examples):
-            @functools.wraps(check)  # hypothesis refuses settings for a function that has some: each length has one of its own
-            def property_of_its_own(**drawn):
-                check(**drawn)
-
-            given(*strategies)(settings(max_examples=examples, deadline=None)(property_of_its_own))()
-
-        test.__name__, test.__doc__ = check.__name__, check.__doc__
-        return pytest.mark.parametrize("examples", [few, pytest.param(many, marks=pytest.mark.slow)])(test)
-
-    return decorate
-
 
 # --- steps: ("batch", [(key, timestamp, value), ...]), ("watermark", timestamp) or ("clock", processing time) ---------------------------------------------------
 

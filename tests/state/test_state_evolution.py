@@ -4,7 +4,7 @@ import json
 
 import pytest
 from evolving_types import TYPES, broken, build, evolved, values
-from hypothesis import given, settings
+from few_and_many import at_length
 from hypothesis import strategies as st
 
 from actorflow.errors import IncompatibleState, SerializationError
@@ -69,40 +69,16 @@ def check_damage(spec, draw):
     assert shown(found) == shown(codec.decode(codec.encode(found)))
 
 
-@given(TYPES, st.data())
-@settings(max_examples=80, deadline=None)
+@at_length(TYPES, st.data(), few=80)
 def test_the_next_version_of_a_type_reads_what_the_last_one_wrote(spec, data):
     check_evolution(spec, data.draw)
 
 
-@given(TYPES, st.data())
-@settings(max_examples=80, deadline=None)
+@at_length(TYPES, st.data(), few=80)
 def test_a_version_that_cannot_read_is_refused_with_the_path_of_the_field(spec, data):
     check_refusal(spec, data.draw)
 
 
-@given(TYPES, st.data())
-@settings(max_examples=60, deadline=None)
+@at_length(TYPES, st.data(), few=60)
 def test_damaged_bytes_of_an_old_version_are_refused_or_are_a_value_of_the_new_type(spec, data):
-    check_damage(spec, data.draw)
-
-
-@pytest.mark.slow
-@given(TYPES, st.data())
-@settings(max_examples=1000, deadline=None)
-def test_many_next_versions_read_what_the_last_one_wrote(spec, data):
-    check_evolution(spec, data.draw)
-
-
-@pytest.mark.slow
-@given(TYPES, st.data())
-@settings(max_examples=1000, deadline=None)
-def test_many_versions_that_cannot_read_are_refused_with_the_path_of_the_field(spec, data):
-    check_refusal(spec, data.draw)
-
-
-@pytest.mark.slow
-@given(TYPES, st.data())
-@settings(max_examples=1000, deadline=None)
-def test_much_damage_of_old_versions_is_refused_or_is_a_value_of_the_new_type(spec, data):
     check_damage(spec, data.draw)

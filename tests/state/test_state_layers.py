@@ -4,6 +4,7 @@ import random
 
 import pytest
 from backend_kinds import rocksdb, rocksdb_with_little_room, rocksdb_without_room
+from few_and_many import at_length
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_steps import COUNTS, OUTCOMES, ROUNDS, steps_of
@@ -15,15 +16,8 @@ from actorflow.state.hashmap import HashMapBackend
 from actorflow.state.layers import Chunk, Place, decode_layer, encode_layer, payload
 
 
-@given(ROUNDS, st.sampled_from([0, 150, 400]))
+@at_length(ROUNDS, st.sampled_from([0, 150, 400]), few=40, many=500)
 def test_the_layers_of_the_last_completed_checkpoint_say_what_the_state_was(rounds, inline_bytes_max):
-    run(Subtask(inline_bytes_max), steps_of(rounds))
-
-
-@pytest.mark.slow
-@settings(max_examples=500)
-@given(ROUNDS, st.sampled_from([0, 150, 400]))
-def test_the_layers_say_what_the_state_was_in_many_runs(rounds, inline_bytes_max):
     run(Subtask(inline_bytes_max), steps_of(rounds))
 
 

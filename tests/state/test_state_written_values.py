@@ -9,7 +9,7 @@ import evolving_types
 import msgspec
 import pytest
 from evolving_types import SCALARS, build, containers, evolved, values
-from hypothesis import given, settings
+from few_and_many import at_length
 from hypothesis import strategies as st
 from test_state_evolution import shown, written
 
@@ -72,16 +72,8 @@ def check(spec, draw):
         assert [shown(convert(value, new_classes)) for value in found] == list(map(shown, got))
 
 
-@settings(max_examples=40)
-@given(TYPES, st.data())
+@at_length(TYPES, st.data(), few=40)
 def test_random_versions_of_random_types_are_read_as_a_naive_programmer_would_expect(spec, data):
-    check(spec, data.draw)
-
-
-@pytest.mark.slow
-@settings(max_examples=1000)
-@given(TYPES, st.data())
-def test_random_versions_are_read_in_many_runs(spec, data):
     check(spec, data.draw)
 
 

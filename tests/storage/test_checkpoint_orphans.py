@@ -3,8 +3,7 @@
 import tempfile
 from pathlib import Path
 
-import pytest
-from hypothesis import given, settings
+from few_and_many import at_length
 from hypothesis import strategies as st
 
 from actorflow.errors import CheckpointError
@@ -127,16 +126,8 @@ def follow(steps):
         assert job.needed() == job.present()
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.lists(STEPS, max_size=30))
+@at_length(st.lists(STEPS, max_size=30), few=60)
 def test_a_new_attempt_finds_what_checkpoints_need_and_nothing_else(steps):
-    follow(steps)
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=1000)
-@given(st.lists(STEPS, max_size=30))
-def test_a_new_attempt_finds_what_checkpoints_need_and_nothing_else_in_many_lives(steps):
     follow(steps)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from few_and_many import at_length
 from hypothesis import strategies as st
 
 import actorflow as af
@@ -73,14 +73,6 @@ def check_every_record_keeps_its_timestamp(pieces, batch, parallelism, seed):
         assert heard == [Watermark(time) for time in [*rising, MAX_TIMESTAMP]]
 
 
-@settings(deadline=None, max_examples=40)
-@given(pieces, st.sampled_from([None, 1, 2]), st.integers(1, 3), st.integers(0, 1000))
+@at_length(pieces, st.sampled_from([None, 1, 2, 5]), st.integers(1, 3), st.integers(0, 1_000_000), few=40, many=400)
 def test_every_record_keeps_its_timestamp(pieces, batch, parallelism, seed):
-    check_every_record_keeps_its_timestamp(pieces, batch, parallelism, seed)
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=400)
-@given(pieces, st.sampled_from([None, 1, 2, 5]), st.integers(1, 3), st.integers(0, 1_000_000))
-def test_every_record_keeps_its_timestamp_in_many_runs(pieces, batch, parallelism, seed):
     check_every_record_keeps_its_timestamp(pieces, batch, parallelism, seed)

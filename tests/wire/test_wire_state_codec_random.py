@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from few_and_many import at_length
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -188,42 +189,18 @@ def check_damage(of, value, draw):
     codec.encode(found)  # what is read is of the type
 
 
-@given(TYPED_VALUES)
-@settings(max_examples=120, deadline=None)
+@at_length(TYPED_VALUES, few=120)
 def test_values_of_random_types_come_back_exactly(made):
     check_round_trip(*made)
 
 
-@given(TYPES, TYPED_VALUES)
-@settings(max_examples=100, deadline=None)
+@at_length(TYPES, TYPED_VALUES, few=100)
 def test_a_value_of_another_type_is_refused_or_comes_back_exactly(made, other):
     check_foreign(made[0], other[1])
 
 
-@given(TYPED_VALUES.filter(lambda made: "object" not in repr(made[0])), st.data())
-@settings(max_examples=150, deadline=None)
+@at_length(TYPED_VALUES.filter(lambda made: "object" not in repr(made[0])), st.data(), few=150, many=1500)
 def test_damaged_bytes_are_refused_or_are_another_value_of_the_type(made, data):
-    check_damage(*made, data.draw)
-
-
-@pytest.mark.slow
-@given(TYPED_VALUES)
-@settings(max_examples=1000, deadline=None)
-def test_many_values_of_random_types_come_back_exactly(made):
-    check_round_trip(*made)
-
-
-@pytest.mark.slow
-@given(TYPES, TYPED_VALUES)
-@settings(max_examples=1000, deadline=None)
-def test_many_values_of_other_types_are_refused_or_come_back_exactly(made, other):
-    check_foreign(made[0], other[1])
-
-
-@pytest.mark.slow
-@given(TYPED_VALUES.filter(lambda made: "object" not in repr(made[0])), st.data())
-@settings(max_examples=1500, deadline=None)
-def test_much_damage_is_refused_or_is_another_value_of_the_type(made, data):
     check_damage(*made, data.draw)
 
 
