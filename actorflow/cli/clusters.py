@@ -60,11 +60,38 @@ def _elsewhere(plan: NodePlan, node: str | None) -> bool:
     return not plan.here and node is None
 
 
-def _over_ssh(plan: NodePlan, verb: str, file: str, *, dry_run: bool) -> None:
-    command = plan.over_ssh(verb, file)
-    print(shlex.join(command), flush=True, file=sys.stdout if dry_run else sys.stderr)
-    if not dry_run and subprocess.run(command, check=False).returncode != 0:  # noqa: S603 - host and file are the user's own
-        raise ActorflowError(f"cannot {verb} {plan.name} on {plan.host}", hint="does `ssh` log in there without a password?")
+class _Elsewhere:
+    """The nodes of other hosts, which are told over ssh; one that cannot be told keeps nobody else from being told.
+
+    Args:
+        verb: what they are told to do.
+        file: the cluster's configuration, which is at the same place there.
+        dry_run: only show the commands.
+    """
+
+    def __init__(self, verb: str, file: str, *, dry_run: bool) -> None:
+        self._verb = verb
+        self._file = file
+        self._dry_run = dry_run
+        self._failed: list[str] = []
+
+    def tell(self, plan: NodePlan) -> None:
+        """Tell one."""
+        command = plan.over_ssh(self._verb, self._file)
+        print(shlex.join(command), flush=True, file=sys.stdout if self._dry_run else sys.stderr)
+        if not self._dry_run and subprocess.run(command, check=False).returncode != 0:  # noqa: S603 - host and file are the user's own
+            self._failed.append(f"{plan.name} on {plan.host}")
+
+    def check(self) -> None:
+        """Say which could not be told.
+
+        Raises:
+            ActorflowError: if there are any.
+        """
+        if self._failed:
+            raise ActorflowError(
+                f"cannot {self._verb} {', '.join(self._failed)}", hint="does `ssh` log in there without a password?"
+            )
 
 
 def start(
@@ -84,14 +111,16 @@ def start(
 
         wait_s = duration_s(wait, "--wait")
         site = _site(file, node)
+        others = _Elsewhere("start", site.file, dry_run=dry_run)
         for plan in site.nodes:
             if _elsewhere(plan, node):
-                _over_ssh(plan, "start", site.file, dry_run=dry_run)
+                others.tell(plan)
             elif dry_run:
                 print(shlex.join(["actorflow", *plan.command]))
             else:
                 pid = site.launcher.start(plan)
                 print(f"{plan.name} runs already" if pid is None else f"{plan.name} started, process {pid}", flush=True)
+        others.check()
         if not dry_run and node is None and wait_s:
             _wait(site, wait_s)
 
@@ -141,9 +170,10 @@ def stop(file: File, node: Node = None, *, dry_run: DryRun = False, verbose: Ver
     """
     with told(verbose=verbose):
         site = _site(file, node)
+        others = _Elsewhere("stop", site.file, dry_run=dry_run)
         for plan in reversed(site.nodes):
             if _elsewhere(plan, node):
-                _over_ssh(plan, "stop", site.file, dry_run=dry_run)
+                others.tell(plan)
             elif site.launcher.pid(plan.name) is None:
                 print(f"{plan.name} does not run")
             elif dry_run:
@@ -153,6 +183,7 @@ def stop(file: File, node: Node = None, *, dry_run: DryRun = False, verbose: Ver
                 print(f"{plan.name} {'was killed: it did not end by itself' if killed else 'stopped'}", flush=True)
         if node is None:
             _end_started(site.config, dry_run=dry_run)
+        others.check()
 
 
 def _end_started(config: Config, *, dry_run: bool) -> None:

@@ -146,9 +146,12 @@ class LeaderLink:
 
     def _silent(self) -> TransportError:
         where = f" at {', '.join(self._leader.endpoints)}" if self._leader is not None else ""
+        kept_out = self._node.endpoint.observe().handshakes_failed > 0
         return TransportError(
-            f"the JobManager of cluster '{self._config[options.CLUSTER_ID]}'{where} does not answer",
-            hint="is it running? `actorflow cluster status` tells, and its log says why not",
+            f"the JobManager of cluster '{self._config[options.CLUSTER_ID]}'{where} does not {'let us in' if kept_out else 'answer'}",
+            hint=f"is '{options.CURVE_KEY_FILE.name}' the key file that its nodes have?"
+            if kept_out
+            else "is it running? `actorflow cluster status` tells, and its log says why not",
         )
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ def test_a_dry_run_shows_every_command_where_a_program_can_read_it(conf):
 
 def test_the_command_for_another_host_is_shown_beside_what_the_command_itself_says(conf):
     code, out, err = actorflow("cluster", "stop", conf)
-    assert (1, "") == (code, out)
+    assert (1, "jobmanager-1 does not run\n") == (code, out)  # a host that cannot be told keeps no other node from being stopped
     assert err.startswith(over_ssh(conf, "stop"))
     assert "cannot stop taskmanager-1 on there.example (hint: does `ssh` log in there without a password?)" in " ".join(err.split())
 
