@@ -32,6 +32,8 @@ def main() -> int:
         "--kind", choices=[kind for kind in KINDS if kind], default="", help="of a cluster: what its tests run beside the usual"
     )
     arguments = parser.parse_args()
+    if arguments.kind and arguments.what != "cluster":
+        parser.error("only clusters are of a kind")
     kind = KINDS[arguments.kind]
     scenario = test_simulated_checkpoints.run if arguments.what == "checkpoints" else test_cluster_simulation.run
     began = time.monotonic()

@@ -16,6 +16,21 @@ class Local:
     copies, reader = LocalCopies, StateReader
 
 
+class NoHosts:
+    """Nobody keeps copies: parts are read from where they are."""
+
+    sufferings = 0
+
+    def __init__(self, world):
+        self.world = world
+
+    def launch(self, _, part):
+        return None if part is None else self.world.parts[part]
+
+    def stored(self, *_):
+        pass
+
+
 class Hosts:
     """The disks of the hosts of one job.
 
@@ -28,6 +43,8 @@ class Hosts:
     Attributes:
         read: how many bytes were read from copies, and how many were not.
     """
+
+    sufferings = 30
 
     def __init__(self, directory, world, random, local=Local):
         self.directory, self.world, self.random, self.local = directory, world, random, local

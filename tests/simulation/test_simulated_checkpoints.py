@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from checkpoint_invariants import EveryRecordCountsAtLeastOnce, EveryRecordCountsOnce, NothingFails, NumbersRise
 from checkpoint_layers import LINES
-from checkpoint_local import LOCALS, Hosts, Local
+from checkpoint_local import LOCALS, Hosts, Local, NoHosts
 from checkpoint_master import Master, storage
 from checkpoint_world import (
     COUNTS,
@@ -56,6 +56,28 @@ def drawn_rules(random, *, gentle, barriers):
     )
 
 
+def drawn_faults(random, *, gentle):
+    return Faults(
+        loss=0.0 if gentle else random.choice((0.0, 0.1, 0.3)),
+        doubling=random.choice((0.0, 0.5)),
+        delay_s=(0.0005, random.choice((0.002, 0.1))),
+        calm_after_s=CALM_S,
+        crashes=[]
+        if gentle
+        else [Crash(NodeId("jm"), random.uniform(0, CALM_S - 1), random.uniform(0, 1)) for _ in range(random.randrange(3))],
+    )
+
+
+def disturb(simulation, hosts):
+    """Sources work off backlogs now and then, and disks lose files."""
+    random = simulation.random
+    for _ in range(random.randrange(6)):
+        news = BacklogChanged(random.random() < 0.5)
+        simulation.at(random.uniform(0, CALM_S), partial(simulation.tell, MASTER, news))
+    for _ in range(hosts.sufferings):
+        simulation.at(random.uniform(0, CALM_S), hosts.suffer)
+
+
 def run(seed, **machines):
     """Run one job to its end; it dies and is restarted a few times on the way."""
     with tempfile.TemporaryDirectory(prefix="hosts-") as hosts:
@@ -79,7 +101,7 @@ def run_with(
     unaligned = barriers in {"overtaking", "unaligned"}
     gentle = random.random() < 0.2
     pace = random.choice((15.0, 60.0))
-    hosts = Hosts(directory, world, random, local) if random.random() < 0.25 else None
+    hosts = Hosts(directory, world, random, local) if random.random() < 0.25 else NoHosts(world)
     simulation._invariants += ((EveryRecordCountsAtLeastOnce if barriers == "at least once" else EveryRecordCountsOnce)(world),)
     if gentle:
         simulation._invariants += (NothingFails(world),)
@@ -87,18 +109,7 @@ def run_with(
     rules = drawn_rules(random, gentle=gentle, barriers=barriers)
     mode = AlignmentMode.AT_LEAST_ONCE if rules.at_least_once else AlignmentMode.EXACTLY_ONCE
     timeout_s = random.uniform(0.01, 0.2) if unaligned else None
-    simulation.suffer(
-        Faults(
-            loss=0.0 if gentle else random.choice((0.0, 0.1, 0.3)),
-            doubling=random.choice((0.0, 0.5)),
-            delay_s=(0.0005, random.choice((0.002, 0.1))),
-            calm_after_s=CALM_S,
-            crashes=[]
-            if gentle
-            else [Crash(NodeId("jm"), random.uniform(0, CALM_S - 1), random.uniform(0, 1)) for _ in range(random.randrange(3))],
-        )
-    )
-
+    simulation.suffer(drawn_faults(random, gentle=gentle))
     ordered_at = random.choice((*COUNTS, SINK, None)) if unaligned else None
 
     def launch(attempt, states):
@@ -107,12 +118,8 @@ def run_with(
         for each in SUBTASKS:
             ordered = (ChannelId(0),) if each == ordered_at else ()
             aligned = partial(alignment, mode=mode, timeout_s=timeout_s, ordered=ordered)
-            part = states.get(each)
-            if hosts is None:
-                state, told = None if part is None else world.parts[part], lambda *_: None
-            else:
-                state, told = hosts.launch(each, part), hosts.stored
-            options = {"overtaking": timeout_s is not None, "ordered": ordered, "pace": pace, "line": line, "told": told}
+            state = hosts.launch(each, states.get(each))
+            options = {"overtaking": timeout_s is not None, "ordered": ordered, "pace": pace, "line": line, "told": hosts.stored}
             made = subtask(simulation, world, each, attempt, state, aligned, **options)
             simulation.add(made.address, lambda _, made=made: made, TimerFired("turn"))
         if simulation.now < CALM_S and random.random() < 0.8 and not gentle:
@@ -132,11 +139,7 @@ def run_with(
         for each in SUBTASKS:
             simulation._cells[address_of(each, attempt)].machine = None
 
-    for _ in range(random.randrange(6)):
-        news = BacklogChanged(random.random() < 0.5)
-        simulation.at(random.uniform(0, CALM_S), partial(simulation.tell, MASTER, news))
-    for _ in range(0 if hosts is None else 30):
-        simulation.at(random.uniform(0, CALM_S), hosts.suffer)
+    disturb(simulation, hosts)
     simulation.add(MASTER, lambda _: Master(launch, world, partial(coordinator, rules), clear), "open")
     return simulation.run(END_S).finish()
 
