@@ -100,6 +100,7 @@ def test_the_scripts_hand_on_what_they_are_given(verb, tmp_path):
     script = CONF.parent / "scripts" / f"{verb}-cluster"
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / script.name).write_text(script.read_text())
+    (tmp_path / "scripts" / "usage").write_text(script.with_name("usage").read_text())
     (tmp_path / "scripts" / script.name).chmod(0o755)
     assert script.stat().st_mode & stat.S_IXUSR
     told = tmp_path / ".venv" / "bin" / "actorflow"
