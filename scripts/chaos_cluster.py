@@ -279,6 +279,7 @@ def play(directory: Path, given: argparse.Namespace, say: Callable[[str], None])
 def leftovers(directory: Path) -> list[Path]:
     """Return the files of the job that should not be there after its end."""
     stored = [path for kept in ("checkpoints", "ha") for path in sorted((directory / kept).rglob("*")) if path.is_file()]
+    stored = [path for path in stored if path.parent.name != "archive"]  # how it looked at its end is kept
     return stored + sorted((directory / "out").glob("*/.*"))
 
 
