@@ -106,7 +106,9 @@ class KeyBytes:
         number = (end - 1) // PORTION
         start = max(number * PORTION, first)
         portion = self._portions.get(number)
-        if portion is None or portion.first > start:
+        if (
+            portion is None or portion.first > start or portion.end < first
+        ):  # it may have been told of keys that nobody knows any more
             portion = Portion(start)
         if portion.end < end:
             portion = self._portions[number] = portion.followed_by(keys[portion.end - first : end - first])

@@ -3,6 +3,7 @@
 import gc
 import sys
 
+import numpy as np
 import pytest
 from backend_kinds import rocksdb
 from hypothesis import HealthCheck, example, given, settings
@@ -13,6 +14,7 @@ from layer_world import Subtask, run
 from actorflow.state import comparing, key_bytes, references
 from actorflow.state.comparing import Comparison, Keys, Ordered
 from actorflow.state.layers import Place, decode_parts
+from actorflow.wire.plain_values import encode_each
 
 
 @pytest.fixture
@@ -97,6 +99,17 @@ def test_many_counts_that_leave_memory_and_come_again_are_found_by_comparison(ro
         run(subtask, steps_of(rounds), check=False)
     finally:
         subtask.backend.close()
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_the_bytes_of_keys_go_on_behind_keys_that_are_not_known_any_more():
+    every = [f"w{number}" for number in range(100)]
+    known = key_bytes.KeyBytes()
+    for first, end in (0, 2), (0, 3), (2, 4), (4, 5), (1, 5), (7, 8), (9, 10), (8, 10):
+        portion = known.portion(first, every[first:end], end)
+        start = max(first, (end - 1) // 5 * 5)
+        picked = portion.picked(start, np.ones(end - start, dtype=np.bool_))
+        assert picked.data == b"".join(encode_each(every[start:end]))
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 1000])
