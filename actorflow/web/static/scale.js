@@ -49,15 +49,20 @@ async function rescale(told, widths) {
   const changed = told.vertices.filter(({ id, parallelism }) => widths.has(id) && widths.get(id) !== String(parallelism));
   const lines = changed.map(({ id, name, parallelism }) => `${name}: ${parallelism} → ${widths.get(id)}`);
   if (!changed.length || !confirm(`Rescale ${told.name}? It stands still for a moment.\n\n${lines.join("\n")}`)) return;
-  const body = Object.fromEntries(
-    changed.map(({ id }) => [id, { parallelism: { lowerBound: 1, upperBound: Number(widths.get(id)) } }]),
-  );
+  const path = ["jobs", told.jid, "resource-requirements"];
   try {
-    await ask(["jobs", told.jid, "resource-requirements"], { method: "PUT", body });
+    const asked = await ask(path);
+    const body = Object.fromEntries(changed.map(({ id }) => [id, { parallelism: bounds(asked[id], Number(widths.get(id))) }]));
+    await ask(path, { method: "PUT", body });
     widths.clear();
     refused.delete(told.jid);
   } catch (error) {
     refused.set(told.jid, error instanceof Refused ? error.message : "the JobManager does not answer");
   }
   dispatchEvent(new Event("changed"));
+}
+
+/** Return the bounds of a vertex that is to be as wide as this: it must have no less than before, unless all of it is less. */
+function bounds(asked, upperBound) {
+  return { lowerBound: Math.min(asked?.parallelism.lowerBound ?? 1, upperBound), upperBound };
 }
