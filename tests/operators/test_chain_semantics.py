@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from random_chains import chains, compare
 
 from actorflow.operators.chain import compile_chain
-from actorflow.operators.specs import (
-    CountSpec,
-)
+from actorflow.operators.specs import CountSpec
 from actorflow.wire.batch import ObjectBatch
 
 
