@@ -29,6 +29,6 @@ def test_jobs_of_changing_width_end_as_they_must_over_many_seeds(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in BUGS.items()])
 def test_a_bug_that_is_planted_in_the_width_of_jobs_is_found(bug):
-    failure = first_failure(lambda seed: run(seed, bug), range(60))
+    failure = first_failure(lambda seed: run(seed, bug), range(250))
     assert failure is not None
     assert isinstance(failure.__cause__, InvariantViolated), f"it is not the bug that was found, but {failure}"
