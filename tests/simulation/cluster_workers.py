@@ -114,7 +114,8 @@ class Worker:
         partitions = self.world.partitions
         if reads and self.world.unlucky(0.03):
             partitions.pop(self.world.random.choice(reads).at.location, None)
-        return next((read for read in reads if read.at.location not in partitions), None)
+        missing = [read for read in reads if read.at.location not in partitions]
+        return self.world.random.choice(missing) if missing else None
 
     def announce(self, now):
         if self.opening is not None:

@@ -225,6 +225,8 @@ class World:
             self.simulation.at(crash.at_s + random.uniform(0, 2), partial(self.simulation.tell, POOL, lost))
             if self.staged:
                 self.simulation.at(crash.at_s, partial(self.lose_partitions, crash.node))
+        for _ in range(random.choice((0, 10, 30)) if self.staged else 0):  # disks that are lost while their hosts live
+            self.simulation.at(random.uniform(0, CALM_S), partial(self.lose_partitions, random.choice(TASK_MANAGERS)))
         for _ in range(random.choice((0, 0, 2, 4))):
             self.simulation.at(random.uniform(0, CALM_S), self.kill_a_worker)
 
