@@ -28,6 +28,7 @@ from actorflow.errors import ErrorInfo, PlanError, TransportError
 from actorflow.ids import Address, JobId, split_address
 from actorflow.protocol.jobs.job_follower import DispatcherFound
 from actorflow.protocol.jobs.job_messages import JobStatus
+from actorflow.protocol.jobs.run_numbers import run_of_leader
 from actorflow.protocol.nodes.client_messages import (
     CheckTaskManagers,
     CheckVersions,
@@ -54,7 +55,7 @@ class JobInfo:
         id: unique.
         name: the pipeline's name.
         status: where it is in its life.
-        attempts: deployments it took so far.
+        attempts: deployments it took so far, by the leader that there is.
         records_in: records read by its sources.
         records_out: records written by its sinks.
         duration_s: since it was submitted, or until it ended.
@@ -280,7 +281,8 @@ class Client:
 
 
 def _info(job: JobSummary) -> JobInfo:
-    return JobInfo(job.job, job.name, job.status, job.attempt, job.records_in, job.records_out, job.duration_s, job.error)
+    attempts = run_of_leader(job.attempt)
+    return JobInfo(job.job, job.name, job.status, attempts, job.records_in, job.records_out, job.duration_s, job.error)
 
 
 def _found(leader: Leader) -> DispatcherFound:

@@ -14,6 +14,7 @@ from actorflow.protocol.checkpoints.checkpoint_messages import SubtaskTimes
 from actorflow.protocol.jobs.deployment import SubtaskTotals
 from actorflow.protocol.jobs.job_messages import OptionValue
 from actorflow.protocol.jobs.rescaling import Phase, RescalingView
+from actorflow.protocol.jobs.run_numbers import run_of_leader
 from actorflow.protocol.jobs.stages import StageView
 from actorflow.wire.plain_form import plain_form, typed
 
@@ -103,8 +104,8 @@ class JobFacts:
 
     @property
     def restarts(self) -> int:
-        """Deployments after the first."""
-        return max(0, self.attempt - 1)
+        """Deployments after the first, by the leader that there is."""
+        return max(0, run_of_leader(self.attempt) - 1)
 
     def path(self, subtask: SubtaskId) -> str:
         """Return the path that people know a subtask by: that of its first operator."""

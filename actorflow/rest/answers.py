@@ -19,6 +19,7 @@ from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointTaken
 from actorflow.protocol.jobs.deployment import SubtaskTotals
 from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.protocol.jobs.rescaling import RescalingView
+from actorflow.protocol.jobs.run_numbers import run_of_leader
 from actorflow.protocol.nodes.client_messages import JobSummary
 from actorflow.rest import shapes
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
@@ -75,7 +76,7 @@ def job_line(job: JobSummary, start: int) -> shapes.JobLine:
         "start-time": start,
         "end-time": start + duration if job.status.final else -1,
         "duration": duration,
-        "attempt": job.attempt,
+        "attempt": run_of_leader(job.attempt),
         "read-records": job.records_in,
         "write-records": job.records_out,
         "error": str(job.error) if job.error is not None else None,
@@ -94,7 +95,7 @@ def job_exceptions(job: JobSummary, line: shapes.JobLine) -> shapes.JobException
                 "taskName": job.error.context.get("subtask"),
             }
         )
-    failures = max(0, job.attempt - 1) + (job.status is JobStatus.FAILED)
+    failures = max(0, run_of_leader(job.attempt) - 1) + (job.status is JobStatus.FAILED)
     return {"exceptionHistory": {"entries": entries, "truncated": failures > len(entries)}}
 
 
@@ -187,7 +188,7 @@ def subtask_details(facts: JobFacts, subtask: SubtaskId, views: Mapping[SubtaskI
     return {
         "subtask": subtask.index,
         "status": subtask_state(facts, subtask),
-        "attempt": facts.attempt,
+        "attempt": run_of_leader(facts.attempt),
         "endpoint": worker.partition("/")[0],
         "taskmanager-id": worker,
         "metrics": io_metrics(facts, subtask, views),

@@ -8,6 +8,7 @@ from actorflow.ids import SubtaskId
 from actorflow.inspection.facts import JobFacts
 from actorflow.inspection.node_view import NodeFacts
 from actorflow.plan.topology import VertexShape
+from actorflow.protocol.jobs.run_numbers import run_of_leader
 from actorflow.rest import part_shapes as shapes
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.wire.batch import MIN_TIMESTAMP
@@ -47,7 +48,7 @@ def back_pressure(
     subtasks: list[shapes.Pressure] = [
         {
             "subtask": index,
-            "attempt-number": facts.attempt,
+            "attempt-number": run_of_leader(facts.attempt),
             "backpressure-level": _level(view.metrics.back_pressured_ms_per_second / 1000),
             "ratio": view.metrics.back_pressured_ms_per_second / 1000,
             "idleRatio": view.metrics.idle_ms_per_second / 1000,

@@ -27,6 +27,7 @@ from actorflow.protocol.checkpoints.checkpoint_events import CompletedCheckpoint
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife, Restored
 from actorflow.protocol.jobs.job_board import JobRemembered
 from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
+from actorflow.protocol.jobs.run_numbers import NUMBERS_OF_EPOCH
 from actorflow.runtime.blobs.durable import DurableBlobs
 from actorflow.runtime.jobs.durable_job import DurableJob, JobOutcome, forget
 from actorflow.runtime.jobs.job_checkpoint_work import checkpoint_files, is_checkpoint, retains
@@ -44,9 +45,6 @@ WRITE_AGAIN_S: Final = 1.0
 
 STORAGE_TRIES: Final = 3
 """How often the shared directory may refuse a job before its client is told. A file system may stumble; a disk that is full stays so."""
-
-NUMBERS_OF_EPOCH: Final = 1_000_000
-"""How many numbers an epoch has for the runs of a job, and for its checkpoints."""
 
 NUMBERS_LOOKED_AT: Final = 16
 """How many numbers behind that of a run are cleaned up behind a lost leader: regions that came back have some of them. What has more stays hidden."""
