@@ -7,7 +7,7 @@ import posixpath
 from actorflow.errors import ActorflowError
 from actorflow.savepoint.files import home_of, manifest_bytes, read_manifest, remove_savepoint
 from actorflow.storage.checkpoint_files import files_of_part
-from actorflow.storage.files import join, list_files, remove
+from actorflow.storage.files import join, list_files, prune, remove
 from actorflow.storage.manifest_files import MANIFEST
 from actorflow.storage.manifest_files import read_manifest as read_checkpoint
 from actorflow.wire.manifest import Manifest
@@ -30,7 +30,7 @@ def open_snapshot(path: str) -> tuple[str, Savepoint | Manifest]:
 
 
 def remove_snapshot(path: str) -> None:
-    """Remove a savepoint, or a checkpoint with those of its files that no other checkpoint of its job names.
+    """Remove a savepoint, or a checkpoint with those of its files that no other checkpoint of its job names; and its directory, if that is empty.
 
     Raises:
         CheckpointError: if there is none, or it is damaged.
@@ -39,6 +39,7 @@ def remove_snapshot(path: str) -> None:
     home, snapshot = open_snapshot(path)
     if isinstance(snapshot, Savepoint):
         remove_savepoint(home, snapshot)
+        prune(home)
         return
     remove(join(home, MANIFEST), missing_ok=True)
     job = home.rpartition("/")[0]
@@ -46,6 +47,7 @@ def remove_snapshot(path: str) -> None:
     for uri in _files_of(snapshot):
         if uri.startswith(f"{home}/") or (uri.startswith(f"{job}/") and shared is not None and uri not in shared):
             remove(uri, missing_ok=True)
+    prune(home)
 
 
 def _named_by_others(job: str) -> frozenset[str] | None:

@@ -31,6 +31,7 @@ from actorflow.storage.files import (
     local_path,
     make_directory,
     open_input,
+    prune,
     remove,
     write_whole,
 )
@@ -206,6 +207,13 @@ class CheckpointFiles:
                 remove(location, missing_ok=True)
             for uri in needless:
                 remove(uri, missing_ok=True)
+        if location is not None:  # else somebody may still write for it
+            prune(location.rpartition("/")[0])
+
+    def discard_all(self) -> None:
+        """Remove everything. Raises a `SinkError` or a `SourceError` if something cannot be, or who still writes gets in the way."""
+        self.collect_orphans([])
+        prune(self._home)
 
     @contextlib.contextmanager
     def _condemning(self, uris: Iterable[str]) -> Iterator[list[str]]:

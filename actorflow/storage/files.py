@@ -234,6 +234,15 @@ def remove_all(directory: str, prefix: str) -> int:
     return len(names)
 
 
+def prune(uri: str) -> None:
+    """Remove a directory of this machine, and those in it, as far as they are empty. Stores have none; on disks of others they stay."""
+    path = local_path(uri)
+    if path is not None:
+        for directory, _, _ in os.walk(path, topdown=False):
+            with contextlib.suppress(OSError):  # it is not empty
+                os.rmdir(directory)  # noqa: PTH106 - a name, not an object, for each of many
+
+
 def make_directory(uri: str, *, private: bool = False) -> None:
     """Make a directory and its parents, unless they exist.
 

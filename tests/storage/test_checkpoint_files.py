@@ -82,6 +82,17 @@ def test_what_a_later_checkpoint_refers_to_is_kept_when_the_earlier_one_is_disca
     assert [] == files_in(tmp_path)
 
 
+def test_no_directory_is_left_of_a_checkpoint_that_is_discarded_nor_of_a_job_that_is_over(checkpoints, tmp_path):
+    first, manifest = take(checkpoints, 1)
+    take(checkpoints, 2, checkpoints.write_shared(b"shared"))
+    checkpoints.write_state(3, "count/0", BIG)
+    checkpoints.discard(first, stored_files(manifest))
+    home = tmp_path / "checkpoints" / "job-1"
+    assert ["chk-2", "chk-3", "shared"] == sorted(path.name for path in home.iterdir())
+    checkpoints.discard_all()
+    assert [] == list((tmp_path / "checkpoints").iterdir())
+
+
 def test_the_next_leader_keeps_what_the_checkpoint_of_the_one_before_refers_to_until_it_is_discarded(checkpoints, tmp_path):
     shared = checkpoints.write_shared(b"both")
     location, manifest = take(checkpoints, 1, shared)

@@ -168,7 +168,7 @@ class DurableJobs:
                 config = Config.of(submission.options, "job")
                 files = checkpoint_files(config, submission.job)
                 if files is not None and (news.status is JobStatus.FINISHED or not retains(config)):
-                    files.collect_orphans([])
+                    files.discard_all()
             except ActorflowError as error:
                 log.warning("files of job '%s', which is over, are left: %s", news.job, error)
         forget(self._coordination, news.job, self._epoch)

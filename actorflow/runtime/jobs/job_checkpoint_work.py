@@ -208,9 +208,9 @@ class CheckpointWork:
             with self._writing, self._removing:
                 self._over = True
                 try:
-                    self._files.collect_orphans([])
+                    self._files.discard_all()
                 except SourceError:  # a worker that is about to end has renamed what it was writing: once more, then
-                    self._files.collect_orphans([])
+                    self._files.discard_all()
 
     def _manifest(self, work: StoreCheckpoint) -> Manifest:
         saved = work.savepoint is not None
