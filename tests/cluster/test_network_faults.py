@@ -250,7 +250,7 @@ def stranger(watched):
     cluster.start(host, "taskmanager-1", conf)
     log = cluster.directory / f"{host.space}.log"
     eventually(lambda: "follows faults-jobmanager" in log.read_text(), "the stranger does not try")
-    with host.inside(), pytest.raises(TransportError, match="does not answer"):
+    with host.inside(), pytest.raises(TransportError, match="does not let us in"):
         af.connect(conf, timeout="2s")
     assert 3 == watched.registered()
     watched.goes_on()
