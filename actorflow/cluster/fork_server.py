@@ -15,7 +15,8 @@ nothing but fork when told.
   kills the workers when the server is gone; what a worker itself had started is killed when the worker ends (its process group).
 - Ctrl-C belongs to the parent alone: server and workers stand in process groups of their own and ignore SIGINT.
 - A worker starts in the parent's present working directory and with its present `sys.path`, its environment is that of the
-  server's start. Standard input is empty; standard output and error are the parent's.
+  server's start, where numerical libraries are told to use one thread if it does not say how many. Standard input is empty; standard
+  output and error are the parent's.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ _SOCKET_PARENT_BYTES_MAX = 50
 
 RECEIVE_BYTES = 2 * _REQUEST_BYTES_MAX
 """Size of a receive buffer that surely takes a packet whole."""
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""How many threads numerical libraries start for one call. A slot is one processor, and NumPy's wait for work by spinning: 100 ms of CPU at each start."""
 
 _LAUNCH = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
@@ -152,6 +156,7 @@ class ForkServer:
                     *map(json.dumps, (_search_path(), list(preload), str(directory))),
                 ],
                 stdin=subprocess.DEVNULL,
+                env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ},
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
             )

@@ -40,6 +40,7 @@ def report(path):
         "own_group": os.getpgrp() == os.getpid(),
         "directory": os.getcwd(),
         "random": random.random(),
+        "threads": {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
     }
     with open(path, "w") as out: json.dump(facts, out)
 """
@@ -155,6 +156,15 @@ def test_a_worker_starts_in_the_directory_where_the_parent_is_now(server, entrie
     server.spawn("fork_entries:report", {"path": "facts"}, "slot-1")
     ended(server, "slot-1")
     assert (entries / "elsewhere" / "facts").exists()
+
+
+def test_numerical_libraries_use_one_thread_unless_the_environment_says_otherwise(entries, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with ForkServer.start(preload=()) as server:
+        server.spawn("fork_entries:report", {"path": str(entries / "facts")}, "slot-1")
+        ended(server, "slot-1")
+    assert json.loads((entries / "facts").read_text())["threads"] == {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def test_two_workers_draw_different_random_numbers(server, entries):
