@@ -168,6 +168,17 @@ def test_the_next_leader_goes_on_behind_what_is_kept():
     assert (WrittenPartitions(SubtaskId("b", 0), PartitionsAt("at b")),) == machine.read_by(SubtaskId("c", 0))
 
 
+def test_what_finishes_while_something_is_kept_is_kept_after_it():
+    machine = written("a")
+    (first,) = (effect.work for effect in machine.keep())
+    turn(machine)
+    machine.finished(SubtaskFinished(SubtaskId("b", 0), 1))
+    assert [] == machine.keep()
+    (second,) = (effect.work for effect in machine.kept(first))
+    assert (["a/0"], ["a/0", "b/0"]) == tuple([str(news.subtask) for news in work.finished.subtasks] for work in (first, second))
+    assert [] == machine.kept(second)
+
+
 def test_of_a_stage_that_has_not_finished_or_has_sinks_nothing_is_kept():
     assert [] == written().keep()
     assert ["a/0", "b/0"] == [str(news.subtask) for news in kept_by(written("a", "b", "c")).subtasks]
@@ -209,7 +220,7 @@ def test_every_order_of_ends_failures_and_losses_leads_to_an_end(data):
         read = tuple(f"v{other}" for other in sorted(reads))
         found.append(Stage((f"v{number}",), read, (data.draw(st.sampled_from("xy")),), data.draw(st.booleans())))
     members = [SubtaskId(f"v{number}", index) for number in range(count) for index in range(data.draw(st.integers(1, 2)))]
-    machine, kept = Stages(found, members), FinishedStages()
+    machine, kept, keeping = Stages(found, members), FinishedStages(), []
     machine.begin_run()
     running, failures = list(machine.of_turn()), data.draw(st.integers(0, 4))
     while running:
@@ -220,10 +231,13 @@ def test_every_order_of_ends_failures_and_losses_leads_to_an_end(data):
         failures -= happens != "ends"
         if happens == "ends":
             if machine.finished(SubtaskFinished(subtask, 1)):
-                kept = next((effect.work.finished for effect in machine.keep()), kept)
+                keeping += machine.keep()
+            if keeping and data.draw(st.booleans()):
+                (work,) = (effect.work for effect in keeping)
+                kept, keeping = work.finished, machine.kept(work)
             running += machine.of_turn()
         elif happens == "leader is lost":
-            machine = Stages(found, members, kept)
+            machine, keeping = Stages(found, members, kept), []
             machine.begin_run()
             running = list(machine.of_turn())
         elif happens == "comes back":

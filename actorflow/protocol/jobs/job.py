@@ -195,8 +195,10 @@ class JobMachine:
                 return self._sources.handle(news, now)
             case CommitLeft() | KeepEnd():
                 return self._run.output.work_news(news, now)
-            case AbortLeft() | RemoveBegun() | DiscardClaimed() | KeepStages():
-                return []  # what could not be removed stays hidden, or is its owner's to remove; what is not kept is done again
+            case KeepStages() as work:
+                return self._stages.kept(work)
+            case AbortLeft() | RemoveBegun() | DiscardClaimed():
+                return []  # what could not be removed stays hidden, or is its owner's to remove
             case _:
                 raise AssertionError(f"unknown work {news.work!r}")
 

@@ -70,6 +70,8 @@ class Stages:
         self._lost: dict[SubtaskId, None] = {}
         """Those of them whose partitions are gone: nobody minds, unless they are to be read again."""
         self._parallelism = tuple(Counter(subtask.vertex for subtask in subtasks).values())
+        self._kept = kept
+        self._keeping = False
         if kept.parallelism == self._parallelism:
             self._written |= {news.subtask: news for news in kept.subtasks}
             self._begun |= {number: None for number in range(len(self._stages)) if self._done(number)}
@@ -150,10 +152,24 @@ class Stages:
         return self._done(self._of_vertex[news.subtask.vertex])
 
     def keep(self) -> list[Effect]:
-        """Have that kept for the next leader which lasts. What is kept is whole, if perhaps old: who goes on from it may find some of it lost."""
+        """Have that kept for the next leader which lasts. What is kept is whole, if perhaps old: who goes on from it may find some of it lost.
+
+        One after the other: of two that are written at the same time the older could be the last.
+        """
         lasting = (number for number, stage in enumerate(self._stages) if stage.lasting and self._done(number))
-        finished = tuple(self._written[member] for number in lasting for member in self._members[number])
-        return [Start(KeepStages(FinishedStages(self._parallelism, finished)))] if finished else []
+        subtasks = tuple(self._written[member] for number in lasting for member in self._members[number])
+        finished = FinishedStages(self._parallelism, subtasks)
+        if self._keeping or not subtasks or finished == self._kept:
+            return []
+        self._keeping, self._kept = True, finished
+        return [Start(KeepStages(finished))]
+
+    def kept(self, work: KeepStages) -> list[Effect]:
+        """Note that this is kept, or could not be: then it is tried again with the next stage. Have that kept which has finished meanwhile."""
+        if work.finished != self._kept:
+            return []  # it was of a job that ran at another parallelism
+        self._keeping = False
+        return self.keep()
 
     def has_finished(self, subtask: SubtaskId) -> bool:
         """Return whether a subtask need not run again."""
