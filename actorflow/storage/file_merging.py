@@ -86,8 +86,9 @@ class Burst:
     def joined(self, needless: Callable[[], bool]) -> bool:
         """Count one more subtask; return whether it came in time."""
         with self._lock:
-            self._storing += not self._ended
-            self._needless.append(needless)
+            if not self._ended:
+                self._storing += 1
+                self._needless.append(needless)
             return not self._ended
 
     def takes(self, data: bytes) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from test_runtime_slot_worker import Bench, count_words, finish_sources, started
 
+from actorflow.errors import SinkError
 from actorflow.protocol.checkpoints.checkpoint_messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
@@ -14,6 +15,7 @@ from actorflow.protocol.checkpoints.checkpoint_messages import (
 )
 from actorflow.protocol.jobs.deployment import CancelSubtask, SubtaskFailed, SubtaskFinished
 from actorflow.protocol.jobs.splits import SplitAssigned
+from actorflow.storage import file_merging
 from actorflow.storage.checkpoint_files import files_of_part
 from actorflow.storage.uploads import UploadPace
 from actorflow.wire.batch import SavepointOrder
@@ -21,21 +23,26 @@ from actorflow.wire.manifest import decode_part
 from actorflow.wire.user_code import dumps_code
 
 
-@pytest.fixture(params=[True, False], ids=["merged", "alone"])
-def bench(request, tmp_path, monkeypatch):
-    """A worker that runs a job with checkpoints in files; what it gives to its pool waits in `bench.pool`."""
+def checkpointing(tmp_path, monkeypatch, *, merges, output=None):
+    """Return a worker that runs a job with checkpoints in files; what it gives to its pool waits in `bench.pool`."""
     options = {
         "execution.checkpointing.interval": 3600.0,
         "execution.checkpointing.dir": str(tmp_path / "checkpoints"),
         "execution.checkpointing.data-inline-threshold": 0,
-        "execution.checkpointing.file-merging.enabled": request.param,
+        "execution.checkpointing.file-merging.enabled": merges,
+        "execution.checkpointing.file-merging.max-file-size": 4096,
     }
-    bench = Bench(count_words())
+    bench = Bench(count_words(output))
     bench.opening = replace(bench.opening, options=options)
     bench.pool = []
     monkeypatch.setattr(bench.system, "submit_work", bench.pool.append)
     started(bench)
     return bench
+
+
+@pytest.fixture(params=[True, False], ids=["merged", "alone"])
+def bench(request, tmp_path, monkeypatch):
+    return checkpointing(tmp_path, monkeypatch, merges=request.param)
 
 
 def trigger(bench, checkpoint, savepoint=None):
@@ -112,6 +119,20 @@ def test_the_upload_of_a_subtask_that_is_cancelled_stops_and_leaves_nothing(benc
     trigger(bench, 1)
     assert set() == store(bench)
     assert (1, []) == (len(pieces), files(tmp_path))
+
+
+def test_what_is_too_large_to_be_merged_goes_with_what_is_merged_if_that_cannot_be_written(tmp_path, monkeypatch):
+    def full(uri, *_):
+        assert files(tmp_path / "checkpoints")
+        raise SinkError(f"cannot write '{uri}': no space left on device")
+
+    monkeypatch.setattr(file_merging, "write_whole", full)
+    bench = checkpointing(tmp_path, monkeypatch, merges=True, output=tmp_path / "output")
+    bench.say(SplitAssigned(bench.subtasks[0], 3, 1, 0, dumps_code([" ".join(map(str, range(10_000)))])))
+    trigger(bench, 1)
+    use_pool(bench)
+    assert [CheckpointDeclined] == list(map(type, bench.news(CheckpointAcknowledged, CheckpointDeclined)))
+    assert [] == files(tmp_path / "checkpoints")
 
 
 def test_what_subtasks_leave_at_their_end_is_stored_on_the_pool_and_they_finish_once_it_is(bench, tmp_path):

@@ -8,7 +8,8 @@ What a subtask leaves at its end goes the same way; it has ended once that is st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actorflow.errors import CheckpointError, describe
@@ -27,6 +28,25 @@ if TYPE_CHECKING:
     from actorflow.runtime.subtasks.subtask import Subtask
 
 _NO_LAYERS = StoredLayers({}, (), 0, b"", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part whose files are on disk, or on their way there with those of other subtasks.
+
+    Attributes:
+        encoded: what its acknowledgement says.
+        state_bytes: the size of what it holds.
+        stored_bytes: how much of that was written.
+        layers: its keyed state.
+        stored: what else was written for it.
+    """
+
+    encoded: bytes
+    state_bytes: int
+    stored_bytes: int
+    layers: StoredLayers = _NO_LAYERS
+    stored: Sequence[StoredFile | InlineState] = ()
 
 
 class PartUploads:
@@ -96,7 +116,7 @@ class PartUploads:
         """Secure the bytes, and say so once they are. Runs on the pool."""
         number = taken.barrier.checkpoint_id
         try:
-            part, state_bytes, stored_bytes = self._part(number, taken.state, upload, in_flight)
+            part = self._part(number, taken.state, upload, in_flight)
         except BaseException as error:
             upload.leave(None)
             self._not_stored(number, upload, error)
@@ -104,13 +124,14 @@ class PartUploads:
 
         def secured(error: CheckpointError | None) -> None:
             if error is not None:
-                self._withdraw(taken.state, _NO_LAYERS, [])
+                self._withdraw(taken.state, part.layers, part.stored)
                 self._not_stored(number, upload, error)
                 return
             async_ms = (self._subtask.meter.now() - taken.at_s) * 1000
             waited = (taken.start_delay_ms, taken.alignment_ms, taken.sync_ms, async_ms)
-            times = SubtaskTimes(*waited, state_bytes, stored_bytes, in_flight.payload_bytes, *self.restored)
-            self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part, times))
+            sizes = (part.state_bytes, part.stored_bytes, in_flight.payload_bytes)
+            times = SubtaskTimes(*waited, *sizes, *self.restored)
+            self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part.encoded, times))
             self._subtask.post(lambda: self._stored(number))
 
         upload.leave(secured)
@@ -159,7 +180,7 @@ class PartUploads:
 
     def _last_part(self, checkpoint: int, taken: TakenState) -> bytes:
         try:
-            return self._part(checkpoint, taken, Upload(self._site.pace, lambda: self._subtask.over))[0]
+            return self._part(checkpoint, taken, Upload(self._site.pace, lambda: self._subtask.over)).encoded
         except CheckpointError:
             if self._site.periodic:
                 raise
@@ -167,15 +188,15 @@ class PartUploads:
 
     # --- parts -------------------------------------------------------------------------------------------------------------------
 
-    def _part(self, number: int, taken: TakenState, upload: Upload, in_flight: InFlight | None = None) -> tuple[bytes, int, int]:
-        """Return the part, the size of what it holds, and how much of that was written.
+    def _part(self, number: int, taken: TakenState, upload: Upload, in_flight: InFlight | None = None) -> _Part:
+        """Write what a part names; return it.
 
         Raises:
             CheckpointError: if it cannot be stored, or nobody needs it any more; what was written is removed.
         """
         if taken.saved is not None:
             upload.pace(0)
-            return taken.saved(upload.pace)
+            return _Part(*taken.saved(upload.pace))
         layers = _NO_LAYERS
         stored: list[StoredFile | InlineState] = []
         try:
@@ -203,13 +224,14 @@ class PartUploads:
         except BaseException:
             self._withdraw(taken, layers, stored)
             raise
-        return encoded, len(taken.data) + layers.state_bytes, len(taken.data) + layers.stored_bytes
+        size = len(taken.data)
+        return _Part(encoded, size + layers.state_bytes, size + layers.stored_bytes, layers, stored)
 
     def _write(self, number: int, name: str, data: bytes, upload: Upload) -> StoredFile | InlineState:
         files = self._files
         return InlineState(data) if files is None else files.write_state(number, name, data, upload)
 
-    def _withdraw(self, taken: TakenState, layers: StoredLayers, stored: list[StoredFile | InlineState]) -> None:
+    def _withdraw(self, taken: TakenState, layers: StoredLayers, stored: Sequence[StoredFile | InlineState]) -> None:
         """Remove what was written for a part that nobody will hear of."""
         if taken.captured is not None:
             self._layers.withdraw(taken.captured, layers)
