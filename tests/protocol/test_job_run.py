@@ -348,8 +348,8 @@ def test_where_no_worker_was_killed_nothing_can_have_been_left():
     ("killed", "how", "left"),
     [
         (True, {}, []),
-        (True, {"over": True}, [RemoveBegun((1,))]),
-        (True, {"over": True, "finished": True}, [RemoveBegun((1,))]),
+        (True, {"over": True}, [RemoveBegun((1,), at_end=True)]),
+        (True, {"over": True, "finished": True}, [RemoveBegun((1,), at_end=True)]),
         (False, {"over": True, "finished": True}, []),
     ],
 )

@@ -16,7 +16,7 @@ from actorflow.protocol.checkpoints.checkpoint_events import (
     DiscardStates,
     StoreCheckpoint,
 )
-from actorflow.protocol.checkpoints.commit import KeepEnd
+from actorflow.protocol.checkpoints.commit import KeepEnd, RemoveBegun
 from actorflow.protocol.jobs.deployment import FinishedStages, SubtaskFinished
 from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.protocol.jobs.kept_end import KeptEnd
@@ -125,6 +125,18 @@ def test_files_go_when_the_end_is_written_down_and_not_before(leading):
     assert not leading.file.exists()
     assert leading.coordination.jobs.read().submissions == {}
     assert [result.dirty for result in leading.coordination.results.read().values()] == [False]
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_what_is_left_hidden_goes_when_the_end_is_written_down_for_the_next_leader_may_commit_it_until_then(
+    leading, monkeypatch, at_end
+):
+    removed = []
+    monkeypatch.setattr(leading.work, "_remove_begun", removed.append)
+    leading.work(RemoveBegun((1, 2), at_end))
+    assert ([] if at_end else [(1, 2)]) == removed
+    leading.job.end(FINISHED)
+    assert [(1, 2)] == removed
 
 
 def test_files_that_are_asked_to_go_after_the_end_go_at_once(leading):

@@ -65,9 +65,14 @@ class RemoveBegun:
     """Slow work: remove what is left hidden of some runs of a job: what their workers had begun when they were killed.
 
     Nothing of these runs may have to be committed any more.
+
+    Attributes:
+        runs: their numbers.
+        at_end: whether that is so because the job is over: then it waits until that is written down. Another leader would go on from a checkpoint.
     """
 
     runs: tuple[int, ...]
+    at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ def runs_before(earlier: EarlierLife, number: int) -> tuple[int, ...]:
     return (*earlier.runs, *range(earlier.last_number + 1, number))
 
 
-def remove(runs: tuple[int, ...]) -> list[Effect]:
-    """Remove what these runs have left."""
-    return [Start(RemoveBegun(runs))] if runs else []
+def remove(runs: tuple[int, ...], *, at_end: bool = False) -> list[Effect]:
+    """Remove what these runs have left; see `RemoveBegun`."""
+    return [Start(RemoveBegun(runs, at_end))] if runs else []
 
 
 def left_with_checkpoints(

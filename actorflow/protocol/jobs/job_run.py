@@ -377,7 +377,7 @@ class JobRun:
         if keep or self._description.checkpoints.active:
             earlier, latest, committing = self._description.earlier, self.failover.latest, self.output.committing
             left = left_with_checkpoints(earlier, latest, over=over, committing=committing, finished=finished, killed=self.killed)
-            return [*released, *remove(left)]
+            return [*released, *remove(left, at_end=True)]
         removed = remove(tuple(range(self.number, self.failover.latest + 1))) if self.killed else []
         self.killed = False
         return [*released, *self.output.abort(), *removed]

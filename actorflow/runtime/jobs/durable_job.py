@@ -41,7 +41,7 @@ class DurableJob:
     _pointers: tuple[CheckpointPointer, ...] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _over: bool = field(default=False, init=False)
-    _discard: Callable[[], None] | None = field(default=None, init=False)
+    _at_end: list[Callable[[], None]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._pointers = tuple(CheckpointPointer(one.checkpoint, one.location) for one in self.earlier.completed)
@@ -139,26 +139,26 @@ class DurableJob:
         outcome = MessageCodec((JobOutcome,)).encode(JobOutcome(self.submission.name, news))
         self.coordination.results.put(job, outcome, self.epoch)
         with self._lock:
-            self._over, discard = True, self._discard
-        if discard is not None:
-            self._remove(discard)
+            self._over = True
+        for remove in self._at_end:
+            self._remove(remove)
         blobs = self.blobs
         if blobs is not None and self.submission.blobs:
             kept_at = self.submission.kept_at or blobs.kept_at(job)
             self._remove(lambda: blobs.remove(kept_at))
         forget(self.coordination, job, self.epoch)
 
-    def discard_at_end(self, discard: Callable[[], None]) -> None:
-        """Remove the files of the job's checkpoints, once it is written down that it has ended."""
+    def remove_at_end(self, remove: Callable[[], None]) -> None:
+        """Remove files of the job, once it is written down that it has ended."""
         with self._lock:
             if not self._over:
-                self._discard = discard
+                self._at_end.append(remove)
                 return
-        self._remove(discard)
+        self._remove(remove)
 
-    def _remove(self, discard: Callable[[], None]) -> None:
+    def _remove(self, remove: Callable[[], None]) -> None:
         try:
-            discard()
+            remove()
         except ActorflowError as error:
             log.warning("files of job '%s', which is over, are left: %s", self.submission.job, error)
 

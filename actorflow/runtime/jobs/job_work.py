@@ -67,9 +67,8 @@ class JobWork:
             case AbortLeft(committables=left):
                 self._make_sure_to_lead()
                 self._abort(left)
-            case RemoveBegun(runs=runs):
-                self._make_sure_to_lead()
-                self._remove_begun(runs)
+            case RemoveBegun(runs=runs, at_end=at_end):
+                self._remove(lambda: self._remove_begun(runs), at_end=at_end)
             case StoreCheckpoint():
                 return self._store(work)
             case DiscardStates(checkpoint=checkpoint):
@@ -80,10 +79,7 @@ class JobWork:
                 self._make_sure_to_lead()
                 self._checkpoints.collect_orphans(work)
             case DiscardAll():
-                if self._durable is None:
-                    self._checkpoints.discard_all()
-                else:
-                    self._durable.discard_at_end(self._checkpoints.discard_all)
+                self._remove(self._checkpoints.discard_all, at_end=True)
             case PlanScale(scale=scale, like=like):
                 planned = self._planner.plan(scale, like)
                 self._checkpoints.runs_as(planned.graph)
@@ -107,6 +103,14 @@ class JobWork:
         """Refuse on behalf of a leader that was deposed: what it would remove or commit is another one's now."""
         if self._durable is not None:
             self._durable.still_led()
+
+    def _remove(self, remove: Callable[[], None], *, at_end: bool) -> None:
+        """Remove what nobody needs any more; or, at the end of the job, once that is written down."""
+        if self._durable is not None and at_end:
+            self._durable.remove_at_end(remove)
+            return
+        self._make_sure_to_lead()
+        remove()
 
     def _keep(self, end: KeptEnd) -> None:
         durable = self._durable
