@@ -12,6 +12,7 @@ from actorflow.ids import Address
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.scale import Scale
 from actorflow.plan.topology import VertexShape
+from actorflow.protocol.jobs.rescaling import RescalingView
 from actorflow.rest import part_shapes as parts
 from actorflow.rest.job_requests import JobRequests
 from actorflow.rest.lookup import Lookup
@@ -54,12 +55,12 @@ class _ScalePaths:
 
 
 def _requirements(facts: JobFacts) -> dict[str, parts.VertexRequirements]:
-    scale = facts.rescaling.scale
-    return {vertex.id: _bounds(vertex, scale) for vertex in facts.topology.vertices}
+    return {vertex.id: _bounds(vertex, facts.rescaling) for vertex in facts.topology.vertices}
 
 
-def _bounds(vertex: VertexShape, scale: Scale) -> parts.VertexRequirements:
-    upper = max([vertex.parallelism, *(scale.operators.get(uid, 1) for uid in vertex.uids)])
+def _bounds(vertex: VertexShape, rescaling: RescalingView) -> parts.VertexRequirements:
+    scale = rescaling.scale
+    upper = max([vertex.parallelism, *(rescaling.operators.get(uid, 1) for uid in vertex.uids)])
     lower = max([1, *(scale.operators_least.get(uid, scale.least) for uid in vertex.uids)])
     return {"parallelism": {"lowerBound": min(lower, upper), "upperBound": upper}}
 

@@ -89,6 +89,15 @@ def test_a_job_without_checkpoints_is_not_begun_anew(rest):
     assert "takes no checkpoints to go on from" in content["errors"][0]
 
 
+def test_a_job_that_runs_with_the_slots_there_are_shows_what_was_asked_for(tmp_path):
+    options = {"jobmanager.scheduler": "adaptive", "execution.checkpointing.interval": "10min"}
+    with served({**options, "execution.checkpointing.dir": str(tmp_path)}, slots=2) as narrow:
+        narrow.job.rescale(100, timeout="20s")
+        there = widths(narrow)
+        assert set(there.values()) == {2}
+        assert narrow.ask(path_of(narrow)) == (200, bounds(dict.fromkeys(there, 100)))
+
+
 def test_a_job_shows_its_parallelism_and_which_of_its_stages_run(rest):
     pipeline = af.Pipeline("staged", mode="batch", config={"execution.batch-shuffle-mode": "ALL_EXCHANGES_BLOCKING"})
     numbers = pipeline.read(af.sources.generator(count=100_000, rate=100))

@@ -19,14 +19,18 @@ PREFIX = "jobmanager.adaptive-scheduler."
 ADAPTIVE, REACTIVE = {"jobmanager.scheduler": "adaptive"}, {"scheduler-mode": "reactive"}
 
 
-def elasticity(options, scale=None, *, blocking=False):
+def described(options, scale=None, *, blocking=False):
     pipeline = af.Pipeline("counting", max_parallelism=8, mode="batch" if blocking else "auto")
     read = pipeline.read(af.sources.collection([1, 2, 3])).map(str, uid="as-text", slot_group="text")
     read.key_by(lambda text: text).count(uid="counted", slot_group="counts").write(af.sinks.discard())
     graph = build_execution_graph(pipeline.graph(), default_parallelism=4, blocking=blocking)
     submission = SubmitJob(JobId("job-1"), "counting", b"", {}, Address("client/ear"))
     planner = JobPlanner(submission, graph, Config.of(options), ManualClock(), submission.client, EarlierLife())
-    return planner.plan(scale or Scale()).elasticity
+    return planner.plan(scale or Scale())
+
+
+def elasticity(options, scale=None, **settings):
+    return described(options, scale, **settings).elasticity
 
 
 def test_a_job_waits_for_all_its_slots_unless_it_is_told_otherwise():
@@ -75,6 +79,12 @@ def test_what_a_job_wants_and_must_have_does_not_depend_on_how_many_slots_there_
         found = elasticity(ADAPTIVE, Scale(most=most, **scale))
         assert found.wanted == (5, 5, 5)
         assert sorted(found.least) == [1, 1, 3]
+
+
+def test_what_was_asked_for_is_known_of_a_job_that_runs_narrower():
+    narrow = described(ADAPTIVE, Scale(most=2, operators={"counted": 3}))
+    assert {vertex.parallelism for vertex in narrow.graph.vertices} == {2}
+    assert (4, 3) == (narrow.wanted["as-text"], narrow.wanted["counted"])
 
 
 def test_a_job_is_refused_lower_bounds_of_operators_that_it_does_not_have():

@@ -145,9 +145,9 @@ class Adaptive:
         self.request = ""
         """What was asked for and is not answered yet."""
 
-    def is_in(self, stage: Stage, run: int) -> bool:
-        """Return whether this is what the job did before."""
-        return (stage, run) == (self._stage, self._run)
+    def is_in(self, stage: Stage, run: int, rules: Elasticity) -> bool:
+        """Return whether this is what the job did before, and what it made of slots."""
+        return (stage, run, rules) == (self._stage, self._run, self._rules)
 
     def enter(self, stage: Stage, run: int, rules: Elasticity, slots: int, now: float, *, pending: bool) -> list[Effect]:
         """Note what the job does now.
@@ -163,7 +163,9 @@ class Adaptive:
         if stage is Stage.WAITING and self._stage is not Stage.WAITING:
             self._give_up_at = now + rules.wait_s
             self._settle_s = 0.0 if self._stage is Stage.GOING_OVER else rules.settle_s
-        self._stage, self._run, self._rules, self._slots, self._since = stage, run, rules, slots, now
+        if (stage, run) != (self._stage, self._run):
+            self._since = now
+        self._stage, self._run, self._rules, self._slots = stage, run, rules, slots
         self._count, self._better_since, self._not_before = None, None, now
         effects: list[Effect] = []
         if pending and stage is Stage.BETWEEN:

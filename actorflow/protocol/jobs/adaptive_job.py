@@ -61,7 +61,7 @@ class AdaptiveJobMachine(JobMachine):
         stage, run = _STAGES.get(self._status, Stage.BETWEEN), self._run.number
         if stage is Stage.WAITING and self._run.workers:
             stage = Stage.BETWEEN  # it has its slots, and waits for their workers
-        if self._adaptive.is_in(stage, run):
+        if self._adaptive.is_in(stage, run, self._rules):
             return []
         slots, pending = self._description.graph.slots_needed(), self._rescaling.can_withdraw(self._adaptive.request)
         return self._adaptive.enter(stage, run, self._rules, slots, now, pending=pending)

@@ -48,7 +48,7 @@ from actorflow.protocol.jobs.job_run import JobRun, SlotNews
 from actorflow.protocol.jobs.job_sources import JobSources
 from actorflow.protocol.jobs.job_state import JobState, check_status, state_of
 from actorflow.protocol.jobs.quarantine import Quarantine
-from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale, Rescaling, ScaleDue
+from actorflow.protocol.jobs.rescaling import KeepScale, PlanScale, Rescaling, ScaledAsItIs, ScaleDue
 from actorflow.protocol.jobs.restarts import GiveUp, Restart, RestartStrategy
 from actorflow.protocol.jobs.run_reports import RunDeployed, RunEnded, RunFailed, RunFinished
 from actorflow.protocol.jobs.splits import ListSplits, SourceListingFailed, SplitFinished, SplitRequested
@@ -229,6 +229,8 @@ class JobMachine:
                     result += self._checkpoints_begin(now)
                 case Report(ScaleDue()):
                     result += self._scale_due(now)
+                case Report(ScaledAsItIs(description=description)):
+                    self._description = description
                 case _:
                     result.append(effect)
         if self._status is JobStatus.WAITING_FOR_SLOTS and self._run.attempts:

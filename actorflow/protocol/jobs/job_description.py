@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from actorflow.ids import Address, JobId, VertexId
+from actorflow.ids import Address, JobId, OperatorId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.regions import Region
 from actorflow.plan.scale import Scale
@@ -42,6 +42,7 @@ class JobDescription:
         stages: what runs one after the other; none if all of it runs from the start.
         finished: those of them that have finished under leaders before this one.
         scale: how wide it runs, if that is not what it was submitted with.
+        wanted: with how many subtasks each operator is to run if there are slots for all of them.
         elasticity: what it makes of the slots there are, if it does not wait for all that it wants.
         keeps_end: whether nothing is committed before that is written down for the next leader: no checkpoint holds the end of a run.
     """
@@ -64,6 +65,7 @@ class JobDescription:
     stages: tuple[Stage, ...] = ()
     finished: FinishedStages = field(default_factory=FinishedStages)
     scale: Scale = field(default_factory=Scale)
+    wanted: Mapping[OperatorId, int] = field(default_factory=dict)
     elasticity: Elasticity | None = None
     keeps_end: bool = False
 

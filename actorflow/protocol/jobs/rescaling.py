@@ -15,11 +15,12 @@ Late rule: work and counts for what is no longer asked for are dropped.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from actorflow.errors import Domain, ErrorInfo, Retry
-from actorflow.ids import Address
+from actorflow.ids import Address, OperatorId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.plan.scale import Scale
 from actorflow.protocol.checkpoints.going_on import chains_of
@@ -61,6 +62,13 @@ class ScaleDue:
     """Reported when the job is to go over to another scale as soon as it can."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScaledAsItIs:
+    """Reported when what was asked for runs already: only what the job makes of slots is another thing."""
+
+    description: JobDescription
+
+
 class Phase(enum.Enum):
     """How far a request is."""
 
@@ -80,11 +88,13 @@ class RescalingView:
         wanted: the highest parallelism of what was asked for, or runs.
         phase: how far that is.
         scale: of what runs.
+        operators: with how many subtasks each of them is to run if there are slots for all, at that scale.
     """
 
     wanted: int
     phase: str
     scale: Scale = Scale()  # noqa: RUF009 - a frozen value
+    operators: Mapping[OperatorId, int] = field(default_factory=dict)
 
 
 class Rescaling:
@@ -226,7 +236,7 @@ class Rescaling:
         assert self._wanted is not None, "what was kept was planned"
         if _alike(self._wanted.graph, self._now.graph):
             self._now = self._wanted
-            return self._drop(None)
+            return [Report(ScaledAsItIs(self._now)), *self._drop(None)]
         self._phase = Phase.DUE
         return [Report(ScaleDue())]
 
@@ -280,7 +290,7 @@ class Rescaling:
     def observe(self) -> RescalingView:
         """Return how wide the job is to be, and how far that is."""
         wanted = self._wanted or self._now
-        return RescalingView(wanted.graph.parallelism, self._phase.value, self._now.scale)
+        return RescalingView(wanted.graph.parallelism, self._phase.value, self._now.scale, self._now.wanted)
 
     def check(self) -> None:
         """State that a request and a plan are there as long as the phase says."""

@@ -73,6 +73,7 @@ class JobPlanner:
 
     def _describe(self, graph: ExecutionGraph, scale: Scale) -> JobDescription:
         submission, config = self.submission, self.config
+        wanted = graph if scale.most is None else graph_at(self.graph, config, replace(scale, most=None))
         checkpoints = checkpoint_plan(config, self.clock, possible=can_go_on(graph))
         reading = {
             v.id: (v.parallelism, v.operators[0].spec.source) for v in graph.vertices if isinstance(v.operators[0].spec, SourceSpec)
@@ -94,16 +95,17 @@ class JobPlanner:
             stages=stages(graph),
             finished=submission.finished,
             scale=scale,
-            elasticity=self._elasticity(scale, goes_on=checkpoints.active),
+            wanted={operator.id: vertex.parallelism for vertex in wanted.vertices for operator in vertex.operators},
+            elasticity=self._elasticity(scale, wanted, goes_on=checkpoints.active),
             keeps_end=self.durable and not checkpoints.active,
         )
 
-    def _elasticity(self, scale: Scale, *, goes_on: bool) -> Elasticity | None:
-        """Return what the job makes of the slots there are: its wants are those of the scale, with no regard to them."""
+    def _elasticity(self, scale: Scale, graph: ExecutionGraph, *, goes_on: bool) -> Elasticity | None:
+        """Return what the job makes of the slots there are: its wants are those of the graph at the scale, with no regard to them."""
         config, takes_all = self.config, is_reactive(self.graph, self.config)
         if not takes_all and (config[options.SCHEDULER] != "adaptive" or self.graph.blocking):
             return None
-        wanted, least = (slots_of_groups(graph_at(self.graph, config, replace(scale, most=most))) for most in (None, 1))
+        wanted, least = slots_of_groups(graph), slots_of_groups(graph_at(self.graph, config, replace(scale, most=1)))
         unset = {"wait_s": math.inf, "settle_s": 0.0, "stabilize_s": 0.0} if takes_all else {}
         patience = {
             "wait_s": config[options.SLOTS_WAIT_TIMEOUT],
