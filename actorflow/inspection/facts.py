@@ -32,6 +32,7 @@ class JobFacts:
         attempt: number of the deployment.
         topology: what runs.
         workers: for each subtask that is deployed the worker that runs it.
+        task_managers: for each of them the TaskManager of that worker.
         endpoints: where the nodes of the workers can be reached.
         states: for each subtask where its deployment stands, by value.
         options: what it was told, by name; no secrets.
@@ -49,6 +50,7 @@ class JobFacts:
     attempt: int
     topology: Topology
     workers: Mapping[SubtaskId, Address]
+    task_managers: Mapping[SubtaskId, Address]
     endpoints: Mapping[NodeId, tuple[str, ...]]
     states: Mapping[SubtaskId, str]
     options: Mapping[str, OptionValue]
@@ -70,6 +72,7 @@ class JobFacts:
             plain["attempt"],
             typed(plain["topology"], Topology),
             {_subtask(name): Address(worker) for name, worker in plain["workers"].items()},
+            {_subtask(name): Address(manager) for name, manager in plain["task_managers"].items()},
             {NodeId(node): tuple(endpoints) for node, endpoints in plain["endpoints"].items()},
             {_subtask(name): state for name, state in plain["subtasks"].items()},
             plain["options"],

@@ -23,7 +23,8 @@ def follow(look: Callable[[], Tree], every: Duration, times: int | None) -> None
     from rich.live import Live
 
     pause_s = duration_s(every)
-    with contextlib.suppress(KeyboardInterrupt), Live(tree_table(look()), auto_refresh=False) as live:
+    with contextlib.suppress(KeyboardInterrupt), Live(auto_refresh=False) as live:
+        live.update(tree_table(look(), live.console.width), refresh=True)
         for _ in itertools.count() if times is None else range(1, times):
             time.sleep(pause_s)
-            live.update(tree_table(look()), refresh=True)
+            live.update(tree_table(look(), live.console.width), refresh=True)

@@ -21,7 +21,7 @@ from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.protocol.jobs.rescaling import RescalingView
 from actorflow.protocol.jobs.run_numbers import run_of_leader
 from actorflow.protocol.nodes.client_messages import JobSummary
-from actorflow.rest import shapes
+from actorflow.rest import part_answers, shapes
 from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 from actorflow.runtime.subtasks.viewing import totals_in
 from actorflow.wire.batch import MIN_TIMESTAMP
@@ -120,8 +120,9 @@ def job_details(
         "attempt": line["attempt"],
         "error": line["error"],
         "vertices": vertices,
-        "status-counts": _counted(each["status"] for each in vertices),
+        "status-counts": counted(each["status"] for each in vertices),
         "edges": edges,
+        "plan": part_answers.plan(facts)["plan"] if facts is not None else None,
         "parallelism": facts.parallelism if facts is not None else -1,
         "rescaling": _rescaling(facts.rescaling_to) if facts is not None else None,
         "stages": [
@@ -140,16 +141,20 @@ def vertex(facts: JobFacts, vertex_id: VertexId, views: Mapping[SubtaskId, Subta
     shape = facts.topology.vertex(vertex_id)
     states = [subtask_state(facts, SubtaskId(vertex_id, index)) for index in range(shape.parallelism)]
     seen = [io_metrics(facts, SubtaskId(vertex_id, index), views) for index in range(shape.parallelism)]
-    total = {name: sum(each[name] for each in seen) for name in seen[0]}  # type: ignore[literal-required]  # their own names
     return {
         "id": shape.id,
         "name": shape.name,
         "parallelism": shape.parallelism,
         "maxParallelism": shape.max_parallelism,
         "status": vertex_state(states),
-        "tasks": _counted(states),
-        "metrics": total,  # type: ignore[typeddict-item]
+        "tasks": counted(states),
+        "metrics": summed(seen),
     }
+
+
+def summed(several: Sequence[shapes.IoMetrics]) -> shapes.IoMetrics:
+    """Return what passes through several subtasks together."""
+    return {name: sum(each[name] for each in several) for name in several[0]}  # type: ignore[return-value, literal-required]  # their own names
 
 
 def vertex_state(states: Sequence[str]) -> str:
@@ -308,6 +313,7 @@ def _blame(blame: Blame) -> shapes.Blame:
     return {"path": blame.path, "why": blame.why}
 
 
-def _counted(states: Iterable[str]) -> dict[str, int]:
+def counted(states: Iterable[str]) -> dict[str, int]:
+    """Return how many stand where."""
     counted = Counter(states)
     return {state: counted[state] for state in STATES}

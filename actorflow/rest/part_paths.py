@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Path, Query
 
 from actorflow.config import options
-from actorflow.rest import answers, checkpoint_answers, job_answers, metrics, part_answers, shapes
+from actorflow.rest import answers, checkpoint_answers, job_answers, metrics, part_answers, shapes, vertex_answers
 from actorflow.rest import checkpoint_shapes as checkpoints
 from actorflow.rest import job_shapes as jobs
 from actorflow.rest import part_shapes as parts
+from actorflow.rest import vertex_shapes as vertices
 from actorflow.rest.lookup import NAME, Lookup
 
 Job = Annotated[str, Path(description="id of the job", pattern=NAME)]
@@ -41,6 +42,8 @@ def add_part_paths(app: FastAPI, lookup: Lookup) -> None:
         ),
         ("/jobs/{job}/vertices/{vertex}/backpressure", paths.back_pressure, parts.BackPressure),
         ("/jobs/{job}/vertices/{vertex}/watermarks", paths.watermarks, list[parts.Figure]),
+        ("/jobs/{job}/vertices/{vertex}/subtasktimes", paths.subtask_times, vertices.SubtaskTimes),
+        ("/jobs/{job}/vertices/{vertex}/taskmanagers", paths.task_managers, vertices.VertexTaskManagers),
         ("/jobs/{job}/vertices/{vertex}/metrics", paths.vertex_metrics, list[parts.Figure]),
         ("/jobs/{job}/vertices/{vertex}/subtasks/metrics", paths.subtasks_metrics, list[parts.Spread]),
         ("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}", paths.subtask, shapes.Subtask),
@@ -105,6 +108,18 @@ class _PartPaths:
         """The event time that the subtasks of a vertex have reached."""
         facts = self.lookup.facts(job)
         return part_answers.watermarks(self.lookup.vertex(facts, vertex), self.lookup.views(facts))
+
+    def subtask_times(self, job: Job, vertex: Vertex) -> vertices.SubtaskTimes:
+        """How long the subtasks of a vertex have run."""
+        facts = self.lookup.facts(job)
+        shape, views = self.lookup.vertex(facts, vertex), self.lookup.views(facts)
+        return vertex_answers.subtask_times(facts, shape, views, time.time_ns() // 1_000_000)
+
+    def task_managers(self, job: Job, vertex: Vertex) -> vertices.VertexTaskManagers:
+        """A vertex by the TaskManagers that run it."""
+        facts = self.lookup.facts(job)
+        shape, views = self.lookup.vertex(facts, vertex), self.lookup.views(facts)
+        return vertex_answers.task_managers(facts, shape, views, time.time_ns() // 1_000_000)
 
     def vertex_metrics(self, job: Job, vertex: Vertex, get: Get = None) -> list[parts.Figure]:
         """Metrics of the subtasks of a vertex, each name behind the index of its subtask, as in `0.numRecordsIn`."""

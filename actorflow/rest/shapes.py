@@ -9,6 +9,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from actorflow.rest.part_shapes import PlanGraph
+
 
 class Errors(TypedDict):
     """Why a request was refused."""
@@ -131,6 +133,7 @@ Job = TypedDict(
         "vertices": list[Vertex],
         "status-counts": dict[str, int],
         "edges": list[Edge],
+        "plan": PlanGraph | None,
         "parallelism": int,
         "rescaling": Rescaling | None,
         "stages": list[Stage],

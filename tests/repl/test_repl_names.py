@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
+from rich.console import Console
 
 import actorflow as af
-from actorflow.inspection.tree import COLUMNS
+from actorflow.ids import Address
+from actorflow.inspection.tree import COLUMNS, ActorRow, Tree
 from actorflow.repl.names import Names
-from actorflow.repl.rendering import drawn
+from actorflow.repl.rendering import drawn, tree_table
 from actorflow.repl.script import Submitting
 from actorflow.repl.shell import path_matcher
+from actorflow.runtime.subtasks.meter import SubtaskMetrics
+from actorflow.runtime.subtasks.subtask_contract import SubtaskView
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,23 @@ def test_the_tree_is_drawn_with_all_its_rows(names, monkeypatch):
     assert head.split() == [*COLUMNS]
     assert [row.split()[0] for row in rows] == [row.path for row in tree]
     assert len(re.findall("<tr>", tree._repr_html_())) == len(tree) + 1
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_figures_are_whole_whatever_the_terminal(width):
+    metrics = SubtaskMetrics(1, 1, 1, 1, 1000, 0, 0, 1.0, 0.0, 0.0, 1_234_567.0, 7_654_321.0)
+    view = SubtaskView("a", "busy", "", metrics, 0, 0, (), {})
+    path, kind = "/jobs/wordcount/an operator with a long name/10", "an operator with a long name -> another -> sink"
+    row = ActorRow(path, kind, "no answer", 1_234, 0, 1_000, Address("here/there"), view)
+    text = io.StringIO()
+    Console(file=text, width=width).print(tree_table(Tree([row]), width))
+    head, first, *others = text.getvalue().splitlines()
+
+    assert max(map(len, [head, first, *others])) <= width
+    assert [*COLUMNS[2:]] == head.split()[-len(COLUMNS) + 2 :]
+    assert set(row.cells()[2:]) == {*re.split(" {2,}", first.rstrip())[-len(COLUMNS) + 2 :]}
+    begins = head.index("kind") if "kind" in head else head.index("state")
+    assert path.replace(" ", "") == "".join(line[:begins].replace(" ", "") for line in [first, *others])
 
 
 def test_watching_draws_as_often_as_it_is_told(names, capsys):

@@ -34,6 +34,48 @@ def test_the_plan_of_a_job(rest, vertices):
     assert count["inputs"] == [{"num": 0, "id": vertices[0], "ship_strategy": "HASH", "exchange": "pipelined_bounded"}]
 
 
+def test_a_job_is_shown_with_its_plan(rest):
+    details, plan = (found(rest, f"/jobs/{rest.job.id}{path}") for path in ("", "/plan"))
+
+    assert details["plan"] == plan["plan"]
+
+
+def test_how_long_the_subtasks_of_a_vertex_have_run(rest, vertices):
+    path = f"/jobs/{rest.job.id}/vertices/{vertices[0]}/subtasktimes"
+    first, later = found(rest, path), found(rest, path)
+
+    assert (first["id"], [each["subtask"] for each in first["subtasks"]]) == (vertices[0], [0, 1])
+    for each, again in zip(first["subtasks"], later["subtasks"], strict=True):
+        assert 0 < each["duration"] <= again["duration"]
+        assert each["timestamps"] == {"RUNNING": first["now"] - each["duration"]}
+    assert rest.ask(f"/jobs/{rest.job.id}/vertices/nothing/subtasktimes")[0] == 404
+
+
+def test_a_vertex_by_the_taskmanagers_that_run_it(rest, vertices):
+    [manager] = found(rest, "/taskmanagers")["taskmanagers"]
+    [part] = found(rest, f"/jobs/{rest.job.id}/vertices/{vertices[0]}/taskmanagers")["taskmanagers"]
+
+    assert (part["taskmanager-id"], part["status"], part["status-counts"]["RUNNING"]) == (manager["id"], "RUNNING", 2)
+    assert part["metrics"]["write-records"] > 50
+    assert (part["end-time"], part["duration"] > 0) == (-1, True)
+    assert rest.ask(f"/jobs/{rest.job.id}/vertices/nothing/taskmanagers")[0] == 404
+
+
+def test_how_long_the_subtasks_of_a_job_have_run_that_is_over():
+    with served() as rest:
+        rest.job.cancel()
+        with pytest.raises(af.ActorflowError, match="cancelled"):
+            rest.job.wait("20s")
+        [vertex, _] = found(rest, f"/jobs/{rest.job.id}")["vertices"]
+        path = f"/jobs/{rest.job.id}/vertices/{vertex['id']}"
+        times = found(rest, f"{path}/subtasktimes")["subtasks"]
+        assert [each["timestamps"] for each in times] == [{}, {}]
+        assert all(each["duration"] > 0 for each in times)
+        [part] = found(rest, f"{path}/taskmanagers")["taskmanagers"]
+        assert (part["status"], part["start-time"]) == ("CANCELED", -1)
+        assert part["duration"] == max(each["duration"] for each in times)
+
+
 def test_a_vertex_with_its_back_pressure_watermarks_and_subtasks(rest, vertices):
     path = f"/jobs/{rest.job.id}/vertices/{vertices[1]}"
     pressure = found(rest, f"{path}/backpressure")

@@ -24,7 +24,8 @@ from actorflow.protocol.machine import ensure
 class JobState:
     """What `JobMachine.observe` shows.
 
-    Of each subtask its state, the address of the worker that runs it, where that one's node can be reached; of one that has ended what it has done.
+    Of each subtask its state, the addresses of the worker that runs it and of its TaskManager, where the worker's node can be reached; of one that
+    has ended what it has done.
     """
 
     job: JobId
@@ -44,6 +45,7 @@ class JobState:
     stages: tuple[StageView, ...]
     rescaling: RescalingView
     options: Mapping[str, OptionValue]
+    task_managers: Mapping[SubtaskId, Address]
 
 
 def state_of(
@@ -71,6 +73,7 @@ def state_of(
         stages.observe(),
         rescaling.observe(),
         description.options,
+        {subtask: attempt.task_manager for subtask, attempt in run.attempts.items()},
     )
 
 
