@@ -1,6 +1,6 @@
 """What a leader writes down of its jobs, so that the next one can go on with them; and what it finds of the one before.
 
-    submitted ─► put ─► accepted      checkpoint whole ─► recorded ─► committed      over ─► result put ─► told ─► files and entries removed
+    submitted ─► put ─► accepted      checkpoint whole ─► recorded ─► committed      over ─► result put ─► files and entries removed ─► told
     finished without a checkpoint ─► put with what is to be committed ─► committed ─► over
 
 Each step is written before it is acted upon, on behalf of the leader's epoch. So what a deposed leader does has no effect that matters: it cannot accept a job,
