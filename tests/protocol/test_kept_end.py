@@ -124,6 +124,13 @@ class TestALeaderAfterTheOneThatDecided:
         assert (JobStatus.FINISHED, 1_000_001, 6, 4) == (told.status, told.attempt, told.records_in, told.records_out)
         assert [] == [one for one in work(probe) if isinstance(one, AbortLeft | RemoveBegun)]
 
+    def test_says_whose_output_it_cannot_commit_in_time(self):
+        probe = self.begun()
+        probe.advance(30.0)
+        [told] = probe.sent(JobStatusChanged)
+        assert JobStatus.FAILED is told.status
+        assert "output of an earlier leader's workers, which was lost, could not be committed" in told.error.message
+
     def test_tries_again_what_cannot_be_committed(self):
         probe = self.begun()
         [left] = work(probe)

@@ -233,9 +233,10 @@ class PreparedOutput:
         return CommitLeft(self._run, allocation, tuple(self._writers[allocation].committables.values()))
 
     def _overdue(self, writer: _Writer) -> ErrorInfo:
+        whose = writer.worker or "an earlier leader's workers"
         return ErrorInfo(
             "CommitTimeout",
-            f"output of {writer.worker}, which was lost, could not be committed for it within {self._limit_s:g} s",
+            f"output of {whose}, which was lost, could not be committed for it within {self._limit_s:g} s",
             hint="'actorflow.commit.timeout' says how long it may take",
             domain=Domain.EXTERNAL,
             retry=Retry.NEVER,
