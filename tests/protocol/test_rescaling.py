@@ -33,7 +33,7 @@ from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAcknowl
 from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.jobs.deployment import SubtaskCancelled, SubtaskFailed, SubtaskStarted
-from actorflow.protocol.jobs.job_events import Begin
+from actorflow.protocol.jobs.job_events import Begin, JobOver
 from actorflow.protocol.jobs.job_messages import (
     CancelJob,
     DeploymentOpened,
@@ -245,6 +245,7 @@ def test_a_job_that_is_cancelled_while_it_goes_over_is_cancelled():
     probe.tell(CancelJob(DESCRIPTION.job), *cancelled())
     assert JobStatus.CANCELLED is probe.machine.observe().status
     assert [("r1", "RescaleRefused")] == [(answer.request, answer.error.kind) for answer in probe.sent(JobRescaled)]
+    assert ["as it is"] == [over.state.rescaling.phase for over in probe.reports(JobOver)]
 
 
 def test_a_checkpoint_that_holds_the_end_of_the_job_ends_it_and_rescales_nothing():

@@ -365,12 +365,12 @@ class JobMachine:
             self._outcome = status, error
             return []
         self._error = error
-        changed = self._become(status)
+        changed = [*self._become(status), *self._rescaling.job_over()]
         last = self.observe()
         discarded = self._checkpoints.job_over(status)
         keep, over = self._checkpoints.outlast(), not self._checkpoints.outlast(status)
         given_back = self._run.give_back(keep=keep, over=over, finished=status is JobStatus.FINISHED)
-        return [*changed, *given_back, *discarded, *self._rescaling.job_over(), Report(JobOver(self._job, status, last))]
+        return [*changed, *given_back, *discarded, Report(JobOver(self._job, status, last))]
 
     def _become(self, status: JobStatus) -> list[Effect]:
         self._status = status
