@@ -11,7 +11,7 @@ has come, one manifest makes them a whole: it is written last, and only then the
   whose barrier it has passed, only what it acknowledges counts: its last state has seen what came behind that barrier.
 - When all have finished, one more is taken, of their last states: only with it sinks commit what they have prepared at their end, so that who
   takes over the job meanwhile does nothing again. Where the run stops with a savepoint, that is the last.
-- A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are retained.
+- A completed checkpoint aborts the older ones that are still on their way, and discards the oldest beyond those that are needed.
 - Where a subtask may meet a barrier before all those of an earlier checkpoint, a savepoint has the channels to itself: it takes the place of what
   is under way, the next waits, and what is asked for meanwhile is refused.
 - A savepoint belongs to who asked for it: nothing is committed with it, it subsumes nothing, is not discarded, and a failure goes back to the
@@ -56,6 +56,7 @@ from actorflow.protocol.checkpoints.checkpoint_messages import (
 )
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules, CheckpointSchedule
 from actorflow.protocol.checkpoints.checkpoint_under_way import LastParts, LateCheckpoints, UnderWay
+from actorflow.protocol.checkpoints.completed_checkpoints import CompletedCheckpoints
 from actorflow.protocol.machine import (
     CancelTimer,
     Effect,
@@ -97,8 +98,7 @@ class CheckpointCoordinator:
         self._run: RunStarted | None = None
         self._left = LastParts()
         self._under_way: dict[int, UnderWay] = {}
-        self._completed: list[CompletedCheckpoint] = list(restored)
-        self._kept_max = max(rules.retained_max, len(restored))
+        self._completed = CompletedCheckpoints(rules.retained_max, restored)
         self._answers: dict[str, CheckpointTaken] = {}
         self._last = max(last, *(completed.checkpoint for completed in restored), 0)
         self._complete = False
@@ -110,7 +110,7 @@ class CheckpointCoordinator:
     @property
     def latest(self) -> CompletedCheckpoint | None:
         """What a restart goes on from."""
-        return self._completed[-1] if self._completed else None
+        return self._completed.latest
 
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event; see the classes above."""
@@ -122,7 +122,7 @@ class CheckpointCoordinator:
             case SubtaskDone():
                 return self._subtask_done(event, now)
             case BacklogChanged(backlog=backlog):
-                self._schedule.backlog = backlog
+                self._schedule.backlog = backlog and not self.last_awaited
                 return self._arm()
             case CheckpointRequested():
                 return self._requested(event, now)
@@ -160,7 +160,7 @@ class CheckpointCoordinator:
         """Remove what earlier runs have left. What of theirs is not in a completed checkpoint now is never in a later one."""
         if run.attempt == 1 or self._rules.interval_s is None:
             return []  # without an interval nothing is stored among checkpoints
-        keep = dict.fromkeys(state for completed in self._completed for state in completed.states.values())
+        keep = dict.fromkeys(state for completed in self._completed.all for state in completed.states.values())
         return [Start(CollectOrphans(run.attempt, tuple(keep)))]
 
     def _arm(self) -> list[Effect]:
@@ -245,11 +245,9 @@ class CheckpointCoordinator:
     def _acknowledged(self, news: CheckpointAcknowledged) -> list[Effect]:
         begun = self._under_way.get(news.checkpoint)
         if begun is None or not self._of_this_run(news.attempt) or news.subtask not in begun.waiting:
-            known = begun is not None or any(news.checkpoint == completed.checkpoint for completed in self._completed)
+            known = begun is not None or any(news.checkpoint == completed.checkpoint for completed in self._completed.all)
             return [] if known else [Start(DiscardStates(news.checkpoint, None, (news.state,)))]  # came too late
-        del begun.waiting[news.subtask]
-        begun.states[news.subtask] = news.state
-        begun.times[news.subtask] = news.times
+        begun.acknowledged(news)
         return self._store_if_whole(begun)
 
     def _subtask_done(self, done: SubtaskDone, now: float) -> list[Effect]:
@@ -288,8 +286,7 @@ class CheckpointCoordinator:
         if self._run is None or begun is None or not self._of_this_run(work.attempt):
             kept = self.late.stored(work, location, now)
             if kept is not None and (self.latest is None or kept.checkpoint > self.latest.checkpoint):
-                self._completed.append(kept)
-                return self._subsume(kept.checkpoint, now)
+                return self._subsume(kept, kept.checkpoint, now)
             # Given up meanwhile, and nobody has been told to commit: as if it had never been.
             return [Start(DiscardStates(work.checkpoint, location, self._left.without(work.states)))]
         effects = self._end(begun, now) + self._answer(begun, location, None)
@@ -297,18 +294,23 @@ class CheckpointCoordinator:
             return effects + self._arm()
         self._failed_in_a_row = 0
         self._complete = begun.stops or self._left.are(begun.states)
-        self._completed.append(begun.completed(location, self._run.chains, now))
         effects += self._tell_all(CheckpointCompleted, begun.checkpoint)
+        effects += self._subsume(begun.completed(location, self._run.chains, now), begun.oldest, now)
         over = [Report(LastCheckpointTaken())] if self._complete and self._left.all_here else []
-        return [*effects, *self._subsume(begun.checkpoint, now), *self._arm(), *over]
+        return [*effects, *self._arm(), *over]
 
-    def _subsume(self, number: int, now: float) -> list[Effect]:
-        """Abort what is older and still under way, and discard what is no longer retained."""
+    def _subsume(self, completed: CompletedCheckpoint, oldest: int, now: float) -> list[Effect]:
+        """Abort what is older and still under way, and discard what is no longer needed."""
+        number = completed.checkpoint
         older = [one for one in self._under_way.values() if one.checkpoint < number and one.savepoint is None]
-        effects = self._overtake(older, number, now)
-        old, self._completed = self._completed[: -self._rules.retained_max], self._completed[-self._rules.retained_max :]
-        gone = [one for one in old if not one.savepoint]
-        return effects + [Start(DiscardStates(one.checkpoint, one.location, self._left.without(one.states))) for one in gone]
+        return self._overtake(older, number, now) + self._discard(self._completed.add(completed, oldest))
+
+    def _discard(self, gone: Sequence[CompletedCheckpoint]) -> list[Effect]:
+        return [Start(DiscardStates(one.checkpoint, one.location, self._left.without(one.states))) for one in gone]
+
+    def job_over(self) -> list[Effect]:
+        """Discard what is kept for the sake of subtasks: there are none any more."""
+        return self._discard(self._completed.job_over())
 
     def _overtake(self, older: Sequence[UnderWay], number: int, now: float) -> list[Effect]:
         error = checkpoint_error("CheckpointSubsumed", f"checkpoint {number} overtook it", Retry.NEVER)
@@ -378,7 +380,7 @@ class CheckpointCoordinator:
         return CheckpointsObservation(
             self._run.attempt if self._run is not None else 0,
             tuple((one.checkpoint, one.phase, tuple(one.waiting)) for one in self._under_way.values()),
-            tuple(self._completed),
+            self._completed.all,
             self._triggered,
             self._failed,
             self._failed_in_a_row,
@@ -387,9 +389,7 @@ class CheckpointCoordinator:
 
     def check(self) -> None:
         """State what must hold between run, checkpoints under way, and those completed."""
-        numbers = [one.checkpoint for one in self._completed]
-        ensure(numbers == sorted(set(numbers)), f"completed checkpoints are doubled or out of order: {numbers}")
-        ensure(len(numbers) <= self._kept_max, f"{len(numbers)} checkpoints are kept, {self._kept_max} allowed")
+        self._completed.check()
         ensure(self._run is not None or not self._under_way, "checkpoints are under way without a run")
         periodic = sum(one.periodic for one in self._under_way.values())
         ensure(periodic <= self._rules.limit, f"{periodic} periodic checkpoints are under way, {self._rules.limit} allowed")

@@ -172,7 +172,7 @@ class CheckpointFiles:
     def _claim(self, manifest: Manifest) -> None:
         """Count a manifest as a user of its files, so that they stay.
 
-        All have to be there: a snapshot may be taken before its subtask hears that a checkpoint whose files it refers to was removed.
+        All have to be there, whoever may have removed some.
         """
         shared = dict.fromkeys(file.uri for vertex in manifest.vertices for part in vertex.parts for file in part.files.values())
         with self._counting:

@@ -4,6 +4,7 @@ from actorflow.errors import ErrorInfo
 from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.protocol.checkpointing import CheckpointCoordinator
 from actorflow.protocol.checkpoints.checkpoint_events import (
+    BacklogChanged,
     CheckpointsFailing,
     LastCheckpointTaken,
     RunStarted,
@@ -101,6 +102,15 @@ def test_it_does_not_wait_for_the_backlog():
     probe.machine._schedule.backlog = True
     finish(probe)
     probe.tell(WorkFailed(stores(probe)[0], FULL))
+    probe.advance(10)
+    assert [LAST] == [store.states for store in stores(probe)]
+
+
+def test_what_sources_say_of_a_backlog_does_not_delay_it():
+    probe = coordinator(backlog_interval_s=0, tolerable_failures=1)
+    finish(probe)
+    (store,) = stores(probe)
+    probe.tell(BacklogChanged(backlog=True), WorkFailed(store, FULL))
     probe.advance(10)
     assert [LAST] == [store.states for store in stores(probe)]
 

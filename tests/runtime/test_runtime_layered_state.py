@@ -318,16 +318,13 @@ def test_a_table_that_one_subtask_has_dropped_keeps_the_keys_of_others(tmp_path,
     assert dict.fromkeys(of_first, 1) | dict.fromkeys(of_second[:2], 5) == held
 
 
-def test_what_a_subtask_leaves_at_its_end_does_without_files_that_a_checkpoint_on_its_way_may_have_removed(tmp_path, counting):
+def test_what_a_subtask_leaves_at_its_end_is_all_of_it_though_a_checkpoint_is_on_its_way(tmp_path, counting):
     counting.checkpoint()
-    taken = []
     for number, key in ((2, KEYS[0]), (3, KEYS[1])):  # the barrier of the third comes before the news of the second
         counting.chain.set([key], number)
-        taken.append(counting.layers.store(counting.layers.capture(number)))
+        counting.layers.store(counting.layers.capture(number))
     counting.layers.completed(2)
-    last = counting.layers.store(counting.layers.capture_last(4))
-
-    assert not set(last.files.values()) & (set(taken[0].files.values()) - set(taken[1].files.values()))
+    last = counting.layers.store(counting.layers.capture(4))
     part = SubtaskState(0, InlineState(b""), dict(last.files), layers=last.layers, base=last.base, top=last.top)
     restored = Counting(tmp_path / "restored")
     restored.restore([part], 1)
@@ -338,15 +335,16 @@ def test_what_a_subtask_leaves_at_its_end_is_a_delta_where_the_files_below_it_st
     base = counting.checkpoint()
     counting.chain.set(KEYS[:1], 2)
     counting.layers.store(counting.layers.capture(2))  # on its way, above the same base
-    last = counting.layers.store(counting.layers.capture_last(3))
+    last = counting.layers.store(counting.layers.capture(3))
     assert base.files["layer-0"] in last.files.values()
     assert last.stored_bytes < base.files["layer-0"].size_bytes / 20
 
 
-def test_a_line_does_not_last_while_more_is_on_its_way_than_is_remembered():
+def test_a_snapshot_says_which_checkpoint_is_the_oldest_that_later_ones_may_build_upon():
     line = LayerLine(lambda _: None, lambda _: None)
-    for number in range(1, 16):
-        line.begin(number)
-        assert line.lasting
-    line.begin(16)
-    assert not line.lasting
+    assert [1, 1, 1] == [line.begin(number).oldest for number in (1, 2, 3)]
+    line.given_up(1)
+    assert 2 == line.begin(4).oldest
+    line.completed(3)
+    assert 4 == line.begin(5).oldest
+    assert 9 == [line.begin(number).oldest for number in range(6, 25)][-1], "those begun before are forgotten"

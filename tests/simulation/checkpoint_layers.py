@@ -32,27 +32,22 @@ class LayeredCounts:
     # --- snapshots ------------------------------------------------------------------------------------------------------
 
     def take(self, checkpoint):
-        return self.stored(checkpoint, self.line.begin(checkpoint))
-
-    def take_last(self, checkpoint):
-        """What is left at the end has to last: without the line, if that does not."""
-        return self.take(checkpoint) if self.line.lasting else self.stored(checkpoint, None)
-
-    def stored(self, checkpoint, below):
-        layers = below.layers if below is not None else ()
+        below = self.line.begin(checkpoint)
+        layers = below.layers
         self.unconfirmed.append((checkpoint, self.changed))
         self.changed = set()
         since = self.counts if not layers else set().union(*(keys for _, keys in self.unconfirmed))
         content = {key: self.counts[key] for key in since}
-        kept = [file.uri for file in below.beside] if below is not None else []
+        kept = [file.uri for file in below.beside]
         names = [file.uri for file in layers]
         base = below.base if layers else 1
+        part = {"base": base, "kept": kept, "oldest": below.oldest, "counts": dict(self.counts)}
         if layers and self.random.random() < 0.2:
             self.line.stored(checkpoint, ())
-            return {"layers": names, "base": base, "kept": kept, "top": content}
+            return part | {"layers": names, "top": content}
         own = self.write(content)
         self.line.stored(checkpoint, (own,))
-        return {"layers": [*names, own.uri], "base": base, "kept": kept, "top": {}}
+        return part | {"layers": [*names, own.uri], "top": {}}
 
     def write(self, content):
         name = self.world.write_layer(content, self.attempt)
@@ -115,10 +110,15 @@ class TakesAGivenUpDeltaForStored(LayerLine):
         self._decline = decline
 
 
+class SaysThatItHasHeardOfAllCheckpoints(LayerLine):
+    def begin(self, checkpoint, *, afresh=False):
+        return replace(super().begin(checkpoint, afresh=afresh), oldest=checkpoint)
+
+
 class ForgetsWhoElseNeedsAMergedLayer(LayerLine):
     def begin(self, checkpoint, *, afresh=False):
         below = super().begin(checkpoint, afresh=afresh)
         return replace(below, kept=())
 
 
-LINES = [LosesADelta, TakesAGivenUpDeltaForStored, ForgetsWhoElseNeedsAMergedLayer]
+LINES = [LosesADelta, TakesAGivenUpDeltaForStored, SaysThatItHasHeardOfAllCheckpoints, ForgetsWhoElseNeedsAMergedLayer]

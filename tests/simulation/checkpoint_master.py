@@ -13,7 +13,7 @@ from actorflow.protocol.checkpoints.checkpoint_events import (
     StoreCheckpoint,
     SubtaskDone,
 )
-from actorflow.protocol.machine import Report, SetTimer, TimerFired, ensure
+from actorflow.protocol.machine import Report, SetTimer, TimerFired
 
 
 class Master:
@@ -114,10 +114,9 @@ def storage(world, simulation, *, failing):
                 missing = [part for part in what.states.values() if part not in world.parts]
                 if missing and what.attempt < world.collected:
                     raise OSError(f"checkpoint {what.checkpoint} of a run that is over comes too late")
-                ensure(not missing, f"checkpoint {what.checkpoint} refers to what was removed: {missing}")
-                if world.layers_of(what.states.values()) - world.layers.keys():
-                    world.refused += 1
-                    raise OSError("a layer went with the checkpoint that it belonged to")
+                if wrong := world.wrong_with(what.states.values()):
+                    world.wrong.append(f"checkpoint {what.checkpoint} {wrong}")
+                    raise OSError("it is not whole")
                 world.manifests.append(CompletedCheckpoint(what.checkpoint, what.timestamp, f"chk-{what.checkpoint}", what.states))
                 return f"chk-{what.checkpoint}"
             case DiscardStates(location=location, states=states):

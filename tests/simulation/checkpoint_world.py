@@ -72,9 +72,7 @@ class World:
         self.attempt = 0  # of all masters: what an earlier one has begun to write is refused
         self.last = 0  # the highest number that a checkpoint was given
         self.tickets = 0
-        self.refused = (
-            0  # manifests that named a layer which was removed before its subtask heard that a later checkpoint is complete
-        )
+        self.wrong = []  # with checkpoints that all had acknowledged
         self.collected = 0  # parts of attempts before this one were collected, but for those that completed checkpoints name
 
     def store(self, part, attempt):
@@ -93,6 +91,19 @@ class World:
         """The layers that parts refer to, whether they are there or not."""
         found = [self.parts[part].get("layered") for part in parts if part in self.parts]
         return {name for layered in found if layered for name in (*layered["layers"], *layered["kept"])}
+
+    def wrong_with(self, parts):
+        """What is wrong with the parts of a checkpoint: all are there, with the files that they name, and say what the state was."""
+        missing = [*(part for part in parts if part not in self.parts), *(self.layers_of(parts) - self.layers.keys())]
+        if missing:
+            return f"refers to what was removed: {missing}"
+        for layered in filter(None, (self.parts[part]["layered"] for part in parts)):
+            restored = {}
+            for name in layered["layers"]:
+                restored |= self.layers[name]
+            if layered["counts"] != restored | layered["top"]:
+                return f"says {restored | layered['top']} of a state that was {layered['counts']}"
+        return ""
 
     def remove(self, parts):
         """Remove parts, and what of their layers no completed checkpoint refers to."""
@@ -337,7 +348,9 @@ class SimulatedSubtask:
         return {"position": self.position, "layered": None, "pending": dict(self.pending), "in_flight": {}}
 
     def acknowledge(self, checkpoint, part):
-        return [Send(MASTER, CheckpointAcknowledged(self.subtask, self.attempt, checkpoint, self.store(checkpoint, part)))]
+        stored = self.store(checkpoint, part)
+        oldest = part["layered"]["oldest"] if part["layered"] else 0
+        return [Send(MASTER, CheckpointAcknowledged(self.subtask, self.attempt, checkpoint, stored, oldest=oldest))]
 
     def store(self, checkpoint, part):
         name = self.world.store(part, self.attempt)
@@ -350,7 +363,7 @@ class SimulatedSubtask:
         if self.written:
             self.pending[math.inf, self.attempt] = self.written
             self.written = []
-        last = self.part() | {"layered": self.layered.take_last(self.passed + 1) if self.layered else None}
+        last = self.part() | {"layered": self.layered.take(self.passed + 1) if self.layered else None}
         news = Finished(self.subtask, self.attempt, self.store(self.passed + 1, last), self.passed)
         self.simulation.at(self.simulation.now + self.simulation.random.expovariate(20), lambda: self.simulation.tell(MASTER, news))
         return []

@@ -5,7 +5,13 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from checkpoint_invariants import EveryRecordCountsAtLeastOnce, EveryRecordCountsOnce, NothingFails, NumbersRise
+from checkpoint_invariants import (
+    EveryRecordCountsAtLeastOnce,
+    EveryRecordCountsOnce,
+    NothingFails,
+    NumbersRise,
+    WhatIsStoredIsWhole,
+)
 from checkpoint_layers import LINES
 from checkpoint_local import LOCALS, Hosts, Local, NoHosts
 from checkpoint_master import Master, storage
@@ -95,7 +101,7 @@ def run_with(
     local=Local,
 ):
     world = World()
-    simulation = Simulation(seed, invariants=[NumbersRise()])
+    simulation = Simulation(seed, invariants=[NumbersRise(), WhatIsStoredIsWhole(world)])
     random = simulation.random
     barriers = random.choice(BARRIERS)
     unaligned = barriers in {"overtaking", "unaligned"}
@@ -104,7 +110,7 @@ def run_with(
     hosts = Hosts(directory, world, random, local) if random.random() < 0.25 else NoHosts(world)
     simulation._invariants += ((EveryRecordCountsAtLeastOnce if barriers == "at least once" else EveryRecordCountsOnce)(world),)
     if gentle:
-        simulation._invariants += (NothingFails(world),)
+        simulation._invariants += (NothingFails(),)
     simulation._work = storage(world, simulation, failing=0.0 if gentle else 0.1)
     rules = drawn_rules(random, gentle=gentle, barriers=barriers)
     mode = AlignmentMode.AT_LEAST_ONCE if rules.at_least_once else AlignmentMode.EXACTLY_ONCE

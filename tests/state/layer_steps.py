@@ -19,7 +19,9 @@ CHANGES = st.one_of(
     ),
     st.tuples(st.just("timer"), st.sampled_from(["set", "delete", "take"]), KEYS, st.integers(0, 5)),
 )
-OUTCOMES = st.lists(st.tuples(st.sampled_from(["completed", "completed", "aborted", "unheard"]), st.booleans()), max_size=2)
+OUTCOMES = st.lists(
+    st.tuples(st.sampled_from(["completed", "completed", "heard later", "aborted", "unheard"]), st.booleans()), max_size=2
+)
 THEN = st.sampled_from(
     [
         (),
@@ -27,6 +29,8 @@ THEN = st.sampled_from(
         ("merge",),
         ("merge", "restart"),
         ("restart",),
+        ("hear",),
+        ("hear late",),
         ("savepoint",),
         ("savepoint", "store savepoint"),
         ("store savepoint", "merge"),
@@ -44,4 +48,4 @@ def steps_of(rounds):
         yield from changes
         yield ("snapshot",)
         yield from (("settle", *outcome) for outcome in outcomes)
-        yield from ((step,) for step in then)
+        yield from ((step,) if not step.startswith("hear") else ("hear", step == "hear") for step in then)

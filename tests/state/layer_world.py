@@ -2,7 +2,7 @@
 
 import copy
 
-from actorflow.runtime.checkpoints.layer_line import Below, LayerLine
+from actorflow.runtime.checkpoints.layer_line import LayerLine
 from actorflow.state.changes import ChangeLog
 from actorflow.state.descriptors import ListState, MapState, ValueState
 from actorflow.state.hashmap import HashMapBackend
@@ -60,7 +60,8 @@ class ForgetsWhatIsGone(ChangeLog):
 
 
 class Subtask:
-    """One backend with its line of layers, as the runtime puts them together, under a coordinator that retains one checkpoint."""
+    """One backend with its line of layers, as the runtime puts them together, under a coordinator that retains one checkpoint, and those
+    before it that the subtask may yet build upon."""
 
     def __init__(self, inline_bytes_max=0, make=HashMapBackend, line=LayerLine, file_bytes_max=200):
         self.file_bytes_max = file_bytes_max
@@ -72,6 +73,8 @@ class Subtask:
         self.pending = {}
         self.savepoints = []
         self.retained = None
+        self.completed = {}  # files by the number of each checkpoint that is there: the retained one is the last
+        self.unheard = []
         self.last = self.unused = None
         self.number = 0
 
@@ -93,6 +96,8 @@ class Subtask:
         self.backend.close()
         self.pending = {}
         self.savepoints = []
+        self.unheard = []
+        self.completed = dict(list(self.completed.items())[-1:])
         backend = self.made()
         if self.retained is not None:
             self.restore(backend)
@@ -177,9 +182,9 @@ class Subtask:
         self.line.given_back(number)
 
     def end(self):
-        """Leave what all later checkpoints have of it, as `LayeredState.capture_last` takes it."""
+        """Leave what all later checkpoints have of it, as `SubtaskCheckpoints.leave` takes it."""
         self.number += 1
-        below = self.line.begin(self.number) if self.line.lasting else Below()
+        below = self.line.begin(self.number)
         pieces = self.log.capture(self.number, whole=not below.layers)
         data = encode_layer((OPERATOR, one) for piece in pieces for one in piece.payloads())
         own = tuple(map(self.files.write, self.cut(data)))
@@ -196,21 +201,30 @@ class Subtask:
 
     def settle(self, number, outcome):
         below, pieces, expected = self.pending.pop(number)
-        if outcome == "unheard":  # stored or not: nobody tells the subtask
+        if outcome == "unheard":  # not stored: nobody tells the subtask
             return
         data = encode_layer((OPERATOR, one) for piece in pieces for one in piece.payloads())
         own = () if len(data) <= self.inline_bytes_max else tuple(map(self.files.write, self.cut(data)))
         self.line.stored(number, own)
-        removed = not self.files.data.keys() >= {*below.layers, *below.beside}
-        if outcome == "aborted" or removed:  # a manifest that names what was removed is refused
+        if outcome == "aborted":
             self.line.given_up(number)
             self.files.keep(self.named())
             return
+        assert self.files.data.keys() >= {*below.layers, *below.beside}, "a checkpoint names what was removed"
         self.retained = ((*below.layers, *own), below.beside, b"" if own else data, expected)
         self.base = below.base or len(own)
+        self.completed = {one: files for one, files in self.completed.items() if one >= below.oldest}
+        self.completed[number] = {*self.retained[0], *below.beside}
         if self.last is None:
-            self.line.completed(number)
+            self.unheard.append(number)
+            if outcome == "completed":
+                self.hear()
         self.files.keep(self.named())
+
+    def hear(self, *, newest=True):
+        """Tell of a checkpoint that is complete."""
+        if self.unheard:
+            self.line.completed(self.unheard.pop() if newest else self.unheard.pop(0))
 
     def cut(self, data):
         """Give a layer as several files."""
@@ -230,7 +244,8 @@ class Subtask:
         left = set() if self.last is None else self.last[2]
         if self.unused is not None:
             left = {*left, self.unused}
-        return left if self.retained is None else {*self.retained[0], *self.retained[1], *left}
+        merged = ({*below.layers, *below.kept}.difference(below.line) for below, _, _ in self.pending.values())
+        return set().union(left, *merged, *self.completed.values())
 
     @staticmethod
     def contents(backend):
@@ -291,10 +306,12 @@ def run(subtask, steps, *, check=True):
             case ("settle", outcome, newest):
                 if subtask.pending:
                     number = max(subtask.pending) if newest else min(subtask.pending)
-                    if outcome == "completed":  # it overtakes those before it, of which the subtask may hear later
+                    if outcome in {"completed", "heard later"}:  # it overtakes those before it, of which the subtask may hear later
                         for older in [one for one in subtask.pending if one < number]:
                             subtask.settle(older, "unheard")
                     subtask.settle(number, outcome)
+            case ("hear", newest):
+                subtask.hear(newest=newest)
             case ("merge",):
                 subtask.merge()
             case ("savepoint",):

@@ -137,6 +137,18 @@ def test_what_a_subtask_leaves_at_its_end_needs_no_file_that_a_checkpoint_on_its
     subtask.check_last()
 
 
+def test_what_a_subtask_builds_upon_stays_though_a_later_checkpoint_that_does_without_is_complete():
+    subtask = Subtask()
+    run(subtask, [("count", 1), ("snapshot",), ("settle", "completed", True)])
+    run(subtask, [("count", 2), ("snapshot",), ("count", 3), ("snapshot",), ("settle", "completed", False)])
+    run(subtask, [("count", 4), ("snapshot",), ("settle", "heard later", False), ("settle", "heard later", True)])
+    assert (4, {3, 4}) == (subtask.number, set(subtask.completed)), (
+        "the third may be built upon: the fourth was taken before its end was heard of"
+    )
+    run(subtask, [("hear", False), ("count", 5), ("snapshot",), ("settle", "completed", True)])
+    assert {4, 5} == set(subtask.completed)
+
+
 def test_what_a_savepoint_was_lent_stays_until_it_has_files_of_its_own_though_a_base_was_on_its_way():
     subtask, several = Subtask(), [("use", key, "value", 1) for key in range(10)]
     completed = [*several, ("snapshot",), ("settle", "completed", True)]

@@ -58,13 +58,24 @@ class SubtaskTimes(Message, frozen=True):
 
 
 class CheckpointAcknowledged(Message, frozen=True):
-    """A subtask's part of a checkpoint is stored."""
+    """A subtask's part of a checkpoint is stored.
+
+    Attributes:
+        subtask: which.
+        attempt: number of the deployment.
+        checkpoint: its number.
+        state: the part.
+        times: how long it took.
+        oldest: of the checkpoints that it may yet build a later part upon, when it hears that they are complete: this one, or one before of whose
+            end it had not heard. 0 if it builds upon none.
+    """
 
     subtask: SubtaskId
     attempt: int
     checkpoint: int
     state: bytes
     times: SubtaskTimes = SubtaskTimes()
+    oldest: int = 0
 
 
 class CheckpointDeclined(Message, frozen=True):

@@ -16,14 +16,22 @@ from actorflow.protocol.checkpoints.checkpoint_events import (
     SubtaskDone,
     checkpoint_error,
 )
-from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointRequested, SubtaskTimes, TriggerCheckpoint
+from actorflow.protocol.checkpoints.checkpoint_messages import (
+    CheckpointAcknowledged,
+    CheckpointRequested,
+    SubtaskTimes,
+    TriggerCheckpoint,
+)
 from actorflow.protocol.machine import ensure
 from actorflow.wire.batch import SavepointOrder
 
 
 @dataclass(slots=True)
 class UnderWay:
-    """A checkpoint that is not complete yet. `waiting` are the subtasks that have not acknowledged it, `states` what the others said."""
+    """A checkpoint that is not complete yet. `waiting` are the subtasks that have not acknowledged it, `states` what the others said.
+
+    `oldest` is the oldest checkpoint that parts of later ones may be built upon: where nobody says otherwise, this one.
+    """
 
     checkpoint: int
     began_at: float
@@ -34,6 +42,17 @@ class UnderWay:
     states: dict[SubtaskId, bytes]
     times: dict[SubtaskId, SubtaskTimes] = field(default_factory=dict)
     phase: Phase = Phase.PENDING
+    oldest: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.oldest = self.checkpoint
+
+    def acknowledged(self, news: CheckpointAcknowledged) -> None:
+        """Take the part of a subtask."""
+        del self.waiting[news.subtask]
+        self.states[news.subtask] = news.state
+        self.times[news.subtask] = news.times
+        self.oldest = min(self.oldest, news.oldest or self.checkpoint)
 
     @property
     def savepoint(self) -> SavepointOrder | None:

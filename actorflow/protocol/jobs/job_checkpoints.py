@@ -187,7 +187,9 @@ class JobCheckpoints:
     def job_over(self, status: JobStatus) -> list[Effect]:
         """Discard the checkpoints, unless they are to be retained."""
         claimed = [] if status is not JobStatus.FINISHED else self._discard_claimed()
-        return claimed if self.retained(status) or not self._plan.active else [*claimed, Start(DiscardAll())]
+        if self.retained(status) or not self._plan.active:
+            return [*claimed, *self._coordinator.job_over()]
+        return [*claimed, Start(DiscardAll())]
 
     def outlast(self, status: JobStatus | None = None) -> bool:
         """Return whether somebody may go on from prepared output that no later run commits: the owner of a savepoint, or of retained checkpoints.

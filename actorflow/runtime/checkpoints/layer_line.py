@@ -4,6 +4,9 @@
              └── a snapshot: the line, and a delta of everything that has changed since
                      completed ──► this is the line now            aborted, or nothing heard ──► as if it had never been
 
+It may be heard late that a checkpoint is complete: when another one is, which does without its files. So each snapshot says which is the oldest
+that later ones may yet build upon, and of the completed ones none is discarded that is not older: all files of the line stay.
+
 A layer is one file, or several if it is large, so that nobody has to hold all of it. A delta that is small stands in the part itself, and is not built upon: the next one holds its changes as well. So many small changes become
 few files. When the deltas are larger than their base, the next snapshot is a base again, where that costs no more than a delta. Elsewhere, and when deltas
 are many, they are merged off the subtask's thread: all of them with the base into a new base, or with each other; what is too large to be
@@ -47,6 +50,8 @@ class Below:
         kept: files that it refers to for the sake of other snapshots.
         line: the line as it was.
         lent: files that it refers to for the sake of savepoints, besides these.
+        oldest: the oldest checkpoint that later snapshots may build upon, when they hear that it is complete: this one, or one whose end was not
+            heard of. 0 if nothing is built upon it.
     """
 
     layers: Line = ()
@@ -54,6 +59,7 @@ class Below:
     kept: Line = ()
     line: Line = ()
     lent: Line = ()
+    oldest: int = 0
 
     @property
     def beside(self) -> Line:
@@ -115,24 +121,10 @@ class LayerLine:
         self._begun[checkpoint] = below
         while len(self._begun) > _BEGUN_MAX:
             self.given_up(min(self._begun))
-        return below
-
-    @property
-    def lasting(self) -> bool:
-        """Whether the files of the line stay as long as anybody refers to them, however late that is.
-
-        They do not if a snapshot on its way builds upon an earlier line: when its checkpoint is complete, which may be so already, files
-        that only the one before had are removed. Who takes another snapshot later does without them; a subtask that has ended cannot.
-        """
-        return len(self._begun) < _BEGUN_MAX and all(begun.line == self._line for begun in self._begun.values())
+        return replace(below, oldest=min(self._begun))
 
     def lend(self, checkpoint: int) -> Below:
-        """Return what the snapshot of a savepoint builds upon. Until it is given back, later snapshots name all of these files: they stay.
-
-        Nothing if the line does not last: then the savepoint holds everything itself.
-        """
-        if not self.lasting:
-            return Below()
+        """Return what the snapshot of a savepoint builds upon. Until it is given back, later snapshots name all of these files: they stay."""
         self._lent[checkpoint] = self._line
         return Below(self._line, self._base, (), self._line)
 
@@ -157,8 +149,8 @@ class LayerLine:
             self._line, self._base = (*below.layers, *own), below.base or len(own)
         else:
             self._decline(checkpoint)
-            # If the line went on meanwhile, files of it are not in this checkpoint, and go: the next snapshot is a base.
-            self._line, self._base = (below.layers, below.base) if self._line == below.line else ((), 0)
+            if self._line == below.line:  # else it has gone on meanwhile, and holds more than this one is built upon
+                self._line, self._base = below.layers, below.base
         if below.kept:
             self._merged = None
 

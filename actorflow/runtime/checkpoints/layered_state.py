@@ -120,16 +120,6 @@ class LayeredState:
             self._line.given_up(checkpoint)
             raise
 
-    def capture_last(self, checkpoint: int) -> Captured:
-        """Return what a subtask leaves at its end, for all later checkpoints: what has changed if the line lasts, else everything.
-
-        Raises:
-            CheckpointError: see `capture`.
-        """
-        if self._line.lasting:
-            return self.capture(checkpoint)
-        return Captured(checkpoint, Below(), self._pieces(checkpoint, whole=True))
-
     def capture_apart(self, checkpoint: int) -> Captured:
         """Return what has changed, for a savepoint that has files of its own: nothing is built upon it. See `given_back`.
 

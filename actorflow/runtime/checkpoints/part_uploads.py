@@ -131,7 +131,7 @@ class PartUploads:
             waited = (taken.start_delay_ms, taken.alignment_ms, taken.sync_ms, async_ms)
             sizes = (part.state_bytes, part.stored_bytes, in_flight.payload_bytes)
             times = SubtaskTimes(*waited, *sizes, *self.restored)
-            self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part.encoded, times))
+            self._site.tell(CheckpointAcknowledged(self._id, self._site.attempt, number, part.encoded, times, taken.state.oldest))
             self._subtask.post(lambda: self._stored(number))
 
         upload.leave(secured)

@@ -287,7 +287,7 @@ class SubtaskCheckpoints:
             return
         data = take(self._subtask, self._vertex.max_parallelism, self._layers.operators).encoded()
         number = self.passed + 1
-        self.uploads.leave(number, TakenState(data, self._layers.capture_last(number), *self._positions()), self._leave)
+        self.uploads.leave(number, TakenState(data, self._layers.capture(number), *self._positions()), self._leave)
 
     def _leave(self, part: bytes) -> None:
         self.last_part = (part, self.passed)

@@ -30,6 +30,11 @@ class TakenState:
     read: tuple[int, ...]
     saved: Callable[[Pace], tuple[bytes, int, int]] | None = None
 
+    @property
+    def oldest(self) -> int:
+        """The oldest checkpoint that later snapshots may build upon; 0 if they do not build upon any."""
+        return self.captured.below.oldest if self.captured is not None else 0
+
 
 @dataclass(slots=True)
 class TakenSnapshot:
