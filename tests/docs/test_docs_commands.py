@@ -48,14 +48,18 @@ def test_everything_is_checked_and_the_tests_come_last(clone):
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_every_script_says_what_it_does_and_does_nothing_then(clone, option):
-    own_help = {"attack", "chaos", "simulate"}  # that of the program that they start
     scripts = [path for path in (clone / "scripts").iterdir() if path.read_text().startswith("#!")]
+    assert {"attack", "install", "test"} < {script.name for script in scripts}
     for script in scripts:
-        if script.name not in own_help:
-            done = run(clone, f"scripts/{script.name}", option)
-            assert (0, "") == (done.returncode, done.stderr)
-            assert script.read_text().splitlines()[1] == f"# {done.stdout.splitlines()[0]}"
-    assert own_help < {script.name for script in scripts}
+        done = run(clone, f"scripts/{script.name}", option)
+        assert (0, "") == (done.returncode, done.stderr)
+        assert script.read_text().splitlines()[1] == f"# {done.stdout.splitlines()[0]}"
+
+
+@pytest.mark.parametrize("script", ["attack", "chaos", "simulate"])
+def test_what_needs_an_installation_says_so(clone, script):
+    done = run(clone, f"scripts/{script}")
+    assert (1, f"scripts/{script}: no .venv; run scripts/quickstart first\n") == (done.returncode, done.stderr)
 
 
 def test_fast_leaves_out_what_is_slow(clone):
