@@ -1,5 +1,8 @@
 """Elections on a real ZooKeeper server: who leads, what happens when it or its connection ends, and what a deposed leader can still do."""
 
+import logging
+import logging.handlers
+import queue
 import threading
 
 import pytest
@@ -220,6 +223,26 @@ class TestAccess:
         stranger = on_zookeeper(cluster_id="secret-1", authorization="digest:them:guess")
         with pytest.raises(CoordinationError, match=r"refuses access.*authorization"):
             stranger.jobs.read()
+
+    def test_is_refused_in_one_line_to_who_looks_for_the_leader(self, on_zookeeper):
+        ours = Contender(on_zookeeper(cluster_id="secret-3", acl="creator", authorization="digest:us:secret"))
+        ours.coordination.election.publish(leader_of(ours.granted()))
+        said = queue.SimpleQueue()
+        handler = logging.handlers.QueueHandler(said)
+        retrieval = logging.getLogger("actorflow.coordination.zookeeper.retrieval")
+        retrieval.addHandler(handler)
+        try:
+            # an unknown scheme is refused with the connection, another password with the first look
+            for authorization, reason in (("digest:us:guess", "NoAuthError"), ("digst:us:secret", "AuthFailedError")):
+                stranger = on_zookeeper(cluster_id="secret-3", authorization=authorization)
+                stranger.retrieval.watch(lambda _: None)
+                line = said.get(timeout=20)
+                assert line.levelname == "ERROR"
+                assert f"refuses access: {reason} (hint: all nodes of a cluster need the same" in line.getMessage()
+                assert "refuses access" in stranger.retrieval.obstacle().message
+        finally:
+            retrieval.removeHandler(handler)
+        assert said.empty()
 
     def test_is_given_to_who_says_the_same(self, on_zookeeper):
         settings = {"cluster_id": "secret-2", "acl": "creator", "authorization": "digest:us:secret"}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
-from kazoo.protocol.states import ZnodeStat
+from kazoo.protocol.states import WatchedEvent, ZnodeStat
 from kazoo.recipe.watchers import DataWatch
 
 from actorflow.coordination.contract import Cancel, LeaderChanged
 from actorflow.coordination.zookeeper.connection import Connection
-from actorflow.errors import CoordinationError, FrameRefused
+from actorflow.errors import CoordinationError, FrameRefused, Retry
 from actorflow.protocol.nodes.leader import Leader
 from actorflow.wire.message import MessageCodec
 
@@ -37,20 +38,38 @@ class ZooKeeperRetrieval:
         watch = _LeaderWatch(changed)
 
         def begin() -> None:
-            try:
-                with self._connection.answered():
-                    DataWatch(self._connection.client, self._connection.paths.leader, watch)
-            except CoordinationError as error:
-                self._refused = error
-                log.info("cannot look for the leader: %s", error)
+            _Looks(self._connection, watch, self._refuse)
 
         # The first look waits for a connection, for as long as it takes.
         threading.Thread(target=begin, name="leader-retrieval", daemon=True).start()
         return watch.cancelled.set
 
+    def _refuse(self, error: CoordinationError) -> None:
+        known, self._refused = self._refused, error
+        if error.retry is Retry.NEVER and (known is None or known.message != error.message):
+            log.error("cannot look for the leader: %s", error)
+        else:
+            log.info("cannot look for the leader: %s", error)
+
     def obstacle(self) -> CoordinationError | None:
         """Return what the ensemble has refused, or that it does not answer."""
         return self._refused or self._connection.silence()
+
+
+class _Looks(DataWatch):  # type: ignore[misc]  # kazoo has no types
+    """Looks for the leader at each change and each new connection. A look that is refused is told: kazoo's threads would end with a traceback."""
+
+    def __init__(self, connection: Connection, watch: _LeaderWatch, refused: Callable[[CoordinationError], None]) -> None:
+        self._connection = connection
+        self._refused = refused
+        super().__init__(connection.client, connection.paths.leader, watch)
+
+    def _get_data(self, event: WatchedEvent | None = None) -> None:
+        try:
+            with self._connection.answered():
+                super()._get_data(event)
+        except CoordinationError as error:
+            self._refused(error)
 
 
 class _LeaderWatch:
