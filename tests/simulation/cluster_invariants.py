@@ -164,11 +164,11 @@ class RunsGiveBackTheirSlots(Invariant):
 
 
 class RegionsComeBackAlone(Invariant):
-    """While a job runs only subtasks of one region are ended, and that region comes back as a whole; all others keep running."""
+    """While a job runs only subtasks of one region are ended, and that region comes back, as much of it as the run has built; all others keep running."""
 
     def __init__(self, world):
         self.world = world
-        self.status, self.ending = {}, {}
+        self.status, self.ending, self.built = {}, {}, {}
 
     def after(self, step):
         if not isinstance(step.machine, JobMaster):
@@ -186,8 +186,10 @@ class RegionsComeBackAlone(Invariant):
         again = {subtask for opening in sent(step, OpenDeployment) for subtask in opening.subtasks}
         if again and self.status[job] is S.RUNNING:
             vertex = self.ending.pop(job)
-            region = {subtask for subtask in self.world.graphs[job].subtasks() if subtask.vertex == vertex}
+            region = {subtask for subtask in self.built[job] if subtask.vertex == vertex}
             ensure(again == region, f"of the region {vertex} {sorted(map(str, again))} come back")
+        elif again:
+            self.built[job] = again
         if self.status.get(job) is not S.RUNNING:
             self.ending.pop(job, None)
 

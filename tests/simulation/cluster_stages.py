@@ -42,7 +42,7 @@ class StagesLast(Invariant):
                 gone = (location for location, node in self.world.gone_with.items() if node == error.context["lost with"])
                 self.known_gone[job] = self.known_gone.get(job, frozenset()) | frozenset(gone)
         opened = [subtask for opening in messages if isinstance(opening, OpenDeployment) for subtask in opening.subtasks]
-        self.opens(job, written, {subtask.vertex for subtask in opened})
+        self.opens(job, written, opened)
         for order in messages:
             if isinstance(order, DeploySubtask):
                 self.begins(job, written, order)
@@ -58,15 +58,20 @@ class StagesLast(Invariant):
         for subtask in [subtask for subtask in written if subtask.vertex in lost]:
             del written[subtask]
 
-    def opens(self, job, written, vertices):
+    def opens(self, job, written, opened):
+        vertices = {subtask.vertex for subtask in opened}
         read_again = {edge.target for edge in self.world.graphs[job].edges if edge.source in vertices}
         for vertex in vertices:
             members = [subtask for subtask in self.world.graphs[job].subtasks() if subtask.vertex == vertex]
             lasts = not vertex.endswith("write") and vertex not in read_again
             lasts = lasts and all(member in written and written[member].location in self.world.partitions for member in members)
             ensure(not lasts, f"{vertex} has finished, nothing of it is lost, and it is to run again")
-            for member in members:
-                written.pop(member, None)
+        for subtask in opened:
+            written.pop(subtask, None)
+        old = [str(subtask) for subtask in written if subtask.vertex in read_again]
+        ensure(not old, f"{old} do not run again, and what they had read does")
+        alone = [str(subtask) for subtask in written if subtask.vertex in vertices and not self.producers(job, subtask.vertex)]
+        ensure(not alone, f"{alone} do not run again, and what has read other splits does")
 
     def begins(self, job, written, order):
         told = {read.producer: read.at for read in order.reads}
@@ -112,6 +117,24 @@ class ReadersDoNotReadAgain(Stages):
             self.run_again(self._members[number])
 
 
+class FinishedReadersStay(Stages):
+    """Of stages that had not finished."""
+
+    def _forget(self, numbers):
+        asked, before = list(numbers), dict(self._written)
+        stay = [n for n in range(len(self._stages)) if n not in asked and not self._done(n)]
+        super()._forget(asked)
+        self._written |= {member: before[member] for n in stay for member in self._members[n] if member in before}
+
+
+class FinishedSourcesStay(Stages):
+    def begin_run(self):
+        for number in range(len(self._stages)):
+            if not self._done(number):
+                self._begun.pop(number, None)
+        self._forget(number for number, stage in enumerate(self._stages) if not stage.lasting)
+
+
 def with_stages(kind):
     """Return a job that decides so about its stages."""
 
@@ -123,6 +146,15 @@ def with_stages(kind):
     return Job
 
 
-KINDS = (NothingLasts, SinksLast, BeginsWhenTheFirstHasWritten, ForgetsNothingLost, FindsLossesOneByOne, ReadersDoNotReadAgain)
+KINDS = (
+    NothingLasts,
+    SinksLast,
+    BeginsWhenTheFirstHasWritten,
+    ForgetsNothingLost,
+    FindsLossesOneByOne,
+    ReadersDoNotReadAgain,
+    FinishedReadersStay,
+    FinishedSourcesStay,
+)
 IN_STAGES = {kind.__name__: {"master": with_stages(kind), "staged": True} for kind in KINDS}
 """What is different in a `World`, by the name of the bug."""

@@ -120,7 +120,7 @@ class JobRun:
         self.totals: dict[SubtaskId, SubtaskTotals] = self._stages.totals()
         """Of the subtasks that have ended."""
         self.output = PreparedOutput(number, again_s=timeouts.commit_again_s, limit_s=timeouts.commit_s, keep=description.keeps_end)
-        self.failover = RegionFailover(number, description.regions, description.graph.subtasks())
+        self.failover = RegionFailover(number, description.regions, self._stages.left())
         self._description = description
         self._address = address
         self._resource_manager = resource_manager

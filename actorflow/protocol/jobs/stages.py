@@ -4,9 +4,10 @@
        ▲                                                                 │                                            │
        └──── the run has failed; its region has failed alone ────────────┴── what it has written, or reads, is lost ──┘
 
-What was written lasts over a failure of the run (but not where sinks are, whose output is the run's). So a stage runs again only if it had not
-finished, or if partitions of it are gone or damaged that are to be read; then those that have read them run again, too: the second time they may be
-others. What is gone with the same node or directory as one that was not found whole is gone, too; it is not looked for, one failure after the other.
+What was written lasts over a failure of the run (but not where sinks are, whose output is the run's). So a stage goes on with those of its subtasks
+that had not finished, as long as what it reads is the same. It runs again if partitions of it are gone or damaged that are to be read; then those
+that have read them run again, too: the second time they may be others. What is gone with the same node or directory as one that was not found whole
+is gone, too; it is not looked for, one failure after the other.
 
 A job whose exchanges are pipelined has no stages: all of it begins at once, and nothing lasts.
 
@@ -77,8 +78,16 @@ class Stages:
             self._begun |= {number: None for number in range(len(self._stages)) if self._done(number)}
 
     def begin_run(self) -> None:
-        """Forget all that a new run has to do again: what had not finished, what ends with a run, and what these need and is lost."""
-        self._forget(number for number, stage in enumerate(self._stages) if not (stage.lasting and self._done(number)))
+        """Forget all that a new run has to do again: what had not finished, what ends with a run, and what these need and is lost.
+
+        Of a stage that had not finished those subtasks stay that had; but not where sources are, whose splits are dealt out anew.
+        """
+        for number, stage in enumerate(self._stages):
+            if not stage.lasting or not (stage.reads or self._done(number)):
+                self._forget([number])
+            elif not self._done(number):
+                self._begun.pop(number, None)
+                self.run_again([member for member in self._members[number] if member in self._lost])
         while missed := [number for number in range(len(self._stages)) if self._is_missed(number)]:
             self._forget(missed)
 
@@ -135,7 +144,7 @@ class Stages:
         for number, stage in enumerate(self._stages):
             if number not in self._begun and self._may_begin(stage):
                 self._begun[number] = None
-                turn += self._members[number]
+                turn += [member for member in self._members[number] if member not in self._written]
         return tuple(turn)
 
     def _may_begin(self, stage: Stage) -> bool:
@@ -170,6 +179,10 @@ class Stages:
             return []  # it was of a job that ran at another parallelism
         self._keeping = False
         return self.keep()
+
+    def left(self) -> tuple[SubtaskId, ...]:
+        """Return the subtasks that have not finished."""
+        return tuple(subtask for subtask in self._subtasks if subtask not in self._written)
 
     def has_finished(self, subtask: SubtaskId) -> bool:
         """Return whether a subtask need not run again."""
@@ -213,12 +226,13 @@ class Stages:
         ensure(
             len({stage.slot_groups for stage in running}) < 2, f"stages of different slot groups run at the same time: {running}"
         )
-        for number in self._begun:
+        written = dict.fromkeys(self._of_vertex[subtask.vertex] for subtask in self._written)
+        for number in self._begun | written:
             for vertex in self._stages[number].reads:
                 ensure(
                     self._done(self._of_vertex[vertex]), f"{self._stages[number].vertices} has begun before {vertex} has finished"
                 )
+        for number in written:
+            ensure(number in self._begun or not self._done(number), f"{self._stages[number].vertices} has finished, and not begun")
         for subtask in self._lost:
             ensure(subtask in self._written, f"what {subtask} has written is lost, and it has written nothing")
-        for subtask in self._written:
-            ensure(self._of_vertex[subtask.vertex] in self._begun, f"{subtask} has written before its stage has begun")
