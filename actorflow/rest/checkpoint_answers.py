@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from actorflow.ids import SubtaskId
 from actorflow.inspection.facts import JobFacts
 from actorflow.plan.topology import VertexShape
 from actorflow.protocol.checkpoints.checkpoint_events import CheckpointStatistics
@@ -43,9 +42,9 @@ def of_vertex(completed: CheckpointStatistics, vertex: VertexShape) -> shapes.Ta
 
 
 def _times(completed: CheckpointStatistics, vertex: VertexShape) -> dict[int, SubtaskTimes]:
-    """Return what each subtask of a vertex took that has taken part, by its index."""
-    taken = {index: completed.times.get(SubtaskId(vertex.id, index)) for index in range(vertex.parallelism)}
-    return {index: times for index, times in taken.items() if times is not None}
+    """Return what each subtask of a vertex took that has taken part, by its index: there may have been more or fewer than there are now."""
+    taken = {subtask.index: times for subtask, times in completed.times.items() if subtask.vertex == vertex.id}
+    return dict(sorted(taken.items()))
 
 
 def _task(completed: CheckpointStatistics, times: Mapping[int, SubtaskTimes]) -> shapes.TaskCheckpoint:
