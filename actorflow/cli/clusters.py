@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actorflow.cli.arguments import AsJson, Verbose
-from actorflow.cli.failure import told
+from actorflow.cli.failure import FAILED, told
 from actorflow.cli.tables import show_table
 from actorflow.config import options
 from actorflow.errors import ActorflowError, TransportError
@@ -30,6 +31,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done
 
 _LOOK_EVERY_S = 0.02
 
+_STATUS_HEADS = ("name", "host", "state", "log")
+
 
 @dataclass(frozen=True, slots=True)
 class _Site:
@@ -37,6 +40,11 @@ class _Site:
     nodes: list[NodePlan]
     launcher: Launcher
     file: str
+
+    @property
+    def task_managers(self) -> int:
+        """How many there are to be, on all hosts."""
+        return sum(plan.name.startswith("taskmanager-") for plan in self.nodes)
 
 
 def _site(file: Path, node: str | None) -> _Site:
@@ -130,7 +138,7 @@ def _wait(site: _Site, timeout_s: float) -> None:
     from actorflow.cluster.client import Client
 
     here = [plan.name for plan in site.nodes if plan.here]
-    wanted = sum(plan.name.startswith("taskmanager-") for plan in site.nodes)
+    wanted = site.task_managers
     deadline = time.monotonic() + timeout_s
     with Client(site.config) as client:
         while True:
@@ -198,7 +206,7 @@ def _end_started(config: Config, *, dry_run: bool) -> None:
 
 
 def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> None:
-    """Show which nodes of a cluster run, who leads, and what slots there are.
+    """Show which nodes of a cluster run, who leads, and what slots there are. Ends with 1 unless all of its nodes are up.
 
     Example: actorflow cluster status conf/cluster.yaml
     """
@@ -208,18 +216,32 @@ def status(file: File, *, as_json: AsJson = False, verbose: Verbose = False) -> 
         rows += _started(site)
         leader = _leader(site.config)
         if as_json:
-            nodes = [dict(zip(("name", "host", "state", "log"), row, strict=True)) for row in rows]
+            nodes = [dict(zip(_STATUS_HEADS, row, strict=True)) for row in rows]
             print(json.dumps({"nodes": nodes, **leader}, indent=2))
-            return
-        show_table(("node", "host", "state", "log"), rows)
-        if leader["leader"] is None:
-            print(f"no JobManager answers: {leader['error']}")
         else:
-            print(
-                f"JobManager at {leader['leader']} leads in epoch {leader['epoch']}: {leader['slots_free']} of {leader['slots']} slots are free"
-            )
-            if leader["rest_url"] is not None:
-                print(f"REST at {leader['rest_url']}")
+            _show_status(rows, leader)
+        if not _all_up(site, leader):
+            raise typer.Exit(FAILED)
+
+
+def _show_status(rows: Sequence[tuple[str, str, str, str]], leader: Mapping[str, object]) -> None:
+    show_table(("node", *_STATUS_HEADS[1:]), rows)
+    if leader["leader"] is None:
+        print(f"no JobManager answers: {leader['error']}")
+        return
+    print(
+        f"JobManager at {leader['leader']} leads in epoch {leader['epoch']}: {leader['slots_free']} of {leader['slots']} slots are free"
+    )
+    if leader["rest_url"] is not None:
+        print(f"REST at {leader['rest_url']}")
+
+
+def _all_up(site: _Site, leader: Mapping[str, object]) -> bool:
+    """Return whether every node of this host runs, a JobManager leads, and all TaskManagers, also of other hosts, have registered."""
+    here = all(site.launcher.pid(plan.name) is not None for plan in site.nodes if plan.here)
+    registered = leader["task_managers"]
+    assert isinstance(registered, int), "a number of them"
+    return here and leader["leader"] is not None and registered >= site.task_managers
 
 
 def _started(site: _Site) -> list[tuple[str, str, str, str]]:

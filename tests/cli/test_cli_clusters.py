@@ -76,6 +76,6 @@ def test_where_no_zookeeper_answers_one_line_says_so_and_where_it_was_looked_for
     )
     command = [sys.executable, "-m", "actorflow.cli.main", "cluster", "status", str(file)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (1, "") == (done.returncode, done.stderr)
     said = "no JobManager answers: cannot find the JobManager of cluster 'gone': ZooKeeper at '127.0.0.1:1' does not answer"
     assert said == done.stdout.splitlines()[-1]

@@ -24,9 +24,9 @@ class Cluster:
     def __init__(self, conf, parent, name, environment):
         self.conf, self.directory, self.environment = conf, parent / name, environment
 
-    def command(self, *arguments, code=0):
-        """Run `actorflow`; return what it prints."""
-        done = subprocess.run(
+    def ran(self, *arguments):
+        """Run `actorflow`; return how it ended."""
+        return subprocess.run(
             [sys.executable, "-m", "actorflow.cli.main", *map(str, arguments)],
             capture_output=True,
             text=True,
@@ -34,6 +34,10 @@ class Cluster:
             env=self.environment,
             check=False,
         )
+
+    def command(self, *arguments, code=0):
+        """Run `actorflow`; return what it prints."""
+        done = self.ran(*arguments)
         assert code == done.returncode, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stderr
 
@@ -43,8 +47,10 @@ class Cluster:
     def stop(self, *arguments):
         return self.command("cluster", "stop", self.conf, *arguments)
 
-    def status(self):
-        return json.loads(self.command("cluster", "status", self.conf, "--json"))
+    def status(self, code=0):
+        done = self.ran("cluster", "status", self.conf, "--json")
+        assert (code, "") == (done.returncode, done.stderr)
+        return json.loads(done.stdout)
 
     def pid(self, node):
         return json.loads((self.directory / f"{node}.pid").read_text())["pid"]

@@ -203,6 +203,9 @@ def test_another_cluster_on_the_same_host_is_another_one(cluster, client, tmp_pa
     with running_cluster(tmp_path, "other", **{"taskmanager.hosts": "127.0.0.1"}) as other:
         assert (1, 2) == (other.status()["task_managers"], other.status()["slots"])
         assert 4 == client.cluster().slots
+        other.stop("--node", "taskmanager-1")
+        manager, worker = other.status(code=1)["nodes"]
+        assert (f"process {other.pid('jobmanager-1')}", "does not run") == (manager["state"], worker["state"])
 
 
 def test_when_a_cluster_stops_no_process_and_no_pid_is_left(tmp_path):
@@ -217,7 +220,7 @@ def test_when_a_cluster_stops_no_process_and_no_pid_is_left(tmp_path):
         left = subprocess.run(look, capture_output=True, text=True, check=False).stdout.splitlines()
         assert [] == [line for line in left if not line.startswith("Z")], "what has ended, and nobody has waited for, is no process"
         assert ["log"] == [path.name for path in cluster.directory.iterdir()]
-        assert "no JobManager answers" in cluster.command("cluster", "status", cluster.conf)
+        assert cluster.status(code=1)["leader"] is None
 
 
 def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path):
