@@ -16,7 +16,7 @@ from actorflow.state.hashmap import HashMapBackend
 from actorflow.wire.batch import ColumnBatch, ObjectBatch
 
 SPECS = [CountSpec("k"), SumSpec("k", "v"), MinSpec("k", "v"), MaxSpec("k", "v")]
-STARTS = {"count": lambda old, _: (old or 0) + 1, "sum": lambda old, v: (old or 0) + v}
+STARTS = {"count": lambda old, _: (old or 0) + 1, "sum": lambda old, v: v if old is None else old + v}
 KEYS = [st.sampled_from(["a", "b", "1", "-1", ""]), st.integers(-2, 2), st.booleans(), st.none() | st.just("a")]
 VALUES = [st.integers(-4, 4), st.sampled_from([-(2**62), 2**62, 2**63 - 1]), st.sampled_from([0.5, -2.0, float("inf")])]
 
