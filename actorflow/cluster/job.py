@@ -116,7 +116,7 @@ class Job:
 
     @property
     def attempts(self) -> int:
-        """Deployments it has taken so far."""
+        """The number of its present deployment: 1, 2 and so on; under each further leader they begin above the next million."""
         return self._news.attempt
 
     def payloads(self) -> Mapping[SubtaskId, Sequence[bytes]]:
