@@ -41,7 +41,7 @@ class TransportLimits:
     heartbeat_interval_s: float = 10.0
     peer_timeout_s: float = 50.0
     reconnect_initial_s: float = 0.1
-    reconnect_max_s: float = 5.0
+    reconnect_max_s: float = 1.0
     linger_s: float = 0.2
 
     @property

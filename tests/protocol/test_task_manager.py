@@ -3,9 +3,9 @@
 import pytest
 
 from actorflow.errors import Domain, ErrorInfo, InvariantViolated, Retry
-from actorflow.ids import Address, JobId
+from actorflow.ids import Address, JobId, NodeId
 from actorflow.protocol.jobs.deployment import KillSlot
-from actorflow.protocol.jobs.job_messages import LeaseSlot, SlotEnded, SlotReady, WorkerStarted
+from actorflow.protocol.jobs.job_messages import LeaseSlot, NodeLost, SlotEnded, SlotReady, WorkerStarted
 from actorflow.protocol.machine import ChildEnded, Done, Failed, Killed, Lost, Send, Spawn, Stopped, TimerFired
 from actorflow.protocol.nodes.slot_messages import Allocation, FreeSlot, HeldLease, SlotsOffered
 from actorflow.protocol.nodes.task_manager import OVER_MAX, EndWorker, Register, TaskManagerMachine, WorkerMeasured, WorkerRecipe
@@ -48,6 +48,18 @@ def test_it_offers_them_again_and_again():
     probe = task_manager(Register())
     probe.advance(10.0)
     assert [SlotsOffered(TM, 4, 2)] * 2 == probe.sent()
+
+
+def test_it_soon_offers_them_anew_when_the_node_they_were_offered_to_is_lost():
+    probe = task_manager(Register())
+    probe.advance(1.0)
+    probe.tell(NodeLost(NodeId("another"), "it was restarted"))
+    probe.advance(0.5)
+    assert [] == probe.sent()
+    probe.tell(NodeLost(NodeId("jm"), "it was restarted"))  # and with it went what was on its way
+    assert [] == probe.sent(), "a peer that is lost again and again would be told again and again"
+    probe.advance(0.5)
+    assert [SlotsOffered(TM, 4, 2)] == probe.sent()
 
 
 def test_it_offers_them_with_what_it_holds():

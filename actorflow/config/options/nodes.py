@@ -104,7 +104,7 @@ RECONNECT_INITIAL = Option(
 RECONNECT_MAX = Option(
     "actorflow.transport.reconnect-backoff.max",
     duration(0.001),
-    5.0,
+    1.0,
     "Longest time between two attempts to connect again; it doubles up to this.",
 )
 CURVE_KEY_FILE = Option(

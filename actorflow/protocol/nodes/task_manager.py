@@ -66,6 +66,8 @@ from actorflow.protocol.nodes.slot_messages import Allocation, FreeSlot, HeldLea
 OVER_MAX = 1_000
 """How many allocations that are over are remembered, so that a late lease of theirs starts nothing."""
 
+_SOON_S: Final = 0.2
+"""When slots are offered to a leader's node that was lost, with the offer on its way to it: it may be back, as a leader that was restarted."""
 
 _MB: Final = 1 << 20
 
@@ -242,8 +244,10 @@ class TaskManagerMachine:
         return [*ended, *self._files.led(), *self._offer(now)]
 
     def _node_lost(self, node: str, now: float) -> list[Effect]:
-        abandoned = self._files.leader_lost(now) if self._leads(node) else []
-        return [*self._free_all(lambda job_master: split_address(job_master)[0] == node), *abandoned]
+        freed = self._free_all(lambda job_master: split_address(job_master)[0] == node)
+        if not self._leads(node):
+            return freed
+        return [*freed, *self._files.leader_lost(now), SetTimer("offer", now + min(_SOON_S, self._offer_every_s))]
 
     def _fenced(self, incarnation: int, now: float) -> list[Effect]:
         if incarnation != self._incarnation:
