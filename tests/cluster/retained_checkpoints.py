@@ -1,5 +1,7 @@
 """Checkpoints in files that jobs leave, or go on from: how they are asked for, found and waited for."""
 
+from pathlib import Path
+
 from cluster_options import REPORT_SOON
 
 
@@ -13,13 +15,14 @@ def checkpointed(directory, **more):
     }
 
 
+def manifests(directory):
+    """Return the manifests below a directory. Checkpoints may go meanwhile, which `Path.rglob` would stumble over."""
+    return list(Path(directory).glob("*/chk-*/manifest.json"))
+
+
 def newest(directory):
     """Return the newest checkpoint of the only job that has left some: the one before it may be there still."""
-    return max(
-        (path.parent for path in directory.glob("*/chk-*/manifest.json")),
-        key=lambda home: int(home.name.removeprefix("chk-")),
-        default=None,
-    )
+    return max((path.parent for path in manifests(directory)), key=lambda home: int(home.name.removeprefix("chk-")), default=None)
 
 
 def wait_for_a_checkpoint(job, directory):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster_options import CHECKPOINTS_AND_RESTARTS
+from retained_checkpoints import manifests
 from visible_output import committed
 
 import actorflow as af
@@ -30,11 +31,11 @@ CONFIG = CHECKPOINTS_AND_RESTARTS | {
 
 def holding_batches(checkpoints):
     """Return how many completed checkpoints hold batches in flight."""
-    manifests = []
-    for path in Path(checkpoints).rglob("manifest.json"):
+    found = []
+    for path in manifests(checkpoints):
         with contextlib.suppress(FileNotFoundError):  # it was just subsumed
-            manifests.append(decode_manifest(path.read_bytes(), str(path)))
-    return sum(any(part.in_flight for vertex in one.vertices for part in vertex.parts) for one in manifests)
+            found.append(decode_manifest(path.read_bytes(), str(path)))
+    return sum(any(part.in_flight for vertex in one.vertices for part in vertex.parts) for one in found)
 
 
 class FailsWithBatchesInFlight:

@@ -2,9 +2,9 @@
 
 import contextlib
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from retained_checkpoints import manifests
 from visible_output import committed
 
 import actorflow as af
@@ -44,7 +44,7 @@ CONFIG = {
 def last_checkpoint(checkpoints):
     """Return the directory of the newest complete checkpoint, and how many subtasks have batches in flight in it."""
     found = {0: (None, 0)}
-    for path in Path(checkpoints).rglob("manifest.json"):
+    for path in manifests(checkpoints):
         with contextlib.suppress(af.ActorflowError):  # it was just subsumed
             manifest = read_manifest(path.as_uri())
             holding = sum(part.in_flight is not None for vertex in manifest.vertices for part in vertex.parts)
