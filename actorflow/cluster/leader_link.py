@@ -146,7 +146,8 @@ class LeaderLink:
 
     def _silent(self) -> TransportError:
         where = f" at {', '.join(self._leader.endpoints)}" if self._leader is not None else ""
-        kept_out = self._node.endpoint.observe().handshakes_failed > 0
+        seen = self._node.endpoint.observe()
+        kept_out = seen.handshakes_failed > 0 and not seen.frames_in  # who was let in once has the right key
         return TransportError(
             f"the JobManager of cluster '{self._config[options.CLUSTER_ID]}'{where} does not {'let us in' if kept_out else 'answer'}",
             hint=f"is '{options.CURVE_KEY_FILE.name}' the key file that its nodes have?"

@@ -236,7 +236,7 @@ def test_an_invariant_of_the_end_is_looked_at_when_the_run_is_finished():
         world(invariants=[Unfinished()]).run(3.0).finish()
 
 
-WORLDS = ["credit", "delivery", "deployment", "flush", "heartbeat", "restarts", "slots", "splits", "watermark"]
+WORLDS = ["credit", "delivery", "deployment", "flush", "restarts", "slots", "splits", "watermark"]
 
 
 def hashes_with(hash_seed):
