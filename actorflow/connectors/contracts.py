@@ -34,6 +34,17 @@ class Pause:
     fd: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Whether a reader works off records that have gathered up: checkpoints may come more seldom then, as no result is awaited at once.
+
+    Attributes:
+        under_way: whether those that follow belong to a backlog. It is over with `Backlog(under_way=False)`, or with the split.
+    """
+
+    under_way: bool
+
+
 class EndOfSplit:
     """A reader has given everything of its split. Use the instance `END_OF_SPLIT`."""
 
@@ -45,7 +56,7 @@ class EndOfSplit:
 
 END_OF_SPLIT = EndOfSplit()
 
-Reading = Batch | Watermark | Idle | Active | Pause | EndOfSplit
+Reading = Batch | Watermark | Idle | Active | Backlog | Pause | EndOfSplit
 """What a reader may return."""
 
 
@@ -62,7 +73,7 @@ class Reader(Protocol):
 
         Batches may carry timestamps. A source that knows of event time itself (a log with watermarks in it) also returns, between batches:
         `Watermark`, which holds for its split (one that does not rise is dropped); `Idle`, by which the split holds back no watermark until
-        its next batch or `Active`. It is asked again at once after these.
+        its next batch or `Active`. One that knows that it lags far behind returns `Backlog`. It is asked again at once after these.
 
         Must return within a few milliseconds: data that is slow to come is a `Pause`.
 

@@ -26,7 +26,7 @@ from job_harness import (
 from actorflow.ids import Address, NodeId, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph, Vertex
 from actorflow.protocol.checkpoints.checkpoint_events import DiscardStates, StoreCheckpoint
-from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAcknowledged
+from actorflow.protocol.checkpoints.checkpoint_messages import BacklogReported, CheckpointAcknowledged
 from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, Retention
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpoints.commit import RemoveBegun
@@ -36,17 +36,19 @@ from actorflow.protocol.jobs.job_events import Begin, JobOver
 from actorflow.protocol.jobs.job_messages import CancelJob, CommitOutput, JobStatus, NodeLost
 from actorflow.protocol.jobs.job_run import JobRun
 from actorflow.protocol.jobs.restarts import NoRestart
-from actorflow.protocol.machine import Start, TimerFired, WorkDone, WorkFailed
+from actorflow.protocol.machine import CancelTimer, SetTimer, Start, TimerFired, WorkDone, WorkFailed
 from actorflow.wire.batch import SavepointOrder
 
 READ = VertexId("read")
 FIRST, SECOND = SubtaskId(READ, 0), SubtaskId(READ, 1)
 WORKERS = {FIRST: Address("a/worker"), SECOND: Address("b/worker")}
 
+EACH_SECOND = CheckpointRules(interval_s=1.0)
 
-def two_readers(retention=Retention.DELETE_ON_CANCELLATION):
+
+def two_readers(retention=Retention.DELETE_ON_CANCELLATION, rules=EACH_SECOND):
     graph = ExecutionGraph("two", (Vertex(READ, "read", (), 2, 128, "default", "default"),), (), ())
-    return JobCheckpoints(CheckpointPlan(CheckpointRules(interval_s=1.0), retention), graph, {READ: 2})
+    return JobCheckpoints(CheckpointPlan(rules, retention), graph, {READ: 2})
 
 
 def stored(effects):
@@ -132,9 +134,9 @@ def test_what_subtasks_had_left_that_run_again_is_discarded():
     checkpoints.run_started(1, WORKERS, 0.0)
     checkpoints.finished(SubtaskFinished(SECOND, 1, state=b"left"), 0.5)
     checkpoints.run_over(0.6)
-    assert [] == discarded(checkpoints.run_again([FIRST]))
-    assert [(b"left",)] == discarded(checkpoints.run_again([FIRST, SECOND]))
-    assert [] == discarded(checkpoints.run_again([FIRST, SECOND]))
+    assert [] == discarded(checkpoints.run_again([FIRST], 0.7))
+    assert [(b"left",)] == discarded(checkpoints.run_again([FIRST, SECOND], 0.7))
+    assert [] == discarded(checkpoints.run_again([FIRST, SECOND], 0.7))
 
 
 def test_what_subtasks_had_left_that_run_again_stays_if_a_completed_checkpoint_holds_it():
@@ -145,7 +147,7 @@ def test_what_subtasks_had_left_that_run_again_stays_if_a_completed_checkpoint_h
     (store,) = stores(checkpoints.handle(CheckpointAcknowledged(FIRST, 1, 1, b"state"), 1.1))
     checkpoints.handle(WorkDone(store, "chk-1"), 1.2)
     checkpoints.run_over(1.3)
-    assert [] == discarded(checkpoints.run_again([FIRST, SECOND]))
+    assert [] == discarded(checkpoints.run_again([FIRST, SECOND], 0.7))
 
 
 # --- a manifest that is being written when the job ends ----------------------------------------------------------------------------
@@ -212,3 +214,47 @@ def test_a_job_whose_checkpoints_are_not_retained_waits_for_none():
     probe, _ = storing(Retention.DELETE_ON_CANCELLATION)
     probe.tell(*CANCELS)
     assert [JobStatus.CANCELLED] == [over.status for over in probe.reports(JobOver)]
+
+
+# --- backlogs --------------------------------------------------------------------------------------------------------------------
+
+
+def taken_at(effects):
+    """Return when the next periodic checkpoint is due by these effects, or None if none is."""
+    due = [effect for effect in effects if isinstance(effect, SetTimer | CancelTimer)]
+    return due[-1].at if isinstance(due[-1], SetTimer) else None
+
+
+def with_backlogs(every_s):
+    return two_readers(rules=CheckpointRules(interval_s=1.0, backlog_interval_s=every_s))
+
+
+def test_checkpoints_come_more_seldom_while_any_source_works_off_a_backlog():
+    checkpoints = with_backlogs(60.0)
+    assert 1.0 == taken_at(checkpoints.run_started(1, WORKERS, 0.0))
+    assert 60.0 == taken_at(checkpoints.handle(BacklogReported(FIRST, 1, backlog=True), 0.1))
+    checkpoints.handle(BacklogReported(SECOND, 1, backlog=True), 0.2)
+    assert 60.0 == taken_at(checkpoints.handle(BacklogReported(FIRST, 1, backlog=False), 0.3))
+    assert 1.0 == taken_at(checkpoints.handle(BacklogReported(SECOND, 1, backlog=False), 0.4))
+
+
+def test_none_are_taken_where_the_interval_during_a_backlog_is_zero():
+    checkpoints = with_backlogs(0.0)
+    checkpoints.run_started(1, WORKERS, 0.0)
+    assert taken_at(checkpoints.handle(BacklogReported(FIRST, 1, backlog=True), 0.1)) is None
+
+
+def test_a_backlog_that_is_told_before_all_have_started_counts_and_one_of_an_earlier_run_does_not():
+    checkpoints = with_backlogs(60.0)
+    checkpoints.handle(BacklogReported(FIRST, 1, backlog=True), 0.0)
+    assert 60.0 == taken_at(checkpoints.run_started(1, WORKERS, 0.0))
+    checkpoints.run_over(0.5)
+    assert 2.0 == taken_at(checkpoints.run_started(2, WORKERS, 1.0))
+    assert 2.0 == taken_at(checkpoints.handle(BacklogReported(SECOND, 1, backlog=False), 1.1))
+
+
+def test_a_source_that_runs_again_has_no_backlog_until_it_says_so():
+    checkpoints = with_backlogs(60.0)
+    checkpoints.run_started(1, WORKERS, 0.0)
+    checkpoints.handle(BacklogReported(FIRST, 1, backlog=True), 0.1)
+    assert 1.0 == taken_at(checkpoints.run_again([FIRST], 0.7))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import actorflow as af
 from actorflow.clock import ManualClock
-from actorflow.connectors.contracts import END_OF_SPLIT, Pause, ReaderContext
+from actorflow.connectors.contracts import END_OF_SPLIT, Backlog, Pause, ReaderContext
 from actorflow.errors import PlanError
 from actorflow.ids import SubtaskId, VertexId
 from actorflow.runtime.subtasks.source_feed import SourceFeed
@@ -101,6 +101,7 @@ class Bench:
     """A feed with everything around it.
 
     Attributes:
+        backlogs: what the JobMaster was told of backlogs.
         told: what the JobMaster was told: `None` asks for a split, a number says which was read.
         watched: callbacks by file descriptor.
     """
@@ -109,6 +110,7 @@ class Bench:
         self.clock = ManualClock()
         self.taker = Taker(self.clock)
         self.told = []
+        self.backlogs = []
         self.watched = {}
         self.source = source or Told(partitioned=partitioned)
         self.feed = SourceFeed(
@@ -120,6 +122,7 @@ class Bench:
             batch_records_max=64,
             ask=lambda: self.told.append(None),
             finished=self.told.append,
+            backlog=self.backlogs.append,
             watch=self.watched.__setitem__,
             unwatch=lambda fd: self.watched.pop(fd, None),
         )
@@ -367,3 +370,20 @@ def test_every_partition_is_read_once_in_order_and_none_waits_for_another(script
         assert places == [place for place, step in enumerate(script) if step != "pause"]
     assert bench.feed.ended
     assert bench.taker.got[-1] == Watermark(MAX_TIMESTAMP)
+
+
+# --- backlogs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_backlog_is_told_when_the_first_split_has_one_and_when_the_last_has_none():
+    first = [Backlog(under_way=True), *batches(1), Backlog(under_way=True), *batches(2), Backlog(under_way=False), *batches(3)]
+    second = [*batches(4), Backlog(under_way=True), *batches(5, 6, 7, 8)]  # which ends with it
+    bench = Bench(first, second, partitioned=True)
+    bench.run()
+    assert [True, False] == bench.backlogs
+
+
+def test_nothing_is_told_where_there_is_no_backlog():
+    bench = Bench([*batches(1), Backlog(under_way=False), *batches(2)])
+    bench.run()
+    assert [] == bench.backlogs

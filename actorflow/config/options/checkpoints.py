@@ -12,6 +12,13 @@ CHECKPOINT_INTERVAL = Option(
     "How often a checkpoint begins. A job that fails goes on from the last one that was completed.",
     unset="no checkpoints: a job that restarts begins at its beginning",
 )
+CHECKPOINT_BACKLOG_INTERVAL = Option(
+    "execution.checkpointing.interval-during-backlog",
+    optional(duration()),
+    None,
+    "How often a checkpoint begins while a source says that it works off a backlog; 0 takes none meanwhile.",
+    unset="as often as otherwise",
+)
 CHECKPOINT_MIN_PAUSE = Option(
     "execution.checkpointing.min-pause",
     duration(),

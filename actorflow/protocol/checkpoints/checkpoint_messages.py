@@ -87,6 +87,20 @@ class CheckpointDeclined(Message, frozen=True):
     error: ErrorInfo
 
 
+class BacklogReported(Message, frozen=True):
+    """A source subtask has begun, or ended, to work off a backlog.
+
+    Attributes:
+        subtask: which.
+        attempt: number of the deployment.
+        backlog: whether it does.
+    """
+
+    subtask: SubtaskId
+    attempt: int
+    backlog: bool
+
+
 class CheckpointCompleted(Message, frozen=True):
     """Every part is stored, and the whole can be restored: what was prepared for it is to be committed. May come more than once."""
 
@@ -137,6 +151,7 @@ CHECKPOINT_MESSAGES: tuple[type[Message], ...] = (
     TriggerCheckpoint,
     CheckpointAcknowledged,
     CheckpointDeclined,
+    BacklogReported,
     CheckpointCompleted,
     CheckpointAborted,
     CheckpointRequested,

@@ -313,7 +313,7 @@ class JobMachine:
         if self._status is not JobStatus.RUNNING or not run.failover.ended:
             return []
         restored = self._checkpoints.restored()
-        needless = self._checkpoints.run_again(region)
+        needless = self._checkpoints.run_again(region, now)
         read = self._absorb(self._sources.read_from(restored, run.number, region, now), now)
         return [*needless, *read, *self._absorb(run.reopen(restored, self._quarantine.orders, now), now)]
 

@@ -20,6 +20,7 @@ from actorflow.ids import Address, SubtaskId, VertexId
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpointing import CheckpointCoordinator
 from actorflow.protocol.checkpoints.checkpoint_events import (
+    BacklogChanged,
     CheckpointStatistics,
     CheckpointsView,
     CollectOrphans,
@@ -31,7 +32,12 @@ from actorflow.protocol.checkpoints.checkpoint_events import (
     StoreCheckpoint,
     SubtaskDone,
 )
-from actorflow.protocol.checkpoints.checkpoint_messages import CheckpointAcknowledged, CheckpointDeclined, CheckpointRequested
+from actorflow.protocol.checkpoints.checkpoint_messages import (
+    BacklogReported,
+    CheckpointAcknowledged,
+    CheckpointDeclined,
+    CheckpointRequested,
+)
 from actorflow.protocol.checkpoints.checkpoint_plan import CheckpointPlan, EarlierLife, Restored, Retention
 from actorflow.protocol.checkpoints.checkpoint_schedule import CheckpointRules
 from actorflow.protocol.checkpoints.going_on import chains_of, going_on
@@ -40,7 +46,7 @@ from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.protocol.machine import Effect, Start, TimerFired, WorkDone, WorkFailed
 from actorflow.wire.batch import SavepointOrder
 
-CheckpointNews = CheckpointAcknowledged | CheckpointDeclined | CheckpointRequested
+CheckpointNews = CheckpointAcknowledged | CheckpointDeclined | CheckpointRequested | BacklogReported
 """What subtasks and clients say about checkpoints."""
 
 
@@ -75,6 +81,8 @@ class JobCheckpoints:
         self._savepoint = False
         """Whether one was taken in the life of the job."""
         self._running = False
+        self._behind: dict[SubtaskId, int] = {}
+        """Sources that work off a backlog, with the numbers of the runs in which they have said so, perhaps before all had started."""
         self._finished: list[SubtaskFinished] = []
         """Subtasks of the run that have finished: before all had started, or while a part of it was brought back, too."""
         self._coordinator = CheckpointCoordinator(
@@ -114,15 +122,29 @@ class JobCheckpoints:
         effects = self._coordinator.handle(RunStarted(attempt, workers, sources, chains_of(self._graph)), now)
         self._running = True
         self._finished = [news for news in self._finished if news.attempt == attempt]
-        return [*effects, *(effect for news in self._finished for effect in self._coordinator.handle(_done(news), now))]
+        self._behind = {subtask: told for subtask, told in self._behind.items() if told == attempt}
+        done = [effect for news in self._finished for effect in self._coordinator.handle(_done(news), now)]
+        return [*effects, *self._tell_of_backlog(now), *done]
 
-    def run_again(self, subtasks: Collection[SubtaskId]) -> list[Effect]:
-        """Forget the ends of subtasks that are to run again, in the same run, and discard what they had left for later checkpoints."""
+    def run_again(self, subtasks: Collection[SubtaskId], now: float) -> list[Effect]:
+        """Forget what subtasks have said that are to run again, in the same run, and discard what they had left for later checkpoints."""
+        for subtask in subtasks:
+            self._behind.pop(subtask, None)
         again = [news.state for news in self._finished if news.subtask in subtasks]
         self._finished = [news for news in self._finished if news.subtask not in subtasks]
         needed = {state for completed in self._coordinator.observe().completed for state in completed.states.values()}
         needless = tuple(state for state in again if state and state not in needed)
-        return [Start(DiscardStates(0, None, needless))] if needless else []
+        return [*self._tell_of_backlog(now), *([Start(DiscardStates(0, None, needless))] if needless else [])]
+
+    def _reported(self, news: BacklogReported, now: float) -> list[Effect]:
+        if news.backlog:
+            self._behind[news.subtask] = news.attempt
+        elif self._behind.get(news.subtask) == news.attempt:
+            del self._behind[news.subtask]
+        return self._tell_of_backlog(now)
+
+    def _tell_of_backlog(self, now: float) -> list[Effect]:
+        return self._coordinator.handle(BacklogChanged(backlog=bool(self._behind)), now) if self._running else []
 
     def run_over(self, now: float) -> list[Effect]:
         """Give up what is pending: the run has failed, was cancelled, or has finished."""
@@ -149,6 +171,8 @@ class JobCheckpoints:
     def handle(self, news: CheckpointNews | TimerFired | WorkDone | WorkFailed, now: float) -> list[Effect]:
         """Take what concerns a checkpoint."""
         match news:
+            case BacklogReported():
+                return self._reported(news, now)
             case WorkDone(work=StoreCheckpoint(savepoint=SavepointOrder())):
                 self._savepoint = True
         effects = self._coordinator.handle(news, now)

@@ -71,6 +71,7 @@ def checkpoint_plan(config: Config, clock: Clock, *, possible: bool) -> Checkpoi
         timeout_s=config[options.CHECKPOINT_TIMEOUT],
         concurrent_max=config[options.CHECKPOINTS_CONCURRENT],
         tolerable_failures=config[options.CHECKPOINT_FAILURES],
+        backlog_interval_s=config[options.CHECKPOINT_BACKLOG_INTERVAL],
         retained_max=config[options.CHECKPOINTS_RETAINED],
         unaligned=alignment.unaligned,
         aligned_first=alignment.timeout_s > 0,

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from actorflow.connectors.contracts import EndOfSplit, Pause, Reader, ReaderContext, Source
+from actorflow.connectors.contracts import Backlog, EndOfSplit, Pause, Reader, ReaderContext, Source
 from actorflow.errors import PlanError
 from actorflow.operators.failures import call_user
 from actorflow.protocol.event_time.split_watermarks import SplitWatermarks
@@ -61,6 +61,7 @@ class SourceFeed:
         batch_records_max: most records that one batch should become.
         ask: asks the JobMaster for a split; `assign` or `no_more` is called in answer.
         finished: tells the JobMaster that all of a split was read.
+        backlog: tells the JobMaster whether a backlog is being worked off, when that changes.
         watch: calls back once, on any thread, when a file descriptor can be read.
         unwatch: forgets that file descriptor.
     """
@@ -76,6 +77,7 @@ class SourceFeed:
         batch_records_max: int,
         ask: Callable[[], None],
         finished: Callable[[int], None],
+        backlog: Callable[[bool], None],
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
     ) -> None:
@@ -90,6 +92,9 @@ class SourceFeed:
         self._batch_records_max = batch_records_max
         self._ask = ask
         self._finished = finished
+        self._backlog = backlog
+        self._behind: set[int] = set()
+        """Splits whose readers work off a backlog."""
         self._watch = watch
         self._unwatch = unwatch
         self._now = context.clock.now
@@ -135,6 +140,7 @@ class SourceFeed:
         self._forward()
         self._subtask.chain.split_ended(split.number)
         self._read.append(split.number)
+        self._works_off(split.number, backlog=False)
         self._finished(split.number)
         if self._more and not self._source.partitioned:
             self._ask()
@@ -166,6 +172,8 @@ class SourceFeed:
             case Watermark() | Idle() | Active() as event:
                 self._watermarks.take(split.number, event)
                 self._forward()
+            case Backlog(under_way=under_way):
+                self._works_off(split.number, backlog=under_way)
             case Pause() as pause:
                 self._ready.popleft()
                 self._wait(split, pause)
@@ -175,11 +183,17 @@ class SourceFeed:
             case other:
                 raise PlanError(
                     f"the reader of '{self._operator}' returned {type(other).__name__}",
-                    hint="read() returns a batch, a Watermark, Idle, Active, a Pause or END_OF_SPLIT",
+                    hint="read() returns a batch, a Watermark, Idle, Active, a Backlog, a Pause or END_OF_SPLIT",
                 )
         if not self._ready and not self.ended:
             self._rest()
         return bool(self._ready)
+
+    def _works_off(self, number: int, *, backlog: bool) -> None:
+        before = bool(self._behind)
+        (self._behind.add if backlog else self._behind.discard)(number)
+        if bool(self._behind) != before:
+            self._backlog(not before)
 
     def _whose_turn(self) -> _OpenSplit | None:
         if self._more and self._source.partitioned:

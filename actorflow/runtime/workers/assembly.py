@@ -22,6 +22,7 @@ from actorflow.operators.failures import call_user, refused, user_failure
 from actorflow.plan.execution import Channel, ExecutionEdge, Vertex
 from actorflow.plan.graph import DataPath, Role
 from actorflow.plan.topology import Topology
+from actorflow.protocol.checkpoints.checkpoint_messages import BacklogReported
 from actorflow.protocol.event_time.alignment import WatermarkReported
 from actorflow.protocol.jobs.job_messages import ResultChunk
 from actorflow.protocol.transfer.credit import ReceiverLedger
@@ -46,6 +47,9 @@ from actorflow.runtime.workers.file_cache import FileCache
 from actorflow.state.backends import StateBackends
 from actorflow.wire.frame import Frame
 
+OwnNews = ResultChunk | WatermarkReported | BacklogReported
+"""What a subtask has for the JobMaster by itself."""
+
 
 class Assembly:
     """Builds the subtasks of one deployment on one worker.
@@ -57,7 +61,7 @@ class Assembly:
         context: of the owner; the subtasks become its children.
         ask_split: asks the JobMaster for the next split of a subtask.
         split_read: tells the JobMaster that a subtask has read all of a split.
-        report: tells the JobMaster what a subtask has for it: results, and how far an aligned source is. Called on the subtask's thread.
+        report: tells the JobMaster what a subtask has for it: results, and how far a source is. Called on the subtask's thread.
         checkpoints: where subtasks store their parts of checkpoints, if the job takes any.
     """
 
@@ -70,7 +74,7 @@ class Assembly:
         context: ActorContext,
         ask_split: Callable[[SubtaskId], None],
         split_read: Callable[[SubtaskId, int], None],
-        report: Callable[[ResultChunk | WatermarkReported], None],
+        report: Callable[[OwnNews], None],
         checkpoints: CheckpointSite | None = None,
     ) -> None:
         self._site = site
@@ -292,6 +296,7 @@ class Assembly:
             batch_records_max=rows or (self._config[options.BATCH_RECORDS_MAX] if exchanged else self._batch_records_first),
             ask=lambda: self._ask_split(part.id),
             finished=lambda split: self._split_read(part.id, split),
+            backlog=lambda backlog: self._report(BacklogReported(part.id, self._deployment.attempt, backlog)),
             watch=watch,
             unwatch=unwatch,
         )

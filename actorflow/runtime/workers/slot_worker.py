@@ -38,7 +38,6 @@ from actorflow.protocol.jobs.job_messages import (
     OpenDeployment,
     OutputCommitted,
     ProgressReported,
-    ResultChunk,
     ResultTaken,
     WorkerFailed,
 )
@@ -51,7 +50,7 @@ from actorflow.runtime.checkpoints.checkpoint_site import checkpoint_site
 from actorflow.runtime.subtasks.split_requests import SplitRequests
 from actorflow.runtime.subtasks.subtask import Subtask
 from actorflow.runtime.subtasks.viewing import totals_of
-from actorflow.runtime.workers.assembly import Assembly
+from actorflow.runtime.workers.assembly import Assembly, OwnNews
 from actorflow.runtime.workers.deployment import Deployment, Part, Site
 from actorflow.runtime.workers.directory import subtask_name
 from actorflow.runtime.workers.job_master_link import JobMasterLink
@@ -314,9 +313,9 @@ class SlotWorker(Actor):
 
     # --- splits and results ------------------------------------------------------------------------------------------------------
 
-    def _report(self, message: ResultChunk | WatermarkReported) -> None:
+    def _report(self, message: OwnNews) -> None:
         def report() -> None:
-            if isinstance(message, ResultChunk) or not self._link.busy(self._job_master):  # watermarks are reported again
+            if not isinstance(message, WatermarkReported) or not self._link.busy(self._job_master):  # watermarks are reported again
                 self._tell(message)
 
         self._on_own_thread(report)
