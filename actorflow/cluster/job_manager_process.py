@@ -34,8 +34,8 @@ from actorflow.rest.node_metrics import serve_node_metrics
 from actorflow.runtime.blobs.durable import DurableBlobs
 from actorflow.runtime.blobs.server import BlobServer, spawn_blob_desk
 from actorflow.runtime.jobs.durable_jobs import DurableJobs, Inheritance
-from actorflow.runtime.jobs.job_manager import in_epoch, spawn_job_manager
 from actorflow.runtime.jobs.resource_manager import Driving
+from actorflow.runtime.jobs.spawning import in_epoch, spawn_job_manager
 from actorflow.runtime.nodes.node_desk import NODE_DESK_PATH, NodeDesk
 from actorflow.storage.spill_file import spill_directories
 

@@ -31,7 +31,7 @@ from actorflow.protocol.jobs.job_messages import NodeLost, WorkerStarted
 from actorflow.protocol.nodes.task_manager import WorkerRecipe
 from actorflow.rest.listening import rest_ports
 from actorflow.runtime.channels.loopback import LoopbackPlane
-from actorflow.runtime.jobs.job_manager import spawn_job_manager
+from actorflow.runtime.jobs.spawning import spawn_job_manager
 from actorflow.runtime.nodes.node_desk import NODE_DESK_PATH, NodeDesk
 from actorflow.runtime.subtasks.context import AsyncHome, AsyncThread
 from actorflow.runtime.subtasks.virtual_async import VirtualAsync

@@ -19,7 +19,7 @@ from actorflow.protocol.jobs.job_follower import DispatcherFound
 from actorflow.protocol.jobs.job_messages import JobStatus
 from actorflow.protocol.nodes.task_manager import LeaderFound
 from actorflow.runtime.jobs.durable_jobs import NUMBERS_OF_EPOCH, DurableJobs
-from actorflow.runtime.jobs.job_manager import spawn_job_manager
+from actorflow.runtime.jobs.spawning import spawn_job_manager
 from actorflow.testing import TestSource
 from actorflow.wire.batch import SavepointOrder
 

@@ -10,7 +10,7 @@ from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.jobs.job_messages import JobStatus, JobStatusChanged, SubmitJob
 from actorflow.protocol.machine import ChildEnded, Failed
 from actorflow.runtime.jobs.durable_jobs import DurableJobs
-from actorflow.runtime.jobs.job_manager import spawn_job_manager
+from actorflow.runtime.jobs.spawning import spawn_job_manager
 from actorflow.wire.user_code import dumps_code
 
 JOB = JobId("wordcount-1")

@@ -18,7 +18,7 @@ from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.jobs.job_messages import JobStatus, SubmitJob
 from actorflow.runtime.blobs.durable import DurableBlobs
 from actorflow.runtime.jobs.durable_jobs import STORAGE_TRIES, DurableJobs, until_written
-from actorflow.runtime.jobs.job_manager import spawn_job_manager
+from actorflow.runtime.jobs.spawning import spawn_job_manager
 from actorflow.storage import files
 from actorflow.storage.blob_files import BlobFiles
 from actorflow.wire.user_code import dumps_code

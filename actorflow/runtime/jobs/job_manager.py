@@ -14,10 +14,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actorflow.actor import Actor, ActorRef, ActorSystem, MachineActor
+from actorflow.actor import Actor, ActorRef, MachineActor
 from actorflow.config import Config, options
 from actorflow.errors import ErrorInfo, PlanError, describe
-from actorflow.ids import ActorPath, Address, JobId, NodeId, split_address
+from actorflow.ids import Address, JobId, NodeId, split_address
 from actorflow.plan.execution import ExecutionGraph
 from actorflow.protocol.checkpoints.checkpoint_plan import EarlierLife
 from actorflow.protocol.jobs.adaptive_job import AdaptiveJobMachine
@@ -56,18 +56,15 @@ from actorflow.protocol.nodes.client_messages import (
     ResultsReceived,
     VersionsChecked,
 )
-from actorflow.protocol.nodes.leader import DISPATCHER_PATH, RESOURCE_MANAGER_PATH
-from actorflow.protocol.nodes.slot_messages import JobEnded, JobReleased, SlotsAwaited
+from actorflow.protocol.nodes.slot_messages import JobEnded, JobReleased
 from actorflow.protocol.transfer.correspondence import FIRST_LIFE, Correspondence, ReliableMachine
 from actorflow.protocol.transfer.delivery import ReliableSender
 from actorflow.protocol.transfer.receipt import ReliableReceiver
 from actorflow.runtime.blobs.server import BlobServer
 from actorflow.runtime.jobs.durable_job import DurableJob
-from actorflow.runtime.jobs.durable_jobs import DurableJobs
 from actorflow.runtime.jobs.job_checkpoint_work import CheckpointWork, checkpoint_files
 from actorflow.runtime.jobs.job_planning import JobPlanner, supervised
 from actorflow.runtime.jobs.job_work import JobWork
-from actorflow.runtime.jobs.resource_manager import Driving, spawn_resource_manager
 from actorflow.runtime.messages import control_codec
 from actorflow.wire.message import Message
 from actorflow.wire.plain_form import plain_form
@@ -135,7 +132,7 @@ class JobMaster(MachineActor):
         super().on_receive(message)
 
 
-def _is_known(node: NodeId, endpoints: Sequence[str]) -> None:
+def is_known(node: NodeId, endpoints: Sequence[str]) -> None:
     """Where JobManager and TaskManager share a node, workers connect to it before they say that they are ready."""
 
 
@@ -154,7 +151,7 @@ class Dispatcher(Actor):
         self,
         resource_manager: ActorRef,
         message_bytes_max: int,
-        learn: Learn = _is_known,
+        learn: Learn = is_known,
         memory: Memory = Memory(),  # noqa: B008 - a frozen value
         blobs: BlobServer | None = None,
     ) -> None:
@@ -300,50 +297,3 @@ class Dispatcher(Actor):
     def observe(self) -> dict[str, str]:
         """Return how the jobs are, and how the last ones ended."""
         return self._board.observe()
-
-
-def spawn_job_manager(
-    system: ActorSystem,
-    config: Config,
-    *,
-    message_bytes_max: int = 1 << 30,
-    learn: Learn = _is_known,
-    epoch: int = 1,
-    jobs: DurableJobs | None = None,
-    driving: Driving | None = None,
-    blobs: BlobServer | None = None,
-) -> tuple[ActorRef, ActorRef]:
-    """Start ResourceManager and Dispatcher on a node; return their refs in this order.
-
-    Args:
-        system: the node's actors.
-        config: the node's options.
-        message_bytes_max: the largest control message that the node can send.
-        learn: see `Learn`.
-        epoch: of the leadership on whose behalf they act.
-        jobs: where the Dispatcher writes down what the next leader needs, if there can be one. It waits for an `Inheritance`.
-        driving: what starts TaskManagers, if anything does.
-        blobs: has the files and the code of jobs, if they do not all travel in messages.
-
-    Raises:
-        ConfigError: if the options leave the driver no room.
-    """
-    dispatcher_path, resource_manager_path = in_epoch(DISPATCHER_PATH, epoch), in_epoch(RESOURCE_MANAGER_PATH, epoch)
-
-    def awaited(report: SlotsAwaited) -> None:
-        system.resolve(dispatcher_path).tell_control(JobWaits(report.job, report.error))
-
-    resource_manager = spawn_resource_manager(system, config, resource_manager_path, epoch=epoch, awaited=awaited, driving=driving)
-    name, memory = dispatcher_path[1:], Memory(config[options.RESULTS_MAX], config[options.RESULTS_EXPIRE])
-    if jobs is None:
-        arguments = resource_manager, message_bytes_max, learn, memory, blobs
-        return resource_manager, system.spawn(Dispatcher, *arguments, name=name)
-    from actorflow.runtime.jobs.durable_dispatcher import DurableDispatcher  # built on this module
-
-    durably = resource_manager, message_bytes_max, learn, memory, jobs, blobs
-    return resource_manager, system.spawn(DurableDispatcher, *durably, name=name)
-
-
-def in_epoch(path: ActorPath, epoch: int) -> ActorPath:
-    """Return the path of an actor of this epoch: what was meant for an earlier one does not reach it."""
-    return path if epoch == 1 else ActorPath(f"{path}-{epoch}")
